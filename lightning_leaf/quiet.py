@@ -1,0 +1,148 @@
+"""Measure a model in the middle of its training without leaving a trace.
+
+:func:`quiet` is the one place where the state of a training is set aside and put back; each of its
+parts guards one thing that measuring was seen to change.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def quiet(model: Callable[..., Any]) -> Iterator[None]:
+    """Inside, gradients with respect to inputs may be taken; afterwards nothing has changed.
+
+    Sets aside and restores, whatever happens inside: the mode (training or evaluation) of every
+    sub-module, all buffers, the random streams of torch (CPU and accelerators), NumPy and Python.
+    Inside, the model is in evaluation mode, gradients are enabled, autocast and inference mode are
+    off, compiled modules run eagerly (instead of compiling once more) and a LightningModule's
+    ``self.log`` is silent.
+
+    Args:
+        model: The module to measure. For any other callable only the global state is guarded.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(random_streams())
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(no_autocast())
+        stack.enter_context(eager_if_compiled())
+        if isinstance(model, nn.Module):
+            stack.enter_context(evaluation_mode(model))
+            stack.enter_context(unchanged_buffers(model))
+            stack.enter_context(silent_log(model))
+        yield
+
+
+@contextmanager
+def random_streams() -> Iterator[None]:
+    """Restore every random number generator that a forward pass may draw from."""
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    # Asking an accelerator that nobody has used yet would initialise it.
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
+
+
+@contextmanager
+def no_autocast() -> Iterator[None]:
+    """Measure in full precision: half-precision gradients are too coarse for a spectrum."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.autocast("cpu", enabled=False))
+        if torch.cuda.is_available():
+            stack.enter_context(torch.autocast("cuda", enabled=False))
+        yield
+
+
+@contextmanager
+def eager_if_compiled() -> Iterator[None]:
+    """Run compiled modules eagerly: a recompilation for our shapes changed final weights."""
+    if "torch._dynamo" not in sys.modules:  # nothing has been compiled; importing it takes seconds
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+@contextmanager
+def evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for all sub-modules, then each one's own mode again.
+
+    ``module.eval()`` and ``module.train()`` would wake a frozen batch-norm, and call overridden
+    ``train`` methods for no reason.
+    """
+    modes = [(submodule, submodule.training) for submodule in module.modules()]
+    try:
+        for submodule, _ in modes:
+            submodule.training = False
+        yield
+    finally:
+        for submodule, mode in modes:
+            submodule.training = mode
+
+
+@contextmanager
+def unchanged_buffers(module: nn.Module) -> Iterator[None]:
+    """Restore buffers that a forward pass changes even in evaluation mode (counters, queues)."""
+    saved = [
+        (submodule, name, buffer, _version(buffer), buffer.detach().clone())
+        for submodule in module.modules()
+        for name, buffer in submodule._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
+        for submodule, name, buffer, version, value in saved:
+            submodule._buffers[name] = buffer
+            if _version(buffer) != version:
+                with torch.no_grad():
+                    buffer.copy_(value)
+
+
+def _version(buffer: Tensor) -> int:
+    # Inference tensors keep no version, and cannot be written to outside inference mode.
+    return 0 if buffer.is_inference() else buffer._version
+
+
+@contextmanager
+def silent_log(module: nn.Module) -> Iterator[None]:
+    """Silence ``self.log`` of LightningModules: a measurement is not a training step."""
+    silenced: list[tuple[dict[str, Any], str, Any]] = []
+    absent = object()
+    try:
+        for submodule in module.modules():
+            if not hasattr(type(submodule), "log_dict"):
+                continue
+            for name in ("log", "log_dict"):
+                silenced.append((submodule.__dict__, name, submodule.__dict__.get(name, absent)))
+                submodule.__dict__[name] = _log_nothing
+        yield
+    finally:
+        for attributes, name, value in silenced:
+            if value is absent:
+                del attributes[name]
+            else:
+                attributes[name] = value
+
+
+def _log_nothing(*_: Any, **__: Any) -> None:
+    """Stands in for ``LightningModule.log`` during a measurement."""

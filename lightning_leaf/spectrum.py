@@ -1,0 +1,76 @@
+"""Effective ranks: how many directions a spectrum is spread over."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from lightning_leaf.errors import LeafError
+
+RankKind = Literal["entropy", "stable", "participation", "threshold"]
+RANK_KINDS: tuple[RankKind, ...] = get_args(RankKind)
+
+
+def effective_rank(
+    eigenvalues: Tensor,  # (..., C)
+    kind: RankKind = "entropy",
+    *,
+    rtol: float = 1e-6,
+) -> Tensor:  # (...,)
+    r"""Effective rank of positive semi-definite matrices, from their eigenvalues λ.
+
+    =================== =================================== ============================
+    ``"entropy"``       exp(−Σ q_i log q_i), q = λ / Σλ     Roy & Vetterli 2007
+    ``"stable"``        Σλ / λ_max                          Rudelson & Vershynin 2007
+    ``"participation"`` (Σλ)² / Σλ²                         participation ratio
+    ``"threshold"``     #{λ_i > rtol · λ_max}               numerical rank
+    =================== =================================== ============================
+
+    Args:
+        eigenvalues: Eigenvalues along the last axis, in any order, shape ``(..., C)``. Rounding
+            may have left small ones negative: they count as zero.
+        kind: One of the four definitions above.
+        rtol: Relative threshold of ``kind="threshold"``; the other kinds do not use it.
+
+    Returns:
+        One rank for each spectrum, shape ``(...,)``, float64, between 1 and C; 0 for a spectrum
+        of zeros, NaN for a spectrum that holds NaN or infinity.
+
+    Raises:
+        LeafError: If ``kind`` is none of the four or there is no axis of eigenvalues.
+
+    Example:
+        >>> import torch
+        >>> effective_rank(torch.tensor([1.0, 1.0, 1.0, 0.0])).item()
+        3.0
+        >>> effective_rank(torch.tensor([4.0, 1.0, 1.0]), kind="stable").item()
+        1.5
+    """
+    if kind not in RANK_KINDS:
+        raise LeafError(
+            f"effective_rank expects kind to be one of {', '.join(map(repr, RANK_KINDS))}; "
+            f"got {kind!r}."
+        )
+    if eigenvalues.ndim == 0 or eigenvalues.shape[-1] == 0:
+        raise LeafError(
+            "effective_rank expects eigenvalues along the last axis, shape (..., C) with C ≥ 1; "
+            f"got shape {tuple(eigenvalues.shape)}."
+        )
+    spectrum = eigenvalues.double()
+    finite = spectrum.isfinite().all(-1)
+    spectrum = spectrum.clamp_min(0)
+    largest = spectrum.amax(-1, keepdim=True)
+    # Ranks do not depend on scale: dividing first keeps λ² from overflowing or underflowing.
+    scaled = spectrum / torch.where(largest > 0, largest, 1)
+    total = scaled.sum(-1)
+    if kind == "entropy":
+        q = scaled / torch.where(total > 0, total, 1).unsqueeze(-1)
+        rank = torch.special.entr(q).sum(-1).exp()
+    elif kind == "stable":
+        rank = total
+    elif kind == "participation":
+        rank = total.square() / torch.where(total > 0, scaled.square().sum(-1), 1)
+    else:
+        rank = (scaled > rtol).sum(-1).double()
+    rank = torch.where(largest.squeeze(-1) > 0, rank, 0)
+    return torch.where(finite, rank, torch.nan)
