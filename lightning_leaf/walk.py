@@ -1,0 +1,218 @@
+"""The loop that both kinds of paths share: one batch, one step after the other."""
+
+from __future__ import annotations
+
+from typing import NoReturn, Protocol
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from lightning_leaf.classifier import Classifier, log_softmax, score_gradients
+from lightning_leaf.fisher_rao import fisher_rao_distance
+from lightning_leaf.leaf_path import LeafPath, PathStatus, SinglePath
+from lightning_leaf.recorder import Recorder, Terms
+from lightning_leaf.tangent import TangentSpace
+
+STALL_WINDOW = 100
+"""Steps after which a path that came no closer is stalled."""
+STALL_PROGRESS = 0.2
+"""Progress, in steps, that counts as coming closer within the window."""
+STEPS_BETWEEN_CHECKS = 16
+"""Reading a status stops the host until an accelerator has caught up, so it is done rarely."""
+
+WALKING = -1
+STATUSES = tuple(PathStatus)
+_CODE = {status: code for code, status in enumerate(STATUSES)}
+
+
+class Goal(Protocol):
+    """Where a batch of walks is heading; n of them are still walking."""
+
+    @property
+    def destinations(self) -> Tensor | None:  # (n, ...)
+        """Where the walks are to end, if anywhere."""
+
+    def distance(self, x: Tensor) -> Tensor:  # (n, ...) -> (n,)
+        """The distance that the path reports, float64."""
+
+    def displacement(self, x: Tensor, tangent: TangentSpace) -> Tensor:  # (n, ...) -> (n, d)
+        """The next step, float64; zero where there is no direction left."""
+
+    def reached(self, distance: Tensor) -> Tensor:  # (n,) -> (n,)
+        """Whether each walk has arrived."""
+
+    def made_progress(self, distance: Tensor, displacement: Tensor) -> Tensor:  # -> (n,)
+        """Whether each walk is still getting somewhere, given its last actual displacement."""
+
+    def select(self, rows: Tensor) -> Goal:
+        """The goal of some of the walks only."""
+
+
+class Along:
+    """Along the leaf towards a destination: the displacement to it, projected on D_x."""
+
+    def __init__(
+        self,
+        destinations: Tensor,  # (n, ...)
+        step_size: Tensor,  # (n,)
+        threshold: Tensor,  # (n,)
+        closest: Tensor | None = None,  # (n,)
+        idle: Tensor | None = None,  # (n,)
+    ) -> None:
+        self.destinations = destinations
+        self._step_size = step_size
+        self._threshold = threshold
+        self._closest = torch.full_like(step_size, torch.inf) if closest is None else closest
+        self._idle = torch.zeros_like(step_size) if idle is None else idle
+
+    def distance(self, x: Tensor) -> Tensor:
+        return _norm((self.destinations - x).flatten(1).double())
+
+    def displacement(self, x: Tensor, tangent: TangentSpace) -> Tensor:
+        v = tangent.project((self.destinations - x).flatten(1))
+        # Longer than v would overshoot the closest point of the tangent plane.
+        return _scaled(v, torch.minimum(self._step_size, _norm(v)))
+
+    def reached(self, distance: Tensor) -> Tensor:
+        return distance <= self._threshold
+
+    def made_progress(self, distance: Tensor, displacement: Tensor) -> Tensor:
+        closer = distance < self._closest - STALL_PROGRESS * self._step_size
+        self._closest = torch.where(closer, distance, self._closest)
+        self._idle = torch.where(closer, 0, self._idle + 1)
+        return (self._idle < STALL_WINDOW) & (_norm(displacement) > 1e-6 * self._step_size)
+
+    def select(self, rows: Tensor) -> Along:
+        state = (self._step_size, self._threshold, self._closest, self._idle)
+        return Along(self.destinations[rows], *(values[rows] for values in state))
+
+
+class Across:
+    """Across the leaves: a fixed direction less its projection on D_x."""
+
+    destinations = None
+
+    def __init__(self, start: Tensor, direction: Tensor, step_size: Tensor) -> None:
+        self._start = start  # (n, ...)
+        self._direction = direction  # (n, ...)
+        self._step_size = step_size  # (n,)
+
+    def distance(self, x: Tensor) -> Tensor:
+        return _norm((x - self._start).flatten(1).double())
+
+    def displacement(self, x: Tensor, tangent: TangentSpace) -> Tensor:
+        r = self._direction.flatten(1).double()
+        v = r - tangent.project(r)
+        # What is left of a tangent direction is rounding, not a direction.
+        exists = _norm(v) > 1e-6 * _norm(r)
+        return _scaled(v, torch.where(exists, self._step_size, 0))
+
+    def reached(self, distance: Tensor) -> Tensor:
+        return torch.zeros_like(distance, dtype=torch.bool)
+
+    def made_progress(self, distance: Tensor, displacement: Tensor) -> Tensor:
+        return _norm(displacement) > 1e-3 * self._step_size
+
+    def select(self, rows: Tensor) -> Across:
+        return Across(self._start[rows], self._direction[rows], self._step_size[rows])
+
+
+def walk(
+    classifier: Classifier,
+    start: Tensor,  # (N, ...)
+    goal: Goal,
+    terms: Terms,
+    chunk_size: int,
+    progress: bool,
+) -> LeafPath:
+    """Take all the walks, ``chunk_size`` at a time."""
+    classifier.require_usable(start[:chunk_size])
+    paths: list[SinglePath] = []
+    with tqdm(
+        total=len(start) * terms.max_steps,
+        desc=f"{terms.kind} paths",
+        unit="step",
+        disable=None if progress else True,
+        delay=0.5,
+    ) as bar:
+        for rows in torch.arange(len(start), device=start.device).split(chunk_size):
+            paths += _walk_chunk(classifier, start[rows], goal.select(rows), terms, rows, bar)
+    return LeafPath(paths)
+
+
+def _walk_chunk(
+    classifier: Classifier, x: Tensor, goal: Goal, terms: Terms, rows: Tensor, bar: tqdm[NoReturn]
+) -> list[SinglePath]:
+    paths: dict[int, SinglePath] = {}
+    recorder = Recorder(rows.tolist(), terms.keep_points)
+    status = torch.full((len(x),), WALKING, device=x.device)
+    steps = torch.zeros_like(status)
+    length = x.new_zeros(len(x), dtype=torch.float64)
+    previous = None
+
+    for step in range(terms.max_steps + 1):
+        log_probs, tangent, finite = _measure(classifier, x)
+        if previous is not None:
+            length = length + fisher_rao_distance(previous, log_probs)
+        previous = log_probs
+
+        distance = goal.distance(x)
+        target = (x.flatten(1) + goal.displacement(x, tangent)).reshape(x.shape).to(x.dtype)
+        if terms.bounds is not None:
+            target = target.clamp(*terms.bounds)
+        actual = (target - x).flatten(1).double()
+        horizontality = _norm(tangent.project(actual)) / _norm(actual)
+        recorder.add(step, x, log_probs, distance, horizontality, length)
+
+        status = _end(status, ~finite, PathStatus.NON_FINITE)
+        status = _end(status, goal.reached(distance), PathStatus.REACHED)
+        status = _end(status, ~goal.made_progress(distance, actual), PathStatus.STALLED)
+        if step == terms.max_steps:
+            status = _end(status, finite, PathStatus.OUT_OF_STEPS)
+        walking = status == WALKING
+        steps = steps + walking
+        x = torch.where(walking.reshape(-1, *[1] * (x.ndim - 1)), target, x)
+
+        if (step + 1) % STEPS_BETWEEN_CHECKS == 0 or step == terms.max_steps:
+            recorder.flush()
+            bar.update(STEPS_BETWEEN_CHECKS * len(x) if step < terms.max_steps else 0)
+            done = (~walking).nonzero().flatten().tolist()
+            for i in done:
+                end = None if goal.destinations is None else goal.destinations[i]
+                paths[recorder.rows[i]] = recorder.path(
+                    i, terms, STATUSES[int(status[i])], int(steps[i]), x[i], end
+                )
+            rest = walking.nonzero().flatten()
+            if not len(rest):
+                break
+            if done:
+                x, status, steps, length = x[rest], status[rest], steps[rest], length[rest]
+                previous, goal = previous[rest], goal.select(rest)
+                recorder.select(rest)
+    return [paths[row] for row in sorted(paths)]
+
+
+def _measure(classifier: Classifier, x: Tensor) -> tuple[Tensor, TangentSpace, Tensor]:
+    """Log-probabilities, tangent distribution and whether they are finite, at every point."""
+    x = x.detach().requires_grad_()
+    scores = classifier.scores(x.clone())
+    jacobian = score_gradients(scores, x)
+    finite = scores.isfinite().all(1) & jacobian.isfinite().flatten(1).all(1)
+    # One diverged path must not break the eigendecompositions of the others.
+    jacobian = torch.where(finite[:, None, None], jacobian, 0)
+    return log_softmax(scores), TangentSpace(jacobian), finite.detach()
+
+
+def _end(status: Tensor, ended: Tensor, why: PathStatus) -> Tensor:
+    return torch.where((status == WALKING) & ended, _CODE[why], status)
+
+
+def _norm(v: Tensor) -> Tensor:  # (n, d) -> (n,)
+    return torch.linalg.vector_norm(v, dim=1)
+
+
+def _scaled(v: Tensor, length: Tensor) -> Tensor:  # (n, d), (n,) -> (n, d)
+    """v with the given length; zero stays zero."""
+    norm = _norm(v)
+    return v * (length / torch.where(norm > 0, norm, 1)).unsqueeze(1)
