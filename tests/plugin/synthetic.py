@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from tensorboard_plugin_leaf.snapshot import PathRecord, Snapshot
 
 FIRST_SESSION = f"{1_700_000_000_000_000_000:016x}"
