@@ -4,6 +4,7 @@ from lightning_leaf.data_matrix import LocalDataMatrix
 from lightning_leaf.errors import LeafError, NonFiniteError
 from lightning_leaf.fisher_rao import fisher_rao_distance, fisher_rao_length
 from lightning_leaf.leaf_path import LeafPath, PathStatus, SinglePath
+from lightning_leaf.metrics import LocalDataMatrixEffectiveRank, LocalDataMatrixTrace
 from lightning_leaf.normalization import Normalization
 from lightning_leaf.paths import horizontal_path, orthogonal_walk
 from lightning_leaf.spectrum import effective_rank
@@ -12,6 +13,8 @@ __all__ = [
     "LeafError",
     "LeafPath",
     "LocalDataMatrix",
+    "LocalDataMatrixEffectiveRank",
+    "LocalDataMatrixTrace",
     "NonFiniteError",
     "Normalization",
     "PathStatus",

@@ -232,8 +232,7 @@ def _refuse_probabilities(scores: Tensor) -> None:
 
 def _origin(node: Any) -> str:
     """Name of the operation that made a tensor, seen through changes of shape and type."""
-    while any(word in node.name() for word in ("View", "Squeeze", "Copy", "Clone", "Slice")):
-        if not node.next_functions or node.next_functions[0][0] is None:
-            break
+    changes = ("View", "Squeeze", "Unsqueeze", "Select", "Slice", "Copy", "Clone")
+    while node.name().startswith(changes) and node.next_functions[0][0] is not None:
         node = node.next_functions[0][0]
     return str(node.name())

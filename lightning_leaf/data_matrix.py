@@ -87,7 +87,7 @@ class LocalDataMatrix:
             inputs = classifier.prepare(x)
             classifier.require_usable(inputs[:size])
             log_probs, jacobians = [], []
-            for chunk in inputs.split(size):
+            for chunk in torch.split(inputs, size):
                 chunk.requires_grad_()
                 # A first layer that works in place must not be handed the leaf tensor itself.
                 scores = classifier.scores(chunk.clone())
@@ -116,7 +116,8 @@ class LocalDataMatrix:
 
     def eigenvalues(self) -> Tensor:  # (B, C)
         """The C largest eigenvalues of G, descending, float64; at most C − 1 are not zero."""
-        return torch.linalg.eigvalsh(self.gram()).flip(-1).clamp_min(0)
+        ascending: Tensor = torch.linalg.eigvalsh(self.gram())
+        return ascending.flip(-1).clamp_min(0)
 
     def tangent_dimension(self) -> Tensor:  # (B,)
         """dim D_x: numerical rank of the contrast gradients ∇s_i − mean_j ∇s_j, int64.
@@ -180,7 +181,6 @@ class LocalDataMatrix:
                 f"got {tuple(v.shape)}."
             )
         return v.detach().to(self.log_probs.device).reshape(len(self), -1)
-
 
 
 def checked_chunk_size(chunk_size: int | None) -> int:

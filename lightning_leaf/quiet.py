@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 @contextmanager
@@ -48,7 +48,8 @@ def random_streams() -> Iterator[None]:
     """Restore every random number generator that a forward pass may draw from."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     # Asking an accelerator that nobody has used yet would initialise it.
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = torch.cuda.get_rng_state_all() if in_use else None
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     try:
         yield
@@ -103,7 +104,7 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 def unchanged_buffers(module: nn.Module) -> Iterator[None]:
     """Restore buffers that a forward pass changes even in evaluation mode (counters, queues)."""
     saved = [
-        (submodule, name, buffer, _version(buffer), buffer.detach().clone())
+        (submodule, name, buffer, buffer.detach().clone())
         for submodule in module.modules()
         for name, buffer in submodule._buffers.items()
         if buffer is not None
@@ -111,16 +112,12 @@ def unchanged_buffers(module: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for submodule, name, buffer, version, value in saved:
+        for submodule, name, buffer, value in saved:
             submodule._buffers[name] = buffer
-            if _version(buffer) != version:
-                with torch.no_grad():
+            # Writing to a buffer that is as it was could invalidate a graph that still needs it.
+            if not torch.equal(buffer, value):
+                with torch.inference_mode(buffer.is_inference()), torch.no_grad():
                     buffer.copy_(value)
-
-
-def _version(buffer: Tensor) -> int:
-    # Inference tensors keep no version, and cannot be written to outside inference mode.
-    return 0 if buffer.is_inference() else buffer._version
 
 
 @contextmanager

@@ -41,8 +41,8 @@ def effective_rank(
 
     Example:
         >>> import torch
-        >>> effective_rank(torch.tensor([1.0, 1.0, 1.0, 0.0])).item()
-        3.0
+        >>> f"{effective_rank(torch.tensor([1.0, 1.0, 1.0, 0.0])).item():.6f}"
+        '3.000000'
         >>> effective_rank(torch.tensor([4.0, 1.0, 1.0]), kind="stable").item()
         1.5
     """

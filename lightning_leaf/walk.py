@@ -136,7 +136,7 @@ def walk(
         disable=None if progress else True,
         delay=0.5,
     ) as bar:
-        for rows in torch.arange(len(start), device=start.device).split(chunk_size):
+        for rows in torch.split(torch.arange(len(start), device=start.device), chunk_size):
             paths += _walk_chunk(classifier, start[rows], goal.select(rows), terms, rows, bar)
     return LeafPath(paths)
 
@@ -209,7 +209,8 @@ def _end(status: Tensor, ended: Tensor, why: PathStatus) -> Tensor:
 
 
 def _norm(v: Tensor) -> Tensor:  # (n, d) -> (n,)
-    return torch.linalg.vector_norm(v, dim=1)
+    norm: Tensor = torch.linalg.vector_norm(v, dim=1)
+    return norm
 
 
 def _scaled(v: Tensor, length: Tensor) -> Tensor:  # (n, d), (n,) -> (n, d)

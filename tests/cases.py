@@ -1,0 +1,87 @@
+"""Models and inputs that the functional core is tried on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Case:
+    """A classifier made with fresh random weights, and random inputs for it."""
+
+    name: str
+    model: Callable[[], nn.Module]
+    input_shape: tuple[int, ...]
+    classes: int
+
+    def make(self, seed: int, batch: int = 5) -> tuple[nn.Module, Tensor]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.model(), torch.randn(batch, *self.input_shape)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def linear() -> nn.Module:
+    return nn.Linear(20, 4)
+
+
+def image_cnn() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3),
+        nn.ReLU(),
+        nn.Conv2d(6, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(),
+        nn.Flatten(),
+        nn.Linear(8 * 3 * 3, 10),
+    )
+
+
+def signal_net() -> nn.Module:
+    return nn.Sequential(nn.Conv1d(2, 5, 3), nn.GELU(), nn.Flatten(), nn.Linear(5 * 10, 6))
+
+
+def inplace_first() -> nn.Module:
+    return nn.Sequential(nn.ReLU(inplace=True), nn.Linear(20, 5))
+
+
+def confident() -> nn.Module:
+    """Logits so far apart that the losing probabilities underflow in float32."""
+    model = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 4))
+    with torch.no_grad():
+        model[2].bias += torch.tensor([28.0, 0.0, 8.0, 0.0])
+    return model
+
+
+def frozen() -> nn.Module:
+    return nn.Sequential(nn.Linear(20, 16), nn.Tanh(), nn.Linear(16, 3)).requires_grad_(False)
+
+
+def log_probabilities() -> nn.Module:
+    return nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 5), nn.LogSoftmax(dim=1))
+
+
+def dependent_scores() -> nn.Module:
+    """Two classes with the same score: D_x has a dimension less than C − 1."""
+    model = nn.Linear(20, 4)
+    with torch.no_grad():
+        model.weight[3] = model.weight[2]
+    return model
+
+
+CASES = [
+    Case("linear", linear, (20,), 4),
+    Case("image_cnn", image_cnn, (1, 10, 10), 10),
+    Case("signal", signal_net, (2, 12), 6),
+    Case("inplace_first", inplace_first, (20,), 5),
+    Case("confident", confident, (20,), 4),
+    Case("frozen", frozen, (20,), 3),
+    Case("log_probabilities", log_probabilities, (20,), 5),
+    Case("dependent_scores", dependent_scores, (20,), 4),
+]

@@ -1,0 +1,164 @@
+"""After quiet(model), whatever happened inside, nothing has changed."""
+
+import random
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lightning_leaf import quiet as quiet_module
+from lightning_leaf.quiet import quiet
+
+
+class Counting(nn.Module):
+    """Counts its forward passes in a buffer, in evaluation mode too, and logs each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("passes", torch.zeros((), dtype=torch.long))
+        self.logged = []
+
+    def log(self, name, value):
+        self.logged.append(name)
+
+    def log_dict(self, values):
+        for name, value in values.items():
+            self.log(name, value)
+
+    def forward(self, x):
+        self.passes += 1
+        self.log("passes", self.passes)
+        self.log_dict({"more": 0})
+        return x
+
+
+def model_with_frozen_norm() -> nn.Module:
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.BatchNorm1d(3), Counting())
+    model.train()
+    model[2].eval()
+    return model
+
+
+def streams():
+    return (
+        torch.rand(3).tolist(),
+        np.random.rand(3).tolist(),  # noqa: NPY002
+        [random.random() for _ in range(3)],
+    )
+
+
+def disturb(model) -> None:
+    torch.rand(5)
+    np.random.rand(5)  # noqa: NPY002
+    random.random()
+    model(torch.rand(2, 3))
+
+
+def state(model):
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    random.seed(0)
+    with quiet(model):
+        disturb(model)
+    buffers = {name: buffer.tolist() for name, buffer in model.named_buffers()}
+    return {
+        "modes": [m.training for m in model.modules()],
+        "buffers": buffers,
+        "logged": list(model[3].logged),
+        "streams": streams(),
+        "can log": model[3].log.__func__ is Counting.log,
+    }
+
+
+def expected_state():
+    model = model_with_frozen_norm()
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    random.seed(0)
+    return {
+        "modes": [m.training for m in model.modules()],
+        "buffers": {name: buffer.tolist() for name, buffer in model.named_buffers()},
+        "logged": [],
+        "streams": streams(),
+        "can log": True,
+    }
+
+
+def test_nothing_has_changed_afterwards():
+    assert state(model_with_frozen_norm()) == expected_state()
+
+
+@pytest.mark.parametrize(
+    ("precaution", "changed"),
+    [
+        ("random_streams", {"streams"}),
+        ("evaluation_mode", set()),  # buffers are put back too; see the next test for modes
+        ("unchanged_buffers", {"buffers"}),
+        ("silent_log", {"logged"}),
+    ],
+)
+def test_each_precaution_is_needed(precaution, changed, monkeypatch):
+    """Negative control: without it, that part of the state is changed."""
+    monkeypatch.setattr(quiet_module, precaution, lambda *_: nullcontext())
+    actual, expected = state(model_with_frozen_norm()), expected_state()
+    differing = {key for key in expected if actual[key] != expected[key]}
+    assert differing == changed
+
+
+def test_every_sub_module_gets_its_own_mode_back():
+    model = model_with_frozen_norm()
+    modes = [m.training for m in model.modules()]
+    with quiet(model):
+        assert not any(m.training for m in model.modules())
+    assert [m.training for m in model.modules()] == modes
+    # Negative control: what one would do first wakes the frozen batch-norm.
+    model.eval()
+    model.train()
+    assert [m.training for m in model.modules()] != modes
+
+
+def test_everything_is_restored_after_an_exception():
+    model = model_with_frozen_norm()
+    expected = expected_state()
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    random.seed(0)
+    with pytest.raises(KeyboardInterrupt), quiet(model):  # noqa: PT012
+        disturb(model)
+        raise KeyboardInterrupt
+    assert [m.training for m in model.modules()] == expected["modes"]
+    assert streams() == expected["streams"]
+    assert torch.is_grad_enabled()
+    assert model[3].passes == 0
+
+
+def test_gradients_are_taken_inside_inference_mode_and_autocast():
+    model = nn.Linear(3, 3)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        with quiet(model):
+            x = torch.ones(1, 3, requires_grad=True)
+            y = model(x)
+            assert y.dtype is torch.float32
+            y.sum().backward(inputs=[x])
+        assert torch.is_inference_mode_enabled()
+        assert torch.is_autocast_enabled("cpu")
+    assert model.weight.grad is None
+
+
+def test_compiled_modules_are_not_compiled_once_more():
+    compilations = []
+
+    def backend(graph, inputs):
+        compilations.append(len(inputs))
+        return graph.forward
+
+    model = torch.compile(nn.Linear(3, 3), backend=backend)
+    model(torch.rand(2, 3))
+    before = len(compilations)
+    with quiet(model):
+        model(torch.rand(7, 3, requires_grad=True))
+    assert len(compilations) == before
+    model(torch.rand(7, 3, requires_grad=True))  # negative control: outside it would be
+    assert len(compilations) > before

@@ -1,0 +1,39 @@
+"""The mathematics done slowly and obviously in float64: what every fast path is checked against."""
+
+import torch
+from torch import Tensor
+
+
+def gradients(model, x: Tensor) -> tuple[Tensor, Tensor]:
+    """p and ∇log p_i of one input x, one backward pass per class, (C,) and (C, d), in float64."""
+    x = x.detach().double().unsqueeze(0).requires_grad_()
+    log_p = model(x.clone())[0].log_softmax(-1)
+    rows = [torch.autograd.grad(value, x, retain_graph=True)[0].flatten() for value in log_p]
+    return log_p.detach().exp(), torch.stack(rows)
+
+
+def data_matrix(model, x: Tensor) -> Tensor:
+    """G of every input of a batch, (B, d, d), by its definition: E_y[∇log p_y ∇log p_yᵀ]."""
+    matrices = []
+    for one in x:
+        p, rows = gradients(model, one)
+        matrices.append(sum(w * torch.outer(g, g) for w, g in zip(p, rows, strict=True)))
+    return torch.stack(matrices)
+
+
+def contrasts(model, x: Tensor) -> Tensor:
+    """∇s_i − ∇s_0 for i > 0, one input, (C − 1, d): a basis of D_x however confident p is."""
+    x = x.detach().double().unsqueeze(0).requires_grad_()
+    scores = model(x.clone())[0]
+    rows = [torch.autograd.grad(s, x, retain_graph=True)[0].flatten() for s in scores]
+    return torch.stack(rows[1:]) - rows[0]
+
+
+def project(model, x: Tensor, v: Tensor) -> Tensor:
+    """Projection of v on D_x for every input of a batch, by an orthonormal basis from an SVD."""
+    projections = []
+    for one, vector in zip(x, v, strict=True):
+        _, s, basis = torch.linalg.svd(contrasts(model, one), full_matrices=False)
+        basis = basis[s > 1e-12 * s[0]]
+        projections.append(basis.T @ (basis @ vector.double().flatten()))
+    return torch.stack(projections).reshape(v.shape)
