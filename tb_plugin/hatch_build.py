@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ NETWORK_ERROR = re.compile(
     r"npm (?:error|ERR!) code "
     r"(E[45]\d\d|ECONN\w+|ENOTFOUND|ENET\w+|EHOST\w+|ETIMEDOUT|EAI_AGAIN|\w*(?:SOCKET|CERT)\w*)"
 )
+# Warnings about a user's settings, and stack traces.
+NOISE = re.compile(r"npm warn |npm error\s+(at |\w+: |\}|$)")
+
+# Without a network npm would wait for more than a minute before it says so.
+PATIENCE = ("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
 
 
 class FrontendBuildHook(BuildHookInterface[Any]):
@@ -30,9 +36,11 @@ class FrontendBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
+        is_built = (root / PACKAGE / "static" / "index.js").is_file()
+        has_sources = (root / "frontend").is_dir()
         # A source archive holds the page that was built from the sources beside it.
         is_source_archive = (root / "PKG-INFO").is_file()
-        if not (is_source_archive and (root / PACKAGE / "static" / "index.js").is_file()):
+        if not is_built or (has_sources and not is_source_archive):
             build_page(root)
 
 
@@ -47,7 +55,7 @@ def build_page(root: Path) -> None:
         copy = Path(directory)
         ignored = shutil.ignore_patterns("node_modules")
         shutil.copytree(root / "frontend", copy / "frontend", ignore=ignored)
-        npm(copy / "frontend", "ci", "--no-audit", "--no-fund")
+        npm(copy / "frontend", "ci", "--no-audit", "--no-fund", *PATIENCE)
         npm(copy / "frontend", "run", "build")
         page = root / PACKAGE / "static"
         shutil.rmtree(page, ignore_errors=True)
@@ -67,19 +75,23 @@ def npm(directory: Path, *arguments: str) -> None:
         return_completed_process=True,
         cwd=directory,
         env=os.environ | {"PATH": path},
-        capture_output=True,
+        # Compilers complain on the one, npm on the other.
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
     )
     if done.returncode == 0:
         return
-    said = "\n".join((done.stderr or done.stdout).strip().splitlines()[-12:])
-    if NETWORK_ERROR.search(done.stderr):
+    output = str(done.stdout)
+    lines = [line for line in output.strip().splitlines() if not NOISE.match(line)]
+    said = "\n".join(lines[-20:])
+    if NETWORK_ERROR.search(output):
         reason = (
             "npm cannot reach its registry. Check the network and the output of "
             "`npm config get registry`, or install a wheel of tensorboard-plugin-leaf, which "
             "needs no npm."
         )
     else:
-        reason = f"`npm {' '.join(arguments)}` failed."
+        reason = f"`npm {' '.join(arguments[:2])}` failed."
     raise SystemExit(f"The page of the LEAF tab was not built: {reason}\n\nnpm said:\n{said}")
