@@ -1,0 +1,26 @@
+"""Callbacks for ``lightning.pytorch`` and ``pytorch_lightning`` trainers."""
+
+from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
+from lightning_leaf.callbacks.snapshots import HorizontalPathSnapshot, OrthogonalWalkSnapshot
+from lightning_leaf.callbacks.triggers import (
+    AtCheckpoint,
+    AtEpochEnd,
+    AtFitEnd,
+    AtSteps,
+    Moment,
+    TraceReturn,
+    Trigger,
+)
+
+__all__ = [
+    "AtCheckpoint",
+    "AtEpochEnd",
+    "AtFitEnd",
+    "AtSteps",
+    "HorizontalPathSnapshot",
+    "LocalDataMatrixMonitor",
+    "Moment",
+    "OrthogonalWalkSnapshot",
+    "TraceReturn",
+    "Trigger",
+]

@@ -1,0 +1,232 @@
+"""The trace and the rank of the local data matrix while a classifier trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lightning_leaf.callbacks import trainer_state
+from lightning_leaf.callbacks.base import LeafCallback, OnError, checked_count
+from lightning_leaf.callbacks.probes import Inputs, choose_inputs
+from lightning_leaf.data_matrix import CHUNK_SIZE, LocalDataMatrix
+from lightning_leaf.errors import LeafError, NonFiniteError
+from lightning_leaf.quiet import quiet
+from lightning_leaf.spectrum import RANK_KINDS, RankKind, effective_rank
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+    from matplotlib.figure import Figure
+
+    from lightning_leaf.examples import Examples
+
+DEFAULT_PROBE = 64
+
+
+class LocalDataMatrixMonitor(LeafCallback):
+    r"""Logs how a classifier's local data matrix G(x, w) changes while it trains.
+
+    For every input x of a fixed probe, G = E_{y∼p}[∇ₓ log p_y ∇ₓ log p_yᵀ] (equation 6 of
+    Grementieri & Fioresi, "Model-centric data manifold"). Logged at step 0, then every n
+    optimizer steps, and at the end of fit:
+
+    ================================ ==========================================================
+    ``leaf/trace_mean``              mean of tr G over the probe, in units of 1 / input²
+    ``leaf/trace_median``            its median: the mean is carried by few doubtful inputs
+    ``leaf/trace_ratio``             the median over its first value
+    ``leaf/effective_rank_<kind>``   mean effective rank, see :func:`effective_rank`
+    ``leaf/tangent_dimension``       mean dimension of the tangent distribution D_x, at most C − 1
+    ================================ ==========================================================
+
+    They go to all loggers of the trainer and into ``trainer.callback_metrics``, where
+    ``EarlyStopping`` and ``ModelCheckpoint`` find them. The value at step k belongs to the weights
+    after k optimizer steps, like the training loss that Lightning logs at k. NaN is logged once
+    weights have diverged. The module is measured in evaluation mode by its own ``forward``, and
+    the training is left exactly as it was.
+
+    Args:
+        probe: On which inputs: how many examples of the validation (else training) data set;
+            which positions in it; or a tensor of inputs, a pair of inputs and labels, a data set
+            (64 of its examples).
+        every_n_steps: Optimizer steps between measurements.
+        ranks: Which effective ranks to log: ``"entropy"``, ``"stable"``, ``"participation"``,
+            ``"threshold"``.
+        name: Prefix of the logged names; distinct for each monitor of a trainer.
+        seed: Chooses the probe; global random streams are not touched.
+        chunk_size: Inputs per forward pass; bounds memory.
+        on_error: ``"warn"``: on an error, warn once, naming the cause, and measure no more in this
+            fit; ``"raise"``: let it end the training.
+
+    Attributes:
+        history: Everything measured so far, lists by name without prefix, with ``"step"``. Saved
+            in checkpoints, so that it goes on after a resume.
+
+    Raises:
+        LeafError: If an argument is out of its range.
+
+    Example:
+        >>> from lightning_leaf.callbacks import LocalDataMatrixMonitor
+        >>> monitor = LocalDataMatrixMonitor(every_n_steps=100, ranks=["entropy", "stable"])
+        >>> sorted(monitor.history)[:2]
+        ['effective_rank_entropy', 'effective_rank_stable']
+
+        .. code-block:: python
+
+            trainer = L.Trainer(callbacks=[monitor])
+            trainer.fit(model, datamodule)
+            monitor.plot()
+    """
+
+    def __init__(
+        self,
+        probe: Inputs = DEFAULT_PROBE,
+        every_n_steps: int = 100,
+        ranks: Sequence[RankKind] = ("entropy",),
+        *,
+        name: str = "leaf",
+        seed: int = 0,
+        chunk_size: int | None = None,
+        on_error: OnError = "warn",
+    ) -> None:
+        super().__init__(name, on_error)
+        if isinstance(probe, int):
+            checked_count(probe, "probe")
+        if isinstance(ranks, str) or any(kind not in RANK_KINDS for kind in ranks):
+            raise LeafError(
+                f"ranks expects a list out of {', '.join(map(repr, RANK_KINDS))}; got {ranks!r}."
+            )
+        self.every_n_steps = checked_count(every_n_steps, "every_n_steps")
+        self.ranks = tuple(ranks)
+        self.chunk_size = None if chunk_size is None else checked_count(chunk_size, "chunk_size")
+        self._wanted = probe
+        self._seed = seed
+        self._probe: Examples | None = None  # on rank zero
+        self._has_chosen = False
+        self.history: dict[str, list[float]] = {
+            column: []
+            for column in (
+                "step",
+                "trace_mean",
+                "trace_median",
+                "trace_ratio",
+                *(f"effective_rank_{kind}" for kind in self.ranks),
+                "tangent_dimension",
+            )
+        }
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._probe, self._has_chosen = None, False
+        # What an earlier fit of this object measured beyond the point where this one starts.
+        start = trainer_state.steps_taken(trainer)
+        kept = sum(step <= start for step in self.history["step"]) if start else 0
+        for values in self.history.values():
+            del values[kept:]
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.measure_if_due(trainer, pl_module, batch)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.measure_if_due(trainer, pl_module, fit_ended=True)
+        self._probe = None
+
+    def measure_if_due(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any = None,
+        *,
+        fit_ended: bool = False,
+    ) -> None:
+        """Measure and log, unless it is not the time or already done at this step.
+
+        Snapshot callbacks call it too, so that what they read does not depend on the order of
+        callbacks. All ranks must call it; rank zero measures.
+        """
+        if not self.active(trainer):
+            return
+        with self.guarded():
+            if not self._has_chosen:
+                # At the first step, so that a mistake shows at once, and a batch is at hand.
+                self._has_chosen = True
+                trainer_state.on_rank_zero(
+                    trainer, lambda: self._choose_probe(trainer, pl_module, batch)
+                )
+            step = trainer_state.steps_taken(trainer)
+            steps = self.history["step"]
+            due = fit_ended or not steps or step % self.every_n_steps == 0
+            if not due or (steps and steps[-1] == step):
+                return
+            row = trainer_state.on_rank_zero(trainer, lambda: self._measure(pl_module))
+            self._record(trainer, step, row)
+
+    def _choose_probe(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
+        with quiet(module):
+            self._probe = choose_inputs(
+                self._wanted,
+                trainer,
+                module,
+                batch,
+                seed=self._seed,
+                default_count=DEFAULT_PROBE,
+            )
+
+    def _measure(self, module: LightningModule) -> dict[str, float]:
+        assert self._probe is not None
+        traces, spectra, dimensions = [], [], []
+        with quiet(module):
+            # Only one chunk's gradients are held at a time.
+            for inputs in torch.split(self._probe.inputs, self.chunk_size or CHUNK_SIZE):
+                try:
+                    g = LocalDataMatrix.at(module, inputs, chunk_size=self.chunk_size)
+                except NonFiniteError:  # the weights have diverged, the probe is finite
+                    return dict.fromkeys(self.history, float("nan"))
+                traces.append(g.trace().cpu())
+                spectra.append(g.eigenvalues().cpu())
+                dimensions.append(g.tangent_dimension().cpu())
+        trace, spectrum = torch.cat(traces), torch.cat(spectra)
+        row = {
+            "trace_mean": trace.mean().item(),
+            "trace_median": trace.quantile(0.5).item(),
+            "tangent_dimension": torch.cat(dimensions).double().mean().item(),
+        }
+        for kind in self.ranks:
+            row[f"effective_rank_{kind}"] = effective_rank(spectrum, kind).mean().item()
+        return row
+
+    def _record(self, trainer: Trainer, step: int, row: dict[str, float]) -> None:
+        first = (self.history["trace_median"] or [row["trace_median"]])[0]
+        row = row | {"trace_ratio": row["trace_median"] / first if first else float("nan")}
+        row["step"] = step
+        for column, values in self.history.items():
+            values.append(row[column])
+        metrics = {
+            f"{self.name}/{column}": row[column] for column in self.history if column != "step"
+        }
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=step)
+        trainer.callback_metrics.update(
+            {name: torch.tensor(value) for name, value in metrics.items()}
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"history": {column: list(values) for column, values in self.history.items()}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        saved = state_dict["history"]
+        unknown = [float("nan")] * len(saved["step"])
+        for column in self.history:  # other ranks may have been asked for before
+            self.history[column] = list(saved.get(column, unknown))
+
+    def plot(self) -> Figure:
+        """Trace with its first value, effective ranks and tangent dimension over the steps.
+
+        Raises:
+            ModuleNotFoundError: If matplotlib is not installed.
+        """
+        from lightning_leaf.plotting import plot_history
+
+        first = self.history["trace_median"][:1]
+        return plot_history(self.history, reference=first[0] if first else None)

@@ -1,0 +1,204 @@
+"""What the snapshot callbacks share: when to take paths, and where to send them."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import nn
+
+from lightning_leaf.callbacks import trainer_state
+from lightning_leaf.callbacks.base import LeafCallback, OnError, checked_count, checked_length
+from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
+from lightning_leaf.callbacks.triggers import Moment, When, triggers
+from lightning_leaf.errors import LeafError, NonFiniteError
+from lightning_leaf.normalization import Bound, Normalization, input_bounds
+from lightning_leaf.publish import Occasion, publish, save_files, snapshot_of
+from lightning_leaf.quiet import quiet
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+    from tensorboard_plugin_leaf import Snapshot
+
+    from lightning_leaf.examples import Examples
+    from lightning_leaf.leaf_path import LeafPath
+
+Normalize = Normalization | tuple[Bound, Bound] | nn.Module
+
+
+class PathSnapshot(LeafCallback):
+    """What both kinds of snapshots share: when, from which inputs, and to which loggers."""
+
+    def __init__(
+        self,
+        when: When | Sequence[When],
+        *,
+        step_size: float | None,
+        max_steps: int,
+        normalize: Normalize | None,
+        domain: tuple[Bound, Bound] | None,
+        name: str,
+        save_files: bool,
+        seed: int,
+        chunk_size: int | None,
+        on_error: OnError,
+    ) -> None:
+        super().__init__(name, on_error)
+        self.triggers = triggers(when)
+        self.step_size = checked_length(step_size, "step_size")
+        self.max_steps = checked_count(max_steps, "max_steps")
+        self.normalize = None if normalize is None else Normalization.of(normalize)
+        self.domain = domain
+        self.save_files = save_files
+        self.seed = seed
+        self.chunk_size = None if chunk_size is None else checked_count(chunk_size, "chunk_size")
+        self.last_snapshot: Snapshot | None = None
+        self._sources: Examples | None = None
+        self._destinations: Examples | None = None
+        self._last_epoch: int | None = None
+        self._resumed = False
+
+    @abstractmethod
+    def _choose(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
+        """Choose sources and, where there are any, destinations."""
+
+    @abstractmethod
+    def _walk(self, module: LightningModule, *, rehearsal: bool = False) -> LeafPath:
+        """Take the paths; a rehearsal takes no step of them."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit" and self._monitor(trainer) is None:
+            for trigger in self.triggers:
+                if trigger.needs_history:
+                    raise LeafError(
+                        f"The trigger {trigger.reason!r} reads what a LocalDataMatrixMonitor "
+                        "measures; the trainer has none. Add LocalDataMatrixMonitor() to its "
+                        "callbacks."
+                    )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        start = trainer_state.steps_taken(trainer)
+        self._session = f"{time.time_ns():016x}"
+        # A resumed training has the same weights at its start as the one that it goes on from.
+        self._session_start_step = start + 1 if start else 0
+        self._sources = self._destinations = None
+        self._last_taken = -1
+        self._checkpoints = trainer_state.checkpoints_saved(trainer)
+        self._checkpoint_hook_ran = False
+        self._log_dir = trainer_state.log_dir(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # Checkpoint callbacks that are not Lightning's own are seen by this alone.
+        self._checkpoint_hook_ran = True
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._take_if_due(trainer, pl_module, batch)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._take_if_due(trainer, pl_module, None, fit_ended=True)
+        self._sources = self._destinations = None
+
+    def _take_if_due(
+        self, trainer: Trainer, module: LightningModule, batch: Any, fit_ended: bool = False
+    ) -> None:
+        if not self.active(trainer):
+            return
+        monitor = self._monitor(trainer)
+        if monitor is not None:
+            monitor.measure_if_due(trainer, module, batch, fit_ended=fit_ended)
+        with self.guarded():
+            moment = self._moment(trainer, monitor, fit_ended)
+            reason = next(
+                (trigger.reason for trigger in self.triggers if trigger.fires(moment)), None
+            )
+            if not trainer.is_global_zero:
+                return
+            if self._sources is None:
+                with quiet(module):
+                    self._prepare(trainer, module, batch)
+            if reason is not None and moment.step != self._last_taken:
+                self._last_taken = moment.step
+                with quiet(module):
+                    self._take(trainer, module, moment, reason)
+
+    def _prepare(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
+        """Choose examples at the first step, where a batch is at hand, and try everything once: a
+        mistake that would show at the end of fit shows now."""
+        self._choose(trainer, module, batch)
+        with suppress(NonFiniteError):
+            self._walk(module, rehearsal=True)
+
+    def _normalization(self) -> Normalization | None:
+        """As given, else as found; a domain alone is in units of the inputs."""
+        if self.normalize is not None or self.domain is not None or self._sources is None:
+            return self.normalize
+        return self._sources.normalization
+
+    def _moment(
+        self, trainer: Trainer, monitor: LocalDataMatrixMonitor | None, fit_ended: bool
+    ) -> Moment:
+        epoch = trainer_state.epochs_completed(trainer)
+        epoch_ended = self._last_epoch is not None and epoch > self._last_epoch
+        checkpoints = trainer_state.checkpoints_saved(trainer)
+        saved = self._checkpoint_hook_ran or checkpoints != self._checkpoints or self._resumed
+        self._last_epoch, self._checkpoints = epoch, checkpoints
+        self._checkpoint_hook_ran = self._resumed = False
+        return Moment(
+            step=trainer_state.steps_taken(trainer),
+            epoch=epoch,
+            epoch_ended=epoch_ended,
+            checkpoint_saved=saved,
+            fit_ended=fit_ended,
+            history=None if monitor is None else monitor.history,
+        )
+
+    def _take(self, trainer: Trainer, module: LightningModule, moment: Moment, reason: str) -> None:
+        assert self._sources is not None
+        try:
+            path = self._walk(module)
+        except NonFiniteError:
+            rank_zero_warn(
+                f"{type(self).__name__}(name={self.name!r}) took no paths at step {moment.step}: "
+                "the weights have diverged, the model returns NaN or infinity."
+            )
+            return
+        snapshot = snapshot_of(
+            path,
+            Occasion(
+                name=self.name,
+                step=moment.step,
+                epoch=moment.epoch,
+                reason=reason,
+                session=self._session,
+                session_start_step=min(self._session_start_step, moment.step),
+            ),
+            self._sources,
+            self._destinations,
+            input_bounds(self._sources.inputs, self._normalization(), self.domain),
+        )
+        self.last_snapshot = snapshot
+        publish(snapshot, path, trainer.loggers)
+        if self.save_files and self._log_dir is not None:
+            save_files(snapshot, path, self._log_dir)
+
+    def _monitor(self, trainer: Trainer) -> LocalDataMatrixMonitor | None:
+        for callback in trainer_state.callbacks_of(trainer):
+            if isinstance(callback, LocalDataMatrixMonitor):
+                return callback
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self._last_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._last_epoch = state_dict["epoch"]
+        self._resumed = True

@@ -1,0 +1,136 @@
+"""Everything that the callbacks read of a trainer beyond its public interface, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lightning_leaf.errors import LeafError
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+T = TypeVar("T")
+
+SHARDED_STRATEGIES = ("FSDPStrategy", "DeepSpeedStrategy", "ModelParallelStrategy")
+AVERAGING_CALLBACKS = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")
+
+
+def callbacks_of(trainer: Any) -> list[Any]:
+    """All callbacks, in the order in which their hooks run."""
+    return list(trainer.callbacks)
+
+
+def is_training(trainer: Trainer) -> bool:
+    """Whether the weights are being trained: not validation, sanity checks or tests, and not the
+    extra epoch in which stochastic weight averaging refreshes batch-norm statistics."""
+    return (
+        trainer.state.fn == "fit"
+        and not trainer.sanity_checking
+        and not trainer.fit_loop._skip_backward
+    )
+
+
+def steps_taken(trainer: Trainer) -> int:
+    """Optimizer steps so far: the axis on which Lightning logs the training loss.
+
+    ``trainer.global_step`` counts every optimizer's step, so it runs ahead with several.
+    """
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def epochs_completed(trainer: Trainer) -> int:
+    """Epochs whose batches have all been trained on, also before their last hooks have run."""
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    return int(progress.processed)
+
+
+def checkpoints_saved(trainer: Trainer) -> tuple[tuple[Any, Any], ...]:
+    """Changes whenever a checkpoint callback has saved."""
+    return tuple(
+        (
+            getattr(saver, "_last_global_step_saved", None),
+            getattr(saver, "_last_checkpoint_saved", None),
+        )
+        for saver in trainer.checkpoint_callbacks
+    )
+
+
+def averaging_callbacks_after(trainer: Trainer, callback: object) -> list[str]:
+    """Callbacks that put averaged weights in place at the end of fit, after ``callback`` ran."""
+    others = callbacks_of(trainer)
+    position = next(i for i, other in enumerate(others) if other is callback)
+    return [
+        type(other).__name__
+        for other in others[position + 1 :]
+        if any(kind.__name__ in AVERAGING_CALLBACKS for kind in type(other).__mro__)
+    ]
+
+
+def require_whole_module(trainer: Trainer) -> None:
+    """Refuse strategies that shard parameters: one process alone cannot run the module.
+
+    Raises:
+        LeafError: If the trainer has such a strategy.
+    """
+    names = [kind.__name__ for kind in type(trainer.strategy).__mro__]
+    if any(name in SHARDED_STRATEGIES for name in names):
+        raise LeafError(
+            "The LEAF callbacks expect a strategy that keeps the whole module on every device; got "
+            f"{names[0]}, which shards it. Use strategy='ddp' or a single device, or leave the "
+            "callbacks out."
+        )
+
+
+def log_dir(trainer: Any) -> Path | None:
+    """Where the trainer's logs are; None where nothing is to be written. Asks all ranks."""
+    directory = trainer.log_dir
+    return None if directory is None or trainer.fast_dev_run else Path(directory)
+
+
+def loaders(trainer: Trainer) -> Iterator[Any]:
+    """The data loaders that the trainer has made, for validation first; they are not iterated."""
+    yield from _flat(trainer.val_dataloaders)
+    yield from _flat(trainer.train_dataloader)
+
+
+def transferred(trainer: Trainer, module: LightningModule, batch: Any) -> Any:
+    """A batch as the module's steps are handed it, after the batch transfer hooks."""
+    batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
+    return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+
+
+def on_rank_zero(trainer: Trainer, work: Callable[[], T]) -> T:
+    """What ``work`` returned on rank zero, on every rank; so is its error.
+
+    Every rank must call it at the same step.
+    """
+    if trainer.world_size == 1:
+        return work()
+    outcome: tuple[T | None, str | None] = (None, None)
+    failure: Exception | None = None
+    if trainer.is_global_zero:
+        try:
+            outcome = (work(), None)
+        except Exception as error:
+            # The others wait for an answer, whatever happened.
+            outcome, failure = (None, f"{type(error).__name__}: {error}"), error
+    result, message = trainer.strategy.broadcast(outcome)
+    if failure is not None:
+        raise failure
+    if message is not None:
+        raise LeafError(f"On rank zero: {message}")
+    return result  # type: ignore[return-value]
+
+
+def _flat(loaders: Any) -> Iterator[Any]:
+    if loaders is None:
+        return
+    if isinstance(loaders, Mapping):
+        loaders = list(loaders.values())
+    if isinstance(loaders, (list, tuple)):
+        for loader in loaders:
+            yield from _flat(loader)
+    else:
+        yield loaders

@@ -1,0 +1,80 @@
+"""Points of the input space as frames that can be shown: images, or vectors and signals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool1d, interpolate
+
+MAX_SAMPLES = 512
+"""Samples of a vector or a channel of a signal; longer ones are averaged."""
+
+Frames = npt.NDArray[Any]
+
+
+def frames_of(
+    points: Tensor,  # (F, ...)
+    bounds: tuple[Tensor, Tensor] | None,
+    largest_side: int,
+) -> Frames:
+    """Points as uint8 images ``(F, H, W)`` or ``(F, H, W, 3)``, else float32 vectors and signals.
+
+    Shapes that count as images: ``(1 or 3, H, W)``, ``(H, W, 1 or 3)``, ``(channels, H, W)``
+    (shown as the mean over the channels), and ``(H, W)`` unless it is so oblong that it is rather
+    a signal of H channels.
+
+    Args:
+        points: Inputs of the model.
+        bounds: The inputs that are shown as black and as white, see ``input_bounds``; None scales
+            from the least to the greatest value in ``points``.
+        largest_side: Images are scaled down (area averages) until no side is longer.
+
+    Returns:
+        Images, or ``(F, n)`` and ``(F, channels, n)`` in the units of the model's input.
+    """
+    points = points.detach().cpu().float()
+    if not is_image(points.shape[1:]):
+        return _signals(points)
+    if bounds is None:
+        low, high = points.min(), points.max()
+    else:
+        low, high = (bound.detach().cpu().float() for bound in bounds)
+    shown = ((points - low) / (high - low).clamp_min(1e-12)).nan_to_num().clamp(0, 1)
+    images = _channels_first(shown)  # (F, 1 or 3, H, W)
+    height, width = images.shape[2:]
+    shrink = min(1.0, largest_side / max(height, width))
+    if shrink < 1:
+        size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+        images = interpolate(images, size=size, mode="area")
+    pixels: Frames = (images * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+    return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+
+
+def is_image(shape: torch.Size | tuple[int, ...]) -> bool:
+    """Whether an input of this shape, without the batch axis, is shown as an image."""
+    if len(shape) == 3:
+        return shape[0] in (1, 3) or shape[2] in (1, 3) or min(shape[1:]) >= 8
+    return len(shape) == 2 and min(shape) >= 8 and max(shape) <= 4 * min(shape)
+
+
+def _channels_first(images: Tensor) -> Tensor:  # -> (F, 1 or 3, H, W)
+    if images.ndim == 3:
+        return images.unsqueeze(1)
+    if images.shape[1] in (1, 3):
+        return images
+    if images.shape[3] in (1, 3):
+        return images.permute(0, 3, 1, 2)
+    return images.mean(1, keepdim=True)
+
+
+def _signals(points: Tensor) -> Frames:
+    if points.ndim > 3:
+        points = points.flatten(1)
+    if points.shape[-1] > MAX_SAMPLES:
+        points = adaptive_avg_pool1d(points, MAX_SAMPLES)
+    signals: Frames = np.ascontiguousarray(points.numpy())
+    return signals

@@ -1,0 +1,74 @@
+"""One path as one picture: its frames in a row, with the prediction under each."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from tensorboard_plugin_leaf import PathRecord
+
+TILE = 72
+GAP = 4
+CAPTION = 28
+BLACK, WHITE, GREY = (20, 20, 20), (255, 255, 255), (120, 120, 120)
+
+
+def draw_strip(path: PathRecord) -> Image.Image:
+    """The frames of a path with label, probability and step; the destination last."""
+    tiles = list(path.frames)
+    captions = [
+        f"{label[:9]} {probability:.2f}\nstep {step}"
+        for label, probability, step in zip(
+            path.frame_labels, path.frame_probabilities, path.frame_steps, strict=True
+        )
+    ]
+    if path.destination_frame is not None:
+        tiles.append(path.destination_frame)
+        captions.append(f"{path.destination[:9]}\ndestination")
+    low, high = float(np.nanmin(path.frames)), float(np.nanmax(path.frames))
+
+    strip = Image.new("RGB", (len(tiles) * (TILE + GAP) + GAP, TILE + CAPTION + 2 * GAP), WHITE)
+    draw = ImageDraw.Draw(strip)
+    font = ImageFont.load_default(size=10)
+    for i, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
+        left = GAP + i * (TILE + GAP)
+        if tile.dtype == np.uint8:
+            strip.paste(_enlarged(tile), (left, GAP))
+        else:
+            _draw_signal(draw, np.atleast_2d(tile), left, low, high)
+        draw.multiline_text((left, GAP + TILE + 2), caption, BLACK, font, spacing=2)
+    return strip
+
+
+def stack_strips(strips: list[Image.Image]) -> Image.Image:
+    """Strips one under the other."""
+    width = max(strip.width for strip in strips)
+    sheet = Image.new("RGB", (width, sum(strip.height for strip in strips)), WHITE)
+    top = 0
+    for strip in strips:
+        sheet.paste(strip, (0, top))
+        top += strip.height
+    return sheet
+
+
+def _enlarged(tile: np.ndarray) -> Image.Image:  # (H, W) or (H, W, 3)
+    image = Image.fromarray(tile).convert("RGB")
+    scale = TILE / max(image.size)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    # Pixels of small images stay squares.
+    how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    return image.resize(size, how)
+
+
+def _draw_signal(
+    draw: ImageDraw.ImageDraw,
+    channels: np.ndarray,  # (channels, n)
+    left: int,
+    low: float,
+    high: float,
+) -> None:
+    draw.rectangle((left, GAP, left + TILE - 1, GAP + TILE - 1), outline=GREY)
+    heights = (np.nan_to_num(channels) - low) / max(high - low, 1e-12)
+    for channel in heights.clip(0, 1):
+        across = left + np.linspace(1, TILE - 2, len(channel))
+        up = GAP + TILE - 2 - channel * (TILE - 3)
+        draw.line(list(zip(across.tolist(), up.tolist(), strict=True)), fill=BLACK)
