@@ -1,0 +1,31 @@
+// Bundles each test file and runs them with Node's own test runner.
+import { build } from "esbuild";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const folder = fileURLToPath(new URL("test/", import.meta.url));
+const names = readdirSync(folder).filter((name) => name.endsWith(".test.ts"));
+const outdir = mkdtempSync(join(tmpdir(), "leaf-tab-"));
+try {
+  await build({
+    entryPoints: names.map((name) => join(folder, name)),
+    outdir,
+    outExtension: { ".js": ".mjs" },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    loader: { ".css": "text" },
+    sourcemap: "inline",
+  });
+  const files = readdirSync(outdir).map((name) => join(outdir, name));
+  const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], {
+    stdio: "inherit",
+  });
+  process.exitCode = status ?? 1;
+} finally {
+  rmSync(outdir, { recursive: true });
+}
