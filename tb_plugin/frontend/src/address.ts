@@ -1,0 +1,44 @@
+/** A view as the fragment of an address, and back. */
+
+import { INITIAL_VIEW, type RowsTab, type View } from "./view.ts";
+
+const ROWS: readonly RowsTab[] = ["training", "pairs", "runs"];
+
+/** What differs from the initial view, as `name=value&…`. */
+export function toFragment(view: View): string {
+  const search = new URLSearchParams();
+  if (view.filter) search.set("filter", view.filter);
+  for (const [run, drawn] of Object.entries(view.choices)) search.append(drawn ? "show" : "hide", run);
+  if (view.smoothing !== INITIAL_VIEW.smoothing) search.set("smoothing", String(view.smoothing));
+  if (view.scale !== INITIAL_VIEW.scale) search.set("scale", view.scale);
+  if (view.rows !== INITIAL_VIEW.rows) search.set("rows", view.rows);
+  if (view.open) {
+    search.set("run", view.open.run);
+    search.set("tag", view.open.tag);
+    search.set("index", String(view.open.index));
+  }
+  return search.toString();
+}
+
+/** The view that a fragment tells of; whatever cannot be read stays as it is at first. */
+export function fromFragment(fragment: string): View {
+  const search = new URLSearchParams(fragment.replace(/^#/, ""));
+  const run = search.get("run");
+  const tag = search.get("tag");
+  const smoothing = Number(search.get("smoothing"));
+  return {
+    filter: search.get("filter") ?? INITIAL_VIEW.filter,
+    choices: Object.fromEntries([
+      ...search.getAll("show").map((name) => [name, true] as const),
+      ...search.getAll("hide").map((name) => [name, false] as const),
+    ]),
+    smoothing: smoothing > 0 && smoothing < 1 ? smoothing : INITIAL_VIEW.smoothing,
+    scale: search.get("scale") === "linear" ? "linear" : INITIAL_VIEW.scale,
+    rows: ROWS.find((tab) => tab === search.get("rows")) ?? INITIAL_VIEW.rows,
+    open: run !== null && tag !== null ? { run, tag, index: index(search.get("index")) } : null,
+  };
+}
+
+function index(text: string | null): number {
+  return /^\d{1,9}$/.test(text ?? "") ? Number(text) : 0;
+}

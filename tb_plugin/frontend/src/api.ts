@@ -1,0 +1,158 @@
+/** The HTTP API of the plugin (`http_api.md`): its types, and one function a route. */
+
+export type Kind = "horizontal" | "orthogonal";
+export type Status = "reached" | "stalled" | "out_of_steps" | "non_finite";
+
+/** What is known of a path without its curves. A distance that is not finite comes as null. */
+export interface PathScalars {
+  source: string;
+  destination: string;
+  source_index: number | null;
+  destination_index: number | null;
+  status: Status;
+  steps: number;
+  start_distance: number | null;
+  final_distance: number | null;
+  threshold: number | null;
+}
+
+export interface PathIndex extends PathScalars {
+  mean_horizontality: number | null;
+}
+
+export interface Snapshot {
+  tag: string;
+  name: string;
+  kind: Kind;
+  step: number;
+  epoch: number;
+  reason: string;
+  session: string;
+  wall_time: number;
+  class_count: number;
+  input_shape: number[];
+  scaled: boolean;
+  paths: PathIndex[];
+}
+
+export interface Damaged {
+  tag: string;
+  message: string;
+}
+
+export interface Run {
+  run: string;
+  snapshots: Snapshot[];
+  damaged: Damaged[];
+  scalars: string[];
+}
+
+export type Values = (number | null)[];
+
+export interface ImageFrames {
+  type: "image";
+  height: number;
+  width: number;
+  count: number;
+  destination: boolean;
+  columns: number;
+}
+
+export interface SignalFrames {
+  type: "signal";
+  channels: number;
+  length: number;
+  values: Values[][];
+  destination: Values[] | null;
+}
+
+/** One path: S points of curves, K classes, F frames. */
+export interface Path extends PathScalars {
+  classes: string[];
+  curve_steps: number[];
+  probabilities: Values[];
+  distance: Values;
+  horizontality: Values;
+  fisher_rao_length: Values;
+  entropy: Values;
+  frame_steps: number[];
+  frame_labels: string[];
+  frame_probabilities: Values;
+  frames: ImageFrames | SignalFrames;
+}
+
+export interface Scalar {
+  steps: number[];
+  wall_times: number[];
+  values: Values;
+}
+
+/** Names one path: the `index`-th of the snapshot `tag` in `run`. */
+export interface PathKey {
+  run: string;
+  tag: string;
+  index: number;
+}
+
+/** The one error of this module; its message is a sentence for the page. */
+export class ApiError extends Error {}
+
+const PATIENCE_MS = 60_000;
+
+export async function fetchRuns(): Promise<Run[]> {
+  const { runs } = await fetchJson<{ runs: Run[] }>("snapshots");
+  return runs;
+}
+
+export function fetchPath(key: PathKey): Promise<Path> {
+  return fetchJson<Path>(`path?${query(key)}`);
+}
+
+/** The sprite sheet of a path: all its frames, then its destination. */
+export async function fetchSheet(key: PathKey): Promise<ImageBitmap> {
+  const blob = await request(`frames?${query(key)}`, (response) => response.blob());
+  try {
+    return await createImageBitmap(blob);
+  } catch {
+    throw new ApiError("The browser cannot read the images of this path.");
+  }
+}
+
+export function fetchScalar(run: string, tag: string): Promise<Scalar> {
+  return fetchJson<Scalar>(`scalars?${query({ run, tag })}`);
+}
+
+function query(parameters: object): string {
+  const search = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) search.set(name, String(value));
+  return search.toString();
+}
+
+async function fetchJson<T>(url: string): Promise<T> {
+  const content: unknown = await request(url, (response) => response.json());
+  return content as T;
+}
+
+async function request<T>(url: string, read: (response: Response) => Promise<T>): Promise<T> {
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  let response: Response;
+  try {
+    // TensorBoard marks what never changes; everything else is asked for again.
+    response = await fetch(url, { signal, credentials: "same-origin" });
+  } catch {
+    throw new ApiError(
+      signal.aborted
+        ? `TensorBoard did not answer within ${PATIENCE_MS / 1000} seconds.`
+        : "TensorBoard cannot be reached. Is it still running?",
+    );
+  }
+  if (!response.ok) {
+    const said = (await response.text().catch(() => "")).trim();
+    throw new ApiError(said || `TensorBoard answered with status ${response.status}.`);
+  }
+  try {
+    return await read(response);
+  } catch {
+    throw new ApiError("TensorBoard's answer broke off or cannot be read.");
+  }
+}

@@ -1,0 +1,156 @@
+/** A chart's specification as data and options of uPlot. */
+
+import uPlot from "uplot";
+import type { Axis, ChartSpec, Rule } from "./chart_spec.ts";
+import { formatCount, formatValue } from "./numbers.ts";
+import { extent, linearTicks, logTicks, padded, type Range } from "./ticks.ts";
+
+export interface ChartColours {
+  text: string;
+  grid: string;
+}
+
+const FONT = "11px Roboto, system-ui, sans-serif";
+const LABEL_FONT = "11px Roboto, system-ui, sans-serif";
+const LABEL_SIZE = 16;
+const PIXELS_PER_TICK = { x: 80, y: 34 };
+
+/** Curves with steps of their own are joined over all steps, with gaps that lines span. */
+export function chartData({ curves }: ChartSpec): uPlot.AlignedData {
+  const steps = curves[0]?.steps ?? [];
+  if (curves.every((curve) => curve.steps === steps)) {
+    return [steps, ...curves.map(({ values }) => values)];
+  }
+  const tables = curves.map((curve): uPlot.AlignedData => [curve.steps, curve.values]);
+  return uPlot.join(tables);
+}
+
+export function chartOptions(
+  spec: ChartSpec,
+  colours: ChartColours,
+  size: { width: number; height: number },
+): uPlot.Options {
+  const xRange = extent(spec.curves.map(({ steps }) => steps)) ?? [0, 1];
+  const x: Range = xRange[0] === xRange[1] ? [xRange[0] - 1, xRange[1] + 1] : xRange;
+  const left = valueRange(spec, "left", spec.left);
+  return {
+    ...size,
+    // Room for half of the last label of an axis.
+    padding: [10, spec.right ? 0 : 22, 0, 0],
+    legend: { show: false },
+    cursor: { show: false },
+    scales: {
+      x: { time: false, range: () => x },
+      left: { distr: spec.left.log ? 3 : 1, range: () => left },
+      ...(spec.right && { right: { range: () => valueRange(spec, "right", spec.right ?? {}) } }),
+    },
+    series: [
+      {},
+      ...spec.curves.map((curve): uPlot.Series => ({
+        label: curve.name,
+        scale: curve.axis ?? "left",
+        stroke: curve.colour,
+        width: curve.width,
+        ...(curve.dash?.length && { dash: curve.dash }),
+        spanGaps: true,
+        points: { show: curve.steps.length === 1 },
+      })),
+    ],
+    axes: [
+      xAxis(spec.xLabel, colours, x),
+      yAxis("left", spec.left, colours, left),
+      ...(spec.right
+        ? [yAxis("right", spec.right, colours, valueRange(spec, "right", spec.right))]
+        : []),
+    ],
+    hooks: { draw: [(chart) => drawRules(chart, spec.rules)] },
+  };
+}
+
+function valueRange({ curves, rules }: ChartSpec, side: "left" | "right", axis: Partial<Axis>): Range {
+  if (axis.range) return axis.range;
+  const shown = curves.filter((curve) => (curve.axis ?? "left") === side);
+  const ruled = side === "left" ? rules.map(({ value }) => value) : [];
+  const all = [...shown.map(({ values }) => values), ruled];
+  const positive = all.map((values) => values.filter((value) => !axis.log || (value ?? 0) > 0));
+  const [low, high] = extent(positive) ?? (axis.log ? [0.1, 1] : [0, 1]);
+  if (axis.fromZero) return [0, high > 0 ? high * 1.12 : 1];
+  return padded([low, high], axis.log ?? false);
+}
+
+function xAxis(label: string, colours: ChartColours, range: Range): uPlot.Axis {
+  return {
+    ...axisStyle(label, colours),
+    grid: { show: false },
+    size: 24,
+    gap: 4,
+    splits: (chart) => linearTicks(range, plotSize(chart, "width") / PIXELS_PER_TICK.x, true),
+    values: (_, splits) => splits.map(formatCount),
+  };
+}
+
+function yAxis(
+  scale: "left" | "right",
+  axis: Axis,
+  colours: ChartColours,
+  range: Range,
+): uPlot.Axis {
+  const ticks = axis.log ? logTicks : linearTicks;
+  return {
+    ...axisStyle(axis.label, colours),
+    scale,
+    side: scale === "left" ? 3 : 1,
+    grid: { show: scale === "left", stroke: colours.grid, width: 1 },
+    gap: 6,
+    // As wide as its widest label: none is cut.
+    size: (_, values) => 12 + 6.5 * Math.max(2, ...(values ?? []).map((text) => text.length)),
+    splits: (chart) => ticks(range, plotSize(chart, "height") / PIXELS_PER_TICK.y),
+    // uPlot would leave out labels of logarithmic axes.
+    filter: (_, splits) => splits,
+    values: (_, splits) => splits.map((value) => formatValue(value)),
+  };
+}
+
+function axisStyle(label: string, colours: ChartColours): uPlot.Axis {
+  return {
+    label,
+    labelSize: LABEL_SIZE,
+    labelGap: 0,
+    labelFont: LABEL_FONT,
+    font: FONT,
+    stroke: colours.text,
+    ticks: { show: false },
+    border: { show: false },
+  };
+}
+
+function plotSize(chart: uPlot, side: "width" | "height"): number {
+  return chart.bbox[side] / devicePixelRatio;
+}
+
+function drawRules(chart: uPlot, rules: Rule[]): void {
+  const { ctx, bbox } = chart;
+  const pixel = devicePixelRatio;
+  ctx.save();
+  ctx.font = `${11 * pixel}px Roboto, system-ui, sans-serif`;
+  ctx.textAlign = "right";
+  ctx.textBaseline = "bottom";
+  ctx.lineWidth = pixel;
+  const labelled: number[] = [];
+  for (const { value, label, colour } of rules) {
+    const y = chart.valToPos(value, "left", true);
+    if (!Number.isFinite(y)) continue;
+    ctx.strokeStyle = colour;
+    ctx.setLineDash([4 * pixel, 3 * pixel]);
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y);
+    ctx.lineTo(bbox.left + bbox.width, y);
+    ctx.stroke();
+    // Labels that would cover each other say nothing.
+    if (labelled.some((other) => Math.abs(other - y) < 14 * pixel)) continue;
+    labelled.push(y);
+    ctx.fillStyle = colour;
+    ctx.fillText(label, bbox.left + bbox.width - 2 * pixel, y - 2 * pixel);
+  }
+  ctx.restore();
+}

@@ -1,0 +1,58 @@
+/** The frames of a loaded path: images out of its sheet, signals out of its lists. */
+
+import type { ImageFrames, SignalFrames, Values } from "./api.ts";
+import { channelMeanDifference } from "./difference.ts";
+import type { LoadedPath } from "./path_store.ts";
+
+/** The position of the destination, after all frames; null for a walk without one. */
+export function destinationFrame({ path }: LoadedPath): number | null {
+  const { frames } = path;
+  const hasOne = frames.type === "image" ? frames.destination : frames.destination !== null;
+  return hasOne ? path.frame_steps.length : null;
+}
+
+/** Draw one tile of the sheet, pixel by pixel. */
+export function drawTile(
+  canvas: HTMLCanvasElement,
+  frames: ImageFrames,
+  sheet: ImageBitmap,
+  frame: number,
+): void {
+  const { width, height, columns } = frames;
+  canvas.width = width;
+  canvas.height = height;
+  const x = (frame % columns) * width;
+  const y = Math.floor(frame / columns) * height;
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context?.drawImage(sheet, x, y, width, height, 0, 0, width, height);
+}
+
+/** Frame `to` − frame `from` of an image path, channels averaged, in steps of 1/255. */
+export function imageDifference(
+  frames: ImageFrames,
+  sheet: ImageBitmap,
+  from: number,
+  to: number,
+): Float32Array {
+  return channelMeanDifference(pixels(frames, sheet, from), pixels(frames, sheet, to));
+}
+
+function pixels(frames: ImageFrames, sheet: ImageBitmap, frame: number): Uint8ClampedArray {
+  const canvas = document.createElement("canvas");
+  drawTile(canvas, frames, sheet, frame);
+  const context = canvas.getContext("2d");
+  return context?.getImageData(0, 0, frames.width, frames.height).data ?? new Uint8ClampedArray();
+}
+
+/** The channels of one frame; of the destination after the last. */
+export function signalOf(frames: SignalFrames, frame: number): Values[] {
+  return frames.values[frame] ?? frames.destination ?? [];
+}
+
+/** Frame `to` − frame `from` of a signal path, channel by channel. */
+export function signalDifference(frames: SignalFrames, from: number, to: number): Values[] {
+  const start = signalOf(frames, from);
+  return signalOf(frames, to).map((channel, c) =>
+    channel.map((value, i) => (value === null ? null : value - (start[c]?.[i] ?? NaN))),
+  );
+}

@@ -1,0 +1,202 @@
+/** The page: holds what there is and what is shown of it, and hands both to its blocks. */
+
+import { html, LitElement, type PropertyValues } from "lit";
+import { customElement, state } from "lit/decorators.js";
+import { fromFragment, toFragment } from "./address.ts";
+import { ApiError, fetchRuns, type PathKey, type Run } from "./api.ts";
+import type { Marker } from "./chart_spec.ts";
+import { Cursor } from "./cursor.ts";
+import { emptyPage, failedPage, loadingPage } from "./empty.ts";
+import { isShown, onDataReloaded, onShown } from "./host.ts";
+import { firstFrame } from "./path_curves.ts";
+import { type LoadedPath, PathStore } from "./path_store.ts";
+import { frameInColumn } from "./row_strip.ts";
+import { ScalarStore } from "./scalar_store.ts";
+import { watchDarkMode } from "./theme.ts";
+import { drawnRuns, findOpened, type Opened, samePathIn, type View } from "./view.ts";
+import { sameKey } from "./words.ts";
+
+@customElement("leaf-page")
+export class LeafPage extends LitElement {
+  @state() private runs: Run[] | null = null;
+  @state() private error: string | null = null;
+  @state() private view: View = fromFragment(location.hash);
+  @state() private dark = false;
+  @state() private loaded: LoadedPath | null = null;
+  @state() private pathError: string | null = null;
+  @state() private cursor: Cursor | null = null;
+  @state() private revision = 0;
+
+  private drawn: Run[] = [];
+  private opened: Opened | null = null;
+  private wanted: PathKey | null = null;
+  private isStale = false;
+  private readonly paths = new PathStore();
+  private readonly scalars = new ScalarStore(() => {
+    this.revision += 1;
+  });
+
+  protected override createRenderRoot(): HTMLElement {
+    return this;
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    watchDarkMode((dark) => {
+      this.dark = dark;
+      document.documentElement.classList.toggle("dark", dark);
+    });
+    onDataReloaded(() => this.reload());
+    onShown(() => {
+      if (this.isStale) this.reload();
+    });
+    this.reload();
+  }
+
+  /** Ask for everything anew, and stay at the same place. A hidden tab waits until it is shown. */
+  private reload(): void {
+    this.isStale = !isShown();
+    if (this.isStale) return;
+    this.scalars.expire();
+    void this.loadRuns();
+  }
+
+  private async loadRuns(): Promise<void> {
+    try {
+      this.runs = await fetchRuns();
+      this.error = null;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.error = error.message;
+    }
+  }
+
+  protected override willUpdate(changed: PropertyValues): void {
+    if (!this.runs || !(changed.has("runs") || changed.has("view"))) return;
+    this.drawn = drawnRuns(this.runs, this.view);
+    this.scalars.want(this.drawn);
+    this.opened = findOpened(this.runs, this.view.open);
+    const key = this.opened?.key ?? null;
+    if (!sameKey(key, this.wanted)) {
+      this.wanted = key;
+      void this.openPath();
+    }
+  }
+
+  private async openPath(): Promise<void> {
+    const key = this.wanted;
+    this.pathError = null;
+    if (!key) {
+      this.loaded = null;
+      return;
+    }
+    // The old path stays until the new one is here, unless that takes time.
+    const patience = setTimeout(() => {
+      if (key === this.wanted) this.loaded = null;
+    }, 150);
+    try {
+      const loaded = await this.paths.load(key, true);
+      if (key === this.wanted) this.show(loaded);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (key !== this.wanted) return;
+      this.loaded = null;
+      this.pathError = error.message;
+    } finally {
+      clearTimeout(patience);
+    }
+  }
+
+  /** A new path is looked at where the last one was. */
+  private show(loaded: LoadedPath): void {
+    const { path } = loaded;
+    const cursor = new Cursor(path.steps, path.frame_steps);
+    const old = this.cursor;
+    cursor.moveToFrame(
+      old
+        ? frameInColumn(old.frame, old.frameSteps.length, path.frame_steps.length)
+        : firstFrame(path),
+    );
+    this.cursor = cursor;
+    this.loaded = loaded;
+  }
+
+  private readonly change = (change: Partial<View>): void => {
+    this.view = { ...this.view, ...change };
+    history.replaceState(history.state, "", `#${toFragment(this.view)}`);
+  };
+
+  private readonly openMoment = ({ run: name, x }: Marker): void => {
+    const run = this.runs?.find(({ run }) => run === name);
+    const moment = run?.snapshots.filter(({ step }) => step === x) ?? [];
+    const sameName = moment.find((snapshot) => snapshot.name === this.opened?.snapshot.name);
+    const snapshot = sameName ?? moment[0];
+    if (run && snapshot) this.change({ open: samePathIn(run, snapshot, this.opened?.path ?? null) });
+  };
+
+  protected override render(): unknown {
+    const { runs, error } = this;
+    if (!runs) return error ? failedPage(error, () => this.reload()) : loadingPage();
+    if (runs.length === 0) return emptyPage();
+    return html`<div class="page">
+      <leaf-sidebar
+        .runs=${runs}
+        .drawn=${this.drawn}
+        .view=${this.view}
+        .opened=${this.opened}
+        .dark=${this.dark}
+        .onChange=${this.change}
+      ></leaf-sidebar>
+      <main>
+        ${error
+          ? html`<p class="banner" role="alert" data-testid="banner">
+              ${error} What is shown may be out of date.
+              <button type="button" @click=${() => this.reload()}>Try again</button>
+            </p>`
+          : ""}
+        <leaf-story-block
+          .runs=${this.drawn.map((run) => ({ run, position: runs.indexOf(run) }))}
+          .scalars=${this.scalars}
+          .revision=${this.revision}
+          .opened=${this.opened}
+          .smoothing=${this.view.smoothing}
+          .log=${this.view.scale === "log"}
+          .dark=${this.dark}
+          .onMarker=${this.openMoment}
+        ></leaf-story-block>
+        ${this.opened ? this.pathAndRows() : this.noPath()}
+      </main>
+    </div>`;
+  }
+
+  private pathAndRows(): unknown {
+    return html`
+      <leaf-path-block
+        .opened=${this.opened}
+        .loaded=${this.loaded}
+        .cursor=${this.cursor}
+        .error=${this.pathError}
+        .dark=${this.dark}
+        .onRetry=${() => this.openPath()}
+      ></leaf-path-block>
+      <leaf-rows-block
+        .opened=${this.opened}
+        .drawn=${this.drawn}
+        .tab=${this.view.rows}
+        .cursor=${this.cursor}
+        .store=${this.paths}
+        .onTab=${(rows: View["rows"]) => this.change({ rows })}
+        .onOpen=${({ key }: { key: PathKey }) => this.change({ open: key })}
+      ></leaf-rows-block>
+    `;
+  }
+
+  private noPath(): unknown {
+    return html`<section class="card" data-testid="no-path">
+      <div class="message">
+        No paths were taken. Add <code>HorizontalPathSnapshot()</code> or
+        <code>OrthogonalWalkSnapshot()</code> to the trainer's callbacks.
+      </div>
+    </section>`;
+  }
+}

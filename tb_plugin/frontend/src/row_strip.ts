@@ -1,0 +1,126 @@
+/** One path in a row of small frames; it fetches its path when it comes into view. */
+
+import { html, type PropertyValues } from "lit";
+import { customElement, property, state } from "lit/decorators.js";
+import { ApiError } from "./api.ts";
+import { FollowsCursor } from "./follows_cursor.ts";
+import { formatCount, formatProbability } from "./numbers.ts";
+import type { LoadedPath, PathStore } from "./path_store.ts";
+import type { Row } from "./rows.ts";
+
+@customElement("leaf-row")
+export class LeafRow extends FollowsCursor {
+  @property({ attribute: false }) row: Row | null = null;
+  @property({ attribute: false }) store: PathStore | null = null;
+  @property({ attribute: false }) isOpen = false;
+  @property({ attribute: false }) onOpen: (row: Row) => void = () => {};
+  /** Frames in each row, so that rows are aligned. */
+  @property({ attribute: false }) columns = 1;
+
+  @state() private loaded: LoadedPath | null = null;
+  @state() private error: string | null = null;
+  private isVisible = false;
+  private readonly visibility = new IntersectionObserver(
+    (entries) => {
+      this.isVisible = entries.at(-1)?.isIntersecting ?? false;
+      if (this.isVisible) void this.load();
+      this.requestUpdate();
+    },
+    { rootMargin: "200px" },
+  );
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.visibility.observe(this);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.visibility.disconnect();
+  }
+
+  protected override willUpdate(changed: PropertyValues): void {
+    super.willUpdate(changed as PropertyValues<this>);
+    const before = changed.get("row") as Row | null | undefined;
+    if (!changed.has("row") || JSON.stringify(before?.key) === JSON.stringify(this.row?.key)) return;
+    this.loaded = this.row ? (this.store?.peek(this.row.key) ?? null) : null;
+    this.error = null;
+    if (this.isVisible) void this.load();
+  }
+
+  private async load(): Promise<void> {
+    const { row, store } = this;
+    if (!row || !store || this.loaded) return;
+    try {
+      const loaded = await store.load(row.key);
+      if (this.row?.key === row.key) this.loaded = loaded;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (this.row?.key === row.key) this.error = error.message;
+    }
+  }
+
+  protected override render(): unknown {
+    const { row } = this;
+    if (!row) return "";
+    return html`<div
+      class="row ${this.isOpen ? "open" : ""}"
+      data-testid="row"
+      data-run=${row.key.run}
+      data-tag=${row.key.tag}
+      data-index=${row.key.index}
+    >
+      <button
+        type="button"
+        class="row-title"
+        aria-current=${this.isOpen}
+        aria-label="Open ${row.title}, ${row.note}"
+        @click=${() => this.onOpen(row)}
+      >
+        <span class="title">${row.title}</span>
+        <span class="quiet">${row.note}</span>
+      </button>
+      <div class="row-frames" style="--columns: ${this.columns}" @click=${() => this.onOpen(row)}>
+        ${this.error ? html`<p class="quiet">${this.error}</p>` : this.frames()}
+      </div>
+    </div>`;
+  }
+
+  private frames(): unknown {
+    const { loaded, columns } = this;
+    // What is out of sight is not drawn.
+    if (!loaded || !this.isVisible) {
+      return Array.from({ length: columns }, () => html`<div class="cell"><leaf-tile></leaf-tile></div>`);
+    }
+    const current = this.currentColumn();
+    return Array.from({ length: columns }, (_, column) => {
+      const { path } = loaded;
+      const frame = frameInColumn(column, columns, path.frame_steps.length);
+      const probability = formatProbability(path.frame_probabilities[frame]);
+      const step = formatCount(path.frame_steps[frame] ?? 0);
+      return html`<div
+        class="cell ${column === current ? "current" : ""}"
+        data-testid="row-frame"
+        title="step ${step}: ${path.frame_labels[frame]} ${probability}"
+        @pointermove=${() => this.lookAt(column)}
+      >
+        <leaf-tile .loaded=${loaded} .frame=${frame}></leaf-tile>
+      </div>`;
+    });
+  }
+
+  private currentColumn(): number {
+    const frames = this.cursor?.frameSteps.length ?? 1;
+    return frameInColumn(this.cursor?.frame ?? 0, frames, this.columns);
+  }
+
+  private lookAt(column: number): void {
+    if (column === this.currentColumn() || !this.cursor) return;
+    this.cursor.moveToFrame(frameInColumn(column, this.columns, this.cursor.frameSteps.length));
+  }
+}
+
+/** Rows with fewer or more frames than others are stretched to the same columns. */
+export function frameInColumn(column: number, columns: number, frames: number): number {
+  return columns > 1 ? Math.round((column * (frames - 1)) / (columns - 1)) : 0;
+}

@@ -1,0 +1,75 @@
+/** Curves of training, fetched when first wanted and again after TensorBoard has reloaded. */
+
+import { ApiError, fetchScalar, type Run, type Scalar } from "./api.ts";
+import { Queue } from "./queue.ts";
+
+interface Entry {
+  generation: number;
+  scalar: Scalar | null;
+  error: string | null;
+}
+
+export class ScalarStore {
+  private generation = 0;
+  private readonly queue = new Queue(4);
+  private readonly entries = new Map<string, Entry>();
+
+  /** @param changed Called whenever something arrived. */
+  constructor(private readonly changed: () => void) {}
+
+  get(run: string, tag: string): Scalar | null {
+    return this.entries.get(text(run, tag))?.scalar ?? null;
+  }
+
+  /** Why scalars of these runs are missing, one sentence a reason. */
+  errors(runs: readonly Run[]): string[] {
+    const found = runs.flatMap(({ run, scalars }) =>
+      scalars.map((tag) => this.entries.get(text(run, tag))?.error ?? null),
+    );
+    return [...new Set(found.filter((error) => error !== null))];
+  }
+
+  isLoading(runs: readonly Run[]): boolean {
+    return runs.some(({ run, scalars }) =>
+      scalars.some((tag) => {
+        const entry = this.entries.get(text(run, tag));
+        return !entry || (!entry.scalar && !entry.error);
+      }),
+    );
+  }
+
+  /** Whatever is here has grown old; it is shown until the new has arrived. */
+  expire(): void {
+    this.generation += 1;
+  }
+
+  /** Fetch what these runs have and is not here yet, or old. */
+  want(runs: readonly Run[]): void {
+    for (const { run, scalars } of runs) {
+      for (const tag of scalars) {
+        const key = text(run, tag);
+        const old = this.entries.get(key);
+        if (old?.generation === this.generation) continue;
+        this.entries.set(key, { scalar: null, error: null, ...old, generation: this.generation });
+        void this.queue.run(() => this.fetch(key, run, tag));
+      }
+    }
+  }
+
+  private async fetch(key: string, run: string, tag: string): Promise<void> {
+    const entry = this.entries.get(key);
+    if (!entry) return;
+    try {
+      entry.scalar = await fetchScalar(run, tag);
+      entry.error = null;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      entry.error = error.message;
+    }
+    this.changed();
+  }
+}
+
+function text(run: string, tag: string): string {
+  return JSON.stringify([run, tag]);
+}

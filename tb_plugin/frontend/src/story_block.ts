@@ -1,0 +1,104 @@
+/** The story of training: trace, effective rank and tangent dimension of all drawn runs. */
+
+import { html, LitElement, type PropertyValues } from "lit";
+import { customElement, property } from "lit/decorators.js";
+import { type ChartSpec, describeChart, type Marker } from "./chart_spec.ts";
+import type { ScalarStore } from "./scalar_store.ts";
+import {
+  dimensionSpec,
+  momentMarkers,
+  rankKinds,
+  rankSpec,
+  type StoryRun,
+  traceSpec,
+} from "./story.ts";
+import type { Opened } from "./view.ts";
+import { spacedName } from "./words.ts";
+
+@customElement("leaf-story-block")
+export class LeafStoryBlock extends LitElement {
+  @property({ attribute: false }) runs: StoryRun[] = [];
+  @property({ attribute: false }) scalars: ScalarStore | null = null;
+  /** Grows when scalars have arrived. */
+  @property({ attribute: false }) revision = 0;
+  @property({ attribute: false }) opened: Opened | null = null;
+  @property({ attribute: false }) smoothing = 0;
+  @property({ attribute: false }) log = true;
+  @property({ attribute: false }) dark = false;
+  @property({ attribute: false }) onMarker: (marker: Marker) => void = () => {};
+
+  private trace: ChartSpec | null = null;
+  private rank: ChartSpec | null = null;
+  private dimension: ChartSpec | null = null;
+  private markers: Marker[] = [];
+
+  protected override createRenderRoot(): HTMLElement {
+    return this;
+  }
+
+  protected override willUpdate(changed: PropertyValues): void {
+    const { runs, scalars, smoothing, log, dark } = this;
+    const relevant = ["runs", "scalars", "revision", "smoothing", "log", "dark"];
+    if (scalars && relevant.some((name) => changed.has(name))) {
+      const get = scalars.get.bind(scalars);
+      this.trace = traceSpec(runs, get, { smoothing, log, dark });
+      this.rank = rankSpec(runs, get, { smoothing, log: false, dark });
+      this.dimension = dimensionSpec(runs, get, { smoothing, log: false, dark });
+    }
+    const open = this.opened && { run: this.opened.key.run, step: this.opened.snapshot.step };
+    this.markers = momentMarkers(runs, open, dark);
+  }
+
+  protected override render(): unknown {
+    const kinds = rankKinds(this.runs).map(spacedName).join(", ");
+    const hasMarkers = this.markers.length > 0;
+    return html`<div class="story">
+      ${this.card(
+        "trace-chart",
+        "Trace of the local data matrix",
+        hasMarkers ? "median, mean (pale) · ▲ snapshots" : "median, mean (pale)",
+        this.trace,
+        true,
+      )}
+      ${this.card("rank-chart", "Effective rank", kinds, this.rank)}
+      ${this.card("dimension-chart", "Tangent dimension", "mean", this.dimension)}
+    </div>`;
+  }
+
+  private card(
+    id: string,
+    title: string,
+    subtitle: string,
+    spec: ChartSpec | null,
+    isFirst = false,
+  ): unknown {
+    const hasCurves = spec?.curves.some(({ steps }) => steps.length > 0) ?? false;
+    return html`<section
+      class="card"
+      role="figure"
+      data-testid=${id}
+      aria-label=${spec ? describeChart(title, spec) : title}
+    >
+      <h3>${title} <span class="quiet">${subtitle}</span></h3>
+      ${hasCurves
+        ? html`<leaf-chart
+            .spec=${spec}
+            .dark=${this.dark}
+            .markers=${this.markers}
+            .namesMarkers=${isFirst}
+            .onMarker=${this.onMarker}
+            .hasTooltip=${true}
+          ></leaf-chart>`
+        : html`<div class="message" role="status">${this.missing()}</div>`}
+    </section>`;
+  }
+
+  private missing(): unknown {
+    if (this.runs.length === 0) return "No run is chosen.";
+    if (this.scalars?.isLoading(this.runs.map(({ run }) => run))) return "Loading…";
+    const [error] = this.scalars?.errors(this.runs.map(({ run }) => run)) ?? [];
+    if (error) return error;
+    return html`Nothing was measured during training. Add <code>LocalDataMatrixMonitor()</code> to
+      the trainer's callbacks.`;
+  }
+}

@@ -1,0 +1,96 @@
+/** All frames of a path side by side, with label and probability under each. */
+
+import { html, type PropertyValues } from "lit";
+import { customElement, property, state } from "lit/decorators.js";
+import { FollowsCursor } from "./follows_cursor.ts";
+import { formatCount, formatProbability } from "./numbers.ts";
+import type { LoadedPath } from "./path_store.ts";
+
+const LEAST_PIXELS = 56;
+const GAP_PIXELS = 4;
+
+@customElement("leaf-strip")
+export class LeafStrip extends FollowsCursor {
+  @property({ attribute: false }) loaded: LoadedPath | null = null;
+  @state() private columns = 1;
+  private readonly resizes = new ResizeObserver(() => this.fit());
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.resizes.observe(this);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.resizes.disconnect();
+  }
+
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    super.willUpdate(changed);
+    if (changed.has("loaded")) this.fit();
+  }
+
+  /** As few lines as the frames need, all about equally long. */
+  private fit(): void {
+    const count = this.loaded?.path.frame_steps.length ?? 1;
+    const fitting = Math.floor((this.clientWidth + GAP_PIXELS) / (LEAST_PIXELS + GAP_PIXELS));
+    const lines = Math.ceil(count / Math.max(1, fitting));
+    this.columns = Math.ceil(count / lines);
+  }
+
+  protected override render(): unknown {
+    const path = this.loaded?.path;
+    if (!path) return "";
+    return html`<div
+      class="strip"
+      data-testid="strip"
+      role="listbox"
+      aria-label="Frames of the path"
+      aria-orientation="horizontal"
+      style="--columns: ${this.columns}"
+      @keydown=${this.press}
+    >
+      ${path.frame_steps.map((step, frame) => this.frame(step, frame))}
+    </div>`;
+  }
+
+  private frame(step: number, frame: number): unknown {
+    const isCurrent = frame === this.cursor?.frame;
+    const label = this.loaded?.path.frame_labels[frame] ?? "";
+    const probability = formatProbability(this.loaded?.path.frame_probabilities[frame]);
+    return html`<div
+      class="frame ${isCurrent ? "current" : ""}"
+      data-testid="frame"
+      data-step=${step}
+      data-label=${label}
+      role="option"
+      aria-selected=${isCurrent}
+      aria-label="step ${formatCount(step)}: ${label}, ${probability}"
+      title="step ${formatCount(step)}"
+      tabindex=${isCurrent ? 0 : -1}
+      @pointermove=${() => this.cursor?.moveTo(step)}
+      @pointerdown=${() => this.cursor?.moveTo(step)}
+    >
+      <leaf-tile .loaded=${this.loaded} .frame=${frame}></leaf-tile>
+      <div class="frame-label" data-testid="frame-label">
+        <span class="name">${label}</span> ${probability}
+      </div>
+    </div>`;
+  }
+
+  private press(event: KeyboardEvent): void {
+    const moves: Record<string, number> = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -this.columns,
+      ArrowDown: this.columns,
+      Home: -Infinity,
+      End: Infinity,
+    };
+    const move = moves[event.key];
+    if (move === undefined || !this.cursor) return;
+    event.preventDefault();
+    this.cursor.moveToFrame(this.cursor.frame + move);
+    void this.updateComplete.then(() => this.querySelector<HTMLElement>(".current")?.focus());
+  }
+}

@@ -1,0 +1,79 @@
+/** What a path is and what became of it, in words. */
+
+import type { PathKey, PathScalars, Snapshot } from "./api.ts";
+import { formatCount, formatDistance } from "./numbers.ts";
+
+/** "4 → 9", or "4" for a walk without destination. */
+export function pairName(path: PathScalars): string {
+  return path.destination ? `${path.source} → ${path.destination}` : path.source;
+}
+
+/** "Horizontal path 4 → 9"; "Orthogonal walk from 4". */
+export function pathTitle(snapshot: Snapshot, path: PathScalars): string {
+  return snapshot.kind === "horizontal"
+    ? `Horizontal path ${pairName(path)}`
+    : `Orthogonal walk from ${path.source}`;
+}
+
+/** What is left, or how far the walk went: "22.25 of 29.66 left", "17.32 from the start". */
+export function remainder(path: PathScalars): string {
+  return path.destination
+    ? `${formatDistance(path.final_distance)} of ${formatDistance(path.start_distance)} left`
+    : `${formatDistance(path.final_distance)} from the start`;
+}
+
+/** What became of the path: "stalled after 408 steps · 22.25 of 29.66 left". */
+export function statusText(path: PathScalars): string {
+  return `${ending(path)} · ${remainder(path)}`;
+}
+
+function ending(path: PathScalars): string {
+  const steps = `${formatCount(path.steps)} ${path.steps === 1 ? "step" : "steps"}`;
+  switch (path.status) {
+    case "reached":
+      return `reached after ${steps}`;
+    case "stalled":
+      return `stalled after ${steps}`;
+    case "non_finite":
+      return `became non-finite after ${steps}`;
+    case "out_of_steps":
+      // A walk has no destination: it always goes on until its steps are spent.
+      return path.destination ? `ran out of steps after ${formatCount(path.steps)}` : `walked ${steps}`;
+  }
+}
+
+/** How well the path ended, which decides the colour of its status. */
+export function outcome(path: PathScalars): "good" | "partial" | "bad" {
+  if (path.status === "non_finite") return "bad";
+  return path.status === "reached" || !path.destination ? "good" : "partial";
+}
+
+/** Where the ends of a path are in their data set: "data set indices 24 → 78". */
+export function indicesText(path: PathScalars): string {
+  if (path.source_index === null) return "";
+  return path.destination_index === null
+    ? `data set index ${path.source_index}`
+    : `data set indices ${path.source_index} → ${path.destination_index}`;
+}
+
+const REASONS: Record<string, string> = {
+  checkpoint: "checkpoint saved",
+  epoch: "end of epoch",
+  fit_end: "end of training",
+  step: "chosen step",
+  trace_return: "trace returned to its start",
+};
+
+/** Why a snapshot was taken; a reason of the user's own speaks for itself. */
+export function reasonText(snapshot: Snapshot): string {
+  return REASONS[snapshot.reason] ?? snapshot.reason.replaceAll("_", " ");
+}
+
+/** A callback's name as a heading: "horizontal_path" → "horizontal path". */
+export function spacedName(name: string): string {
+  return name.replaceAll("_", " ");
+}
+
+export function sameKey(one: PathKey | null, other: PathKey | null): boolean {
+  return one?.run === other?.run && one?.tag === other?.tag && one?.index === other?.index;
+}
