@@ -22,7 +22,7 @@ export function toFragment(view: View): string {
 
 /** The view that a fragment tells of; whatever cannot be read stays as it is at first. */
 export function fromFragment(fragment: string): View {
-  const search = new URLSearchParams(fragment.replace(/^#/, ""));
+  const search = new URLSearchParams(fragment);
   const run = search.get("run");
   const tag = search.get("tag");
   const smoothing = Number(search.get("smoothing"));

@@ -11,7 +11,7 @@ import type { Cursor } from "./cursor.ts";
 @customElement("leaf-chart")
 export class LeafChart extends LitElement {
   @property({ attribute: false }) spec: ChartSpec | null = null;
-  @property({ attribute: false }) height = 190;
+  @property({ attribute: false }) height = 200;
   @property({ attribute: false }) dark = false;
   /** Shown as a line that follows the pointer, and moved by it. */
   @property({ attribute: false }) cursor: Cursor | null = null;
@@ -61,14 +61,15 @@ export class LeafChart extends LitElement {
     const colours = {
       text: style.getPropertyValue("--text-quiet"),
       grid: style.getPropertyValue("--grid"),
+      surface: style.getPropertyValue("--surface"),
     };
-    const options = chartOptions(this.spec, colours, { width, height: this.height });
+    const size = { width, height: this.height };
+    const options = chartOptions(this.spec, colours, size, () => this.placeOverlay());
     this.chart = new uPlot(options, chartData(this.spec), parent);
     this.chart.over.addEventListener("pointermove", (event) => this.hover(event));
     this.chart.over.addEventListener("pointerdown", (event) => this.hover(event));
     if (this.hasTooltip) tooltip(this.chart, this.spec);
     this.followCursor();
-    this.drawMarkers();
   }
 
   private clear(): void {
@@ -83,6 +84,9 @@ export class LeafChart extends LitElement {
     if (width === 0 || width === this.chart?.width) return;
     if (!this.chart) return this.draw();
     this.chart.setSize({ width, height: this.height });
+  }
+
+  private placeOverlay(): void {
     this.placeLine();
     this.drawMarkers();
   }

@@ -1,19 +1,20 @@
 /** A chart's specification as data and options of uPlot. */
 
 import uPlot from "uplot";
-import type { Axis, ChartSpec, Rule } from "./chart_spec.ts";
+import { drawRules } from "./chart_rules.ts";
+import type { Axis, ChartSpec } from "./chart_spec.ts";
 import { formatCount, formatValue } from "./numbers.ts";
 import { extent, linearTicks, logTicks, padded, type Range } from "./ticks.ts";
 
 export interface ChartColours {
   text: string;
   grid: string;
+  surface: string;
 }
 
 const FONT = "11px Roboto, system-ui, sans-serif";
-const LABEL_FONT = "11px Roboto, system-ui, sans-serif";
 const LABEL_SIZE = 16;
-const PIXELS_PER_TICK = { x: 80, y: 34 };
+const PIXELS_PER_TICK = { x: 70, y: 34 };
 
 /** Curves with steps of their own are joined over all steps, with gaps that lines span. */
 export function chartData({ curves }: ChartSpec): uPlot.AlignedData {
@@ -25,10 +26,12 @@ export function chartData({ curves }: ChartSpec): uPlot.AlignedData {
   return uPlot.join(tables);
 }
 
+/** @param drawn Called after each drawing, when positions on the chart are known. */
 export function chartOptions(
   spec: ChartSpec,
   colours: ChartColours,
   size: { width: number; height: number },
+  drawn: () => void,
 ): uPlot.Options {
   const xRange = extent(spec.curves.map(({ steps }) => steps)) ?? [0, 1];
   const x: Range = xRange[0] === xRange[1] ? [xRange[0] - 1, xRange[1] + 1] : xRange;
@@ -63,7 +66,7 @@ export function chartOptions(
         ? [yAxis("right", spec.right, colours, valueRange(spec, "right", spec.right))]
         : []),
     ],
-    hooks: { draw: [(chart) => drawRules(chart, spec.rules)] },
+    hooks: { draw: [(chart) => drawRules(chart, spec, colours.surface), drawn] },
   };
 }
 
@@ -82,8 +85,8 @@ function xAxis(label: string, colours: ChartColours, range: Range): uPlot.Axis {
   return {
     ...axisStyle(label, colours),
     grid: { show: false },
-    size: 24,
-    gap: 4,
+    size: 20,
+    gap: 3,
     splits: (chart) => linearTicks(range, plotSize(chart, "width") / PIXELS_PER_TICK.x, true),
     values: (_, splits) => splits.map(formatCount),
   };
@@ -116,7 +119,7 @@ function axisStyle(label: string, colours: ChartColours): uPlot.Axis {
     label,
     labelSize: LABEL_SIZE,
     labelGap: 0,
-    labelFont: LABEL_FONT,
+    labelFont: FONT,
     font: FONT,
     stroke: colours.text,
     ticks: { show: false },
@@ -126,31 +129,4 @@ function axisStyle(label: string, colours: ChartColours): uPlot.Axis {
 
 function plotSize(chart: uPlot, side: "width" | "height"): number {
   return chart.bbox[side] / devicePixelRatio;
-}
-
-function drawRules(chart: uPlot, rules: Rule[]): void {
-  const { ctx, bbox } = chart;
-  const pixel = devicePixelRatio;
-  ctx.save();
-  ctx.font = `${11 * pixel}px Roboto, system-ui, sans-serif`;
-  ctx.textAlign = "right";
-  ctx.textBaseline = "bottom";
-  ctx.lineWidth = pixel;
-  const labelled: number[] = [];
-  for (const { value, label, colour } of rules) {
-    const y = chart.valToPos(value, "left", true);
-    if (!Number.isFinite(y)) continue;
-    ctx.strokeStyle = colour;
-    ctx.setLineDash([4 * pixel, 3 * pixel]);
-    ctx.beginPath();
-    ctx.moveTo(bbox.left, y);
-    ctx.lineTo(bbox.left + bbox.width, y);
-    ctx.stroke();
-    // Labels that would cover each other say nothing.
-    if (labelled.some((other) => Math.abs(other - y) < 14 * pixel)) continue;
-    labelled.push(y);
-    ctx.fillStyle = colour;
-    ctx.fillText(label, bbox.left + bbox.width - 2 * pixel, y - 2 * pixel);
-  }
-  ctx.restore();
 }

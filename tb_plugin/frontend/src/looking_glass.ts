@@ -8,6 +8,11 @@ import { formatCount, formatDistance, formatProbability, formatValue } from "./n
 import { distanceName, readingAt } from "./path_curves.ts";
 import type { LoadedPath } from "./path_store.ts";
 
+const DIFFERENCE_KEY = html`<div class="key">
+  <dt>differences</dt>
+  <dd><span class="swatch brighter"></span>brighter <span class="swatch darker"></span>darker</dd>
+</div>`;
+
 @customElement("leaf-looking-glass")
 export class LeafLookingGlass extends FollowsCursor {
   @property({ attribute: false }) loaded: LoadedPath | null = null;
@@ -41,12 +46,7 @@ export class LeafLookingGlass extends FollowsCursor {
               destination,
             )}
           `}
-      ${this.facts()}
-      ${isSignal
-        ? ""
-        : html`<p class="quiet key" aria-hidden="true">
-            <span class="brighter"></span>brighter <span class="darker"></span>darker
-          </p>`}
+      ${this.facts(isSignal)}
     </div>`;
   }
 
@@ -62,7 +62,7 @@ export class LeafLookingGlass extends FollowsCursor {
     </figure>`;
   }
 
-  private facts(): unknown {
+  private facts(isSignal: boolean): unknown {
     const path = this.loaded?.path;
     if (!path || !this.cursor) return "";
     const reading = readingAt(path, this.cursor.step);
@@ -75,6 +75,7 @@ export class LeafLookingGlass extends FollowsCursor {
     ];
     return html`<dl class="facts" data-testid="facts">
       ${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}
+      ${isSignal ? "" : DIFFERENCE_KEY}
     </dl>`;
   }
 }

@@ -10,6 +10,7 @@ import { emptyPage, failedPage, loadingPage } from "./empty.ts";
 import { isShown, onDataReloaded, onShown } from "./host.ts";
 import { firstFrame } from "./path_curves.ts";
 import { type LoadedPath, PathStore } from "./path_store.ts";
+import { readPlace, writePlace } from "./place.ts";
 import { frameInColumn } from "./row_strip.ts";
 import { ScalarStore } from "./scalar_store.ts";
 import { watchDarkMode } from "./theme.ts";
@@ -20,7 +21,7 @@ import { sameKey } from "./words.ts";
 export class LeafPage extends LitElement {
   @state() private runs: Run[] | null = null;
   @state() private error: string | null = null;
-  @state() private view: View = fromFragment(location.hash);
+  @state() private view: View = fromFragment(readPlace());
   @state() private dark = false;
   @state() private loaded: LoadedPath | null = null;
   @state() private pathError: string | null = null;
@@ -123,7 +124,7 @@ export class LeafPage extends LitElement {
 
   private readonly change = (change: Partial<View>): void => {
     this.view = { ...this.view, ...change };
-    history.replaceState(history.state, "", `#${toFragment(this.view)}`);
+    writePlace(toFragment(this.view));
   };
 
   private readonly openMoment = ({ run: name, x }: Marker): void => {

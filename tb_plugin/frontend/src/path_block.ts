@@ -17,7 +17,7 @@ import {
 } from "./path_curves.ts";
 import { Player } from "./player.ts";
 import type { Opened } from "./view.ts";
-import { indicesText, outcome, pathTitle, reasonText, statusText } from "./words.ts";
+import { indicesText, outcome, pathTitle, statusText } from "./words.ts";
 
 @customElement("leaf-path-block")
 export class LeafPathBlock extends LitElement {
@@ -74,9 +74,7 @@ export class LeafPathBlock extends LitElement {
     const facts = [key.run, `step ${formatCount(snapshot.step)}`, indicesText(path)];
     return html`<header>
       <h2 data-testid="path-title">${pathTitle(snapshot, path)}</h2>
-      <p class="quiet" title="epoch ${snapshot.epoch} · ${reasonText(snapshot)}">
-        ${facts.filter(Boolean).join(" · ")}
-      </p>
+      <p class="quiet">${facts.filter(Boolean).join(" · ")}</p>
       <div class="actions">
         <span class="pill ${outcome(path)}" data-testid="status">${statusText(path)}</span>
         <button

@@ -7,6 +7,7 @@ import { FollowsCursor } from "./follows_cursor.ts";
 import { formatCount, formatProbability } from "./numbers.ts";
 import type { LoadedPath, PathStore } from "./path_store.ts";
 import type { Row } from "./rows.ts";
+import { sameKey } from "./words.ts";
 
 @customElement("leaf-row")
 export class LeafRow extends FollowsCursor {
@@ -42,7 +43,7 @@ export class LeafRow extends FollowsCursor {
   protected override willUpdate(changed: PropertyValues): void {
     super.willUpdate(changed as PropertyValues<this>);
     const before = changed.get("row") as Row | null | undefined;
-    if (!changed.has("row") || JSON.stringify(before?.key) === JSON.stringify(this.row?.key)) return;
+    if (!changed.has("row") || sameKey(before?.key ?? null, this.row?.key ?? null)) return;
     this.loaded = this.row ? (this.store?.peek(this.row.key) ?? null) : null;
     this.error = null;
     if (this.isVisible) void this.load();
@@ -53,10 +54,10 @@ export class LeafRow extends FollowsCursor {
     if (!row || !store || this.loaded) return;
     try {
       const loaded = await store.load(row.key);
-      if (this.row?.key === row.key) this.loaded = loaded;
+      if (sameKey(row.key, this.row?.key ?? null)) this.loaded = loaded;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (this.row?.key === row.key) this.error = error.message;
+      if (sameKey(row.key, this.row?.key ?? null)) this.error = error.message;
     }
   }
 

@@ -117,12 +117,13 @@ export class LeafSidebar extends LitElement {
         >
           ${steps.map(
             (step) => html`<option value=${step.tag} ?selected=${step === snapshot}>
-              step ${formatCount(step.step)} · ${reasonText(step)}
+              step ${formatCount(step.step)}
             </option>`,
           )}
         </select>
         ${this.stepButton("›", "Next snapshot", steps[position + 1])}
       </div>
+      <p class="quiet">epoch ${formatCount(snapshot.epoch)} · ${reasonText(snapshot)}</p>
     `;
   }
 

@@ -6,7 +6,9 @@ import { FollowsCursor } from "./follows_cursor.ts";
 import { formatCount, formatProbability } from "./numbers.ts";
 import type { LoadedPath } from "./path_store.ts";
 
-const LEAST_PIXELS = 56;
+const LEAST_PIXELS = 44;
+const MOST_PIXELS = 88;
+const LETTER_PIXELS = 6.2;
 const GAP_PIXELS = 4;
 
 @customElement("leaf-strip")
@@ -30,10 +32,14 @@ export class LeafStrip extends FollowsCursor {
     if (changed.has("loaded")) this.fit();
   }
 
-  /** As few lines as the frames need, all about equally long. */
+  /** As few lines as the frames and their labels need, all about equally long. */
   private fit(): void {
-    const count = this.loaded?.path.frame_steps.length ?? 1;
-    const fitting = Math.floor((this.clientWidth + GAP_PIXELS) / (LEAST_PIXELS + GAP_PIXELS));
+    const labels = this.loaded?.path.frame_labels ?? [];
+    const count = Math.max(labels.length, 1);
+    const longest = Math.max(0, ...labels.map((label) => label.length));
+    const wanted = LETTER_PIXELS * (longest + " 0.00".length);
+    const least = Math.min(Math.max(wanted, LEAST_PIXELS), MOST_PIXELS);
+    const fitting = Math.floor((this.clientWidth + GAP_PIXELS) / (least + GAP_PIXELS));
     const lines = Math.ceil(count / Math.max(1, fitting));
     this.columns = Math.ceil(count / lines);
   }
