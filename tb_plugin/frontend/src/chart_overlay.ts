@@ -22,10 +22,11 @@ export function markerButtons(
   named: boolean,
   open: (marker: Marker) => void,
 ): HTMLElement[] {
-  const current = markers.filter(({ isCurrent }) => isCurrent);
+  const openRun = markers.find(({ isCurrent }) => isCurrent)?.run;
+  const rank = ({ isCurrent, run }: Marker) => (isCurrent ? 0 : run === openRun ? 1 : 2);
   const taken: number[] = [];
   const buttons: HTMLElement[] = [];
-  for (const marker of [...current, ...markers.filter(({ isCurrent }) => !isCurrent)]) {
+  for (const marker of [...markers].sort((one, other) => rank(one) - rank(other))) {
     const left = chart.valToPos(marker.x, "x");
     const isOutside = left < -1 || left > chart.over.clientWidth + 1;
     if (isOutside || taken.some((other) => Math.abs(other - left) < MARKER_PIXELS)) continue;

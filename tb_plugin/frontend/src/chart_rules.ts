@@ -29,6 +29,7 @@ export function drawRules(chart: uPlot, spec: ChartSpec, surface: string): void 
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
 
+    if (!label) continue;
     const boxes = labelBoxes(chart, ctx.measureText(label).width, y);
     const free = boxes.filter((box) => !taken.some((other) => overlap(box, other)));
     const box = freestBox(free, trails);

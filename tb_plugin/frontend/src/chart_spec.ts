@@ -16,7 +16,7 @@ export interface Curve {
   isBackground?: boolean;
 }
 
-/** A horizontal dashed line with a label. */
+/** A horizontal dashed line; without a text if the label is empty. */
 export interface Rule {
   value: number;
   label: string;

@@ -5,14 +5,15 @@ import { customElement, state } from "lit/decorators.js";
 import { fromFragment, toFragment } from "./address.ts";
 import { ApiError, fetchRuns, type PathKey, type Run } from "./api.ts";
 import type { Marker } from "./chart_spec.ts";
+import { frameInColumn } from "./columns.ts";
 import { Cursor } from "./cursor.ts";
 import { emptyPage, failedPage, loadingPage } from "./empty.ts";
 import { isShown, onDataReloaded, onShown } from "./host.ts";
 import { firstFrame } from "./path_curves.ts";
 import { type LoadedPath, PathStore } from "./path_store.ts";
 import { readPlace, writePlace } from "./place.ts";
-import { frameInColumn } from "./row_strip.ts";
 import { ScalarStore } from "./scalar_store.ts";
+import type { StoryRun } from "./story.ts";
 import { watchDarkMode } from "./theme.ts";
 import { drawnRuns, findOpened, type Opened, samePathIn, type View } from "./view.ts";
 import { sameKey } from "./words.ts";
@@ -29,9 +30,11 @@ export class LeafPage extends LitElement {
   @state() private revision = 0;
 
   private drawn: Run[] = [];
+  private storyRuns: StoryRun[] = [];
   private opened: Opened | null = null;
   private wanted: PathKey | null = null;
   private isStale = false;
+  private writing: ReturnType<typeof setTimeout> | undefined;
   private readonly paths = new PathStore();
   private readonly scalars = new ScalarStore(() => {
     this.revision += 1;
@@ -64,7 +67,10 @@ export class LeafPage extends LitElement {
 
   private async loadRuns(): Promise<void> {
     try {
-      this.runs = await fetchRuns();
+      const runs = await fetchRuns();
+      // What is open stays open, even if something newer has come.
+      if (this.opened) this.view = { ...this.view, open: this.opened.key };
+      this.runs = runs;
       this.error = null;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -74,9 +80,12 @@ export class LeafPage extends LitElement {
 
   protected override willUpdate(changed: PropertyValues): void {
     if (!this.runs || !(changed.has("runs") || changed.has("view"))) return;
-    this.drawn = drawnRuns(this.runs, this.view);
-    this.scalars.want(this.drawn);
     this.opened = findOpened(this.runs, this.view.open);
+    this.drawn = drawnRuns(this.runs, this.view, this.opened?.run ?? null);
+    this.scalars.want(this.drawn);
+    const storyRuns = this.drawn.map((run) => ({ run, position: this.runs?.indexOf(run) ?? 0 }));
+    // The same runs stay the same list: their charts need not be drawn again.
+    if (!sameRuns(storyRuns, this.storyRuns)) this.storyRuns = storyRuns;
     const key = this.opened?.key ?? null;
     if (!sameKey(key, this.wanted)) {
       this.wanted = key;
@@ -124,7 +133,9 @@ export class LeafPage extends LitElement {
 
   private readonly change = (change: Partial<View>): void => {
     this.view = { ...this.view, ...change };
-    writePlace(toFragment(this.view));
+    // Browsers refuse more than a few changes of the address in a second.
+    clearTimeout(this.writing);
+    this.writing = setTimeout(() => writePlace(toFragment(this.view)), 200);
   };
 
   private readonly openMoment = ({ run: name, x }: Marker): void => {
@@ -156,7 +167,7 @@ export class LeafPage extends LitElement {
             </p>`
           : ""}
         <leaf-story-block
-          .runs=${this.drawn.map((run) => ({ run, position: runs.indexOf(run) }))}
+          .runs=${this.storyRuns}
           .scalars=${this.scalars}
           .revision=${this.revision}
           .opened=${this.opened}
@@ -200,4 +211,11 @@ export class LeafPage extends LitElement {
       </div>
     </section>`;
   }
+}
+
+function sameRuns(one: readonly StoryRun[], other: readonly StoryRun[]): boolean {
+  return (
+    one.length === other.length &&
+    one.every(({ run, position }, i) => run === other[i]?.run && position === other[i]?.position)
+  );
 }

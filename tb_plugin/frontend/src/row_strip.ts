@@ -3,6 +3,7 @@
 import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { ApiError } from "./api.ts";
+import { frameInColumn } from "./columns.ts";
 import { FollowsCursor } from "./follows_cursor.ts";
 import { formatCount, formatProbability } from "./numbers.ts";
 import type { LoadedPath, PathStore } from "./path_store.ts";
@@ -81,9 +82,15 @@ export class LeafRow extends FollowsCursor {
         <span class="title">${row.title}</span>
         <span class="quiet">${row.note}</span>
       </button>
-      <div class="row-frames" style="--columns: ${this.columns}" @click=${() => this.onOpen(row)}>
-        ${this.error ? html`<p class="quiet">${this.error}</p>` : this.frames()}
-      </div>
+      ${this.error
+        ? html`<p class="quiet">${this.error}</p>`
+        : html`<div
+            class="row-frames"
+            style="--columns: ${this.columns}"
+            @click=${() => this.onOpen(row)}
+          >
+            ${this.frames()}
+          </div>`}
     </div>`;
   }
 
@@ -119,9 +126,4 @@ export class LeafRow extends FollowsCursor {
     if (column === this.currentColumn() || !this.cursor) return;
     this.cursor.moveToFrame(frameInColumn(column, this.columns, this.cursor.frameSteps.length));
   }
-}
-
-/** Rows with fewer or more frames than others are stretched to the same columns. */
-export function frameInColumn(column: number, columns: number, frames: number): number {
-  return columns > 1 ? Math.round((column * (frames - 1)) / (columns - 1)) : 0;
 }

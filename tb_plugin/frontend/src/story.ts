@@ -5,6 +5,7 @@ import type { ChartSpec, Curve, Marker, Rule } from "./chart_spec.ts";
 import { formatCount } from "./numbers.ts";
 import { dashOf, faded, runColour } from "./palette.ts";
 import { smooth } from "./smoothing.ts";
+import { extent } from "./ticks.ts";
 import { spacedName } from "./words.ts";
 
 export interface StoryRun {
@@ -18,6 +19,9 @@ export interface StorySettings {
   log: boolean;
   dark: boolean;
 }
+
+const LABELLED_RULES = 3;
+const FAR = 6;
 
 export type GetScalar = (run: string, tag: string) => Scalar | null;
 
@@ -33,11 +37,14 @@ export function traceSpec(runs: StoryRun[], get: GetScalar, settings: StorySetti
     for (const tag of tagsOf(run, /\/trace_median$/)) {
       const median = get(run.run, tag);
       curves.push(...curvesOf(run, tag, "median", median, settings, { colour, width: 2 }));
-      const initial = median?.values[0];
+      const initial = median?.values.find((value) => value !== null);
       if (typeof initial === "number") {
         rules.push({ value: initial, label: "initial median", colour });
       }
     }
+  }
+  if (rules.length > LABELLED_RULES) {
+    for (const [i, rule] of rules.entries()) rule.label = i === 0 ? "initial medians" : "";
   }
   return {
     curves,
@@ -61,7 +68,7 @@ export function rankSpec(runs: StoryRun[], get: GetScalar, settings: StorySettin
   );
   return {
     curves,
-    rules: boundRules(runs, settings.dark),
+    rules: boundRules(runs, curves, settings.dark),
     xLabel: "optimizer step",
     left: { label: "effective rank", fromZero: true },
   };
@@ -80,7 +87,7 @@ export function dimensionSpec(
   );
   return {
     curves,
-    rules: boundRules(runs, settings.dark),
+    rules: boundRules(runs, curves, settings.dark),
     xLabel: "optimizer step",
     left: { label: "dimension", fromZero: true },
   };
@@ -142,8 +149,16 @@ function curvesOf(
 }
 
 /** The rank of the local data matrix of C classes is at most C − 1. */
-function boundRules(runs: StoryRun[], dark: boolean): Rule[] {
+export function rankBounds(runs: StoryRun[]): number[] {
   const bounds = runs.flatMap(({ run }) => run.snapshots.map(({ class_count }) => class_count - 1));
-  const colour = dark ? "#9aa0a6" : "#80868b";
-  return [...new Set(bounds)].map((value) => ({ value, label: `bound C−1 = ${value}`, colour }));
+  return [...new Set(bounds)].sort((one, other) => one - other);
+}
+
+/** Bounds near the curves. One far above, as of 1000 classes, would press them to the ground. */
+function boundRules(runs: StoryRun[], curves: Curve[], dark: boolean): Rule[] {
+  const highest = extent(curves.map(({ values }) => values))?.[1] ?? Infinity;
+  const colour = dark ? "#9aa0a6" : "#6b7278";
+  return rankBounds(runs)
+    .filter((value) => value <= FAR * highest)
+    .map((value) => ({ value, label: `bound C−1 = ${value}`, colour }));
 }

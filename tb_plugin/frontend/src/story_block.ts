@@ -3,10 +3,12 @@
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import { type ChartSpec, describeChart, type Marker } from "./chart_spec.ts";
+import { formatCount } from "./numbers.ts";
 import type { ScalarStore } from "./scalar_store.ts";
 import {
   dimensionSpec,
   momentMarkers,
+  rankBounds,
   rankKinds,
   rankSpec,
   type StoryRun,
@@ -50,6 +52,9 @@ export class LeafStoryBlock extends LitElement {
   }
 
   protected override render(): unknown {
+    const drawn = new Set(this.rank?.rules.map(({ value }) => value));
+    const far = rankBounds(this.runs).filter((bound) => !drawn.has(bound));
+    const bound = far.length ? ` · bound C−1 = ${far.map(formatCount).join(", ")}` : "";
     const kinds = rankKinds(this.runs).map(spacedName).join(", ");
     const hasMarkers = this.markers.length > 0;
     return html`<div class="story">
@@ -60,7 +65,7 @@ export class LeafStoryBlock extends LitElement {
         this.trace,
         true,
       )}
-      ${this.card("rank-chart", "Effective rank", kinds, this.rank)}
+      ${this.card("rank-chart", "Effective rank", kinds + bound, this.rank)}
       ${this.card("dimension-chart", "Tangent dimension", "mean", this.dimension)}
     </div>`;
   }

@@ -6,7 +6,7 @@ import { FollowsCursor } from "./follows_cursor.ts";
 import { formatCount, formatProbability } from "./numbers.ts";
 import type { LoadedPath } from "./path_store.ts";
 
-const LEAST_PIXELS = 44;
+const LEAST_PIXELS = 50;
 const MOST_PIXELS = 88;
 const LETTER_PIXELS = 6.2;
 const GAP_PIXELS = 4;

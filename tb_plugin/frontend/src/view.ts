@@ -35,10 +35,10 @@ export interface Opened {
 
 const DRAWN_AT_FIRST = 10;
 
-/** The runs that are drawn: the last ten, unless a person chose otherwise. */
-export function drawnRuns(runs: readonly Run[], view: View): Run[] {
+/** The runs that are drawn: the last ten and the open one, unless a person chose otherwise. */
+export function drawnRuns(runs: readonly Run[], view: View, open: Run | null): Run[] {
   return runs.filter(
-    ({ run }, i) => view.choices[run] ?? i >= runs.length - DRAWN_AT_FIRST,
+    (run, i) => view.choices[run.run] ?? (run === open || i >= runs.length - DRAWN_AT_FIRST),
   );
 }
 

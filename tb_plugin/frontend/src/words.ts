@@ -17,6 +17,7 @@ export function pathTitle(snapshot: Snapshot, path: PathScalars): string {
 
 /** What is left, or how far the walk went: "22.25 of 29.66 left", "17.32 from the start". */
 export function remainder(path: PathScalars): string {
+  if (path.final_distance === null) return "distance unknown";
   return path.destination
     ? `${formatDistance(path.final_distance)} of ${formatDistance(path.start_distance)} left`
     : `${formatDistance(path.final_distance)} from the start`;

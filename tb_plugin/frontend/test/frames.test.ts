@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { SignalFrames } from "../src/api.ts";
+import {
+  channelMeanDifference,
+  divergingColours,
+  largest,
+  paintDifference,
+} from "../src/difference.ts";
+import { signalDifference, signalOf } from "../src/frames.ts";
+import { signalPath } from "../src/signal_line.ts";
+
+const SIGNAL: SignalFrames = {
+  type: "signal",
+  channels: 1,
+  length: 3,
+  values: [[[0, 1, 2]], [[1, 1, null]]],
+  destination: [[5, 5, 5]],
+};
+
+test("differences are signed means over the colours", () => {
+  const from = new Uint8ClampedArray([10, 10, 10, 255, 0, 0, 0, 255]);
+  const to = new Uint8ClampedArray([40, 10, 10, 255, 0, 0, 0, 255]);
+  assert.deepEqual([...channelMeanDifference(from, to)], [10, 0]);
+  assert.deepEqual([...channelMeanDifference(to, from)], [-10, 0]);
+  assert.equal(largest(channelMeanDifference(to, from)), 10);
+});
+
+test("heat maps run from one colour over that of zero to the other", () => {
+  const { negative, zero, positive } = divergingColours(false);
+  const pixels = paintDifference(new Float32Array([-8, 0, 4, 99]), 8, divergingColours(false));
+  assert.deepEqual([...pixels.slice(0, 4)], [...negative, 255]);
+  assert.deepEqual([...pixels.slice(4, 8)], [...zero, 255]);
+  assert.deepEqual([...pixels.slice(12, 16)], [...positive, 255]);
+  assert.ok((pixels[9] ?? 0) > positive[1] && (pixels[9] ?? 0) < zero[1]);
+  // Two images that are the same have no scale.
+  assert.deepEqual([...paintDifference(new Float32Array(1), 0, divergingColours(true))].length, 4);
+});
+
+test("the destination of signals follows the last frame", () => {
+  assert.deepEqual(signalOf(SIGNAL, 1), [[1, 1, null]]);
+  assert.deepEqual(signalOf(SIGNAL, 2), [[5, 5, 5]]);
+  assert.deepEqual(signalDifference(SIGNAL, 0, 1), [[1, 0, null]]);
+});
+
+test("lines break where values are missing", () => {
+  assert.equal(signalPath([0, 1], [0, 1]), "M2.00 96.00L98.00 4.00");
+  assert.equal((signalPath([0, null, 1, 2], [0, 2]).match(/M/g) ?? []).length, 2);
+  assert.equal(signalPath([null, null], [0, 1]), "");
+});
+
+test("long signals keep their extremes and lose most of their points", () => {
+  const values = Array.from({ length: 100_000 }, (_, i) => (i === 54_321 ? 7 : Math.sin(i / 9)));
+  const line = signalPath(values, [-1, 7]);
+  assert.ok((line.match(/L/g) ?? []).length < 1000);
+  assert.ok(line.includes(" 4.00"), "the peak is drawn at the top");
+  assert.ok(!signalPath(values.slice(0, 54_321), [-1, 7]).includes(" 4.00"));
+});

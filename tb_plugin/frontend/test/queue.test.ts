@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Queue } from "../src/queue.ts";
+
+test("a queue runs so many tasks at a time, urgent ones first", async () => {
+  const queue = new Queue(2);
+  const started: string[] = [];
+  const finish: (() => void)[] = [];
+  let running = 0;
+  let most = 0;
+  const task = (name: string) => async () => {
+    started.push(name);
+    most = Math.max(most, ++running);
+    await new Promise<void>((resolve) => finish.push(resolve));
+    running -= 1;
+    return name;
+  };
+  const results = Promise.all([
+    ...["a", "b", "c", "d"].map((name) => queue.run(task(name))),
+    queue.run(task("urgent"), true),
+  ]);
+  for (let done = 0; done < 5; done++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    finish[done]?.();
+  }
+  assert.deepEqual(await results, ["a", "b", "c", "d", "urgent"]);
+  assert.deepEqual(started, ["a", "b", "urgent", "c", "d"]);
+  assert.equal(most, 2);
+});
+
+test("a task that fails does not block the others", async () => {
+  const queue = new Queue(1);
+  await assert.rejects(queue.run(() => Promise.reject(new Error("no"))), /no/);
+  assert.equal(await queue.run(() => Promise.resolve(1)), 1);
+});

@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fromFragment, toFragment } from "../src/address.ts";
+import { forHost, ofHost } from "../src/place.ts";
+import { rowsOf } from "../src/rows.ts";
+import {
+  drawnRuns,
+  findOpened,
+  INITIAL_VIEW,
+  listedRuns,
+  samePathIn,
+  type View,
+} from "../src/view.ts";
+import { pathIndex, run, snapshot } from "./samples.ts";
+
+const names = (runs: { run: string }[]) => runs.map((item) => item.run);
+
+test("a view survives the address, whatever is in its names", () => {
+  const view: View = {
+    filter: "lr=(1|2)&x#",
+    choices: { "a/b c&d=é": true, "<img>": false },
+    smoothing: 0.6,
+    scale: "linear",
+    rows: "pairs",
+    open: { run: "a&b=c #%é", tag: "horizontal_path/000000000100-1", index: 3 },
+  };
+  assert.deepEqual(fromFragment(toFragment(view)), view);
+  assert.deepEqual(fromFragment(ofHost(`#${forHost(toFragment(view))}`)), view);
+  assert.notDeepEqual(fromFragment(toFragment({ ...view, smoothing: 0.5 })), view);
+});
+
+test("an address that cannot be read gives the initial view", () => {
+  assert.equal(toFragment(INITIAL_VIEW), "");
+  for (const fragment of ["", "smoothing=7&scale=x&rows=y", "run=a", "&&=&%"]) {
+    assert.deepEqual(fromFragment(fragment), INITIAL_VIEW);
+  }
+  assert.equal(fromFragment("run=a&tag=b&index=-1").open?.index, 0);
+  assert.equal(ofHost("#scalars&p.other.run=a"), "");
+});
+
+test("the filter is a regular expression, and an unfinished one hides nothing", () => {
+  const runs = [run("sgd/1"), run("adam/1"), run("sgd/2")];
+  assert.deepEqual(names(listedRuns(runs, "^sgd/[12]$")), ["sgd/1", "sgd/2"]);
+  assert.deepEqual(names(listedRuns(runs, "ADAM")), ["adam/1"]);
+  assert.equal(listedRuns(runs, "(").length, 3);
+});
+
+test("the last ten runs and the open one are drawn unless a person chose otherwise", () => {
+  const runs = Array.from({ length: 13 }, (_, i) => run(`r${i}`));
+  const drawn = (view: Partial<View>, open = 0) =>
+    names(drawnRuns(runs, { ...INITIAL_VIEW, ...view }, runs[open] ?? null));
+  assert.deepEqual(drawn({}), ["r0", ...names(runs.slice(3))]);
+  assert.deepEqual(drawn({ choices: { r0: false, r1: true, r12: false } }), [
+    "r1",
+    ...names(runs.slice(3, 12)),
+  ]);
+});
+
+test("the last horizontal path of the newest run is open at first", () => {
+  const walk = snapshot(900, { name: "orthogonal_walk", kind: "orthogonal" });
+  const newer = run("newer", { snapshots: [snapshot(300), snapshot(400), walk] });
+  const found = findOpened([newer, run("older")], null);
+  assert.equal(found?.run, newer);
+  assert.equal(found?.snapshot.step, 400);
+  assert.equal(findOpened([run("none", { snapshots: [] })], null), null);
+  assert.equal(findOpened([run("walks", { snapshots: [walk] })], null)?.snapshot, walk);
+});
+
+test("a snapshot that was superseded is followed by the nearest of its name", () => {
+  const runs = [run("a", { snapshots: [snapshot(100), snapshot(190), snapshot(500)] })];
+  const open = { run: "a", tag: "horizontal_path/000000000200-0000000000000000", index: 1 };
+  const found = findOpened(runs, open);
+  assert.equal(found?.snapshot.step, 190);
+  assert.equal(found?.key.index, 1);
+  assert.equal(findOpened(runs, { ...open, index: 99 })?.key.index, 0);
+  assert.equal(findOpened(runs, { ...open, run: "gone" })?.snapshot.step, 500);
+});
+
+test("another snapshot opens at the same pair", () => {
+  const pair = pathIndex({ source: "1", destination: "5", source_index: 3 });
+  const shuffled = snapshot(300, { paths: [pathIndex({ source: "8" }), pathIndex(), pair] });
+  assert.equal(samePathIn(run("a"), shuffled, pair).index, 2);
+  assert.equal(samePathIn(run("a"), shuffled, { ...pair, source_index: 4 }).index, 0);
+});
+
+test("rows are the pair over training, the pairs of the snapshot, or the pair in each run", () => {
+  const a = run("a", {
+    snapshots: [
+      snapshot(100),
+      snapshot(150, { name: "noisy_start" }),
+      snapshot(200),
+      snapshot(300, { paths: [pathIndex({ source: "7" })] }),
+    ],
+  });
+  const b = run("b", { snapshots: [snapshot(110), snapshot(900)] });
+  const open = findOpened([a, b], { run: "a", tag: snapshot(100).tag, index: 1 });
+  assert.ok(open);
+  const titles = (tab: "training" | "pairs" | "runs") =>
+    rowsOf(tab, open, [a, b]).map(({ title }) => title);
+  assert.deepEqual(titles("training"), ["step 100", "step 200"]);
+  assert.deepEqual(titles("pairs"), ["4 → 9", "1 → 5"]);
+  assert.deepEqual(titles("runs"), ["a · step 100", "b · step 110"]);
+  assert.deepEqual(rowsOf("training", open, []).map(({ key }) => key.index), [1, 1]);
+});
