@@ -34,10 +34,15 @@ export class LeafPage extends LitElement {
   private opened: Opened | null = null;
   private wanted: PathKey | null = null;
   private isStale = false;
+  private drawing: ReturnType<typeof setTimeout> | null = null;
   private writing: ReturnType<typeof setTimeout> | undefined;
   private readonly paths = new PathStore();
   private readonly scalars = new ScalarStore(() => {
-    this.revision += 1;
+    // Many arrive at about the same time, and each drawing is of all.
+    this.drawing ??= setTimeout(() => {
+      this.drawing = null;
+      this.revision += 1;
+    }, 40);
   });
 
   protected override createRenderRoot(): HTMLElement {

@@ -61,8 +61,16 @@ export class LeafPathBlock extends LitElement {
   protected override render(): unknown {
     if (!this.opened) return "";
     const { loaded, cursor } = this;
+    const { run, tag, index } = this.opened.key;
     return html`
-      <section class="card path" aria-label="One path">
+      <section
+        class="card path"
+        aria-label="One path"
+        data-testid="path"
+        data-run=${run}
+        data-tag=${tag}
+        data-index=${index}
+      >
         ${this.header(this.opened)}
         ${loaded && cursor ? this.pictures(loaded, cursor) : this.placeholder()}
       </section>

@@ -57,7 +57,8 @@ export class LeafStoryBlock extends LitElement {
     const bound = far.length ? ` · bound C−1 = ${far.map(formatCount).join(", ")}` : "";
     const kinds = rankKinds(this.runs).map(spacedName).join(", ");
     const hasMarkers = this.markers.length > 0;
-    return html`<div class="story">
+    const isLoading = this.scalars?.isLoading(this.runs.map(({ run }) => run)) ?? true;
+    return html`<div class="story" aria-busy=${isLoading}>
       ${this.card(
         "trace-chart",
         "Trace of the local data matrix",

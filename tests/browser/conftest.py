@@ -1,0 +1,109 @@
+"""A browser, TensorBoard with synthetic logs, and the LEAF tab of the one in the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+from tensorboard_plugin_leaf import Snapshot, write
+
+from tests.browser.leaf_tab import LeafTab
+from tests.browser.tensorboard_process import await_snapshots, tensorboard
+from tests.browser.training_curves import write_training_curves
+from tests.plugin import synthetic
+from tests.plugin.logs import LogDirectory
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+HOSTILE_RUN = "<img src=x onerror=alert(1)>/ünï code"
+
+
+def chromium() -> str | None:
+    """The path of a Chromium: `LEAF_CHROMIUM`, or one that is installed."""
+    return os.environ.get("LEAF_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = chromium()
+    if path is None:
+        reason = f"no Chromium: none of {NAMES} is installed, and LEAF_CHROMIUM is not set"
+        if os.environ.get("LEAF_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        # Containers have neither a sandbox nor a GPU.
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        opened = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs over training, and one each with colour images, signals and hostile names."""
+    log = LogDirectory(tmp_path_factory.mktemp("logs"))
+    with log.run("digits/sgd") as writer:
+        write_training_curves(writer)
+        for step in (500, 1500, 3000):
+            write(writer, synthetic.snapshot(step, paths=4))
+        write(writer, synthetic.snapshot(3000, kind="orthogonal"))
+    with log.run("digits/adam") as writer:
+        write_training_curves(writer, initial=0.02)
+        for step in (500, 2000):
+            write(writer, synthetic.snapshot(step, paths=4))
+    with log.run("colours") as writer:
+        write(writer, synthetic.snapshot(100, shape=(32, 48, 3)))
+    with log.run("signals") as writer:
+        write(writer, synthetic.snapshot(100, shape=(2, 64)))
+    with log.run(HOSTILE_RUN) as writer:
+        write(writer, hostile_snapshot())
+    return log.path
+
+
+def hostile_snapshot() -> Snapshot:
+    """A snapshot with scripts for names, whose normalisation is unknown."""
+    path = synthetic.path(classes=3, source=1, destination=2)
+    names = {"0": "<script>alert(0)</script>", "1": "<b>bold</b>", "2": '"><img src=x>'}
+    renamed = dataclasses.replace(
+        path,
+        source=names["1"],
+        destination=names["2"],
+        classes=tuple(names[name] for name in path.classes),
+        frame_labels=tuple(names[label] for label in path.frame_labels),
+    )
+    return dataclasses.replace(synthetic.snapshot(100), paths=(renamed,), scaled=True)
+
+
+@pytest.fixture(scope="session")
+def url(logdir: Path) -> Iterator[str]:
+    with tensorboard(logdir) as address:
+        await_snapshots(address, 9)
+        yield address
+
+
+@pytest.fixture
+def show(browser: Browser) -> Iterator[Callable[..., LeafTab]]:
+    """Makes tabs on pages of their own, which must not complain."""
+    tabs: list[LeafTab] = []
+
+    def make(url: str, width: int = 1280, height: int = 1000) -> LeafTab:
+        page = browser.new_page(viewport={"width": width, "height": height})
+        tabs.append(LeafTab(page, url))
+        return tabs[-1]
+
+    yield make
+    complaints = [complaint for tab in tabs for complaint in tab.complaints]
+    for tab in tabs:
+        tab.page.close()
+    assert complaints == []
+
+
+@pytest.fixture
+def tab(show: Callable[..., LeafTab], url: str) -> LeafTab:
+    """The tab of the synthetic logs, open at a path of the run `digits/sgd`."""
+    return show(url).open(run="digits/sgd", tag="horizontal_path/000000003000-").await_path()

@@ -1,0 +1,151 @@
+"""The page when there is nothing, when something is damaged, in the dark, and when it is narrow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from tensorboard_plugin_leaf import encode
+
+from tests.browser.leaf_tab import LeafTab, missing
+from tests.browser.tensorboard_process import await_snapshots, tensorboard
+from tests.browser.training_curves import write_training_curves
+from tests.plugin import synthetic
+from tests.plugin.logs import LogDirectory, blob_summary
+
+Show = Callable[..., LeafTab]
+
+
+def test_empty_directory_says_how_to_get_data(show: Show, tmp_path: Path) -> None:
+    with tensorboard(tmp_path) as url:
+        tab = show(url).open()
+        empty = tab.get("empty")
+        expect(empty).to_contain_text("pip install lightning-leaf", timeout=30_000)
+        expect(empty).to_contain_text("LocalDataMatrixMonitor()")
+        expect(empty).to_contain_text("tensorboard --logdir")
+
+
+def test_training_without_snapshots_says_how_to_get_them(show: Show, tmp_path: Path) -> None:
+    with LogDirectory(tmp_path).run("run") as writer:
+        write_training_curves(writer)
+    with tensorboard(tmp_path) as url:
+        tab = show(url).open()
+        expect(tab.get("no-path")).to_contain_text("HorizontalPathSnapshot()", timeout=30_000)
+        expect(tab.get("trace-chart").locator("canvas")).to_be_visible()
+
+
+def test_damage_is_told_and_leaves_the_rest_alone(show: Show, tmp_path: Path) -> None:
+    session = synthetic.FIRST_SESSION
+    index, blobs = encode(synthetic.snapshot(200))
+    with LogDirectory(tmp_path).run("run") as writer:
+        events = writer._get_file_writer()
+        tags = {step: f"horizontal_path/{step:012d}-{session}" for step in (100, 200, 300)}
+        events.add_summary(blob_summary(tags[100], b"{not JSON", blobs), 100)
+        events.add_summary(blob_summary(tags[200], index, blobs), 200)
+        broken = index.replace(b'"step":200', b'"step":300')
+        assert broken != index
+        events.add_summary(blob_summary(tags[300], broken, [b"rubbish", *blobs[1:]]), 300)
+    with tensorboard(tmp_path) as url:
+        await_snapshots(url, 3)
+        tab = show(url).open()
+        expect(tab.get("damaged")).to_contain_text(tags[100], timeout=30_000)
+        expect(tab.get("path-error")).to_contain_text("damaged")
+        tab.get("pair-1").click()
+        tab.await_path()
+        tab.get("pair-0").click()
+        expect(tab.get("path-error")).to_be_visible()
+        tab.get("snapshot-step").select_option(label="step 200")
+        tab.await_path()
+        # The browser itself reports the answer 404, which is how the page learned of the damage.
+        assert all("404" in complaint for complaint in tab.complaints)
+        tab.complaints.clear()
+
+
+def test_unreachable_server_is_told_and_asked_again(show: Show, url: str) -> None:
+    tab = show(url)
+    tab.page.route("**/data/plugin/leaf/snapshots", lambda route: route.abort())
+    tab.open()
+    expect(tab.get("failed")).to_contain_text("cannot be reached", timeout=30_000)
+    tab.page.unroute("**/data/plugin/leaf/snapshots")
+    tab.get("failed").get_by_role("button").click()
+    tab.await_path()
+    assert all("ERR_FAILED" in complaint for complaint in tab.complaints)
+    tab.complaints.clear()
+
+
+def test_server_that_goes_away_leaves_the_page_as_it_was(show: Show, tab: LeafTab) -> None:
+    tab.page.route("**/data/plugin/leaf/*", lambda route: route.abort())
+    tab.page.locator("app-header-reload button").first.click()
+    expect(tab.get("banner")).to_contain_text("may be out of date")
+    assert tab.get("frame").count() == 24
+    tab.page.unroute("**/data/plugin/leaf/*")
+    tab.get("banner").get_by_role("button").click()
+    expect(tab.get("banner")).to_have_count(0)
+    assert all("ERR_FAILED" in complaint for complaint in tab.complaints)
+    tab.complaints.clear()
+
+
+def test_dark_mode_follows_the_host(tab: LeafTab) -> None:
+    def brightness() -> int:
+        colour: int = tab.get("path").evaluate(
+            "(card) => Number(getComputedStyle(card).backgroundColor.match(/\\d+/)[0])"
+        )
+        return colour
+
+    assert brightness() > 200
+    tab.choose_dark_mode()
+    assert brightness() < 80
+    assert missing(tab) == []
+    tab.page.evaluate("document.body.classList.remove('dark-mode')")
+    expect(tab.frame.locator("html.dark")).to_have_count(0)
+    assert brightness() > 200
+
+
+def test_hidden_tab_does_no_work_until_it_is_shown(tab: LeafTab) -> None:
+    asked: list[str] = []
+    tab.page.get_by_role("tab", name="Time Series").click()
+    expect(tab.page.locator("iframe[src*=plugin_entry]")).to_be_hidden()
+    tab.page.on("request", lambda request: asked.append(request.url))
+    tab.page.locator("app-header-reload button").first.click()
+    tab.page.wait_for_timeout(1500)
+    assert not [address for address in asked if "plugin/leaf" in address]
+    tab.page.get_by_role("tab", name="LEAF").click()
+    tab.await_path()
+    tab.page.wait_for_timeout(500)
+    assert [address for address in asked if address.endswith("plugin/leaf/snapshots")]
+    assert missing(tab) == []
+
+
+@pytest.mark.parametrize("width", [768, 1024, 1440])
+def test_nothing_overlaps_or_is_cut(show: Show, url: str, width: int) -> None:
+    tab = show(url, width=width).open(run="digits/sgd", tag="horizontal_path/000000003000-")
+    tab.await_path()
+    page_width, window_width = tab.frame.locator("html").evaluate(
+        "(html) => [html.scrollWidth, innerWidth]"
+    )
+    assert page_width == window_width
+    cards = [card.bounding_box() for card in tab.frame.locator(".card").all()]
+    assert len(cards) == 7
+    for i, one in enumerate(cards):
+        for other in cards[i + 1 :]:
+            assert one is not None
+            assert other is not None
+            assert (
+                one["x"] + one["width"] <= other["x"]
+                or other["x"] + other["width"] <= one["x"]
+                or one["y"] + one["height"] <= other["y"]
+                or other["y"] + other["height"] <= one["y"]
+            )
+    assert missing(tab) == []
+
+
+def test_page_asks_nobody_else(show: Show, url: str) -> None:
+    tab = show(url)
+    asked: list[str] = []
+    tab.page.on("request", lambda request: asked.append(request.url))
+    tab.open().await_path()
+    assert any("plugin/leaf/frames" in address for address in asked)
+    outside = [address for address in asked if not address.startswith((url, "data:", "blob:"))]
+    assert outside == []

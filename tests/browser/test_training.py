@@ -1,0 +1,143 @@
+"""Training on the page: curves of runs, moments to open, the same path over training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import expect
+from tensorboard_plugin_leaf import write
+
+from tests.browser.leaf_tab import COUNT_PIXELS, TRAINING_CHARTS, LeafTab, missing_training
+from tests.browser.tensorboard_process import await_snapshots, tensorboard
+from tests.browser.training_curves import write_training_curves
+from tests.plugin import synthetic
+from tests.plugin.logs import LogDirectory
+
+Show = Callable[..., LeafTab]
+
+
+def colour_of(tab: LeafTab, run: str) -> str:
+    colour: str = tab.get(f"run-{run}").locator(".dot").evaluate("(dot) => dot.style.background")
+    return colour
+
+
+def test_runs_are_drawn_in_their_colours_until_they_are_switched_off(tab: LeafTab) -> None:
+    assert missing_training(tab) == []
+    colours = {run: colour_of(tab, run) for run in ("digits/sgd", "digits/adam")}
+    for run, colour in colours.items():
+        pixels = tab.get("trace-chart").evaluate(COUNT_PIXELS, colour)
+        assert pixels > 100
+        box = tab.get(f"run-{run}").get_by_role("checkbox")
+        box.uncheck()
+        assert tab.get("trace-chart").evaluate(COUNT_PIXELS, colour) < pixels / 10
+        box.check()
+        assert tab.get("trace-chart").evaluate(COUNT_PIXELS, colour) == pixels
+
+
+def test_charts_say_what_they_show(tab: LeafTab) -> None:
+    for chart, what in zip(TRAINING_CHARTS, ("median", "entropy", "dimension"), strict=True):
+        label = tab.get(chart).get_attribute("aria-label") or ""
+        assert f"digits/sgd · {what} from" in label
+        assert "over optimizer steps" in label
+
+
+def test_marker_opens_the_moment(tab: LeafTab) -> None:
+    marker = tab.frame.locator("[data-testid=moment-marker][data-step='500']").first
+    marker.click()
+    expect(tab.get("path")).to_contain_text("step 500")
+    expect(marker).to_have_attribute("aria-current", "true")
+    expect(tab.frame.locator("[data-testid=moment-marker][aria-current]")).to_have_count(1)
+
+
+def test_marker_keeps_the_pair(tab: LeafTab) -> None:
+    tab.get("pair-2").click()
+    title = tab.get("path-title").inner_text()
+    marker = tab.frame.locator("[data-testid=moment-marker][data-run='digits/adam']").first
+    marker.focus()
+    tab.page.keyboard.press("Enter")
+    expect(tab.get("path")).to_contain_text("digits/adam")
+    expect(tab.get("path-title")).to_have_text(title)
+
+
+def test_snapshots_are_chosen_by_name_and_step(tab: LeafTab) -> None:
+    expect(tab.get("snapshot-horizontal_path")).to_contain_text("· 3")
+    tab.get("snapshot-step").select_option(label="step 1\u202f500")
+    expect(tab.get("path")).to_contain_text("step 1\u202f500")
+    tab.get("snapshot-orthogonal_walk").click()
+    expect(tab.get("path-title")).to_contain_text("Orthogonal walk")
+
+
+def test_smoothing_and_scale_change_the_curves(tab: LeafTab) -> None:
+    def picture() -> str:
+        drawn: str = tab.get("trace-chart").locator("canvas").evaluate("(c) => c.toDataURL()")
+        return drawn
+
+    log = picture()
+    tab.get("scale-linear").check()
+    linear = picture()
+    tab.get("smoothing").fill("0.9")
+    smooth = picture()
+    assert len({log, linear, smooth}) == 3
+    tab.get("smoothing").fill("0")
+    tab.get("scale-log").check()
+    assert picture() == log
+
+
+def test_filter_lists_the_runs_that_match(tab: LeafTab) -> None:
+    runs = tab.frame.locator("[data-testid^='run-digits']")
+    tab.get("run-filter").fill("sgd|COLOURS")
+    expect(runs).to_have_count(1)
+    expect(tab.get("run-colours")).to_be_visible()
+    tab.get("run-filter").fill("(")
+    expect(tab.get("run-filter")).to_have_attribute("aria-invalid", "true")
+    expect(runs).to_have_count(2)
+
+
+def test_rows_show_the_path_over_training_and_open_it(tab: LeafTab) -> None:
+    rows = tab.get("row")
+    expect(rows).to_have_count(3)
+    for row in rows.all():
+        row.scroll_into_view_if_needed()
+        expect(row.get_by_test_id("row-frame")).to_have_count(13)
+    rows.nth(1).get_by_role("button").click()
+    expect(tab.get("path")).to_contain_text("step 1\u202f500")
+    tab.get("tab-pairs").click()
+    expect(rows).to_have_count(4)
+    tab.get("tab-runs").click()
+    expect(rows).to_have_count(4)
+    tab.get("run-colours").get_by_role("checkbox").uncheck()
+    expect(rows).to_have_count(3)
+
+
+def test_address_leads_back_to_the_same_view(tab: LeafTab, show: Show) -> None:
+    tab.get("pair-3").click()
+    tab.get("scale-linear").check()
+    title = tab.get("path-title").inner_text()
+    tab.page.wait_for_function("location.hash.includes('index=3')")
+    other = show(tab.url)
+    other.page.goto(tab.page.url)
+    for each in (tab, other):
+        each.page.reload()
+        each.await_path()
+        expect(each.get("path-title")).to_have_text(title)
+        expect(each.get("scale-linear")).to_be_checked()
+
+
+def test_reload_brings_what_is_new_and_keeps_the_place(show: Show, tmp_path: Path) -> None:
+    log = LogDirectory(tmp_path)
+    with log.run("run") as writer:
+        write_training_curves(writer, steps=1000)
+        write(writer, synthetic.snapshot(1000))
+    with tensorboard(tmp_path, "--reload_interval=1") as url:
+        await_snapshots(url, 1)
+        tab = show(url).open().await_path()
+        tab.get("frame").nth(5).click()
+        with log.run("run2") as writer:
+            write(writer, synthetic.snapshot(2000))
+        await_snapshots(url, 2)
+        expect(tab.get("run-run2")).to_have_count(0)
+        tab.page.locator("app-header-reload button").first.click()
+        expect(tab.get("run-run2")).to_be_visible()
+        expect(tab.get("path")).to_contain_text("step 1\u202f000")
+        assert tab.current_frames() == [tab.path()["frame_steps"][5]]
