@@ -53,7 +53,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write(writer, synthetic.snapshot(step, paths=4))
         write(writer, synthetic.snapshot(3000, kind="orthogonal"))
     with log.run("digits/adam") as writer:
-        write_training_curves(writer, initial=0.02)
+        write_training_curves(writer, initial=0.02, steps=2000)
         for step in (500, 2000):
             write(writer, synthetic.snapshot(step, paths=4))
     with log.run("colours") as writer:

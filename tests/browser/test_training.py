@@ -42,6 +42,21 @@ def test_charts_say_what_they_show(tab: LeafTab) -> None:
         assert "over optimizer steps" in label
 
 
+def test_pointer_on_a_chart_tells_the_values_of_the_runs_that_reach_it(tab: LeafTab) -> None:
+    over = tab.get("rank-chart").locator(".u-over")
+    tooltip = tab.get("rank-chart").get_by_test_id("tooltip")
+    expect(tooltip).to_be_hidden()
+    over.hover(position={"x": 0.2, "y": 40})
+    expect(tooltip).to_contain_text("optimizer step 0")
+    expect(tooltip).to_contain_text("digits/sgd · entropy 8")
+    expect(tooltip).to_contain_text("digits/adam · entropy 8")
+    box = over.bounding_box()
+    assert box is not None
+    over.hover(position={"x": box["width"] - 2, "y": 40})
+    expect(tooltip).to_contain_text("digits/sgd · entropy 2")
+    expect(tooltip).not_to_contain_text("digits/adam")
+
+
 def test_marker_opens_the_moment(tab: LeafTab) -> None:
     marker = tab.frame.locator("[data-testid=moment-marker][data-step='500']").first
     marker.click()

@@ -16,7 +16,10 @@ const FONT = "11px Roboto, system-ui, sans-serif";
 const LABEL_SIZE = 16;
 const PIXELS_PER_TICK = { x: 70, y: 34 };
 
-/** Curves with steps of their own are joined over all steps, with gaps that lines span. */
+/**
+ * Curves with steps of their own are joined over all steps. Lines pass over steps of others, which
+ * come as undefined, and break where a value is missing, which is null.
+ */
 export function chartData({ curves }: ChartSpec): uPlot.AlignedData {
   const steps = curves[0]?.steps ?? [];
   if (curves.every((curve) => curve.steps === steps)) {
@@ -55,7 +58,6 @@ export function chartOptions(
         stroke: curve.colour,
         width: curve.width,
         ...(curve.dash?.length && { dash: curve.dash }),
-        spanGaps: true,
         points: { show: curve.steps.length === 1 },
       })),
     ],

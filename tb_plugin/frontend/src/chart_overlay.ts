@@ -1,7 +1,7 @@
 /** What lies on top of a chart: elements, so that they can be clicked, named and styled. */
 
 import type uPlot from "uplot";
-import type { ChartSpec, Marker } from "./chart_spec.ts";
+import type { ChartSpec, Curve, Marker } from "./chart_spec.ts";
 import { nearest } from "./nearest.ts";
 import { formatCount, formatValue } from "./numbers.ts";
 
@@ -68,6 +68,7 @@ function markerButton(
 export function tooltip(chart: uPlot, spec: ChartSpec): void {
   const box = document.createElement("div");
   box.className = "tooltip";
+  box.dataset["testid"] = "tooltip";
   box.hidden = true;
   box.setAttribute("aria-hidden", "true");
   chart.over.append(box);
@@ -86,7 +87,7 @@ export function tooltip(chart: uPlot, spec: ChartSpec): void {
 }
 
 function tooltipLines(spec: ChartSpec, x: number): HTMLElement[] {
-  const curves = spec.curves.filter(({ isBackground, steps }) => !isBackground && steps.length > 0);
+  const curves = spec.curves.filter((curve) => !curve.isBackground && reaches(curve, x));
   const at = curves.map(({ steps }) => nearest(steps, x));
   const steps = curves.map((curve, i) => curve.steps[at[i] ?? 0] ?? 0);
   const [step = x] = [...steps].sort((one, other) => Math.abs(one - x) - Math.abs(other - x));
@@ -102,6 +103,14 @@ function tooltipLines(spec: ChartSpec, x: number): HTMLElement[] {
   const title = document.createElement("div");
   title.append(`${spec.xLabel} `, strong(formatCount(step)));
   return [title, ...lines];
+}
+
+/** Beyond its ends a curve says nothing. */
+function reaches({ steps }: Curve, x: number): boolean {
+  const [first = Infinity, second = first] = steps;
+  const last = steps.at(-1) ?? -Infinity;
+  const slack = Math.max(second - first, 1) / 2;
+  return first - slack <= x && x <= last + slack;
 }
 
 function strong(text: string): HTMLElement {

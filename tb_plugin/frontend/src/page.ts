@@ -165,6 +165,7 @@ export class LeafPage extends LitElement {
         .onChange=${this.change}
       ></leaf-sidebar>
       <main>
+        <h1 class="unseen">LEAF</h1>
         ${error
           ? html`<p class="banner" role="alert" data-testid="banner">
               ${error} What is shown may be out of date.

@@ -130,9 +130,8 @@ export class LeafPathBlock extends LitElement {
     const colours = distanceColours(this.dark);
     const heading = distance[0]?.toUpperCase() + distance.slice(1);
     return html`<div class="pair-of-cards">
-      <section
+      <figure
         class="card"
-        role="figure"
         data-testid="probability-chart"
         aria-label=${describeChart("Class probabilities along the path", this.probabilities)}
       >
@@ -145,10 +144,9 @@ export class LeafPathBlock extends LitElement {
           .hiddenNames=${this.hiddenClasses}
           .onToggle=${(name: string) => this.toggleClass(name)}
         ></leaf-legend>
-      </section>
-      <section
+      </figure>
+      <figure
         class="card"
-        role="figure"
         data-testid="distance-chart"
         aria-label=${describeChart(`${heading} and horizontality`, this.distances)}
       >
@@ -158,7 +156,7 @@ export class LeafPathBlock extends LitElement {
           ${legendText(distance, colours.distance)}
           ${legendText("horizontality (right axis)", colours.horizontality)}
         </div>
-      </section>
+      </figure>
     </div>`;
   }
 

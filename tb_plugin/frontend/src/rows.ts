@@ -3,7 +3,7 @@
 import type { PathKey, Run, Snapshot } from "./api.ts";
 import { formatCount } from "./numbers.ts";
 import { isSamePair, nearestStep, type Opened, type RowsTab } from "./view.ts";
-import { pairName, remainder } from "./words.ts";
+import { listName, remainder } from "./words.ts";
 
 export interface Row {
   key: PathKey;
@@ -42,7 +42,7 @@ function overTraining({ run, snapshot, path }: Opened): Row[] {
 }
 
 function allPairs({ run, snapshot }: Opened): Row[] {
-  return snapshot.paths.flatMap((path, i) => row(run, snapshot, i, () => pairName(path)));
+  return snapshot.paths.flatMap((path, i) => row(run, snapshot, i, () => listName(path)));
 }
 
 function acrossRuns({ run: current, snapshot, path }: Opened, drawn: readonly Run[]): Row[] {

@@ -7,7 +7,7 @@ import type { PathKey, Run, Snapshot } from "./api.ts";
 import { formatCount } from "./numbers.ts";
 import { runColour } from "./palette.ts";
 import { byName, listedRuns, type Opened, parseFilter, samePathIn, type View } from "./view.ts";
-import { outcome, pairName, reasonText, spacedName, statusText } from "./words.ts";
+import { listName, outcome, reasonText, shortStatus, spacedName, statusText } from "./words.ts";
 
 @customElement("leaf-sidebar")
 export class LeafSidebar extends LitElement {
@@ -152,9 +152,9 @@ export class LeafSidebar extends LitElement {
               title=${statusText(path)}
               @click=${() => this.open({ ...key, index })}
             >
-              <span>${pairName(path)}</span>
+              <span>${listName(path)}</span>
               <span class="status-dot ${outcome(path)}"></span>
-              <span class="quiet">${path.status.replaceAll("_", " ")}</span>
+              <span class="quiet">${shortStatus(path)}</span>
             </button>
           </li>`,
         )}

@@ -79,9 +79,8 @@ export class LeafStoryBlock extends LitElement {
     isFirst = false,
   ): unknown {
     const hasCurves = spec?.curves.some(({ steps }) => steps.length > 0) ?? false;
-    return html`<section
+    return html`<figure
       class="card"
-      role="figure"
       data-testid=${id}
       aria-label=${spec ? describeChart(title, spec) : title}
     >
@@ -96,7 +95,7 @@ export class LeafStoryBlock extends LitElement {
             .hasTooltip=${true}
           ></leaf-chart>`
         : html`<div class="message" role="status">${this.missing()}</div>`}
-    </section>`;
+    </figure>`;
   }
 
   private missing(): unknown {

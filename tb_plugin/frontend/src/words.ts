@@ -8,6 +8,12 @@ export function pairName(path: PathScalars): string {
   return path.destination ? `${path.source} → ${path.destination}` : path.source;
 }
 
+/** Tells walks from starts of the same class apart: "4 · no. 24". */
+export function listName(path: PathScalars): string {
+  const isWalk = !path.destination && path.source_index !== null;
+  return isWalk ? `${path.source} · no. ${path.source_index}` : pairName(path);
+}
+
 /** "Horizontal path 4 → 9"; "Orthogonal walk from 4". */
 export function pathTitle(snapshot: Snapshot, path: PathScalars): string {
   return snapshot.kind === "horizontal"
@@ -41,6 +47,13 @@ function ending(path: PathScalars): string {
       // A walk has no destination: it always goes on until its steps are spent.
       return path.destination ? `ran out of steps after ${formatCount(path.steps)}` : `walked ${steps}`;
   }
+}
+
+/** The status in a word or two, for lists. */
+export function shortStatus(path: PathScalars): string {
+  return path.status === "out_of_steps" && !path.destination
+    ? "walked"
+    : path.status.replaceAll("_", " ");
 }
 
 /** How well the path ended, which decides the colour of its status. */

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatCount, formatDistance, formatProbability, formatValue } from "../src/numbers.ts";
-import { indicesText, outcome, pathTitle, reasonText, statusText } from "../src/words.ts";
+import {
+  indicesText,
+  listName,
+  outcome,
+  pathTitle,
+  reasonText,
+  shortStatus,
+  statusText,
+} from "../src/words.ts";
 import { pathIndex, snapshot } from "./samples.ts";
 
 const WALK = { destination: "", destination_index: null, start_distance: 0, threshold: null };
@@ -29,6 +37,14 @@ test("only a destination that was not reached is a partial success", () => {
   assert.equal(outcome(pathIndex({ status: "reached" })), "good");
   assert.equal(outcome(pathIndex({ ...WALK, status: "out_of_steps" })), "good");
   assert.equal(outcome(pathIndex({ ...WALK, status: "non_finite" })), "bad");
+});
+
+test("lists tell walks of one class apart, and do not blame them for walking to the end", () => {
+  assert.equal(listName(pathIndex()), "4 → 9");
+  assert.equal(listName(pathIndex(WALK)), "4 · no. 24");
+  assert.equal(listName(pathIndex({ ...WALK, source_index: null })), "4");
+  assert.equal(shortStatus(pathIndex({ ...WALK, status: "out_of_steps" })), "walked");
+  assert.equal(shortStatus(pathIndex({ status: "out_of_steps" })), "out of steps");
 });
 
 test("titles name the kind of path and its ends", () => {
