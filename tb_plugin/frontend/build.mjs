@@ -1,18 +1,20 @@
-// Bundles the page into the Python package: one ES module, styles inside.
+// Bundles the page into the Python package: one ES module with its styles inside, and beside it the
+// licences of the libraries that went into it.
 import { build } from "esbuild";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { readFileSync } from "node:fs";
 
-const outfile = fileURLToPath(
-  new URL("../tensorboard_plugin_leaf/static/index.js", import.meta.url),
-);
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const page = here("../tensorboard_plugin_leaf/static/index.js");
 
-await build({
-  entryPoints: [fileURLToPath(new URL("src/index.ts", import.meta.url))],
-  outfile,
+const { metafile } = await build({
+  entryPoints: [here("src/index.ts")],
+  absWorkingDir: here("."),
+  outfile: page,
   bundle: true,
   minify: true,
+  metafile: true,
   format: "esm",
   target: "es2022",
   charset: "utf8",
@@ -20,5 +22,16 @@ await build({
   loader: { ".css": "text" },
 });
 
-const kilobytes = gzipSync(readFileSync(outfile)).length / 1000;
-console.log(`${outfile}: ${kilobytes.toFixed(1)} kB gzipped`);
+const paths = Object.keys(metafile.inputs);
+const found = paths.map((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]);
+const libraries = [...new Set(found.filter(Boolean))].sort();
+const licences = libraries.map((library) => {
+  const folder = here(`node_modules/${library}/`);
+  const name = readdirSync(folder).find((file) => /^licen[cs]e/i.test(file));
+  if (!name) throw new Error(`${library} has no licence beside it.`);
+  return `${library}\n\n${readFileSync(folder + name, "utf8").trim()}\n`;
+});
+writeFileSync(here("../tensorboard_plugin_leaf/static/licences.txt"), licences.join("\n\n"));
+
+const kilobytes = gzipSync(readFileSync(page)).length / 1000;
+console.log(`static/index.js: ${kilobytes.toFixed(1)} kB gzipped, of ${libraries.join(", ")}`);

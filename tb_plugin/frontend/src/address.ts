@@ -8,7 +8,8 @@ const ROWS: readonly RowsTab[] = ["training", "pairs", "runs"];
 export function toFragment(view: View): string {
   const search = new URLSearchParams();
   if (view.filter) search.set("filter", view.filter);
-  for (const [run, drawn] of Object.entries(view.choices)) search.append(drawn ? "show" : "hide", run);
+  for (const [run, drawn] of Object.entries(view.choices))
+    search.append(drawn ? "show" : "hide", run);
   if (view.smoothing !== INITIAL_VIEW.smoothing) search.set("smoothing", String(view.smoothing));
   if (view.scale !== INITIAL_VIEW.scale) search.set("scale", view.scale);
   if (view.rows !== INITIAL_VIEW.rows) search.set("rows", view.rows);

@@ -72,7 +72,11 @@ export function chartOptions(
   };
 }
 
-function valueRange({ curves, rules }: ChartSpec, side: "left" | "right", axis: Partial<Axis>): Range {
+function valueRange(
+  { curves, rules }: ChartSpec,
+  side: "left" | "right",
+  axis: Partial<Axis>,
+): Range {
   if (axis.range) return axis.range;
   const shown = curves.filter((curve) => (curve.axis ?? "left") === side);
   const ruled = side === "left" ? rules.map(({ value }) => value) : [];

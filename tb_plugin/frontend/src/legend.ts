@@ -19,19 +19,20 @@ export class LeafLegend extends FollowsCursor {
     const { probabilities } = readingAt(this.path, this.cursor.step);
     return html`<div class="legend" role="group" aria-label="Classes that are drawn">
       ${this.classes.map(
-        (curve, i) => html`<button
-          type="button"
-          class="legend-entry ${curve.isFaint ? "faint" : ""}"
-          data-testid="legend-entry"
-          data-class=${curve.name}
-          aria-pressed=${!this.hiddenNames.has(curve.name)}
-          title="Show or hide ${curve.name}"
-          @click=${() => this.onToggle(curve.name)}
-        >
-          <span class="swatch" style=${swatchStyle(curve)}></span>
-          <span class="name">${curve.name}</span>
-          <span class="value">${formatProbability(probabilities[i])}</span>
-        </button>`,
+        (curve, i) =>
+          html`<button
+            type="button"
+            class="legend-entry ${curve.isFaint ? "faint" : ""}"
+            data-testid="legend-entry"
+            data-class=${curve.name}
+            aria-pressed=${!this.hiddenNames.has(curve.name)}
+            title="Show or hide ${curve.name}"
+            @click=${() => this.onToggle(curve.name)}
+          >
+            <span class="swatch" style=${swatchStyle(curve)}></span>
+            <span class="name">${curve.name}</span>
+            <span class="value">${formatProbability(probabilities[i])}</span>
+          </button>`,
       )}
     </div>`;
   }

@@ -36,16 +36,18 @@ export class LeafLookingGlass extends FollowsCursor {
         frame,
       )}
       ${this.figure("change", html`change since source`, frame, 0)}
-      ${destination === null
-        ? ""
-        : html`
-            ${this.figure("left", html`left to destination`, destination, frame)}
-            ${this.figure(
-              "destination",
-              html`destination <strong>${path.destination}</strong>`,
-              destination,
-            )}
-          `}
+      ${
+        destination === null
+          ? ""
+          : html`
+              ${this.figure("left", html`left to destination`, destination, frame)}
+              ${this.figure(
+                "destination",
+                html`destination <strong>${path.destination}</strong>`,
+                destination,
+              )}
+            `
+      }
       ${this.facts(isSignal)}
     </div>`;
   }
@@ -74,7 +76,13 @@ export class LeafLookingGlass extends FollowsCursor {
       ["entropy of p", `${formatValue(reading.entropy)} nats`],
     ];
     return html`<dl class="facts" data-testid="facts">
-      ${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}
+      ${facts.map(
+        ([name, value]) =>
+          html`<div>
+            <dt>${name}</dt>
+            <dd>${value}</dd>
+          </div>`,
+      )}
       ${isSignal ? "" : DIFFERENCE_KEY}
     </dl>`;
   }

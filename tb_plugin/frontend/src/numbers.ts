@@ -3,7 +3,7 @@
 const NARROW_SPACE = "\u202f";
 const MINUS = "\u2212";
 
-/** A count with thin spaces between thousands: 10 000. Four digits stay together only below 1000. */
+/** A count with thin spaces between thousands: 10 000. */
 export function formatCount(value: number): string {
   const sign = value < 0 ? MINUS : "";
   return sign + String(Math.abs(Math.round(value))).replace(/\B(?=(\d{3})+$)/g, NARROW_SPACE);

@@ -15,8 +15,7 @@ import { readPlace, writePlace } from "./place.ts";
 import { ScalarStore } from "./scalar_store.ts";
 import type { StoryRun } from "./story.ts";
 import { watchDarkMode } from "./theme.ts";
-import { drawnRuns, findOpened, type Opened, samePathIn, type View } from "./view.ts";
-import { sameKey } from "./words.ts";
+import { drawnRuns, findOpened, type Opened, samePathIn, sameKey, type View } from "./view.ts";
 
 @customElement("leaf-page")
 export class LeafPage extends LitElement {
@@ -148,7 +147,8 @@ export class LeafPage extends LitElement {
     const moment = run?.snapshots.filter(({ step }) => step === x) ?? [];
     const sameName = moment.find((snapshot) => snapshot.name === this.opened?.snapshot.name);
     const snapshot = sameName ?? moment[0];
-    if (run && snapshot) this.change({ open: samePathIn(run, snapshot, this.opened?.path ?? null) });
+    if (run && snapshot)
+      this.change({ open: samePathIn(run, snapshot, this.opened?.path ?? null) });
   };
 
   protected override render(): unknown {
@@ -166,12 +166,14 @@ export class LeafPage extends LitElement {
       ></leaf-sidebar>
       <main>
         <h1 class="unseen">LEAF</h1>
-        ${error
-          ? html`<p class="banner" role="alert" data-testid="banner">
-              ${error} What is shown may be out of date.
-              <button type="button" @click=${() => this.reload()}>Try again</button>
-            </p>`
-          : ""}
+        ${
+          error
+            ? html`<p class="banner" role="alert" data-testid="banner">
+                ${error} What is shown may be out of date.
+                <button type="button" @click=${() => this.reload()}>Try again</button>
+              </p>`
+            : ""
+        }
         <leaf-story-block
           .runs=${this.storyRuns}
           .scalars=${this.scalars}

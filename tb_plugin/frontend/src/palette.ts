@@ -7,10 +7,26 @@ const RUNS = {
 
 // Okabe and Ito's colours, with yellow and black changed for contrast, and three more.
 const CLASSES = {
-  light: ["#56a5d6", "#d55e00", "#009e73", "#b2182b", "#0072b2", "#cc79a7", "#8c6d1f", "#a79a00"]
-    .concat(["#7b52ab", "#44546a"]),
-  dark: ["#7cc4f2", "#f28e4b", "#2ec79a", "#f0697a", "#4ba3e0", "#e5a0c6", "#c9a86a", "#d8cc3f"]
-    .concat(["#b899e6", "#a9b7c9"]),
+  light: [
+    "#56a5d6",
+    "#d55e00",
+    "#009e73",
+    "#b2182b",
+    "#0072b2",
+    "#cc79a7",
+    "#8c6d1f",
+    "#a79a00",
+  ].concat(["#7b52ab", "#44546a"]),
+  dark: [
+    "#7cc4f2",
+    "#f28e4b",
+    "#2ec79a",
+    "#f0697a",
+    "#4ba3e0",
+    "#e5a0c6",
+    "#c9a86a",
+    "#d8cc3f",
+  ].concat(["#b899e6", "#a9b7c9"]),
 };
 
 const DASHES: number[][] = [[], [6, 3], [2, 3]];
@@ -39,7 +55,12 @@ export function dashOf(position: number): number[] {
 
 /** The same colour, more transparent. */
 export function faded(colour: string, alpha: number): string {
-  return colour + Math.round(alpha * 255).toString(16).padStart(2, "0");
+  return (
+    colour +
+    Math.round(alpha * 255)
+      .toString(16)
+      .padStart(2, "0")
+  );
 }
 
 function cyclic<T>(items: readonly T[], position: number): T {

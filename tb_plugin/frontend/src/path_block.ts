@@ -114,13 +114,15 @@ export class LeafPathBlock extends LitElement {
       <leaf-scrubber .cursor=${cursor} .describe=${() => frameText(loaded.path, cursor.frame)}>
       </leaf-scrubber>
       <leaf-strip .loaded=${loaded} .cursor=${cursor}></leaf-strip>
-      ${isScaled
-        ? html`<p class="quiet note" data-testid="scaled">
-            Images are shown scaled from their least to their greatest value, because the
-            normalisation of the inputs is unknown. Give it to the callback with
-            <code>normalize=</code>.
-          </p>`
-        : ""}
+      ${
+        isScaled
+          ? html`<p class="quiet note" data-testid="scaled">
+              Images are shown scaled from their least to their greatest value, because the
+              normalisation of the inputs is unknown. Give it to the callback with
+              <code>normalize=</code>.
+            </p>`
+          : ""
+      }
     `;
   }
 

@@ -9,7 +9,7 @@ export interface LoadedPath {
   sheet: ImageBitmap | null;
 }
 
-const KEPT = 200;
+const KEPT = 80;
 
 export class PathStore {
   private readonly queue = new Queue(3);
@@ -24,8 +24,7 @@ export class PathStore {
   /** Rejects with an `ApiError`; a later call tries again. */
   load(key: PathKey, urgent = false): Promise<LoadedPath> {
     const name = text(key);
-    const promise =
-      this.promises.get(name) ?? this.queue.run(() => this.fetch(name, key), urgent);
+    const promise = this.promises.get(name) ?? this.queue.run(() => this.fetch(name, key), urgent);
     // The last one wanted comes last: the first is forgotten first.
     this.promises.delete(name);
     this.promises.set(name, promise);

@@ -8,7 +8,7 @@ import { FollowsCursor } from "./follows_cursor.ts";
 import { formatCount, formatProbability } from "./numbers.ts";
 import type { LoadedPath, PathStore } from "./path_store.ts";
 import type { Row } from "./rows.ts";
-import { sameKey } from "./words.ts";
+import { sameKey } from "./view.ts";
 
 @customElement("leaf-row")
 export class LeafRow extends FollowsCursor {
@@ -82,15 +82,17 @@ export class LeafRow extends FollowsCursor {
         <span class="title">${row.title}</span>
         <span class="quiet">${row.note}</span>
       </button>
-      ${this.error
-        ? html`<p class="quiet">${this.error}</p>`
-        : html`<div
-            class="row-frames"
-            style="--columns: ${this.columns}"
-            @click=${() => this.onOpen(row)}
-          >
-            ${this.frames()}
-          </div>`}
+      ${
+        this.error
+          ? html`<p class="quiet">${this.error}</p>`
+          : html`<div
+              class="row-frames"
+              style="--columns: ${this.columns}"
+              @click=${() => this.onOpen(row)}
+            >
+              ${this.frames()}
+            </div>`
+      }
     </div>`;
   }
 
@@ -98,7 +100,10 @@ export class LeafRow extends FollowsCursor {
     const { loaded, columns } = this;
     // What is out of sight is not drawn.
     if (!loaded || !this.isVisible) {
-      return Array.from({ length: columns }, () => html`<div class="cell"><leaf-tile></leaf-tile></div>`);
+      return Array.from(
+        { length: columns },
+        () => html`<div class="cell"><leaf-tile></leaf-tile></div>`,
+      );
     }
     const current = this.currentColumn();
     return Array.from({ length: columns }, (_, column) => {

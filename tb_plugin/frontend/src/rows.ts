@@ -38,7 +38,14 @@ export function rowsNote(tab: RowsTab): string {
 function overTraining({ run, snapshot, path }: Opened): Row[] {
   return run.snapshots
     .filter(({ name }) => name === snapshot.name)
-    .flatMap((other) => row(run, other, other.paths.findIndex((p) => isSamePair(p, path)), stepName));
+    .flatMap((other) =>
+      row(
+        run,
+        other,
+        other.paths.findIndex((p) => isSamePair(p, path)),
+        stepName,
+      ),
+    );
 }
 
 function allPairs({ run, snapshot }: Opened): Row[] {
@@ -53,7 +60,12 @@ function acrossRuns({ run: current, snapshot, path }: Opened, drawn: readonly Ru
     const other = run === current ? snapshot : nearestStep(candidates, snapshot.step);
     if (!other) return [];
     const title = () => `${run.run} · ${stepName(other)}`;
-    return row(run, other, other.paths.findIndex((p) => isSamePair(p, path)), title);
+    return row(
+      run,
+      other,
+      other.paths.findIndex((p) => isSamePair(p, path)),
+      title,
+    );
   });
 }
 

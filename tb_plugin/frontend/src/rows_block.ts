@@ -7,8 +7,7 @@ import type { Run } from "./api.ts";
 import type { Cursor } from "./cursor.ts";
 import type { PathStore } from "./path_store.ts";
 import { type Row, rowsNote, rowsOf } from "./rows.ts";
-import type { Opened, RowsTab } from "./view.ts";
-import { sameKey } from "./words.ts";
+import { type Opened, type RowsTab, sameKey } from "./view.ts";
 
 const TABS: readonly [RowsTab, string][] = [
   ["training", "Over training"],
@@ -41,14 +40,15 @@ export class LeafRowsBlock extends LitElement {
       <header>
         <div class="tabs" role="group" aria-label="What the rows are">
           ${TABS.map(
-            ([tab, name]) => html`<button
-              type="button"
-              data-testid="tab-${tab}"
-              aria-pressed=${tab === this.tab}
-              @click=${() => this.onTab(tab)}
-            >
-              ${name}
-            </button>`,
+            ([tab, name]) =>
+              html`<button
+                type="button"
+                data-testid="tab-${tab}"
+                aria-pressed=${tab === this.tab}
+                @click=${() => this.onTab(tab)}
+              >
+                ${name}
+              </button>`,
           )}
         </div>
         <p class="quiet">${rowsNote(this.tab)}</p>
@@ -56,14 +56,15 @@ export class LeafRowsBlock extends LitElement {
       ${repeat(
         rows,
         ({ key }) => JSON.stringify(key),
-        (row) => html`<leaf-row
-          .row=${row}
-          .store=${this.store}
-          .cursor=${this.cursor}
-          .columns=${columns}
-          .isOpen=${sameKey(row.key, opened.key)}
-          .onOpen=${this.onOpen}
-        ></leaf-row>`,
+        (row) =>
+          html`<leaf-row
+            .row=${row}
+            .store=${this.store}
+            .cursor=${this.cursor}
+            .columns=${columns}
+            .isOpen=${sameKey(row.key, opened.key)}
+            .onOpen=${this.onOpen}
+          ></leaf-row>`,
       )}
     </section>`;
   }

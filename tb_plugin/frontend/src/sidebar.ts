@@ -91,17 +91,18 @@ export class LeafSidebar extends LitElement {
       <h2>Snapshots</h2>
       <ul class="snapshots">
         ${names.map(
-          ([name, ofName]) => html`<li class=${name === snapshot.name ? "open" : ""}>
-            <button
-              type="button"
-              class="plain"
-              data-testid="snapshot-${name}"
-              aria-current=${name === snapshot.name}
-              @click=${() => this.openSnapshot(ofName.at(-1))}
-            >
-              ${spacedName(name)} <span class="quiet">· ${ofName.length}</span>
-            </button>
-          </li>`,
+          ([name, ofName]) =>
+            html`<li class=${name === snapshot.name ? "open" : ""}>
+              <button
+                type="button"
+                class="plain"
+                data-testid="snapshot-${name}"
+                aria-current=${name === snapshot.name}
+                @click=${() => this.openSnapshot(ofName.at(-1))}
+              >
+                ${spacedName(name)} <span class="quiet">· ${ofName.length}</span>
+              </button>
+            </li>`,
         )}
       </ul>
       <div class="stepper">
@@ -116,9 +117,10 @@ export class LeafSidebar extends LitElement {
           }}
         >
           ${steps.map(
-            (step) => html`<option value=${step.tag} ?selected=${step === snapshot}>
-              step ${formatCount(step.step)}
-            </option>`,
+            (step) =>
+              html`<option value=${step.tag} ?selected=${step === snapshot}>
+                step ${formatCount(step.step)}
+              </option>`,
           )}
         </select>
         ${this.stepButton("›", "Next snapshot", steps[position + 1])}
@@ -143,20 +145,21 @@ export class LeafSidebar extends LitElement {
       <h2>${snapshot.kind === "horizontal" ? "Pairs" : "Starts"}</h2>
       <ul class="pairs">
         ${snapshot.paths.map(
-          (path, index) => html`<li class=${index === key.index ? "open" : ""}>
-            <button
-              type="button"
-              class="plain"
-              data-testid="pair-${index}"
-              aria-current=${index === key.index}
-              title=${statusText(path)}
-              @click=${() => this.open({ ...key, index })}
-            >
-              <span>${listName(path)}</span>
-              <span class="status-dot ${outcome(path)}"></span>
-              <span class="quiet">${shortStatus(path)}</span>
-            </button>
-          </li>`,
+          (path, index) =>
+            html`<li class=${index === key.index ? "open" : ""}>
+              <button
+                type="button"
+                class="plain"
+                data-testid="pair-${index}"
+                aria-current=${index === key.index}
+                title=${statusText(path)}
+                @click=${() => this.open({ ...key, index })}
+              >
+                <span>${listName(path)}</span>
+                <span class="status-dot ${outcome(path)}"></span>
+                <span class="quiet">${shortStatus(path)}</span>
+              </button>
+            </li>`,
         )}
       </ul>
     `;
@@ -181,16 +184,17 @@ export class LeafSidebar extends LitElement {
       <fieldset>
         <legend>Scale of the trace</legend>
         ${(["log", "linear"] as const).map(
-          (scale) => html`<label>
-            <input
-              type="radio"
-              name="scale"
-              data-testid="scale-${scale}"
-              .checked=${live(view.scale === scale)}
-              @change=${() => this.onChange({ scale })}
-            />
-            ${scale}
-          </label>`,
+          (scale) =>
+            html`<label>
+              <input
+                type="radio"
+                name="scale"
+                data-testid="scale-${scale}"
+                .checked=${live(view.scale === scale)}
+                @change=${() => this.onChange({ scale })}
+              />
+              ${scale}
+            </label>`,
         )}
       </fieldset>
     `;
@@ -202,7 +206,9 @@ export class LeafSidebar extends LitElement {
     );
     if (damaged.length === 0) return "";
     return html`<details class="damaged" data-testid="damaged" open>
-      <summary>${damaged.length} damaged ${damaged.length === 1 ? "snapshot" : "snapshots"}</summary>
+      <summary>
+        ${damaged.length} damaged ${damaged.length === 1 ? "snapshot" : "snapshots"}
+      </summary>
       <ul>
         ${damaged.map(({ run, tag, message }) => html`<li><strong>${run}</strong> ${tag}: ${message}</li>`)}
       </ul>

@@ -61,9 +61,7 @@ export function rankSpec(runs: StoryRun[], get: GetScalar, settings: StorySettin
       const style = { colour: runColour(position, settings.dark), width: 2, dash: dashOf(i) };
       return tagsOf(run, /\/effective_rank_\w+$/)
         .filter((tag) => rankKind(tag) === kind)
-        .flatMap((tag) =>
-          curvesOf(run, tag, spacedName(kind), get(run.run, tag), settings, style),
-        );
+        .flatMap((tag) => curvesOf(run, tag, spacedName(kind), get(run.run, tag), settings, style));
     }),
   );
   return {

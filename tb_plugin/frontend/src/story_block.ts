@@ -85,16 +85,18 @@ export class LeafStoryBlock extends LitElement {
       aria-label=${spec ? describeChart(title, spec) : title}
     >
       <h3>${title} <span class="quiet">${subtitle}</span></h3>
-      ${hasCurves
-        ? html`<leaf-chart
-            .spec=${spec}
-            .dark=${this.dark}
-            .markers=${this.markers}
-            .namesMarkers=${isFirst}
-            .onMarker=${this.onMarker}
-            .hasTooltip=${true}
-          ></leaf-chart>`
-        : html`<div class="message" role="status">${this.missing()}</div>`}
+      ${
+        hasCurves
+          ? html`<leaf-chart
+              .spec=${spec}
+              .dark=${this.dark}
+              .markers=${this.markers}
+              .namesMarkers=${isFirst}
+              .onMarker=${this.onMarker}
+              .hasTooltip=${true}
+            ></leaf-chart>`
+          : html`<div class="message" role="status">${this.missing()}</div>`
+      }
     </figure>`;
   }
 

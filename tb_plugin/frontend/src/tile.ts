@@ -60,9 +60,9 @@ export class LeafTile extends LitElement {
     const zero = 96 - (92 * (0 - range[0])) / (range[1] - range[0] || 1);
     return html`<svg class="tile signal" viewBox="0 0 100 100" preserveAspectRatio="none">
       ${this.since === null ? "" : svg`<line x1="2" x2="98" y1=${zero} y2=${zero} class="zero" />`}
-      ${channels.slice(0, CHANNELS_DRAWN).map(
-        (values, i) => svg`<path d=${signalPath(values, range)} class="channel-${i}" />`,
-      )}
+      ${channels
+        .slice(0, CHANNELS_DRAWN)
+        .map((values, i) => svg`<path d=${signalPath(values, range)} class="channel-${i}" />`)}
     </svg>`;
   }
 }

@@ -70,6 +70,10 @@ export function samePathIn(run: Run, snapshot: Snapshot, wanted: PathIndex | nul
   return { run: run.run, tag: snapshot.tag, index: Math.max(index, 0) };
 }
 
+export function sameKey(one: PathKey | null, other: PathKey | null): boolean {
+  return one?.run === other?.run && one?.tag === other?.tag && one?.index === other?.index;
+}
+
 export function isSamePair(one: PathIndex, other: PathIndex): boolean {
   return (
     one.source === other.source &&

@@ -1,6 +1,6 @@
 /** What a path is and what became of it, in words. */
 
-import type { PathKey, PathScalars, Snapshot } from "./api.ts";
+import type { PathScalars, Snapshot } from "./api.ts";
 import { formatCount, formatDistance } from "./numbers.ts";
 
 /** "4 → 9", or "4" for a walk without destination. */
@@ -45,7 +45,9 @@ function ending(path: PathScalars): string {
       return `became non-finite after ${steps}`;
     case "out_of_steps":
       // A walk has no destination: it always goes on until its steps are spent.
-      return path.destination ? `ran out of steps after ${formatCount(path.steps)}` : `walked ${steps}`;
+      return path.destination
+        ? `ran out of steps after ${formatCount(path.steps)}`
+        : `walked ${steps}`;
   }
 }
 
@@ -86,8 +88,4 @@ export function reasonText(snapshot: Snapshot): string {
 /** A callback's name as a heading: "horizontal_path" → "horizontal path". */
 export function spacedName(name: string): string {
   return name.replaceAll("_", " ");
-}
-
-export function sameKey(one: PathKey | null, other: PathKey | null): boolean {
-  return one?.run === other?.run && one?.tag === other?.tag && one?.index === other?.index;
 }

@@ -43,8 +43,17 @@ test("the next frame is found from between two frames as well", () => {
 
 test("rows of different lengths are stretched to the same columns", () => {
   const columns = [0, 1, 2, 3, 4];
-  assert.deepEqual(columns.map((column) => frameInColumn(column, 5, 5)), columns);
-  assert.deepEqual(columns.map((column) => frameInColumn(column, 5, 3)), [0, 1, 1, 2, 2]);
-  assert.deepEqual(columns.map((column) => frameInColumn(column, 5, 1)), [0, 0, 0, 0, 0]);
+  assert.deepEqual(
+    columns.map((column) => frameInColumn(column, 5, 5)),
+    columns,
+  );
+  assert.deepEqual(
+    columns.map((column) => frameInColumn(column, 5, 3)),
+    [0, 1, 1, 2, 2],
+  );
+  assert.deepEqual(
+    columns.map((column) => frameInColumn(column, 5, 1)),
+    [0, 0, 0, 0, 0],
+  );
   assert.equal(frameInColumn(0, 1, 13), 0);
 });

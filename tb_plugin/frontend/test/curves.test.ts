@@ -43,7 +43,13 @@ test("ticks are round, inside the range and not too many", () => {
 
 test("ranges leave a margin and never go below zero without need", () => {
   assert.equal(extent([[null], []]), null);
-  assert.deepEqual(extent([[3, null], [-1, NaN]]), [-1, 3]);
+  assert.deepEqual(
+    extent([
+      [3, null],
+      [-1, NaN],
+    ]),
+    [-1, 3],
+  );
   const [low, high] = padded([0.001, 10], true);
   assert.ok(low < 0.001 && low > 0 && high > 10);
   assert.equal(padded([0.1, 5], false)[0], 0);
@@ -54,8 +60,14 @@ test("the trace has median, mean and the initial median as a line", () => {
   const get = (_: string, tag: string) =>
     tag === "leaf/trace_median" ? scalar([0.1, 0.4, 0.02]) : scalar([1, 0, 3]);
   const spec = traceSpec([{ run: run("a"), position: 0 }], get, SETTINGS);
-  assert.deepEqual(spec.curves.map(({ name }) => name), ["a · mean", "a · median"]);
-  assert.deepEqual(spec.rules.map(({ value }) => value), [0.1]);
+  assert.deepEqual(
+    spec.curves.map(({ name }) => name),
+    ["a · mean", "a · median"],
+  );
+  assert.deepEqual(
+    spec.rules.map(({ value }) => value),
+    [0.1],
+  );
   // Zero has no place on a logarithmic axis.
   assert.deepEqual(spec.curves[0]?.values, [1, null, 3]);
   const linear = traceSpec([{ run: run("a"), position: 0 }], get, { ...SETTINGS, log: false });
@@ -87,8 +99,14 @@ test("runs differ in colour, and each moment has one marker", () => {
   const colours = rankSpec(runs, get, SETTINGS).curves.map(({ colour }) => colour);
   assert.equal(new Set(colours).size, 2);
   const markers = momentMarkers(runs, { run: "a", step: 7 }, false);
-  assert.deepEqual(markers.map(({ x }) => x), [5, 7, 100, 200]);
-  assert.deepEqual(markers.map(({ isCurrent }) => isCurrent), [false, true, false, false]);
+  assert.deepEqual(
+    markers.map(({ x }) => x),
+    [5, 7, 100, 200],
+  );
+  assert.deepEqual(
+    markers.map(({ isCurrent }) => isCurrent),
+    [false, true, false, false],
+  );
   assert.equal(markers[0]?.label, "a, step 5: open horizontal path, walk");
 });
 
@@ -103,12 +121,18 @@ test("classes have looks of their own, and hidden ones no curve", () => {
 });
 
 test("classes that stay below 5 % are faint", () => {
-  assert.deepEqual(classCurves(path(), false).map(({ isFaint }) => isFaint), [false, false, true]);
+  assert.deepEqual(
+    classCurves(path(), false).map(({ isFaint }) => isFaint),
+    [false, false, true],
+  );
 });
 
 test("horizontality has an axis of its own, from 0 to 1", () => {
   const spec = distanceSpec(path(), false);
-  assert.deepEqual(spec.curves.map(({ axis }) => axis), ["right", undefined]);
+  assert.deepEqual(
+    spec.curves.map(({ axis }) => axis),
+    ["right", undefined],
+  );
   assert.equal(spec.right?.range?.[0], 0);
   assert.equal(spec.rules.length, 1);
   assert.equal(distanceSpec(path({ destination: "", threshold: null }), false).rules.length, 0);

@@ -30,6 +30,9 @@ test("a queue runs so many tasks at a time, urgent ones first", async () => {
 
 test("a task that fails does not block the others", async () => {
   const queue = new Queue(1);
-  await assert.rejects(queue.run(() => Promise.reject(new Error("no"))), /no/);
+  await assert.rejects(
+    queue.run(() => Promise.reject(new Error("no"))),
+    /no/,
+  );
   assert.equal(await queue.run(() => Promise.resolve(1)), 1);
 });

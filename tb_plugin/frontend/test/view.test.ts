@@ -100,5 +100,8 @@ test("rows are the pair over training, the pairs of the snapshot, or the pair in
   assert.deepEqual(titles("training"), ["step 100", "step 200"]);
   assert.deepEqual(titles("pairs"), ["4 → 9", "1 → 5"]);
   assert.deepEqual(titles("runs"), ["a · step 100", "b · step 110"]);
-  assert.deepEqual(rowsOf("training", open, []).map(({ key }) => key.index), [1, 1]);
+  assert.deepEqual(
+    rowsOf("training", open, []).map(({ key }) => key.index),
+    [1, 1],
+  );
 });

@@ -62,16 +62,19 @@ test("a reason of the user's own speaks for itself", () => {
 });
 
 test("numbers are short and readable, missing ones are dashes", () => {
-  assert.deepEqual(
-    [0, 999, 10000, -1234567].map(formatCount),
-    ["0", "999", "10\u202f000", "\u22121\u202f234\u202f567"],
-  );
+  assert.deepEqual([0, 999, 10000, -1234567].map(formatCount), [
+    "0",
+    "999",
+    "10\u202f000",
+    "\u22121\u202f234\u202f567",
+  ]);
   assert.deepEqual(
     [0, 0.25, 2.5, 12345, 0.000123, 1e-5, 2.5e9, -0.5].map((value) => formatValue(value)),
     ["0", "0.25", "2.5", "12\u202f345", "0.000123", "1e\u22125", "2.5e9", "\u22120.5"],
   );
   assert.equal(formatValue(100), "100");
-  for (const format of [formatValue, formatDistance, formatProbability]) assert.equal(format(null), "–");
+  for (const format of [formatValue, formatDistance, formatProbability])
+    assert.equal(format(null), "–");
   assert.equal(formatDistance(22.249), "22.25");
   assert.equal(formatProbability(1), "1.00");
 });
