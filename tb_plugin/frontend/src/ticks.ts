@@ -20,7 +20,8 @@ export function extent(series: Iterable<readonly (number | null)[]>): Range | nu
 export function padded([low, high]: Range, log: boolean): Range {
   if (log) {
     const factor = Math.max((high / low) ** 0.06, 1.05);
-    return [low / factor, high * factor];
+    // Markers stand at the foot, where the lowest curve would run through them.
+    return [low / factor ** 2, high * factor];
   }
   const margin = 0.06 * (high - low || Math.abs(high) || 1);
   // Nothing that is counted or measured from zero needs an axis below it.
