@@ -49,6 +49,7 @@ _ARRAYS = (
     "frame_steps",
     "frame_probabilities",
 )
+_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # A zip archive demands a date; a constant one keeps the bytes a function of the snapshot.
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -146,7 +147,7 @@ def read_sheet(blob: bytes) -> bytes | None:
     """
     with zipfile.ZipFile(io.BytesIO(blob)) as archive:
         values = _open_path(archive)
-        return archive.read(_SHEET_MEMBER) if values["image_shape"] is not None else None
+        return _read_member(archive, _SHEET_MEMBER) if values["image_shape"] is not None else None
 
 
 def decode(index: bytes, blobs: Sequence[bytes]) -> Snapshot:
@@ -195,17 +196,26 @@ def _encode_path(path: PathRecord) -> bytes:
 
 def _open_path(archive: zipfile.ZipFile) -> dict[str, Any]:
     _check_members(archive)
-    return _load(archive.read(_JSON_MEMBER))
+    return _load(_read_member(archive, _JSON_MEMBER))
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:
-    # zipfile never inflates a member beyond the size that it declares.
-    size = sum(member.file_size for member in archive.infolist())
+    members = archive.infolist()
+    size = sum(member.file_size for member in members)
     if size > MAX_BLOB_BYTES:
         raise SnapshotError(
             f"path: expected at most {MAX_BLOB_BYTES} bytes, got {size}. "
             "Keep fewer or smaller frames."
         )
+    # Other methods cannot be inflated piece by piece.
+    if any(member.compress_type not in _METHODS for member in members):
+        raise SnapshotError("path: expected members that are stored or deflated.")
+
+
+def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    # A read without a size would inflate a member beyond the size that it declares.
+    with archive.open(name) as member:
+        return member.read(archive.getinfo(name).file_size)
 
 
 def _read_frames(archive: zipfile.ZipFile, values: dict[str, Any]) -> tuple[Array, Array | None]:
@@ -216,7 +226,7 @@ def _read_frames(archive: zipfile.ZipFile, values: dict[str, Any]) -> tuple[Arra
         if len(shape) not in (2, 3) or min(shape) < 1:
             raise SnapshotError(f"image_shape: expected (H, W) or (H, W, 3), got {shape}.")
         count = len(values["frame_labels"]) + bool(values["has_destination_frame"])
-        frames = decode_sheet(archive.read(_SHEET_MEMBER), (count, *shape))
+        frames = decode_sheet(_read_member(archive, _SHEET_MEMBER), (count, *shape))
     return (frames[:-1], frames[-1]) if values["has_destination_frame"] else (frames, None)
 
 
@@ -228,7 +238,7 @@ def _npy(array: Array) -> bytes:
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> Array:
-    content = archive.read(f"{name}.npy")
+    content = _read_member(archive, f"{name}.npy")
     stream = io.BytesIO(content)
     if np.lib.format.read_magic(stream) != (1, 0):
         raise SnapshotError(f"{name}: expected version 1.0 of the npy format.")

@@ -27,7 +27,7 @@ def path(
 ) -> PathRecord:
     """A path from a blob at the height of `source` to one at the height of `destination`.
 
-    `shape` (H, W) or (H, W, 3) gives images, (n,) or (channels, n) gives signals.
+    `shape` (H, W) or (H, W, 3) gives images, (n,) or, below 8 channels, (channels, n) signals.
     """
     horizontal = kind == "horizontal"
     curve_steps = np.unique(np.linspace(0, steps, min(steps + 1, 300)).astype(np.int32))

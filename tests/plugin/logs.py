@@ -1,0 +1,111 @@
+"""Real log directories, and the plugin serving them through either of TensorBoard's loaders."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tensorboard.backend.application import TensorBoardWSGI
+from tensorboard.backend.event_processing.data_ingester import (
+    DEFAULT_SIZE_GUIDANCE,
+    DEFAULT_TENSOR_SIZE_GUIDANCE,
+)
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorboard.context import RequestContext
+from tensorboard.data.server_ingester import SubprocessServerDataIngester, get_server_binary
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.util.grpc_util import ChannelCredsType
+from tensorboard_plugin_leaf.plugin import LeafPlugin
+from torch.utils.tensorboard import SummaryWriter
+from werkzeug.test import Client
+
+LOADERS = ("python", "rust")
+
+
+class LogDirectory:
+    """A log directory to which runs are written, one event file for each `run`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ends: set[tuple[str, str]] = set()
+
+    @contextmanager
+    def run(self, name: str) -> Iterator[SummaryWriter]:
+        """A writer of a new event file in the run `name`."""
+        writer = SummaryWriter(str(self.path / name))
+        yield writer
+        # The Rust server loads in the background: the last event tells when it is done.
+        end = f"end/{len(self._ends)}"
+        writer.add_scalar(end, 1.0, 0)
+        self._ends.add((name, end))
+        file = Path(writer._get_file_writer().event_writer._file_name)
+        writer.close()
+        # Loaders read files in the order of their names, which two files of one second share.
+        file.rename(file.with_name(f"events.out.tfevents.{len(self._ends):010d}.test"))
+
+    @contextmanager
+    def provider(self, loader: str) -> Iterator[Any]:
+        """A data provider of everything written so far."""
+        if loader == "python":
+            multiplexer = EventMultiplexer(
+                size_guidance=DEFAULT_SIZE_GUIDANCE,
+                tensor_size_guidance=DEFAULT_TENSOR_SIZE_GUIDANCE,
+            )
+            multiplexer.AddRunsFromDirectory(str(self.path))
+            multiplexer.Reload()
+            yield MultiplexerDataProvider(multiplexer, str(self.path))
+            return
+        ingester = SubprocessServerDataIngester(
+            get_server_binary(),
+            str(self.path),
+            reload_interval=0,
+            channel_creds_type=ChannelCredsType.LOCAL,
+        )
+        with warnings.catch_warnings():
+            # TensorBoard lets go of the process that it starts.
+            warnings.simplefilter("ignore", ResourceWarning)
+            ingester.start()
+        try:
+            self._await_ends(ingester.data_provider)
+            yield ingester.data_provider
+        finally:
+            ingester._stdin_handle.close()
+
+    def _await_ends(self, provider: Any) -> None:
+        deadline = time.monotonic() + 30
+        while True:
+            found = provider.list_scalars(RequestContext(), experiment_id="", plugin_name="scalars")
+            if self._ends <= {(run, tag) for run, tags in found.items() for tag in tags}:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"The data server did not load {self._ends}, but {found}.")
+            time.sleep(0.02)
+
+    @contextmanager
+    def serve(self, loader: str, path_prefix: str = "") -> Iterator[Client]:
+        """A client of TensorBoard with the plugin, and this directory in it."""
+        with self.provider(loader) as provider:
+            plugin = LeafPlugin(TBContext(data_provider=provider, logdir=str(self.path)))
+            yield Client(TensorBoardWSGI([plugin], path_prefix, data_provider=provider))
+
+
+def blob_summary(tag: str, content: bytes, blobs: list[bytes]) -> Any:
+    """A summary of the plugin with any bytes in it, for damage that `write` would not write."""
+    metadata = summary_pb2.SummaryMetadata(
+        plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name="leaf", content=content),
+        data_class=summary_pb2.DATA_CLASS_BLOB_SEQUENCE,
+    )
+    size = tensor_shape_pb2.TensorShapeProto.Dim(size=len(blobs))
+    tensor = tensor_pb2.TensorProto(
+        dtype=types_pb2.DT_STRING,
+        string_val=blobs,
+        tensor_shape=tensor_shape_pb2.TensorShapeProto(dim=[size]),
+    )
+    value = summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
+    return summary_pb2.Summary(value=[value])

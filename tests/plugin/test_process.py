@@ -1,0 +1,137 @@
+"""The plugin in processes of its own: what it imports, and the real TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import queue
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tensorboard_plugin_leaf import tag_of, write
+
+from tests.plugin import synthetic
+from tests.plugin.logs import LogDirectory
+
+HEAVY = ("torch", "lightning", "pytorch_lightning", "tensorflow", "lightning_leaf")
+
+
+def imported(statements: str) -> set[str]:
+    """The top-level modules that a fresh interpreter has after `statements`."""
+    program = f"import sys\n{statements}\nprint(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return {line.partition(".")[0] for line in done.stdout.splitlines()}
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        "import tensorboard_plugin_leaf.loader",
+        "from tensorboard_plugin_leaf import encode, decode, summary_of, write",
+        "import tensorboard_plugin_leaf.plugin",
+        "from tensorboard_plugin_leaf.loader import LeafLoader\n"
+        "from tensorboard.plugins.base_plugin import TBContext\n"
+        "LeafLoader().load(TBContext(data_provider=None)).get_plugin_apps()",
+    ],
+)
+def test_plugin_needs_no_torch(statements: str) -> None:
+    modules = imported(statements)
+    assert "tensorboard_plugin_leaf" in modules
+    assert not modules.intersection(HEAVY)
+
+
+def test_imports_are_seen() -> None:
+    assert "torch" in imported("import torch")
+
+
+def test_loader_imports_nothing_that_may_fail() -> None:
+    assert not imported("import tensorboard_plugin_leaf").intersection(["numpy", "PIL"])
+    assert {"numpy", "PIL"} <= imported("from tensorboard_plugin_leaf import encode")
+
+
+def test_plugin_that_cannot_be_imported_leaves_tensorboard_alive() -> None:
+    statements = (
+        "sys.modules['PIL'] = None\n"
+        "from tensorboard_plugin_leaf.loader import LeafLoader\n"
+        "assert LeafLoader().load(None) is None\n"
+    )
+    assert "tensorboard_plugin_leaf" in imported(statements)
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    import tensorboard_plugin_leaf
+
+    assert all(hasattr(tensorboard_plugin_leaf, name) for name in tensorboard_plugin_leaf.__all__)
+    assert not hasattr(tensorboard_plugin_leaf, "nothing")
+
+
+@contextmanager
+def tensorboard(*arguments: str) -> Iterator[str]:
+    """The URL of a real TensorBoard."""
+    command = [sys.executable, "-m", "tensorboard.main", "--port=0", "--host=127.0.0.1"]
+    process = subprocess.Popen(
+        [*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    lines: queue.Queue[str] = queue.Queue()
+
+    def read(stream: Iterator[str]) -> None:
+        for line in stream:
+            lines.put(line)
+
+    reader = threading.Thread(target=read, args=(process.stderr,), daemon=True)
+    reader.start()
+    try:
+        printed = ""
+        while not (found := re.search(r"at (http://\S+)", printed)):
+            printed += lines.get(timeout=60)
+        yield found[1]
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        reader.join(timeout=30)
+        process.stderr.close()
+
+
+def fetch(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=30) as response:
+        content: bytes = response.read()
+    return content
+
+
+@pytest.mark.parametrize("load_fast", ["true", "false"])
+def test_real_tensorboard_shows_the_tab_under_a_path_prefix(tmp_path: Path, load_fast: str) -> None:
+    log = LogDirectory(tmp_path)
+    snapshot = synthetic.snapshot()
+    with log.run("version_0") as writer:
+        write(writer, snapshot)
+    arguments = (f"--logdir={tmp_path}", "--path_prefix=/some/prefix", f"--load_fast={load_fast}")
+    with tensorboard(*arguments) as url:
+        base = url.rstrip("/")
+        assert base.endswith("/some/prefix")
+        listing = json.loads(fetch(f"{base}/data/plugins_listing"))
+        assert "leaf" in listing, "install the plugin: python -m pip install -e tb_plugin"
+        module = listing["leaf"]["loading_mechanism"]["module_path"]
+        assert module == "/some/prefix/data/plugin/leaf/index.js"
+        assert b"render" in fetch(base.removesuffix("/some/prefix") + module)
+        deadline = time.monotonic() + 60
+        runs = []
+        while not runs and time.monotonic() < deadline:  # Logs are loaded in the background.
+            time.sleep(0.1)
+            runs = json.loads(fetch(f"{base}/data/plugin/leaf/snapshots"))["runs"]
+        tag = tag_of(snapshot)
+        assert [item["tag"] for run in runs for item in run["snapshots"]] == [tag]
+        sheet = fetch(f"{base}/data/plugin/leaf/frames?run=version_0&tag={tag}")
+        assert sheet.startswith(b"\x89PNG")
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(f"{base}/data/plugin/leaf/frames?run=version_0&tag=unknown")
