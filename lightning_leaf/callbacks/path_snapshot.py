@@ -60,6 +60,7 @@ class PathSnapshot(LeafCallback):
         self._sources: Examples | None = None
         self._destinations: Examples | None = None
         self._last_epoch: int | None = None
+        self._last_taken = -1
         self._resumed = False
 
     @abstractmethod
@@ -84,10 +85,13 @@ class PathSnapshot(LeafCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         start = trainer_state.steps_taken(trainer)
         self._session = f"{time.time_ns():016x}"
-        # A resumed training has the same weights at its start as the one that it goes on from.
-        self._session_start_step = start + 1 if start else 0
+        # Another fit of the same trainer has the same weights at its start as the one before had at
+        # its end; their snapshot stays.
+        goes_on = 0 < start == self._last_taken
+        self._session_start_step = start + goes_on
+        if not goes_on:
+            self._last_taken = -1
         self._sources = self._destinations = None
-        self._last_taken = -1
         self._checkpoints = trainer_state.checkpoints_saved(trainer)
         self._checkpoint_hook_ran = False
         self._log_dir = trainer_state.log_dir(trainer)
@@ -179,7 +183,7 @@ class PathSnapshot(LeafCallback):
                 epoch=moment.epoch,
                 reason=reason,
                 session=self._session,
-                session_start_step=min(self._session_start_step, moment.step),
+                session_start_step=self._session_start_step,
             ),
             self._sources,
             self._destinations,
@@ -201,4 +205,5 @@ class PathSnapshot(LeafCallback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._last_epoch = state_dict["epoch"]
+        self._last_taken = -1
         self._resumed = True
