@@ -1,0 +1,1 @@
+"""A small training to look at: what ``lightning-leaf demo`` runs."""

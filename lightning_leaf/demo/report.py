@@ -1,0 +1,83 @@
+"""What the callbacks saw, as text: a table over training and a line for each path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from tensorboard_plugin_leaf import PathRecord
+
+from lightning_leaf.callbacks import (
+    HorizontalPathSnapshot,
+    LocalDataMatrixMonitor,
+    OrthogonalWalkSnapshot,
+)
+
+TABLE_ROWS = 10
+
+PathCallback = HorizontalPathSnapshot | OrthogonalWalkSnapshot
+
+
+def print_report(monitor: LocalDataMatrixMonitor, snapshots: Iterable[PathCallback]) -> None:
+    """Print trace and ranks over training, then what became of each path of the last snapshots."""
+    print()
+    for row in history_table(monitor.history):
+        print(row)
+    for callback in snapshots:
+        snapshot = callback.last_snapshot
+        if snapshot is None:
+            print(f"\n{callback.name}: no snapshot was taken")
+            continue
+        print(f"\n{callback.name} at step {snapshot.step:,} ({snapshot.reason}):")
+        for path in snapshot.paths:
+            print(f"  {path_line(path)}")
+
+
+def history_table(history: dict[str, list[float]]) -> list[str]:
+    """About ten moments of a monitor's history, denser where training is young, as text rows."""
+    count = len(history["step"])
+    wanted = min(TABLE_ROWS, count)
+    # Squares: the trace rises within the first steps and falls slowly.
+    rows = {round((count - 1) * (k / max(1, wanted - 1)) ** 2) for k in range(wanted)}
+    columns = list(history)
+    headings = [column.replace("_", " ") for column in columns]
+    table = [headings]
+    for row in sorted(rows):
+        table.append([_cell(column, history[column][row]) for column in columns])
+    widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
+    return [
+        "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in table
+    ]
+
+
+def path_line(path: PathRecord) -> str:
+    """What became of a path, in words."""
+    labels = _changes(path.frame_labels)
+    if not path.destination:
+        kept = "label kept" if len(labels) == 1 else f"label {' → '.join(labels)}"
+        return f"{path.source}: {path.steps} steps, {path.final_distance:.2f} from start; {kept}"
+    became = {
+        "reached": "reached",
+        "stalled": "stalled",
+        "out_of_steps": "out of steps",
+        "non_finite": "non-finite",
+    }[path.status]
+    left = f"{path.final_distance:.2f} of {path.start_distance:.2f} left"
+    return (
+        f"{path.source} → {path.destination}: {became} after {path.steps} steps, {left}; "
+        f"predicted {' → '.join(labels)}"
+    )
+
+
+def _changes(labels: Sequence[str]) -> list[str]:
+    """The labels without immediate repetitions."""
+    return [label for i, label in enumerate(labels) if i == 0 or label != labels[i - 1]]
+
+
+def _cell(column: str, value: float) -> str:
+    if column == "step":
+        return f"{int(value):,}"
+    if math.isnan(value):
+        return "nan"
+    return f"{value:.2g}" if column.startswith("trace") else f"{value:.2f}"

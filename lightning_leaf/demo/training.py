@@ -1,0 +1,90 @@
+"""Train the demo's classifier with the callbacks attached."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from lightning_leaf.callbacks import (
+    HorizontalPathSnapshot,
+    LocalDataMatrixMonitor,
+    OrthogonalWalkSnapshot,
+)
+from lightning_leaf.demo.classifier import SmallCNN
+from lightning_leaf.demo.data import DataName, load
+from lightning_leaf.demo.report import PathCallback
+
+BATCH_SIZE = 60
+EPOCHS: dict[DataName, int] = {"digits": 40, "mnist": 2, "fashion-mnist": 2}
+LEARNING_RATE: dict[DataName, float] = {"digits": 0.05, "mnist": 0.01, "fashion-mnist": 0.01}
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """A finished training: where its logs are, and the callbacks with what they saw."""
+
+    log_dir: Path
+    monitor: LocalDataMatrixMonitor
+    snapshots: tuple[PathCallback, ...]
+
+
+def train(
+    data: DataName,
+    data_dir: Path,
+    logdir: Path,
+    *,
+    seed: int = 0,
+    max_epochs: int | None = None,
+    accelerator: str = "auto",
+) -> DemoRun:
+    """Train on one of the demo's data sets, watched by all three callbacks.
+
+    Args:
+        data: Which data set.
+        data_dir: Where torchvision's data sets are, or are downloaded to.
+        logdir: Where to log; every run gets a folder of its own.
+        seed: Of weights, batches and probes.
+        max_epochs: Default: 40 on the digits, 2 on the others.
+        accelerator: Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, …
+
+    Raises:
+        DataUnavailableError: If the data set cannot be had.
+    """
+    images = load(data, data_dir)
+    L.seed_everything(seed, verbose=False)
+    loader = DataLoader(images.train, BATCH_SIZE, shuffle=True)
+    epochs = EPOCHS[data] if max_epochs is None else max_epochs
+    steps = epochs * len(loader)
+    moments = ["trace_return", "fit_end", *sorted({steps // 20, steps // 5})]
+    monitor = LocalDataMatrixMonitor(
+        every_n_steps=max(1, steps // 60), ranks=["entropy", "stable"], seed=seed
+    )
+    snapshots = (
+        HorizontalPathSnapshot(when=moments, max_steps=1000, seed=seed),
+        HorizontalPathSnapshot(when="fit_end", pairs=4, noise_steps=150, max_steps=1000, seed=seed),
+        OrthogonalWalkSnapshot(when=["trace_return", "fit_end"], max_steps=250, seed=seed),
+    )
+    logger = TensorBoardLogger(logdir, name=data)
+    with warnings.catch_warnings():
+        # Images of a few kilobytes in memory need no workers.
+        warnings.filterwarnings("ignore", message=".*does not have many workers")
+        trainer = L.Trainer(
+            max_epochs=epochs,
+            accelerator=accelerator,
+            devices=1,
+            logger=logger,
+            log_every_n_steps=min(10, len(loader)),
+            enable_model_summary=False,
+            callbacks=[monitor, *snapshots],
+        )
+        trainer.fit(
+            SmallCNN(images.image_shape, learning_rate=LEARNING_RATE[data]),
+            loader,
+            DataLoader(images.val, 500),
+        )
+    return DemoRun(Path(logger.log_dir), monitor, snapshots)
