@@ -1,0 +1,41 @@
+"""The callbacks in a LightningCLI: everything is set in the YAML file beside this one.
+
+    python examples/lightning_cli.py fit --config examples/lightning_cli.yaml
+    tensorboard --logdir leaf_logs             # tab LEAF
+"""
+
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.cli import LightningCLI
+from torch.utils.data import DataLoader
+
+from lightning_leaf.demo.classifier import SmallCNN
+from lightning_leaf.demo.data import DataName, load
+
+
+class ImageDataModule(L.LightningDataModule):
+    """One of the demo's data sets.
+
+    Args:
+        name: Which one.
+        data_dir: Where torchvision's data sets are; the digits need none.
+        batch_size: Images per training step.
+    """
+
+    def __init__(
+        self, name: DataName = "digits", data_dir: str = "data", batch_size: int = 60
+    ) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.data = load(name, Path(data_dir))
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(self.data.train, self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(self.data.val, 500)
+
+
+if __name__ == "__main__":
+    LightningCLI(SmallCNN, ImageDataModule)

@@ -1,0 +1,63 @@
+"""The paper's experiment: its CNN on MNIST, SGD 0.01, batch 60, watched by the LEAF callbacks.
+
+    python examples/mnist.py --data DIR [--max-steps 10000]
+    tensorboard --logdir leaf_logs             # tab LEAF
+
+DIR is where torchvision finds MNIST (DIR/MNIST/raw), or downloads it to.
+"""
+
+import argparse
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
+from lightning_leaf.demo.classifier import SmallCNN
+from lightning_leaf.demo.data import load
+from lightning_leaf.demo.report import print_report
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of torchvision's MNIST")
+    parser.add_argument("--max-steps", type=int, default=10_000, help="the paper's are 10 000")
+    parser.add_argument("--logdir", type=Path, default=Path("leaf_logs"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--accelerator", default="auto")
+    args = parser.parse_args()
+
+    L.seed_everything(args.seed)
+    data = load("mnist", args.data)
+    shuffle = torch.Generator().manual_seed(args.seed)
+    monitor = LocalDataMatrixMonitor(
+        probe=200, every_n_steps=max(1, args.max_steps // 50), ranks=["entropy", "stable"]
+    )
+    # Step, number of steps and threshold of Algorithm 1 as in the paper.
+    moments = ["trace_return", "fit_end", args.max_steps // 10, args.max_steps // 3]
+    paths = HorizontalPathSnapshot(when=moments, step_size=0.1, max_steps=5000, threshold=1.0)
+    noisy = HorizontalPathSnapshot(
+        name="noisy_start", when="fit_end", pairs=4, noise_steps=250,
+        step_size=0.1, max_steps=5000, threshold=1.0,
+    )  # fmt: skip
+    walks = OrthogonalWalkSnapshot(when=["trace_return", "fit_end"], step_size=0.1, max_steps=1000)
+    trainer = L.Trainer(
+        max_steps=args.max_steps,
+        accelerator=args.accelerator,
+        devices=1,
+        logger=TensorBoardLogger(args.logdir, name="mnist"),
+        callbacks=[monitor, paths, noisy, walks],
+    )
+    trainer.fit(
+        SmallCNN(data.image_shape),
+        DataLoader(data.train, batch_size=60, shuffle=True, generator=shuffle),
+        DataLoader(data.val, batch_size=500),
+    )
+    print_report(monitor, [paths, noisy, walks])
+    print(f"\nNow look at it: tensorboard --logdir {args.logdir}   (tab LEAF)")
+
+
+if __name__ == "__main__":
+    main()
