@@ -1,7 +1,7 @@
 """A plain Lightning script, before and after: the two added lines are marked.
 
-    python examples/existing_trainer.py
-    tensorboard --logdir lightning_logs        # tab LEAF
+python examples/existing_trainer.py
+tensorboard --logdir lightning_logs        # tab LEAF
 """
 
 import lightning as L

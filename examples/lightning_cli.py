@@ -1,7 +1,7 @@
 """The callbacks in a LightningCLI: everything is set in the YAML file beside this one.
 
-    python examples/lightning_cli.py fit --config examples/lightning_cli.yaml
-    tensorboard --logdir leaf_logs             # tab LEAF
+python examples/lightning_cli.py fit --config examples/lightning_cli.yaml
+tensorboard --logdir leaf_logs             # tab LEAF
 """
 
 from pathlib import Path

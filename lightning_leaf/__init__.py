@@ -1,27 +1,64 @@
 """lightning-leaf: how a classifier sees its data while it trains."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from lightning_leaf.data_matrix import LocalDataMatrix
 from lightning_leaf.errors import LeafError, NonFiniteError
 from lightning_leaf.fisher_rao import fisher_rao_distance, fisher_rao_length
 from lightning_leaf.leaf_path import LeafPath, PathStatus, SinglePath
-from lightning_leaf.metrics import LocalDataMatrixEffectiveRank, LocalDataMatrixTrace
 from lightning_leaf.normalization import Normalization
 from lightning_leaf.paths import horizontal_path, orthogonal_walk
 from lightning_leaf.spectrum import effective_rank
 
+if TYPE_CHECKING:
+    from lightning_leaf.callbacks import (
+        HorizontalPathSnapshot,
+        LocalDataMatrixMonitor,
+        OrthogonalWalkSnapshot,
+        TraceReturn,
+        Trigger,
+    )
+    from lightning_leaf.metrics import LocalDataMatrixEffectiveRank, LocalDataMatrixTrace
+
 __all__ = [
+    "HorizontalPathSnapshot",
     "LeafError",
     "LeafPath",
     "LocalDataMatrix",
     "LocalDataMatrixEffectiveRank",
+    "LocalDataMatrixMonitor",
     "LocalDataMatrixTrace",
     "NonFiniteError",
     "Normalization",
+    "OrthogonalWalkSnapshot",
     "PathStatus",
     "SinglePath",
+    "TraceReturn",
+    "Trigger",
     "effective_rank",
     "fisher_rao_distance",
     "fisher_rao_length",
     "horizontal_path",
     "orthogonal_walk",
 ]
+
+# The functional core must not wait for Lightning and torchmetrics, which take seconds to import.
+_IMPORTED_WHEN_USED = {
+    "HorizontalPathSnapshot": "callbacks",
+    "LocalDataMatrixEffectiveRank": "metrics",
+    "LocalDataMatrixMonitor": "callbacks",
+    "LocalDataMatrixTrace": "metrics",
+    "OrthogonalWalkSnapshot": "callbacks",
+    "TraceReturn": "callbacks",
+    "Trigger": "callbacks",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _IMPORTED_WHEN_USED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_IMPORTED_WHEN_USED[name]}"), name)

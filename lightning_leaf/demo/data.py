@@ -83,9 +83,7 @@ def load(name: DataName, data_dir: Path) -> ImageData:
         "mnist": (datasets.MNIST, 0.1307, 0.3081),
         "fashion-mnist": (datasets.FashionMNIST, 0.2860, 0.3530),
     }[name]
-    transform = transforms.Compose(
-        [transforms.ToTensor(), transforms.Normalize((mean,), (std,))]
-    )
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((mean,), (std,))])
     try:
         parts = [kind(data_dir, train=train, transform=transform) for train in (True, False)]
     except RuntimeError:  # not there yet

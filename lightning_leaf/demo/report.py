@@ -41,9 +41,8 @@ def history_table(history: dict[str, list[float]]) -> list[str]:
     rows = {round((count - 1) * (k / max(1, wanted - 1)) ** 2) for k in range(wanted)}
     columns = list(history)
     headings = [column.replace("_", " ") for column in columns]
-    table = [headings]
-    for row in sorted(rows):
-        table.append([_cell(column, history[column][row]) for column in columns])
+    cells = [[_cell(column, history[column][row]) for column in columns] for row in sorted(rows)]
+    table = [headings, *cells]
     widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
     return [
         "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))

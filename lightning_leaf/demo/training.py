@@ -15,6 +15,7 @@ from lightning_leaf.callbacks import (
     LocalDataMatrixMonitor,
     OrthogonalWalkSnapshot,
 )
+from lightning_leaf.callbacks.triggers import When
 from lightning_leaf.demo.classifier import SmallCNN
 from lightning_leaf.demo.data import DataName, load
 from lightning_leaf.demo.report import PathCallback
@@ -60,7 +61,7 @@ def train(
     loader = DataLoader(images.train, BATCH_SIZE, shuffle=True)
     epochs = EPOCHS[data] if max_epochs is None else max_epochs
     steps = epochs * len(loader)
-    moments = ["trace_return", "fit_end", *sorted({steps // 20, steps // 5})]
+    moments: list[When] = ["trace_return", "fit_end", *sorted({steps // 20, steps // 5})]
     monitor = LocalDataMatrixMonitor(
         every_n_steps=max(1, steps // 60), ranks=["entropy", "stable"], seed=seed
     )

@@ -65,12 +65,12 @@ def test_trace_return_reads_its_own_statistic():
 
 
 def test_the_reference_is_the_first_finite_value_from_the_reference_step_on():
-    # Against 5.0 at step 200 the trace, 6.0 at most, has come back much earlier.
-    assert TraceReturn(reference_step=150).returned_at(history(RISE_AND_FALL)) is not None
-    early = TraceReturn(reference_step=150).returned_at(history([0.1, 0.1, *RISE_AND_FALL]))
-    assert early == 1100
-    with_nan = [math.nan, *RISE_AND_FALL]
-    assert TraceReturn().returned_at(history(with_nan)) == 1000
+    # 0.1 at step 0 is never seen again, 1.0 at step 100 is.
+    later = history([0.1, *RISE_AND_FALL])
+    assert TraceReturn(reference_step=0).returned_at(later) is None
+    assert TraceReturn(reference_step=100).returned_at(later) == 1000
+    assert TraceReturn(reference_step=50).returned_at(later) == 1000
+    assert TraceReturn().returned_at(history([math.nan, *RISE_AND_FALL])) == 1000
 
 
 def test_a_return_that_was_missed_does_not_fire_later():

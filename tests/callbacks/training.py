@@ -113,9 +113,7 @@ def fit(
         train = DataLoader(train_data(), batch_size=64, shuffle=True)
     if isinstance(validation, str):
         validation = DataLoader(validation_data(), batch_size=200)
-    trainer.fit(
-        SmallCNN() if module is None else module, train, validation, ckpt_path=ckpt_path
-    )
+    trainer.fit(SmallCNN() if module is None else module, train, validation, ckpt_path=ckpt_path)
     return trainer
 
 

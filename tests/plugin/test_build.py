@@ -105,8 +105,12 @@ def test_unreachable_registry_is_one_clear_sentence(
 
 @pytest.mark.parametrize(
     ("is_source_archive", "has_sources", "built"),
-    [(True, True, "old page"), (True, False, "old page"), (False, False, "old page")]
-    + [(False, True, "new page")],
+    [
+        (True, True, "old page"),
+        (True, False, "old page"),
+        (False, False, "old page"),
+        (False, True, "new page"),
+    ],
 )
 def test_source_archive_installs_the_page_that_it_brings(
     project: Path, is_source_archive: bool, has_sources: bool, built: str
