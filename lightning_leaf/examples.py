@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +128,9 @@ def normalization_of(dataset: Any) -> Normalization | None:
         unique = list({id(step): step for step in steps}.values())
         found = [step for step in unique if type(step).__name__ == "Normalize"]
         if len(found) == 1:
-            return Normalization.of(found[0])
+            # Other libraries' Normalize need not have a mean and a std.
+            with suppress(LeafError):
+                return Normalization.of(found[0])
         if not found and any(type(step).__name__ in TO_UNIT_PIXELS for step in unique):
             return Normalization((0.0,), (1.0,))
     return None
@@ -146,14 +150,16 @@ def _first(batch: Mapping[Any, Any], keys: Sequence[str]) -> Any:
 
 def _class_numbers(y: Any, count: int) -> tuple[int, ...] | None:
     """Class numbers of integers, whole floats (binary targets), one-hot or soft rows."""
-    if not isinstance(y, Tensor) or len(y.shape) == 0 or len(y) != count:
+    if not isinstance(y, Tensor) or len(y.shape) == 0 or len(y) != count or y.is_complex():
         return None
-    y = y.detach().cpu()
+    y = y.detach().cpu().double()
     if y.ndim == 2 and y.shape[1] > 1:
-        y = y.argmax(1)
-    if y.ndim == 2:
+        # Rows that are no probabilities are several labels at once, or numbers to regress.
+        is_soft = (y >= 0).all(1) & ((y.sum(1) - 1).abs() < 0.02)
+        y = torch.where(is_soft, y.argmax(1), -1)
+    elif y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1 or y.is_complex() or bool((y != y.long()).any()) or bool((y < 0).any()):
+    if y.ndim != 1 or bool((y != y.long()).any()) or bool((y < 0).any()):
         return None
     return tuple(y.long().tolist())
 
@@ -178,7 +184,7 @@ def _steps(transform: Any) -> Iterator[Any]:
     else:
         # torchvision wraps `transform` and `target_transform` into a StandardTransform.
         parts = getattr(transform, "transforms", None) or getattr(transform, "transform", None)
-    if parts is None:
+    if parts is None or inspect.ismethod(parts):  # a method of this name: it is a step, as in v2
         yield transform
     else:
         for part in parts if isinstance(parts, (list, tuple)) else [parts]:
