@@ -1,0 +1,308 @@
+"""The monitor logs the geometry of the right weights, everywhere, and never ends a training."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import FSDPStrategy
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lightning_leaf import (
+    LeafError,
+    LocalDataMatrix,
+    LocalDataMatrixMonitor,
+    OrthogonalWalkSnapshot,
+    effective_rank,
+)
+from lightning_leaf.callbacks import trainer_state
+from tests.callbacks.training import (
+    SmallCNN,
+    digits,
+    fit,
+    ignore_lightning,
+    make_trainer,
+    scalars,
+    train_data,
+)
+
+pytestmark = ignore_lightning
+
+LOGGED = {
+    "leaf/trace_mean",
+    "leaf/trace_median",
+    "leaf/trace_ratio",
+    "leaf/effective_rank_entropy",
+    "leaf/tangent_dimension",
+}
+
+
+def probe() -> torch.Tensor:
+    return digits()[0][-16:]
+
+
+class Weights(Callback):
+    """The module as it was before every step and at the end, by optimizer steps taken."""
+
+    def __init__(self) -> None:
+        self.at: dict[int, nn.Module] = {}
+
+    def on_train_batch_start(self, trainer: Any, module: Any, *_: Any) -> None:
+        self.at[trainer.global_step] = copy.deepcopy(module.net).eval()
+
+    def on_train_end(self, trainer: Any, module: Any) -> None:
+        self.at[trainer.global_step] = copy.deepcopy(module.net).eval()
+
+
+class Diverging(SmallCNN):
+    """Its weights become NaN at the third step."""
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 3:
+            self.net[-1].weight.data.fill_(torch.nan)
+
+
+class FailingAtFour(SmallCNN):
+    """A forward that fails outside of training from step 4 on."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training and self.trainer.global_step >= 4:
+            raise RuntimeError("only for training")
+        return super().forward(x)
+
+
+def test_value_at_step_k_belongs_to_the_weights_after_k_steps(tmp_path: Path) -> None:
+    weights = Weights()
+    ranks = ["entropy", "stable"]
+    fit(tmp_path, LocalDataMatrixMonitor(probe(), 3, ranks), weights, validation=None)
+    logged = scalars(tmp_path)
+    for step in (0, 3, 6, 8):
+        g = LocalDataMatrix.at(weights.at[step], probe())
+        expected = {
+            "trace_mean": g.trace().mean(),
+            "trace_median": g.trace().quantile(0.5),
+            "effective_rank_entropy": effective_rank(g.eigenvalues()).mean(),
+            "effective_rank_stable": effective_rank(g.eigenvalues(), "stable").mean(),
+            "tangent_dimension": g.tangent_dimension().double().mean(),
+        }
+        for name, value in expected.items():
+            assert logged[f"leaf/{name}"][step] == pytest.approx(float(value), rel=1e-5)
+        # Negative control: other weights have other values.
+        other = LocalDataMatrix.at(weights.at[step - 1 if step else 1], probe())
+        assert logged["leaf/trace_mean"][step] != pytest.approx(float(other.trace().mean()), 1e-5)
+    median = logged["leaf/trace_median"]
+    ratio = {step: value / median[0] for step, value in median.items()}
+    assert logged["leaf/trace_ratio"] == pytest.approx(ratio, rel=1e-5)
+
+
+def test_measures_at_step_zero_then_every_n_steps_and_at_the_end(tmp_path: Path) -> None:
+    monitor = LocalDataMatrixMonitor(every_n_steps=3)
+    trainer = fit(tmp_path, monitor)
+    assert monitor.history["step"] == [0, 3, 6, 8]
+    logged = scalars(tmp_path)
+    assert {name for name in logged if name.startswith("leaf/")} == LOGGED
+    for name in LOGGED:
+        column = monitor.history[name.removeprefix("leaf/")]
+        assert list(logged[name]) == [0, 3, 6, 8]
+        assert list(logged[name].values()) == pytest.approx(column)
+        assert trainer.callback_metrics[name] == pytest.approx(column[-1])
+
+
+def test_accumulated_batches_are_measured_once_a_step(tmp_path: Path) -> None:
+    monitor = LocalDataMatrixMonitor(every_n_steps=1)
+    fit(tmp_path, monitor, max_steps=4, accumulate_grad_batches=2)
+    assert monitor.history["step"] == [0, 1, 2, 3, 4]
+
+
+def test_every_logger_gets_the_values(tmp_path: Path) -> None:
+    loggers = [TensorBoardLogger(tmp_path / "tb"), CSVLogger(tmp_path / "csv")]
+    fit(tmp_path, LocalDataMatrixMonitor(every_n_steps=4), logger=loggers)
+    (csv,) = (tmp_path / "csv").rglob("metrics.csv")
+    assert set(csv.read_text().partition("\n")[0].split(",")) >= LOGGED
+    assert set(scalars(tmp_path / "tb")) >= LOGGED
+
+
+@pytest.mark.parametrize("options", [{"logger": False}, {"fast_dev_run": True}], ids=str)
+def test_no_logger_is_no_error(tmp_path: Path, options: dict[str, Any]) -> None:
+    monitor = LocalDataMatrixMonitor(every_n_steps=1, on_error="raise")
+    fit(tmp_path, monitor, **options)
+    assert monitor.history["step"][0] == 0
+    assert not list(tmp_path.rglob("events*"))
+
+
+def test_other_callbacks_can_act_on_the_values(tmp_path: Path) -> None:
+    saver = ModelCheckpoint(monitor="leaf/trace_median", mode="max", every_n_train_steps=1)
+    stopper = EarlyStopping(
+        "leaf/effective_rank_entropy", stopping_threshold=20.0, check_on_train_epoch_end=True
+    )
+    trainer = fit(
+        tmp_path,
+        LocalDataMatrixMonitor(every_n_steps=1),
+        saver,
+        stopper,
+        max_steps=-1,
+        max_epochs=5,
+        enable_checkpointing=True,
+    )
+    assert saver.best_model_score > 0
+    assert trainer.current_epoch < 5
+
+
+def test_values_go_on_after_a_resume(tmp_path: Path) -> None:
+    saver = ModelCheckpoint(tmp_path / "saved", every_n_train_steps=5, save_top_k=-1)
+    options: dict[str, Any] = {"enable_checkpointing": True, "validation": None}
+    whole = LocalDataMatrixMonitor(probe(), every_n_steps=2)
+    fit(tmp_path / "first", whole, saver, **options)
+    (saved,) = (tmp_path / "saved").glob("*step=5.ckpt")
+    resumed = LocalDataMatrixMonitor(probe(), every_n_steps=2)
+    saver = ModelCheckpoint(tmp_path / "saved", every_n_train_steps=5, save_top_k=-1)
+    fit(tmp_path / "second", resumed, saver, ckpt_path=saved, **options)
+    assert resumed.history["step"] == [0, 2, 4, 6, 8]
+    assert resumed.history["trace_mean"][:3] == whole.history["trace_mean"][:3]
+    assert list(scalars(tmp_path / "second")["leaf/trace_mean"]) == [6, 8]
+    first = resumed.history["trace_median"][0]
+    assert resumed.history["trace_ratio"][-1] == resumed.history["trace_median"][-1] / first
+
+
+def test_a_second_training_starts_its_own_history(tmp_path: Path) -> None:
+    monitor = LocalDataMatrixMonitor(every_n_steps=4)
+    fit(tmp_path / "first", monitor)
+    first = monitor.history["trace_mean"][:]
+    fit(tmp_path / "second", monitor)
+    assert monitor.history["step"] == [0, 4, 8]
+    assert monitor.history["trace_mean"] == first
+
+
+def test_diverged_weights_are_logged_as_nan_and_the_training_goes_on(tmp_path: Path) -> None:
+    monitor = LocalDataMatrixMonitor(every_n_steps=2, on_error="raise")
+    trainer = fit(tmp_path, monitor, module=Diverging(), validation=None)
+    assert trainer.global_step == 8
+    assert [math.isnan(value) for value in monitor.history["trace_mean"]] == [False] * 2 + [
+        True
+    ] * 3
+    assert math.isnan(scalars(tmp_path)["leaf/tangent_dimension"][6])
+    monitor.plot()
+
+
+def test_an_error_is_told_once_and_the_training_goes_on(tmp_path: Path) -> None:
+    monitor = LocalDataMatrixMonitor(every_n_steps=2)
+    with pytest.warns(UserWarning, match="switched itself off.*only for training") as told:
+        trainer = fit(tmp_path, monitor, module=FailingAtFour(), validation=None)
+    assert trainer.global_step == 8
+    assert len([w for w in told if "switched itself off" in str(w.message)]) == 1
+    assert monitor.history["step"] == [0, 2]
+    assert list(scalars(tmp_path)["leaf/trace_mean"]) == [0, 2]
+
+
+def test_an_error_ends_the_training_where_that_is_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="only for training"):
+        fit(
+            tmp_path,
+            LocalDataMatrixMonitor(every_n_steps=2, on_error="raise"),
+            module=FailingAtFour(),
+            validation=None,
+        )
+
+
+def test_validating_and_testing_measure_nothing(tmp_path: Path) -> None:
+    monitor = LocalDataMatrixMonitor(on_error="raise")
+    trainer = make_trainer(tmp_path, [monitor])
+    trainer.validate(SmallCNN(), DataLoader(train_data(), 64), verbose=False)
+    assert monitor.history["step"] == []
+
+
+def test_two_monitors_keep_apart(tmp_path: Path) -> None:
+    first = LocalDataMatrixMonitor(probe())
+    second = LocalDataMatrixMonitor(probe()[:4], name="few")
+    fit(tmp_path, first, second)
+    logged = scalars(tmp_path)
+    assert logged["leaf/trace_mean"].keys() == logged["few/trace_mean"].keys()
+    assert logged["leaf/trace_mean"] != logged["few/trace_mean"]
+    assert first.state_key != second.state_key
+
+
+def test_equal_names_are_refused_before_the_first_step(tmp_path: Path) -> None:
+    with pytest.raises(LeafError, match="'leaf' more than once"):
+        fit(tmp_path, LocalDataMatrixMonitor(), OrthogonalWalkSnapshot(name="leaf"))
+    # Lightning sees to callbacks of one type, whose states it could not tell apart.
+    with pytest.raises(RuntimeError, match="documentation of `LocalDataMatrixMonitor`"):
+        fit(tmp_path, LocalDataMatrixMonitor(), LocalDataMatrixMonitor())
+
+
+def test_strategies_that_shard_the_module_are_refused() -> None:
+    trainer: Any = SimpleNamespace(strategy=FSDPStrategy())
+    with pytest.raises(LeafError, match="got FSDPStrategy, which shards it"):
+        trainer_state.require_whole_module(trainer)
+
+
+def test_the_standalone_trainer_is_supported(tmp_path: Path) -> None:
+    standalone = pytest.importorskip("pytorch_lightning")
+
+    class Module(standalone.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = SmallCNN().net
+            self.lr = 0.3
+
+        forward = SmallCNN.forward
+        training_step = SmallCNN.training_step
+        configure_optimizers = SmallCNN.configure_optimizers
+
+    monitor = LocalDataMatrixMonitor(every_n_steps=2, on_error="raise")
+    trainer = standalone.Trainer(
+        callbacks=[monitor],
+        max_steps=4,
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=tmp_path,
+        log_every_n_steps=1,
+    )
+    trainer.fit(Module(), DataLoader(train_data(), 64))
+    assert list(scalars(tmp_path)["leaf/trace_mean"]) == [0, 2, 4]
+
+
+def test_order_after_averaging_callbacks_is_advised(tmp_path: Path) -> None:
+    averaging = L.pytorch.callbacks.StochasticWeightAveraging(swa_lrs=0.01)
+    with pytest.warns(UserWarning, match="comes before StochasticWeightAveraging"):
+        fit(tmp_path, LocalDataMatrixMonitor(), averaging, max_steps=-1, max_epochs=2)
+
+
+def test_training_curves_are_drawn(tmp_path: Path) -> None:
+    monitor = LocalDataMatrixMonitor(every_n_steps=2, ranks=["entropy", "stable"])
+    fit(tmp_path, monitor)
+    panels = monitor.plot().axes
+    assert [panel.get_title() for panel in panels] == [
+        "Trace of the local data matrix",
+        "Effective rank",
+        "Tangent dimension",
+    ]
+    assert [line.get_label() for line in panels[0].lines] == ["median", "mean", "initial value"]
+    assert panels[1].lines[0].get_xdata().tolist() == [0, 2, 4, 6, 8]
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no inputs": ({"probe": 0}, "probe expects a whole number of at least 1"),
+    "no steps": ({"every_n_steps": 0}, "every_n_steps expects"),
+    "a rank": ({"ranks": "entropy"}, "ranks expects a list"),
+    "another rank": ({"ranks": ["nuclear"]}, "'participation'"),
+    "name": ({"name": "my probe/2"}, "letters, digits"),
+    "on_error": ({"on_error": "ignore"}, "'warn' or 'raise'"),
+    "chunks": ({"chunk_size": 0}, "chunk_size expects"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(LeafError, match=message):
+        LocalDataMatrixMonitor(**arguments)
