@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool1d, interpolate
+from torch.nn.functional import interpolate
 
-MAX_SAMPLES = 512
-"""Samples of a vector or a channel of a signal; longer ones are averaged."""
+SAMPLES_PER_PIXEL = 4
+"""Samples of a vector or signal for each pixel of the longest side of an image."""
 
 Frames = npt.NDArray[Any]
 
@@ -30,17 +30,18 @@ def frames_of(
     Args:
         points: Inputs of the model.
         bounds: The inputs that are shown as black and as white, see ``input_bounds``; None scales
-            from the least to the greatest value in ``points``.
-        largest_side: Images are scaled down (area averages) until no side is longer.
+            from the least to the greatest finite value in ``points``.
+        largest_side: Images are scaled down (area averages) until no side is longer; vectors and
+            signals until no axis is longer than four times this.
 
     Returns:
         Images, or ``(F, n)`` and ``(F, channels, n)`` in the units of the model's input.
     """
     points = points.detach().cpu().float()
     if not is_image(points.shape[1:]):
-        return _signals(points)
+        return _signals(points, SAMPLES_PER_PIXEL * largest_side)
     if bounds is None:
-        low, high = points.min(), points.max()
+        low, high = points[points.isfinite()].aminmax()
     else:
         low, high = (bound.detach().cpu().float() for bound in bounds)
     shown = ((points - low) / (high - low).clamp_min(1e-12)).nan_to_num().clamp(0, 1)
@@ -71,10 +72,12 @@ def _channels_first(images: Tensor) -> Tensor:  # -> (F, 1 or 3, H, W)
     return images.mean(1, keepdim=True)
 
 
-def _signals(points: Tensor) -> Frames:
+def _signals(points: Tensor, longest: int) -> Frames:
     if points.ndim > 3:
         points = points.flatten(1)
-    if points.shape[-1] > MAX_SAMPLES:
-        points = adaptive_avg_pool1d(points, MAX_SAMPLES)
+    axes = points.shape[1:]
+    if max(axes) > longest:
+        size = tuple(min(axis, longest) for axis in axes)
+        points = interpolate(points.unsqueeze(1), size=size, mode="area").squeeze(1)
     signals: Frames = np.ascontiguousarray(points.numpy())
     return signals

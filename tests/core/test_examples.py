@@ -91,7 +91,7 @@ NOT_LABELS = {
     "negative": torch.tensor([0, -100, 1]),
     "NaN": torch.tensor([0.0, torch.nan, 1.0]),
     "several labels each": torch.tensor([[1, 1, 0], [0, 1, 1], [1, 1, 1]]),
-    "regression": torch.tensor([[0.5, -1.5], [3.0, 2.0], [0.0, 0.0]]),
+    "regression": torch.tensor([[0.5, 0.5], [1.0, 0.0], [-0.5, 1.5]]),
     "NaN in a row": torch.tensor([[0.5, 0.5], [torch.nan, 1.0], [0.0, 1.0]]),
     "no columns": torch.zeros(3, 0),
     "masks": torch.zeros(3, 4, 4, dtype=torch.long),
@@ -199,8 +199,8 @@ def test_numbered_names_of_torchvision_become_numbers(tmp_path):
     mnist = MNIST(tmp_path)
     assert mnist.classes[3] == "3 - three"
     assert class_names_of(mnist) == tuple("0123456789")
-    mnist.classes = ["0 - zero", "not numbered"]
-    assert class_names_of(mnist) == ("0 - zero", "not numbered")
+    mnist.classes = ["0 - zero", "two - numbered"]
+    assert class_names_of(mnist) == ("0 - zero", "two - numbered")
 
 
 @pytest.mark.parametrize("classes", [None, [], 10, "abc"])
