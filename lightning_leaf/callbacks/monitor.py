@@ -102,7 +102,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         self._wanted = probe
         self._seed = seed
         self._probe: Examples | None = None  # on rank zero
-        self._has_chosen = False
+        self._has_begun = False
         self.history: dict[str, list[float]] = {
             column: []
             for column in (
@@ -116,12 +116,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         }
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._probe, self._has_chosen = None, False
-        # What an earlier fit of this object measured beyond the point where this one starts.
-        start = trainer_state.steps_taken(trainer)
-        kept = sum(step <= start for step in self.history["step"]) if start else 0
-        for values in self.history.values():
-            del values[kept:]
+        self._probe, self._has_begun = None, False
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -148,19 +143,26 @@ class LocalDataMatrixMonitor(LeafCallback):
         if not self.active(trainer):
             return
         with self.guarded():
-            if not self._has_chosen:
+            step = trainer_state.steps_taken(trainer)
+            if not self._has_begun:
                 # At the first step, so that a mistake shows at once, and a batch is at hand.
-                self._has_chosen = True
+                self._has_begun = True
+                self._forget_after(step)
                 trainer_state.on_rank_zero(
                     trainer, lambda: self._choose_probe(trainer, pl_module, batch)
                 )
-            step = trainer_state.steps_taken(trainer)
             steps = self.history["step"]
             due = fit_ended or not steps or step % self.every_n_steps == 0
             if not due or (steps and steps[-1] == step):
                 return
             row = trainer_state.on_rank_zero(trainer, lambda: self._measure(pl_module))
             self._record(trainer, step, row)
+
+    def _forget_after(self, start: int) -> None:
+        """Drop what an earlier fit measured beyond the point where this one starts."""
+        kept = sum(step <= start for step in self.history["step"]) if start else 0
+        for values in self.history.values():
+            del values[kept:]
 
     def _choose_probe(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
         with quiet(module):

@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import nn
 
 from lightning_leaf.callbacks import trainer_state
 from lightning_leaf.callbacks.base import LeafCallback, OnError, checked_count, checked_length
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
 from lightning_leaf.callbacks.triggers import Moment, When, triggers
-from lightning_leaf.errors import LeafError, NonFiniteError
+from lightning_leaf.errors import LeafError
 from lightning_leaf.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.publish import Occasion, publish, save_files, snapshot_of
 from lightning_leaf.quiet import quiet
@@ -62,6 +60,8 @@ class PathSnapshot(LeafCallback):
         self._last_epoch: int | None = None
         self._last_taken = -1
         self._resumed = False
+        self._session: str | None = None
+        self._session_start_step = 0
 
     @abstractmethod
     def _choose(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
@@ -83,14 +83,7 @@ class PathSnapshot(LeafCallback):
                     )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        start = trainer_state.steps_taken(trainer)
-        self._session = f"{time.time_ns():016x}"
-        # Another fit of the same trainer has the same weights at its start as the one before had at
-        # its end; their snapshot stays.
-        goes_on = 0 < start == self._last_taken
-        self._session_start_step = start + goes_on
-        if not goes_on:
-            self._last_taken = -1
+        self._session = None
         self._sources = self._destinations = None
         self._checkpoints = trainer_state.checkpoints_saved(trainer)
         self._checkpoint_hook_ran = False
@@ -121,6 +114,8 @@ class PathSnapshot(LeafCallback):
             monitor.measure_if_due(trainer, module, batch, fit_ended=fit_ended)
         with self.guarded():
             moment = self._moment(trainer, monitor, fit_ended)
+            if self._session is None:
+                self._begin_session(moment.step)
             reason = next(
                 (trigger.reason for trigger in self.triggers if trigger.fires(moment)), None
             )
@@ -134,12 +129,20 @@ class PathSnapshot(LeafCallback):
                 with quiet(module):
                     self._take(trainer, module, moment, reason)
 
+    def _begin_session(self, start: int) -> None:
+        self._session = f"{time.time_ns():016x}"
+        # Another fit of the same trainer has the same weights at its start as the one before had at
+        # its end; their snapshot stays.
+        goes_on = 0 < start == self._last_taken
+        self._session_start_step = start + goes_on
+        if not goes_on:
+            self._last_taken = -1
+
     def _prepare(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
         """Choose examples at the first step, where a batch is at hand, and try everything once: a
         mistake that would show at the end of fit shows now."""
         self._choose(trainer, module, batch)
-        with suppress(NonFiniteError):
-            self._walk(module, rehearsal=True)
+        self._walk(module, rehearsal=True)
 
     def _normalization(self) -> Normalization | None:
         """As given, else as found; a domain alone is in units of the inputs."""
@@ -167,14 +170,8 @@ class PathSnapshot(LeafCallback):
 
     def _take(self, trainer: Trainer, module: LightningModule, moment: Moment, reason: str) -> None:
         assert self._sources is not None
-        try:
-            path = self._walk(module)
-        except NonFiniteError:
-            rank_zero_warn(
-                f"{type(self).__name__}(name={self.name!r}) took no paths at step {moment.step}: "
-                "the weights have diverged, the model returns NaN or infinity."
-            )
-            return
+        assert self._session is not None
+        path = self._walk(module)
         snapshot = snapshot_of(
             path,
             Occasion(

@@ -35,7 +35,9 @@ def is_training(trainer: Trainer) -> bool:
 def steps_taken(trainer: Trainer) -> int:
     """Optimizer steps so far: the axis on which Lightning logs the training loss.
 
-    ``trainer.global_step`` counts every optimizer's step, so it runs ahead with several.
+    ``trainer.global_step`` counts every optimizer's step, so it runs ahead with several. In
+    ``on_train_start`` of a training that is resumed within an epoch the number is still one short:
+    ask at the first batch.
     """
     return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
 

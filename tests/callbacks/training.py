@@ -29,6 +29,7 @@ ignore_lightning = [
         "You passed in a .val_dataloader. but have no .validation_step",
         "Skipping val loop",
         "No device id is provided via",
+        "You're resuming from a checkpoint that ended before the epoch ended",
     )
 ]
 

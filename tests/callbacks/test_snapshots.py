@@ -1,0 +1,281 @@
+"""Snapshots are taken at their moments, of the right weights, and reach whoever can show them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision import transforms
+
+from lightning_leaf import (
+    HorizontalPathSnapshot,
+    LeafError,
+    LocalDataMatrixMonitor,
+    OrthogonalWalkSnapshot,
+    Trigger,
+    horizontal_path,
+    orthogonal_walk,
+)
+from tests.callbacks.training import (
+    SmallCNN,
+    digits,
+    fit,
+    ignore_lightning,
+    make_trainer,
+    scalars,
+    snapshots,
+    train_data,
+)
+
+pytestmark = ignore_lightning
+
+QUICK: dict[str, Any] = {"max_steps": 6, "on_error": "raise"}
+
+
+class EveryThird(Trigger):
+    reason = "every third"
+
+    def fires(self, moment: Any) -> bool:
+        return moment.step % 3 == 0
+
+
+class Diverging(SmallCNN):
+    """Its weights become NaN at the third step."""
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if batch_idx == 3:
+            self.net[-1].weight.data.fill_(torch.nan)
+
+
+def taken(root: Path, name: str | None = None) -> list[tuple[int, str]]:
+    return [(snapshot.step, snapshot.reason) for snapshot in snapshots(root, name)]
+
+
+def pairs() -> tuple[torch.Tensor, torch.Tensor]:
+    images, _ = digits()
+    return images[100:103], images[200:203]
+
+
+MOMENTS: dict[str, tuple[Any, list[tuple[int, str]]]] = {
+    "a step": (3, [(3, "step")]),
+    "steps": ([0, 5], [(0, "step"), (5, "step")]),
+    "the last step": (16, [(16, "step")]),
+    "epochs": ("epoch", [(8, "epoch"), (16, "epoch")]),
+    "the end": ("fit_end", [(16, "fit_end")]),
+    "a trigger": (EveryThird(), [(step, "every third") for step in (0, 3, 6, 9, 12, 15)]),
+    "several at once": (["fit_end", "epoch", 16], [(8, "epoch"), (16, "fit_end")]),
+    "never": (17, []),
+}
+
+
+@pytest.mark.parametrize(("when", "expected"), MOMENTS.values(), ids=MOMENTS.keys())
+def test_snapshots_are_taken_at_their_moments(
+    tmp_path: Path, when: Any, expected: list[tuple[int, str]]
+) -> None:
+    fit(tmp_path, HorizontalPathSnapshot(when, pairs=1, **QUICK), max_steps=-1, max_epochs=2)
+    assert taken(tmp_path) == expected
+
+
+CHECKPOINTS: dict[str, dict[str, Any]] = {
+    "every three steps": {"every_n_train_steps": 3, "save_top_k": -1},
+    "weights only": {"every_n_train_steps": 3, "save_top_k": -1, "save_weights_only": True},
+    "last": {"every_n_train_steps": 4, "save_last": True},
+    "epochs": {"every_n_epochs": 1, "save_top_k": -1},
+    "best": {"monitor": "val_loss", "save_top_k": 1},
+}
+
+
+@pytest.mark.parametrize("options", CHECKPOINTS.values(), ids=CHECKPOINTS.keys())
+def test_every_checkpoint_has_a_snapshot_of_its_weights(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    saver = ModelCheckpoint(tmp_path / "saved", **options)
+    snapshot = HorizontalPathSnapshot("checkpoint", pairs(), **QUICK)
+    fit(tmp_path, snapshot, saver, max_steps=-1, max_epochs=2, enable_checkpointing=True)
+    found = {item.step: item for item in snapshots(tmp_path)}
+    files = {
+        torch.load(f, weights_only=False)["global_step"]: f
+        for f in (tmp_path / "saved").glob("*.ckpt")
+    }
+    assert files
+    assert files.keys() <= found.keys()
+    for step, file in files.items():
+        module = SmallCNN()
+        module.load_state_dict(torch.load(file, weights_only=False)["state_dict"])
+        path = horizontal_path(module, *pairs(), max_steps=6, domain=None, progress=False)
+        shown = [record.frame_probabilities[0] for record in found[step].paths]
+        assert shown == pytest.approx(path.log_probs[:, 0].exp().amax(1).tolist(), abs=1e-5)
+
+
+def test_snapshots_show_what_the_functions_return(tmp_path: Path) -> None:
+    horizontal = HorizontalPathSnapshot(pairs=pairs(), domain=(0, 1), max_steps=400)
+    walks = OrthogonalWalkSnapshot(starts=pairs()[0], domain=(0, 1), max_steps=30, seed=5)
+    trainer = fit(tmp_path, horizontal, walks, max_steps=24)
+    module = trainer.lightning_module
+    path = horizontal_path(module, *pairs(), domain=(0, 1), max_steps=400, progress=False)
+    walk = orthogonal_walk(module, pairs()[0], domain=(0, 1), max_steps=30, seed=5, progress=False)
+    for kind, whole in (("horizontal_path", path), ("orthogonal_walk", walk)):
+        (snapshot,) = snapshots(tmp_path, kind)
+        for record, single in zip(snapshot.paths, whole, strict=True):
+            assert record.status == single.status.value
+            assert record.steps == single.steps
+            assert record.final_distance == pytest.approx(float(single.distance[-1]), rel=1e-4)
+            end = single.log_probs[-1].exp().numpy()
+            assert record.probabilities[-1] == pytest.approx(end, abs=1e-4)
+            pixels = (single.points[-1, 0].clamp(0, 1) * 255).round().byte().numpy()
+            assert np.abs(record.frames[-1].astype(int) - pixels.astype(int)).max() <= 1
+
+
+def test_a_resumed_training_supersedes_the_steps_that_it_takes_again(tmp_path: Path) -> None:
+    def callbacks() -> list[Any]:
+        saver = ModelCheckpoint(tmp_path / "saved", every_n_train_steps=3, save_top_k=-1)
+        return [HorizontalPathSnapshot([2, 5, "checkpoint"], pairs=1, **QUICK), saver]
+
+    fit(tmp_path / "first", *callbacks(), enable_checkpointing=True)
+    assert [step for step, _ in taken(tmp_path / "first")] == [2, 3, 5, 6]
+    saved = next((tmp_path / "saved").glob("*step=3.ckpt"))
+    fit(tmp_path / "second", *callbacks(), enable_checkpointing=True, ckpt_path=saved)
+    again = snapshots(tmp_path / "second")
+    # The weights of the checkpoint have their snapshot in the new log too.
+    assert [snapshot.step for snapshot in again] == [3, 5, 6]
+    assert {snapshot.session_start_step for snapshot in again} == {3}
+    first = snapshots(tmp_path / "first")
+    assert min(s.session for s in again) > max(s.session for s in first)
+    shown = [first[1].paths[0].frame_probabilities, again[0].paths[0].frame_probabilities]
+    assert np.array_equal(*shown)
+
+
+def test_a_second_fit_of_one_trainer_goes_on(tmp_path: Path) -> None:
+    snapshot = HorizontalPathSnapshot(["fit_end", 10], pairs=1, **QUICK)
+    trainer = make_trainer(tmp_path, [snapshot], max_steps=-1, max_epochs=1)
+    module, loader = SmallCNN(), DataLoader(train_data(), batch_size=64)
+    trainer.fit(module, loader)
+    trainer.fit_loop.max_epochs = 2
+    trainer.fit(module, loader)
+    assert [s.step for s in snapshots(tmp_path)] == [8, 10, 16]
+    assert [s.session_start_step for s in snapshots(tmp_path)] == [0, 9, 9]
+
+
+@pytest.mark.parametrize("monitor_first", [True, False])
+def test_the_return_of_the_trace_is_seen_in_any_order(tmp_path: Path, monitor_first: bool) -> None:
+    class Returns(Trigger):
+        """Fires with a measurement of step 6 at hand, which `trace_return` would read too."""
+
+        reason = "measured"
+        needs_history = True
+
+        def fires(self, moment: Any) -> bool:
+            return moment.step == 6 == moment.history["step"][-1]
+
+    callbacks = [
+        LocalDataMatrixMonitor(every_n_steps=2),
+        HorizontalPathSnapshot(Returns(), pairs=1, **QUICK),
+    ]
+    fit(tmp_path, *(callbacks if monitor_first else callbacks[::-1]))
+    assert taken(tmp_path) == [(6, "measured")]
+    assert list(scalars(tmp_path)["leaf/trace_mean"]) == [0, 2, 4, 6, 8]
+
+
+def test_trace_return_needs_a_monitor(tmp_path: Path) -> None:
+    with pytest.raises(LeafError, match=r"'trace_return' reads.*Add LocalDataMatrixMonitor\(\)"):
+        fit(tmp_path, HorizontalPathSnapshot("trace_return"))
+
+
+def test_paths_can_start_from_noisy_points(tmp_path: Path) -> None:
+    clean = HorizontalPathSnapshot(pairs=pairs(), domain=(-1, 2), **QUICK)
+    noisy = HorizontalPathSnapshot(pairs=pairs(), domain=(-1, 2), noise_steps=40, **QUICK)
+    fit(tmp_path, clean, noisy)
+    (from_noise,) = snapshots(tmp_path, "noisy_start")
+    (from_clean,) = snapshots(tmp_path, "horizontal_path")
+    for a, b in zip(from_noise.paths, from_clean.paths, strict=True):
+        assert not np.array_equal(a.frames[0], b.frames[0])
+        assert np.array_equal(a.destination_frame, b.destination_frame)
+        # The model does not see the noise.
+        assert a.frame_probabilities[0] == pytest.approx(b.frame_probabilities[0], abs=0.1)
+
+
+def test_the_normalisation_of_the_data_set_is_found_and_clamps(tmp_path: Path) -> None:
+    class Normalized(TensorDataset):
+        transform = transforms.Compose([transforms.Normalize((0.3,), (0.4,))])
+
+        def __getitem__(self, index: int) -> Any:
+            image, label = super().__getitem__(index)
+            return self.transform(image), label
+
+    images, labels = digits()
+    data = Normalized(images[:256], labels[:256])
+    snapshot = HorizontalPathSnapshot(pairs=2, max_steps=200, on_error="raise")
+    fit(tmp_path / "found", snapshot, train=DataLoader(data, 64), validation=None)
+    (found,) = snapshots(tmp_path / "found")
+    assert not found.scaled
+    path = found.paths[0]
+    assert path.source_index is not None
+    pixels = (images[path.source_index, 0] * 255).round().byte().numpy()
+    assert np.abs(path.frames[0].astype(int) - pixels.astype(int)).max() <= 1
+    # Negative control: nothing is known of plain tensors.
+    fit(tmp_path / "unknown", HorizontalPathSnapshot(pairs=2, **QUICK), validation=None)
+    (unknown,) = snapshots(tmp_path / "unknown")
+    assert unknown.scaled
+
+
+@pytest.mark.parametrize("logger", [True, False], ids=["TensorBoard", "no logger"])
+def test_files_land_beside_the_logs_on_request(tmp_path: Path, logger: bool) -> None:
+    trainer = fit(
+        tmp_path, HorizontalPathSnapshot(pairs=2, save_files=True, **QUICK), logger=logger
+    )
+    folder = Path(trainer.log_dir) / "leaf" / "horizontal_path-000000000008"
+    files = {file.name for file in folder.iterdir()}
+    assert files == {"path-0.npz", "path-1.npz", "strips.png"}
+
+
+def test_loggers_that_cannot_show_paths_are_no_error(tmp_path: Path) -> None:
+    snapshot = HorizontalPathSnapshot(pairs=1, **QUICK)
+    fit(tmp_path, snapshot, logger=CSVLogger(tmp_path))
+    assert snapshot.last_snapshot is not None
+
+
+def test_a_mistake_shows_at_the_first_step(tmp_path: Path) -> None:
+    outside = HorizontalPathSnapshot("fit_end", [(0, 10**6)], max_steps=5)
+    with pytest.warns(UserWarning, match="switched itself off.*size of the data set") as told:
+        trainer = fit(tmp_path, outside)
+    assert trainer.global_step == 8
+    assert len([w for w in told if "switched itself off" in str(w.message)]) == 1
+    raising = HorizontalPathSnapshot("fit_end", [(0, 10**6)], on_error="raise")
+    with pytest.raises(LeafError, match="size of the data set"):
+        fit(tmp_path, raising)
+
+
+@pytest.mark.parametrize("noise_steps", [0, 4])
+def test_diverged_weights_are_shown_as_such_and_the_training_goes_on(
+    tmp_path: Path, noise_steps: int
+) -> None:
+    snapshot = HorizontalPathSnapshot([1, 5], pairs=1, noise_steps=noise_steps, **QUICK)
+    trainer = fit(tmp_path, snapshot, module=Diverging(), validation=None)
+    assert trainer.global_step == 8
+    before, after = (found.paths[0] for found in snapshots(tmp_path))
+    assert (before.status, before.steps) == ("out_of_steps", 6)
+    assert (after.status, after.steps) == ("non_finite", 0)
+
+
+BAD: dict[str, tuple[type, dict[str, Any], str]] = {
+    "when": (HorizontalPathSnapshot, {"when": "sometimes"}, "when expects"),
+    "pairs": (HorizontalPathSnapshot, {"pairs": 0}, "pairs expects"),
+    "noise": (HorizontalPathSnapshot, {"noise_steps": -1}, "noise_steps expects"),
+    "threshold": (HorizontalPathSnapshot, {"threshold": 0.0}, "threshold expects"),
+    "starts": (OrthogonalWalkSnapshot, {"starts": 0}, "starts expects"),
+    "step size": (OrthogonalWalkSnapshot, {"step_size": -0.1}, "step_size expects"),
+    "steps": (OrthogonalWalkSnapshot, {"max_steps": 0}, "max_steps expects"),
+    "normalize": (OrthogonalWalkSnapshot, {"normalize": "imagenet"}, "normalize expects"),
+}
+
+
+@pytest.mark.parametrize(("kind", "arguments", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_arguments_are_named(kind: type, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(LeafError, match=message):
+        kind(**arguments)
