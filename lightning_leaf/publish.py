@@ -26,7 +26,7 @@ CURVE_BYTES = 800_000
 """Of all curves of a snapshot, before compression."""
 MAX_FRAMES = 13
 CLASSES_SHOWN = 20
-LARGEST_SIDE, SMALLEST_SIDE = 128, 16
+LARGEST_SIDE, SMALLEST_SIDE = 128, 8
 
 Array = npt.NDArray[Any]
 
@@ -54,8 +54,8 @@ def snapshot_of(
 
     Curves are thinned to at most 1000 points; first and last points and changes of the predicted
     class stay. Probabilities of the 20 classes that are most probable anywhere on a path, and
-    "other". At most 13 frames of each path, see :func:`frame_rows`. Images are scaled down until
-    all of it fits.
+    "other". At most 13 frames of each path, see :func:`frame_rows`. Images and signals are scaled
+    down until all of it fits.
 
     Args:
         path: The paths.
@@ -91,7 +91,7 @@ def snapshot_of(
         snapshot = at(side)
         index, blobs = encode(snapshot)
         size = len(index) + sum(map(len, blobs))
-        if size <= MAX_BYTES or side <= SMALLEST_SIDE or not is_image(path[0].start.shape):
+        if size <= MAX_BYTES or side <= SMALLEST_SIDE:
             return snapshot
         side = max(SMALLEST_SIDE, min(side - 8, int(side * math.sqrt(MAX_BYTES / size))))
 
@@ -124,7 +124,8 @@ def save_files(snapshot: Snapshot, path: LeafPath, log_dir: Path) -> Path:
     """Write a snapshot beside the trainer's logs, as plain files.
 
     ``leaf/<name>-<step>/path-<i>.npz`` holds what the LEAF tab shows and, in the model's input
-    units, the shown points ``points`` (F, ...) and ``destination``; ``strips.png`` all strips.
+    units, the shown points ``points`` (F, ...) and where the path leads, ``end``; ``strips.png``
+    all strips.
 
     Returns:
         The folder.

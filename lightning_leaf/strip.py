@@ -24,7 +24,7 @@ def draw_strip(path: PathRecord) -> Image.Image:
     if path.destination_frame is not None:
         tiles.append(path.destination_frame)
         captions.append(f"{path.destination[:9]}\ndestination")
-    low, high = float(np.nanmin(path.frames)), float(np.nanmax(path.frames))
+    low, high = float(np.nanmin(tiles)), float(np.nanmax(tiles))
 
     strip = Image.new("RGB", (len(tiles) * (TILE + GAP) + GAP, TILE + CAPTION + 2 * GAP), WHITE)
     draw = ImageDraw.Draw(strip)
