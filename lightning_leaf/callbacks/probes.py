@@ -61,6 +61,11 @@ class ExamplePool:
                 self._batch = examples_of(batch)
             else:
                 dataset, self._collate = loader.dataset, loader.collate_fn
+        elif not _has_positions(dataset):
+            raise LeafError(
+                "Expected a data set with at least one example, that has a length and can be "
+                f"indexed; got {type(dataset).__name__}. Give the inputs themselves."
+            )
         self._dataset = dataset
 
     def __len__(self) -> int:
@@ -188,12 +193,16 @@ def pair_up(examples: Examples, count: int, seed: int) -> tuple[Examples, Exampl
 
 def _is_indexable(loader: Any) -> bool:
     """Whether the loader makes batches of single items of a data set that can be indexed."""
-    dataset: Any = getattr(loader, "dataset", None)
+    return getattr(loader, "batch_sampler", None) is not None and _has_positions(
+        getattr(loader, "dataset", None)
+    )
+
+
+def _has_positions(dataset: Any) -> bool:
     return (
         hasattr(dataset, "__getitem__")
         and hasattr(dataset, "__len__")
         and not isinstance(dataset, IterableDataset)
-        and getattr(loader, "batch_sampler", None) is not None
         and len(dataset) > 0
     )
 

@@ -98,9 +98,15 @@ def loaders(trainer: Trainer) -> Iterator[Any]:
 
 
 def transferred(trainer: Trainer, module: LightningModule, batch: Any) -> Any:
-    """A batch as the module's steps are handed it, after the batch transfer hooks."""
-    batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
-    return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+    """A batch as the module's validation steps are handed it, after the batch transfer hooks."""
+    stage = trainer.state.stage
+    # Hooks may augment what is trained on: `if self.trainer.training`.
+    trainer.validating = True
+    try:
+        batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
+        return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+    finally:
+        trainer.state.stage = stage
 
 
 def on_rank_zero(trainer: Trainer, work: Callable[[], T]) -> T:

@@ -1,0 +1,94 @@
+"""Pairs join different classes, and as many classes as there are."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from lightning_leaf import LeafError
+from lightning_leaf.callbacks.probes import pair_up
+from lightning_leaf.examples import Examples
+from tests.callbacks.choosing import are_from, pairs
+from tests.callbacks.training import digits, ignore_lightning, validation_data
+
+pytestmark = ignore_lightning
+
+
+def test_pairs_can_be_given(tmp_path):
+    images, labels = digits()
+    sources, destinations = pairs(tmp_path, (images[:3], images[3:6]))
+    assert torch.equal(sources.inputs, images[:3])
+    assert torch.equal(destinations.inputs, images[3:6])
+    for given in (images[:6], images[:7]):
+        sources, destinations = pairs(tmp_path, given)
+        assert torch.equal(sources.inputs, images[0:6:2])
+        assert torch.equal(destinations.inputs, images[1:6:2])
+    sources, destinations = pairs(tmp_path, (images[:40], labels[:40]))
+    assert len(sources) == 8
+    assert all(a != b for a, b in zip(sources.labels, destinations.labels, strict=True))
+
+
+@pytest.mark.parametrize("count", [1, 8, 10, 25])
+def test_pairs_join_different_classes_and_are_spread_over_them(tmp_path, count):
+    sources, destinations = pairs(tmp_path, count)
+    assert len(sources) == len(destinations) == count
+    assert are_from(sources, validation_data())
+    assert are_from(destinations, validation_data())
+    joined = list(zip(sources.labels, destinations.labels, strict=True))
+    assert all(a != b for a, b in joined)
+    # No class starts, or ends, a path more often than once oftener than another.
+    for labels in (sources.labels, destinations.labels):
+        times = [Counter(labels)[label] for label in range(10)]
+        assert max(times) - min(times) <= 1
+
+
+def labelled(*labels: int) -> Examples:
+    return Examples(torch.arange(float(len(labels)))[:, None], labels)
+
+
+def test_pairs_of_a_few_unequal_classes_join_different_ones():
+    labels = (0,) * 50 + (1, 1, 2)
+    for seed in range(5):
+        sources, destinations = pair_up(labelled(*labels), 9, seed)
+        joined = Counter(zip(sources.labels, destinations.labels, strict=True))
+        # Of three classes there are six ordered pairs, and nine pairs hold all of them.
+        assert set(joined) == {(a, b) for a in range(3) for b in range(3) if a != b}
+    # Negative control: pairs as they come are of one class.
+    assert labels[0] == labels[1]
+
+
+def test_examples_of_a_class_are_all_used_before_any_is_used_again():
+    sources, destinations = pair_up(labelled(*[0] * 6, *[1] * 6), 6, seed=0)
+    used = Counter(torch.cat([sources.inputs, destinations.inputs]).flatten().tolist())
+    assert used == Counter(range(12))
+    again, _ = pair_up(labelled(0, 1), 6, seed=0)
+    assert len(again) == 6
+
+
+def test_which_classes_are_joined_depends_on_the_seed():
+    joined = {
+        tuple(zip(*(one.labels for one in pair_up(labelled(*range(10)), 4, seed)), strict=True))
+        for seed in (0, 0, 1, 2)
+    }
+    assert len(joined) == 3
+
+
+@pytest.mark.parametrize("select", [lambda label: label == 3, lambda label: label < 5])
+def test_examples_of_one_class_are_refused(tmp_path, select):
+    images, labels = digits()
+    rows = select(labels)
+    given = (images[rows], labels[rows])
+    if len(set(labels[rows].tolist())) > 1:
+        assert len(pairs(tmp_path, given)[0]) == 8
+    else:
+        with pytest.raises(LeafError, match=r"of different classes; all .* are of class 3"):
+            pairs(tmp_path, given)
+
+
+def test_without_labels_pairs_are_successive_examples():
+    unknown = Examples(torch.arange(5.0)[:, None])
+    sources, destinations = pair_up(unknown, 8, seed=0)
+    assert (sources.inputs.tolist(), destinations.inputs.tolist()) == ([[0], [2]], [[1], [3]])
+    assert len(pair_up(unknown, 1, seed=0)[0]) == 1
+    with pytest.raises(LeafError, match="A pair expects two examples"):
+        pair_up(unknown.select([0]), 8, seed=0)

@@ -1,0 +1,140 @@
+"""Examples come from the right data, and no loader notices."""
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Subset, TensorDataset
+
+from lightning_leaf import LeafError
+from lightning_leaf.callbacks.probes import choose_inputs, choose_pairs
+from tests.callbacks.choosing import Digits, InFirstStep, Stream, are_from, inputs, loader, pairs
+from tests.callbacks.training import (
+    SmallCNN,
+    digits,
+    fit,
+    ignore_lightning,
+    train_data,
+    validation_data,
+)
+
+pytestmark = ignore_lightning
+
+
+def test_examples_come_from_the_validation_data(tmp_path):
+    examples = inputs(tmp_path)
+    assert len(set(examples.indices)) == 8
+    assert are_from(examples, validation_data())
+    assert not are_from(examples, train_data())
+
+
+def test_examples_come_from_the_training_data_where_there_is_no_other(tmp_path):
+    assert are_from(inputs(tmp_path, validation=None), train_data())
+
+
+STREAMS = {
+    "a stream": lambda: loader(Stream()),
+    "batches without a sampler": lambda: DataLoader(
+        [(x.expand(4, 1, 8, 8), y.expand(4)) for x, y in train_data(4)], batch_size=None
+    ),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS.keys())
+def test_data_that_cannot_be_indexed_give_way_to_data_that_can(tmp_path, stream):
+    several = [stream(), loader(validation_data())]
+    assert are_from(inputs(tmp_path, validation=several, module=TwoLoaders()), validation_data())
+    assert are_from(inputs(tmp_path, validation=stream()), train_data())
+
+
+class TwoLoaders(SmallCNN):
+    def validation_step(self, batch, batch_idx, dataloader_idx):
+        super().validation_step(batch, batch_idx)
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS.keys())
+def test_examples_of_streams_are_those_of_the_batch_at_hand(tmp_path, stream):
+    callback = InFirstStep(choose_inputs, 3, seed=0)
+    fit(tmp_path, callback, max_steps=1, train=stream(), validation=None)
+    images, labels = callback.batch
+    rows = [int((images == x).flatten(1).all(1).nonzero()[0]) for x in callback.chosen.inputs]
+    assert callback.chosen.labels == tuple(labels[rows].tolist())
+    assert len(callback.chosen) == 3
+    assert callback.chosen.indices is None
+    with pytest.raises(LeafError, match=f"from 0 to {len(images) - 1}.*got 64"):
+        inputs(tmp_path, [1, 64], train=stream(), validation=None)
+
+
+class Watched(DataLoader):
+    """Counts how often it is iterated."""
+
+    iterations = 0
+
+    def __iter__(self):
+        self.iterations += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("choose", [choose_inputs, choose_pairs])
+@pytest.mark.parametrize("has_validation", [True, False])
+def test_no_loader_is_iterated_and_their_generators_are_left_alone(
+    tmp_path, choose, has_validation
+):
+    loaders = [
+        Watched(data, batch_size=64, shuffle=shuffle, generator=torch.Generator().manual_seed(1))
+        for data, shuffle in ((train_data(), True), (validation_data(), False))
+    ]
+
+    def state():
+        return [(one.iterations, one.generator.get_state().tolist()) for one in loaders]
+
+    class Watching(InFirstStep):
+        def before(self):
+            self.state = state()
+
+        def after(self):
+            assert state() == self.state
+            # Negative control: an iteration would have been noticed.
+            next(iter(loaders[has_validation]))
+            assert state() != self.state
+
+    train, validation = loaders[0], loaders[1] if has_validation else None
+    watching = Watching(choose, 4, seed=0)
+    fit(tmp_path, watching, max_steps=1, train=train, validation=validation)
+    assert watching.state[0][0] == 1
+
+
+def test_inputs_can_be_given(tmp_path):
+    images, labels = digits()
+    assert torch.equal(inputs(tmp_path, images[5:9]).inputs, images[5:9])
+    labelled = inputs(tmp_path, (images[5:9], labels[5:9]))
+    assert torch.equal(labelled.inputs, images[5:9])
+    assert labelled.labels == tuple(labels[5:9].tolist())
+    own = Subset(Digits(), range(20, 40))
+    from_own = inputs(tmp_path, own)
+    assert len(from_own) == 8
+    assert are_from(from_own, own)
+    assert from_own.class_names == Digits.classes
+
+
+def test_positions_are_those_of_the_validation_data_in_their_order(tmp_path):
+    examples = inputs(tmp_path, [396, 0, 7, 0])
+    assert examples.indices == (396, 0, 7, 0)
+    assert are_from(examples, validation_data())
+    sources, destinations = pairs(tmp_path, [(396, 0), (1, 7)])
+    assert (sources.indices, destinations.indices) == ((396, 1), (0, 7))
+    assert are_from(destinations, validation_data())
+
+
+@pytest.mark.parametrize(
+    ("choose", "wanted"),
+    [(choose_inputs, [0, 397]), (choose_inputs, [-1]), (choose_pairs, [(0, 1), (2, 397)])],
+)
+def test_positions_outside_the_data_are_named(tmp_path, choose, wanted):
+    with pytest.raises(LeafError, match=r"from 0 to 396.*got (397|-1)"):
+        inputs(tmp_path, wanted, choose=choose)
+
+
+@pytest.mark.parametrize("dataset", [Stream(), TensorDataset(torch.zeros(0, 4))])
+@pytest.mark.parametrize("choose", [choose_inputs, choose_pairs])
+def test_data_sets_without_positions_are_refused(tmp_path, choose, dataset):
+    with pytest.raises(LeafError, match="Expected a data set with at least one example"):
+        inputs(tmp_path, dataset, choose=choose)
