@@ -92,8 +92,13 @@ def log_dir(trainer: Any) -> Path | None:
 
 
 def loaders(trainer: Trainer) -> Iterator[Any]:
-    """The data loaders that the trainer has made, for validation first; they are not iterated."""
-    yield from _flat(trainer.val_dataloaders)
+    """The data loaders of the trainer, those for validation first; they are not iterated."""
+    validation = trainer.val_dataloaders
+    if validation is None and trainer.enable_validation:
+        # The trainer asks for them before it validates first, which is epochs away with
+        # check_val_every_n_epoch, after a resume or without sanity checks.
+        validation = trainer.fit_loop.epoch_loop.val_loop._data_source.dataloader()
+    yield from _flat(getattr(validation, "iterables", validation))
     yield from _flat(trainer.train_dataloader)
 
 

@@ -41,7 +41,12 @@ class InFirstStep(Callback):
     def __init__(self, choose, wanted, seed):
         self.choose, self.wanted, self.seed = choose, wanted, seed
 
+    def on_train_start(self, trainer, pl_module):
+        self.chosen = None
+
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if self.chosen is not None:
+            return
         self.batch = batch
         self.before()
         with quiet(pl_module):

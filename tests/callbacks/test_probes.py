@@ -1,7 +1,10 @@
 """Examples come from the right data, and no loader notices."""
 
+import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from lightning_leaf import LeafError
@@ -28,6 +31,39 @@ def test_examples_come_from_the_validation_data(tmp_path):
 
 def test_examples_come_from_the_training_data_where_there_is_no_other(tmp_path):
     assert are_from(inputs(tmp_path, validation=None), train_data())
+
+
+class OwnLoaders(L.LightningDataModule):
+    def train_dataloader(self):
+        return loader(train_data())
+
+    def val_dataloader(self):
+        return {"digits": loader(validation_data())}
+
+
+SOURCES = {
+    "loader": lambda: {"validation": loader(validation_data())},
+    "combined": lambda: {"validation": CombinedLoader([loader(validation_data())], "sequential")},
+    "data module": lambda: {"train": OwnLoaders(), "validation": None},
+}
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
+def test_examples_are_the_same_after_a_resume_long_before_the_next_validation(tmp_path, source):
+    options = {"check_val_every_n_epoch": 2, "limit_val_batches": 1, "enable_checkpointing": True}
+    first, again = (InFirstStep(choose_inputs, 8, seed=0) for _ in range(2))
+    saver = ModelCheckpoint(tmp_path, "middle_of_an_epoch", every_n_train_steps=19)
+    fit(tmp_path, first, saver, max_steps=20, **options, **source())
+    options["ckpt_path"] = tmp_path / "middle_of_an_epoch.ckpt"
+    resumed = fit(tmp_path, again, saver, max_steps=20, **options, **source())
+    assert are_from(first.chosen, validation_data())
+    assert torch.equal(first.chosen.inputs, again.chosen.inputs)
+    # The trainer had no validation loaders yet when the examples were chosen.
+    assert resumed.val_dataloaders is None
+    # Negative control: where nothing is validated the examples are others.
+    options["limit_val_batches"] = 0
+    fit(tmp_path, again, saver, max_steps=20, **options, **source())
+    assert are_from(again.chosen, train_data())
 
 
 STREAMS = {
