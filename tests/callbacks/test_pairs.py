@@ -23,9 +23,10 @@ def test_pairs_can_be_given(tmp_path):
         sources, destinations = pairs(tmp_path, given)
         assert torch.equal(sources.inputs, images[0:6:2])
         assert torch.equal(destinations.inputs, images[1:6:2])
-    sources, destinations = pairs(tmp_path, (images[:40], labels[:40]))
-    assert len(sources) == 8
-    assert all(a != b for a, b in zip(sources.labels, destinations.labels, strict=True))
+    for given in (labels[:40], torch.nn.functional.one_hot(labels[:40])):
+        sources, destinations = pairs(tmp_path, (images[:40], given))
+        assert len(sources) == 8
+        assert all(a != b for a, b in zip(sources.labels, destinations.labels, strict=True))
 
 
 @pytest.mark.parametrize("count", [1, 8, 10, 25])

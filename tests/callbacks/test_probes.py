@@ -169,7 +169,12 @@ def test_positions_outside_the_data_are_named(tmp_path, choose, wanted):
         inputs(tmp_path, wanted, choose=choose)
 
 
-@pytest.mark.parametrize("dataset", [Stream(), TensorDataset(torch.zeros(0, 4))])
+class SizedStream(Stream):
+    def __len__(self):
+        return 128
+
+
+@pytest.mark.parametrize("dataset", [Stream(), SizedStream(), TensorDataset(torch.zeros(0, 4))])
 @pytest.mark.parametrize("choose", [choose_inputs, choose_pairs])
 def test_data_sets_without_positions_are_refused(tmp_path, choose, dataset):
     with pytest.raises(LeafError, match="Expected a data set with at least one example"):
