@@ -32,26 +32,34 @@ def _parser() -> argparse.ArgumentParser:
             "Trains a small ReLU network with the LEAF callbacks attached, prints what they saw, "
             "and says how to look at it in TensorBoard."
         ),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     demo.add_argument(
         "--data",
         choices=["digits", "mnist", "fashion-mnist"],
         default="digits",
-        help="digits come with scikit-learn and need no download",
+        help="%(default)s by default; they come with scikit-learn and need no download",
     )
     demo.add_argument(
         "--data-dir",
         type=Path,
         default=Path("data"),
-        help="where torchvision's data sets are, or are downloaded to",
+        help="where torchvision's data sets are, or are downloaded to (default: %(default)s)",
     )
-    demo.add_argument("--logdir", type=Path, default=Path("leaf_logs"), help="where to log")
-    demo.add_argument("--seed", type=int, default=0, help="of weights, batches and probes")
     demo.add_argument(
-        "--max-epochs", type=_positive, help="default: 40 on the digits, 2 on the others"
+        "--logdir", type=Path, default=Path("leaf_logs"), help="where to log (default: %(default)s)"
     )
-    demo.add_argument("--accelerator", default="auto", help="Lightning's: auto, cpu, gpu, mps")
+    demo.add_argument(
+        "--seed", type=int, default=0, help="of weights, batches and probes (default: %(default)s)"
+    )
+    demo.add_argument(
+        "--max-epochs", type=_positive, help="40 by default on the digits, 2 on the others"
+    )
+    demo.add_argument(
+        "--accelerator",
+        choices=["auto", "cpu", "gpu", "mps"],
+        default="auto",
+        help="what Lightning trains on (default: %(default)s)",
+    )
     demo.add_argument(
         "--serve", action="store_true", help="start TensorBoard afterwards and print its address"
     )
@@ -68,10 +76,16 @@ def _positive(text: str) -> int:
 
 def _demo(args: argparse.Namespace) -> int:
     # Imported here, so that --help answers at once.
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     from lightning_leaf.demo.data import DataUnavailableError
     from lightning_leaf.demo.report import print_report
     from lightning_leaf.demo.training import train
 
+    try:
+        args.logdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return _refused(f"cannot log to {args.logdir} ({error.strerror}). Give another --logdir.")
     try:
         run: DemoRun = train(
             args.data,
@@ -82,14 +96,20 @@ def _demo(args: argparse.Namespace) -> int:
             accelerator=args.accelerator,
         )
     except DataUnavailableError as error:
-        print(f"lightning-leaf demo: {error}", file=sys.stderr)
-        return 1
+        return _refused(str(error))
+    except MisconfigurationException as error:
+        return _refused(f"{error} Leave out --accelerator, or give --accelerator cpu.")
     print_report(run.monitor, run.snapshots)
     print(f"\nLogged to {run.log_dir}")
     if args.serve:
         return _serve(args.logdir)
     print(f"Now look at it:  tensorboard --logdir {args.logdir}   (tab LEAF)")
     return 0
+
+
+def _refused(why: str) -> int:
+    print(f"lightning-leaf demo: {why}", file=sys.stderr)
+    return 1
 
 
 def _serve(logdir: Path) -> int:

@@ -93,9 +93,10 @@ def load(name: DataName, data_dir: Path) -> ImageData:
                 for train in (True, False)
             ]
         except (RuntimeError, OSError) as error:
-            files = f"{data_dir / kind.__name__ / 'raw'}"
+            files = data_dir / kind.__name__ / "raw"
+            cause = str(error).partition("\n")[0].rstrip(":")
             raise DataUnavailableError(
-                f"{kind.__name__} is not under {data_dir} and could not be downloaded ({error}). "
+                f"{kind.__name__} is not under {data_dir} and could not be downloaded ({cause}). "
                 f"Put its four files (train-images-idx3-ubyte, …) into {files}, name another "
                 "folder with --data-dir, or leave out --data: the digits need no download."
             ) from error

@@ -14,6 +14,16 @@ from lightning_leaf.callbacks import (
 )
 
 TABLE_ROWS = 10
+HEADINGS = {
+    "trace_mean": "mean trace",
+    "trace_median": "median",
+    "trace_ratio": "ratio",
+    "tangent_dimension": "dim D",
+}
+LEGEND = (
+    "Trace and effective ranks of the local data matrix; ratio: median trace over its first\n"
+    "value; dim D: dimension of the tangent distribution."
+)
 
 PathCallback = HorizontalPathSnapshot | OrthogonalWalkSnapshot
 
@@ -23,6 +33,7 @@ def print_report(monitor: LocalDataMatrixMonitor, snapshots: Iterable[PathCallba
     print()
     for row in history_table(monitor.history):
         print(row)
+    print(LEGEND)
     for callback in snapshots:
         snapshot = callback.last_snapshot
         if snapshot is None:
@@ -40,7 +51,7 @@ def history_table(history: dict[str, list[float]]) -> list[str]:
     # Squares: the trace rises within the first steps and falls slowly.
     rows = {round((count - 1) * (k / max(1, wanted - 1)) ** 2) for k in range(wanted)}
     columns = list(history)
-    headings = [column.replace("_", " ") for column in columns]
+    headings = [_heading(column) for column in columns]
     cells = [[_cell(column, history[column][row]) for column in columns] for row in sorted(rows)]
     table = [headings, *cells]
     widths = [max(len(line[i]) for line in table) for i in range(len(columns))]
@@ -74,9 +85,14 @@ def _changes(labels: Sequence[str]) -> list[str]:
     return [label for i, label in enumerate(labels) if i == 0 or label != labels[i - 1]]
 
 
+def _heading(column: str) -> str:
+    kind = column.removeprefix("effective_rank_")
+    return HEADINGS.get(column, column if kind == column else f"{kind} rank")
+
+
 def _cell(column: str, value: float) -> str:
     if column == "step":
         return f"{int(value):,}"
     if math.isnan(value):
         return "nan"
-    return f"{value:.2g}" if column.startswith("trace") else f"{value:.2f}"
+    return f"{value:.3g}" if column in ("trace_mean", "trace_median") else f"{value:,.2f}"

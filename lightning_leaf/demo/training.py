@@ -22,7 +22,7 @@ from lightning_leaf.demo.report import PathCallback
 
 BATCH_SIZE = 60
 EPOCHS: dict[DataName, int] = {"digits": 40, "mnist": 2, "fashion-mnist": 2}
-LEARNING_RATE: dict[DataName, float] = {"digits": 0.05, "mnist": 0.01, "fashion-mnist": 0.01}
+LEARNING_RATE: dict[DataName, float] = {"digits": 0.1, "mnist": 0.01, "fashion-mnist": 0.01}
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ def train(
     loader = DataLoader(images.train, BATCH_SIZE, shuffle=True)
     epochs = EPOCHS[data] if max_epochs is None else max_epochs
     steps = epochs * len(loader)
-    moments: list[When] = ["trace_return", "fit_end", *sorted({steps // 20, steps // 5})]
+    moments: list[When] = [steps // 20, "trace_return", "fit_end"]
     monitor = LocalDataMatrixMonitor(
         every_n_steps=max(1, steps // 60), ranks=["entropy", "stable"], seed=seed
     )
     snapshots = (
         HorizontalPathSnapshot(when=moments, max_steps=1000, seed=seed),
-        HorizontalPathSnapshot(when="fit_end", pairs=4, noise_steps=150, max_steps=1000, seed=seed),
-        OrthogonalWalkSnapshot(when=["trace_return", "fit_end"], max_steps=250, seed=seed),
+        HorizontalPathSnapshot(when="fit_end", pairs=4, noise_steps=100, max_steps=1000, seed=seed),
+        OrthogonalWalkSnapshot(when=["trace_return", "fit_end"], max_steps=150, seed=seed),
     )
     logger = TensorBoardLogger(logdir, name=data)
     with warnings.catch_warnings():
