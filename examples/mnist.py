@@ -24,6 +24,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder of torchvision's MNIST")
     parser.add_argument("--max-steps", type=int, default=10_000, help="the paper's are 10 000")
+    parser.add_argument(
+        "--path-steps", type=int, default=5000, help="at most, of every path (the paper's are 5000)"
+    )
     parser.add_argument("--logdir", type=Path, default=Path("leaf_logs"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--accelerator", default="auto")
@@ -37,12 +40,16 @@ def main():
     )
     # Step, number of steps and threshold of Algorithm 1 as in the paper.
     moments = ["trace_return", "fit_end", args.max_steps // 10, args.max_steps // 3]
-    paths = HorizontalPathSnapshot(when=moments, step_size=0.1, max_steps=5000, threshold=1.0)
+    paths = HorizontalPathSnapshot(
+        when=moments, step_size=0.1, max_steps=args.path_steps, threshold=1.0
+    )
     noisy = HorizontalPathSnapshot(
         name="noisy_start", when="fit_end", pairs=4, noise_steps=250,
-        step_size=0.1, max_steps=5000, threshold=1.0,
+        step_size=0.1, max_steps=args.path_steps, threshold=1.0,
     )  # fmt: skip
-    walks = OrthogonalWalkSnapshot(when=["trace_return", "fit_end"], step_size=0.1, max_steps=1000)
+    walks = OrthogonalWalkSnapshot(
+        when=["trace_return", "fit_end"], step_size=0.1, max_steps=min(1000, args.path_steps)
+    )
     trainer = L.Trainer(
         max_steps=args.max_steps,
         accelerator=args.accelerator,

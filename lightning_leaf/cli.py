@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=int, default=0, help="of weights, batches and probes (default: %(default)s)"
     )
     demo.add_argument(
-        "--max-epochs", type=_positive, help="40 by default on the digits, 2 on the others"
+        "--max-epochs", type=_positive, help="25 by default on the digits, 2 on the others"
     )
     demo.add_argument(
         "--accelerator",

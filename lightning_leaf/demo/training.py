@@ -21,8 +21,9 @@ from lightning_leaf.demo.data import DataName, load
 from lightning_leaf.demo.report import PathCallback
 
 BATCH_SIZE = 60
-EPOCHS: dict[DataName, int] = {"digits": 40, "mnist": 2, "fashion-mnist": 2}
-LEARNING_RATE: dict[DataName, float] = {"digits": 0.1, "mnist": 0.01, "fashion-mnist": 0.01}
+PATH_STEPS = 1000
+EPOCHS: dict[DataName, int] = {"digits": 25, "mnist": 2, "fashion-mnist": 2}
+LEARNING_RATE: dict[DataName, float] = {"digits": 0.2, "mnist": 0.01, "fashion-mnist": 0.01}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def train(
         data_dir: Where torchvision's data sets are, or are downloaded to.
         logdir: Where to log; every run gets a folder of its own.
         seed: Of weights, batches and probes.
-        max_epochs: Default: 40 on the digits, 2 on the others.
+        max_epochs: Default: 25 on the digits, 2 on the others.
         accelerator: Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, …
 
     Raises:
@@ -66,9 +67,13 @@ def train(
         every_n_steps=max(1, steps // 60), ranks=["entropy", "stable"], seed=seed
     )
     snapshots = (
-        HorizontalPathSnapshot(when=moments, max_steps=1000, seed=seed),
-        HorizontalPathSnapshot(when="fit_end", pairs=4, noise_steps=100, max_steps=1000, seed=seed),
-        OrthogonalWalkSnapshot(when=["trace_return", "fit_end"], max_steps=150, seed=seed),
+        HorizontalPathSnapshot(when=moments, max_steps=PATH_STEPS, seed=seed),
+        HorizontalPathSnapshot(
+            when="fit_end", pairs=4, noise_steps=100, max_steps=PATH_STEPS // 2, seed=seed
+        ),
+        OrthogonalWalkSnapshot(
+            when=["trace_return", "fit_end"], max_steps=PATH_STEPS // 10, seed=seed
+        ),
     )
     logger = TensorBoardLogger(logdir, name=data)
     with warnings.catch_warnings():

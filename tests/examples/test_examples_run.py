@@ -1,0 +1,84 @@
+"""Every example runs as its first lines say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.callbacks.training import scalars, snapshots
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name: str, *arguments: str, cwd: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name), *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_digits(tmp_path: Path) -> None:
+    printed = run("digits.py", cwd=tmp_path)
+    assert "before training: median trace" in printed
+    assert "LeafPath of 4 horizontal paths" in printed
+    for name in ("horizontal_paths.png", "orthogonal_walks.png"):
+        assert (tmp_path / "leaf_logs" / name).stat().st_size > 10_000
+
+
+def test_existing_trainer(tmp_path: Path) -> None:
+    run("existing_trainer.py", cwd=tmp_path)
+    assert (tmp_path / "lightning_logs").is_dir()
+    assert scalars(tmp_path)["leaf/trace_mean"].keys() >= {0, 100}
+    (snapshot,) = snapshots(tmp_path, "horizontal_path")
+    assert len(snapshot.paths) == 8
+
+
+def test_existing_trainer_needs_two_more_lines() -> None:
+    source = (EXAMPLES / "existing_trainer.py").read_text().splitlines()
+    assert sum(line.endswith("# added") for line in source) == 2
+
+
+def test_lightning_cli(tmp_path: Path) -> None:
+    config = f"--config={EXAMPLES / 'lightning_cli.yaml'}"
+    run("lightning_cli.py", "fit", config, "--trainer.max_epochs=2", cwd=tmp_path)
+    taken = [(found.name, found.reason) for found in snapshots(tmp_path)]
+    assert ("horizontal_path", "checkpoint") in taken
+    assert ("orthogonal_walk", "fit_end") in taken
+    assert set(scalars(tmp_path)) >= {"leaf/effective_rank_entropy", "leaf/effective_rank_stable"}
+
+
+def test_lightning_cli_prints_a_configuration_that_it_reads(tmp_path: Path) -> None:
+    config = f"--config={EXAMPLES / 'lightning_cli.yaml'}"
+    printed = run("lightning_cli.py", "fit", config, "--print_config", cwd=tmp_path)
+    assert "class_path: lightning_leaf." in printed
+    (tmp_path / "again.yaml").write_text(printed)
+    again = run("lightning_cli.py", "fit", "--config=again.yaml", "--print_config", cwd=tmp_path)
+    assert again == printed
+
+
+@pytest.mark.mnist
+@pytest.mark.skipif("LEAF_DATA" not in os.environ, reason="LEAF_DATA names no folder of data")
+def test_mnist_tells_the_story_of_the_first_steps(tmp_path: Path) -> None:
+    """The trace rises from its value at initialisation, the effective rank falls, the tangent
+    distribution keeps its dimension."""
+    data = os.environ["LEAF_DATA"]
+    printed = run("mnist.py", "--data", data, "--max-steps=200", "--path-steps=30", cwd=tmp_path)
+    logged = scalars(tmp_path)
+    trace, rank = logged["leaf/trace_mean"], logged["leaf/effective_rank_entropy"]
+    assert trace[0] == pytest.approx(0.0016, rel=0.25)
+    assert trace[200] > 10 * trace[0]
+    assert rank[0] > 7
+    assert rank[200] < 4
+    assert set(logged["leaf/tangent_dimension"].values()) == {9.0}
+    (walks,) = snapshots(tmp_path, "orthogonal_walk")
+    kept = [len(set(path.frame_labels)) == 1 for path in walks.paths]
+    assert sum(kept) >= len(kept) - 1
+    assert "horizontal_path at step 200 (fit_end)" in printed
