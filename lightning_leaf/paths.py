@@ -65,9 +65,9 @@ def horizontal_path(
         threshold: Distance that counts as reached, a number or one for each path; the paper's
             is 1.0. Default: a 30th of the distance from start to end.
         normalize: ``torchvision.transforms.Normalize`` or ``(mean, std)`` that made inputs of
-            pixels: points are then clamped to valid pixels.
+            pixels: points then stay valid pixels.
         domain: Valid range ``(low, high)``, each a number or one per channel: of pixels where
-            ``normalize`` is given (default ``(0, 1)``), else of inputs (default: no clamping).
+            ``normalize`` is given (default ``(0, 1)``), else of inputs (default: open).
         keep_points: Points kept of each path at most (≥ 2), evenly spread.
         chunk_size: Paths that walk at once; bounds memory. Default 32.
         progress: Show a progress bar on a terminal or in a notebook.
@@ -122,7 +122,11 @@ def orthogonal_walk(
     Section 4.2 (Figure 3) of Grementieri & Fioresi. With one fixed direction r for each walk and
     Π the orthogonal projection on the tangent distribution D_x, at every step::
 
-        v = r − Π r        x ← x + α · v / ‖v‖        (then clamp x to the domain)
+        v = r − Π r        x ← x + α · v / ‖v‖
+
+    Within a domain, coordinates that the step would lead out of it stay where they are: r and Π
+    are those of the other coordinates. Clamping them after the step, as the paper does, leads off
+    ker G: a walk that goes on for long loses its label.
 
     To second order the prediction does not change: KL(p(x) ‖ p(x + δ)) = ½ δᵀGδ + O(‖δ‖³), and
     δ lies in ker G (equation 8).
@@ -174,7 +178,9 @@ def orthogonal_walk(
             normalization=None if normalize is None else Normalization.of(normalize),
         )
         size = checked_chunk_size(chunk_size)
-        return walk(classifier, x, Across(x, r, terms.step_size), terms, size, progress)
+        return walk(
+            classifier, x, Across(x, r, terms.step_size, terms.bounds), terms, size, progress
+        )
 
 
 def _lengths(given: Lengths | None, default: Tensor, name: str) -> Tensor:  # (N,)

@@ -51,6 +51,13 @@ class TangentSpace:
         rotated = vectors.mT @ self.coefficients(v)
         return self.combine(vectors @ (inverse.unsqueeze(-1) * rotated))
 
+    def restricted(self, free: Tensor) -> TangentSpace:  # (B, d)
+        """The same inputs where only some of their coordinates may change.
+
+        What is orthogonal to it and zero elsewhere is orthogonal to D_x itself.
+        """
+        return TangentSpace(self.jacobian * free.unsqueeze(1))
+
     @cached_property
     def _eigen(self) -> tuple[Tensor, Tensor]:
         return tuple(torch.linalg.eigh(self.gram))

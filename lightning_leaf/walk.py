@@ -18,6 +18,8 @@ STALL_WINDOW = 100
 """Steps after which a path that came no closer is stalled."""
 STALL_PROGRESS = 0.2
 """Progress, in steps, that counts as coming closer within the window."""
+ROUNDS_OF_BLOCKING = 4
+"""Of finding the coordinates that a walk must leave alone; what is then left is clamped."""
 STEPS_BETWEEN_CHECKS = 16
 """Reading a status stops the host until an accelerator has caught up, so it is done rarely."""
 
@@ -89,20 +91,45 @@ class Along:
 
 
 class Across:
-    """Across the leaves: a fixed direction less its projection on D_x."""
+    """Across the leaves: a fixed direction less its projection on D_x.
+
+    Coordinates that the step would lead out of the domain stay where they are, and D_x is that of
+    the others: clamping them afterwards would lead off ker G.
+    """
 
     destinations = None
 
-    def __init__(self, start: Tensor, direction: Tensor, step_size: Tensor) -> None:
-        self._start = start  # (n, ...)
-        self._direction = direction  # (n, ...)
-        self._step_size = step_size  # (n,)
+    def __init__(
+        self,
+        start: Tensor,  # (n, ...)
+        direction: Tensor,  # (n, ...)
+        step_size: Tensor,  # (n,)
+        bounds: tuple[Tensor, Tensor] | None,
+    ) -> None:
+        self._start = start
+        self._direction = direction
+        self._step_size = step_size
+        self._bounds = bounds
 
     def distance(self, x: Tensor) -> Tensor:
         return _norm((x - self._start).flatten(1).double())
 
     def displacement(self, x: Tensor, tangent: TangentSpace) -> Tensor:
         r = self._direction.flatten(1).double()
+        step = self._without_projection(r, tangent)
+        if self._bounds is None:
+            return step
+        low, high = (bound.expand_as(x).flatten(1) for bound in self._bounds)
+        origin = x.flatten(1)
+        free = torch.ones_like(origin, dtype=torch.bool)
+        # Where some stay, the others go further, and some of them too far.
+        for _ in range(ROUNDS_OF_BLOCKING):
+            target = origin + step
+            free = free & (target >= low) & (target <= high)
+            step = self._without_projection(r * free, tangent.restricted(free))
+        return step
+
+    def _without_projection(self, r: Tensor, tangent: TangentSpace) -> Tensor:  # -> (n, d)
         v = r - tangent.project(r)
         # What is left of a tangent direction is rounding, not a direction.
         exists = _norm(v) > 1e-6 * _norm(r)
@@ -115,7 +142,8 @@ class Across:
         return _norm(displacement) > 1e-3 * self._step_size
 
     def select(self, rows: Tensor) -> Across:
-        return Across(self._start[rows], self._direction[rows], self._step_size[rows])
+        start, direction = self._start[rows], self._direction[rows]
+        return Across(start, direction, self._step_size[rows], self._bounds)
 
 
 def walk(
