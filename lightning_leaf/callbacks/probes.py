@@ -75,8 +75,10 @@ class ExamplePool:
         """The examples at these positions.
 
         Raises:
-            LeafError: If a position is outside the data set.
+            LeafError: If there is none, or one is outside the data set.
         """
+        if not indices:
+            raise LeafError("Expected at least one position in the data set; got an empty list.")
         if outside := [index for index in indices if not 0 <= index < len(self)]:
             raise LeafError(
                 f"Expected positions from 0 to {len(self) - 1}, the size of the data set; got "
@@ -137,7 +139,13 @@ def choose_pairs(
     """
     _seed_global_streams(seed)
     if isinstance(wanted, tuple) and _are_ends(wanted):
-        return examples_of(wanted[0]), examples_of(wanted[1])
+        sources, destinations = map(examples_of, wanted)
+        if len(sources) != len(destinations):
+            raise LeafError(
+                "Pairs expect one destination for each source; got "
+                f"{len(sources)} and {len(destinations)}."
+            )
+        return sources, destinations
     if isinstance(wanted, list):
         pool = ExamplePool(trainer, module, batch)
         both = pool.take([index for pair in wanted for index in pair])
@@ -212,7 +220,7 @@ def _are_ends(pair: tuple[Any, ...]) -> bool:
     return (
         len(pair) == 2
         and all(isinstance(part, Tensor) and part.ndim > 1 for part in pair)
-        and pair[0].shape == pair[1].shape
+        and pair[0].shape[1:] == pair[1].shape[1:]
     )
 
 

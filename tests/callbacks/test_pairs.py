@@ -29,6 +29,12 @@ def test_pairs_can_be_given(tmp_path):
         assert all(a != b for a, b in zip(sources.labels, destinations.labels, strict=True))
 
 
+def test_sources_without_destinations_are_refused(tmp_path):
+    images, _ = digits()
+    with pytest.raises(LeafError, match="one destination for each source; got 3 and 2"):
+        pairs(tmp_path, (images[:3], images[3:5]))
+
+
 @pytest.mark.parametrize("count", [1, 8, 10, 25])
 def test_pairs_join_different_classes_and_are_spread_over_them(tmp_path, count):
     sources, destinations = pairs(tmp_path, count)

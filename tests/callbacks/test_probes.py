@@ -169,6 +169,12 @@ def test_positions_outside_the_data_are_named(tmp_path, choose, wanted):
         inputs(tmp_path, wanted, choose=choose)
 
 
+@pytest.mark.parametrize("choose", [choose_inputs, choose_pairs])
+def test_no_position_is_refused(tmp_path, choose):
+    with pytest.raises(LeafError, match="at least one position"):
+        inputs(tmp_path, [], choose=choose)
+
+
 class SizedStream(Stream):
     def __len__(self):
         return 128

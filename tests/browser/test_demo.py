@@ -1,0 +1,57 @@
+"""From the demo's real training to the LEAF tab of the real TensorBoard in a real browser."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.leaf_tab import LeafTab, missing
+from tests.browser.tensorboard_process import ask, await_snapshots, tensorboard
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of TensorBoard on the logs of a short demo."""
+    logdir: Path = tmp_path_factory.mktemp("demo")
+    subprocess.run(
+        ["lightning-leaf", "demo", "--max-epochs=3", "--accelerator=cpu", f"--logdir={logdir}"],
+        check=True,
+        capture_output=True,
+    )
+    with tensorboard(logdir) as url:
+        await_snapshots(url, 4)
+        yield url
+
+
+@pytest.mark.parametrize("name", ["horizontal_path", "noisy_start", "orthogonal_walk"])
+def test_what_the_demo_logged_is_shown(show: Callable[..., LeafTab], demo: str, name: str) -> None:
+    (run,) = ask(demo, "snapshots")["runs"]
+    # The last one: curves of an untrained network lie on top of each other.
+    tag = [item["tag"] for item in run["snapshots"] if item["name"] == name][-1]
+    tab = show(demo).open(run=run["run"], tag=tag).await_path()
+    assert missing(tab) == []
+    assert tab.path()["classes"] == [str(digit) for digit in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "part"),
+    [
+        ("[data-testid=frame]", "strip"),
+        ("[data-testid=frame-label]", "label"),
+        ("[data-testid=probability-chart] canvas", "curve"),
+    ],
+)
+def test_what_were_not_shown_would_be_missed(
+    show: Callable[..., LeafTab], demo: str, sabotage: str, part: str
+) -> None:
+    tab = show(demo).open().await_path()
+    tab.frame.locator(sabotage).first.evaluate("(element) => element.remove()")
+    assert any(part in complaint for complaint in missing(tab))
+
+
+def test_the_normalisation_of_the_demo_is_found(demo: str) -> None:
+    (run,) = ask(demo, "snapshots")["runs"]
+    assert not any(item["scaled"] for item in run["snapshots"])
