@@ -13,10 +13,10 @@ from playwright.sync_api import Browser, sync_playwright
 from tensorboard_plugin_leaf import Snapshot, write
 
 from tests.browser.leaf_tab import LeafTab
-from tests.browser.tensorboard_process import await_snapshots, tensorboard
 from tests.browser.training_curves import write_training_curves
 from tests.plugin import synthetic
 from tests.plugin.logs import LogDirectory
+from tests.tensorboard_process import await_snapshots, tensorboard
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE_RUN = "<img src=x onerror=alert(1)>/ünï code"

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import FrameLocator, Locator, Page
 
-from tests.browser.tensorboard_process import ask
+from tests.tensorboard_process import ask
 
 PATIENCE_MS = 30_000
 TRAINING_CHARTS = ("trace-chart", "rank-chart", "dimension-chart")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.leaf_tab import LeafTab, missing
-from tests.browser.tensorboard_process import ask, await_snapshots, tensorboard
+from tests.tensorboard_process import ask, await_snapshots, tensorboard
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from playwright.sync_api import expect
 from tensorboard_plugin_leaf import encode
 
 from tests.browser.leaf_tab import LeafTab, missing
-from tests.browser.tensorboard_process import await_snapshots, tensorboard
 from tests.browser.training_curves import write_training_curves
 from tests.plugin import synthetic
 from tests.plugin.logs import LogDirectory, blob_summary
+from tests.tensorboard_process import await_snapshots, tensorboard
 
 Show = Callable[..., LeafTab]
 

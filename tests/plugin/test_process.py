@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import queue
-import re
 import subprocess
 import sys
-import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +14,7 @@ from tensorboard_plugin_leaf import tag_of, write
 
 from tests.plugin import synthetic
 from tests.plugin.logs import LogDirectory
+from tests.tensorboard_process import ask, await_snapshots, tensorboard
 
 HEAVY = ("torch", "lightning", "pytorch_lightning", "tensorflow", "lightning_leaf")
 
@@ -75,34 +70,6 @@ def test_unknown_names_are_attribute_errors() -> None:
     assert not hasattr(tensorboard_plugin_leaf, "nothing")
 
 
-@contextmanager
-def tensorboard(*arguments: str) -> Iterator[str]:
-    """The URL of a real TensorBoard."""
-    command = [sys.executable, "-m", "tensorboard.main", "--port=0", "--host=127.0.0.1"]
-    process = subprocess.Popen(
-        [*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    lines: queue.Queue[str] = queue.Queue()
-
-    def read(stream: Iterator[str]) -> None:
-        for line in stream:
-            lines.put(line)
-
-    reader = threading.Thread(target=read, args=(process.stderr,), daemon=True)
-    reader.start()
-    try:
-        printed = ""
-        while not (found := re.search(r"at (http://\S+)", printed)):
-            printed += lines.get(timeout=60)
-        yield found[1]
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        reader.join(timeout=30)
-        process.stderr.close()
-
-
 def fetch(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=30) as response:
         content: bytes = response.read()
@@ -115,8 +82,8 @@ def test_real_tensorboard_shows_the_tab_under_a_path_prefix(tmp_path: Path, load
     snapshot = synthetic.snapshot()
     with log.run("version_0") as writer:
         write(writer, snapshot)
-    arguments = (f"--logdir={tmp_path}", "--path_prefix=/some/prefix", f"--load_fast={load_fast}")
-    with tensorboard(*arguments) as url:
+    arguments = ("--path_prefix=/some/prefix", f"--load_fast={load_fast}")
+    with tensorboard(tmp_path, *arguments) as url:
         base = url.rstrip("/")
         assert base.endswith("/some/prefix")
         listing = json.loads(fetch(f"{base}/data/plugins_listing"))
@@ -124,11 +91,8 @@ def test_real_tensorboard_shows_the_tab_under_a_path_prefix(tmp_path: Path, load
         module = listing["leaf"]["loading_mechanism"]["module_path"]
         assert module == "/some/prefix/data/plugin/leaf/index.js"
         assert b"render" in fetch(base.removesuffix("/some/prefix") + module)
-        deadline = time.monotonic() + 60
-        runs = []
-        while not runs and time.monotonic() < deadline:  # Logs are loaded in the background.
-            time.sleep(0.1)
-            runs = json.loads(fetch(f"{base}/data/plugin/leaf/snapshots"))["runs"]
+        await_snapshots(url, 1)
+        runs = ask(url, "snapshots")["runs"]
         tag = tag_of(snapshot)
         assert [item["tag"] for run in runs for item in run["snapshots"]] == [tag]
         sheet = fetch(f"{base}/data/plugin/leaf/frames?run=version_0&tag={tag}")
