@@ -149,4 +149,4 @@ def _draw_distance(panel: Axes, path: SinglePath) -> None:
         path.horizontality.numpy(), color="grey", linewidth=0.8, label="horizontality"
     )
     share.set(ylim=(-0.02, 1.02), ylabel="horizontality")
-    panel.legend(handles=[line, grey], fontsize="x-small")
+    panel.legend(handles=[line, grey], fontsize="x-small", loc="lower left")
