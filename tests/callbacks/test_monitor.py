@@ -8,10 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
@@ -139,24 +138,6 @@ def test_no_logger_is_no_error(tmp_path: Path, options: dict[str, Any]) -> None:
     assert not list(tmp_path.rglob("events*"))
 
 
-def test_other_callbacks_can_act_on_the_values(tmp_path: Path) -> None:
-    saver = ModelCheckpoint(monitor="leaf/trace_median", mode="max", every_n_train_steps=1)
-    stopper = EarlyStopping(
-        "leaf/effective_rank_entropy", stopping_threshold=20.0, check_on_train_epoch_end=True
-    )
-    trainer = fit(
-        tmp_path,
-        LocalDataMatrixMonitor(every_n_steps=1),
-        saver,
-        stopper,
-        max_steps=-1,
-        max_epochs=5,
-        enable_checkpointing=True,
-    )
-    assert saver.best_model_score > 0
-    assert trainer.current_epoch < 5
-
-
 def test_values_go_on_after_a_resume(tmp_path: Path) -> None:
     saver = ModelCheckpoint(tmp_path / "saved", every_n_train_steps=5, save_top_k=-1)
     options: dict[str, Any] = {"enable_checkpointing": True, "validation": None}
@@ -242,40 +223,6 @@ def test_strategies_that_shard_the_module_are_refused() -> None:
     trainer: Any = SimpleNamespace(strategy=FSDPStrategy())
     with pytest.raises(LeafError, match="got FSDPStrategy, which shards it"):
         trainer_state.require_whole_module(trainer)
-
-
-def test_the_standalone_trainer_is_supported(tmp_path: Path) -> None:
-    standalone = pytest.importorskip("pytorch_lightning")
-
-    class Module(standalone.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = SmallCNN().net
-            self.lr = 0.3
-
-        forward = SmallCNN.forward
-        training_step = SmallCNN.training_step
-        configure_optimizers = SmallCNN.configure_optimizers
-
-    monitor = LocalDataMatrixMonitor(every_n_steps=2, on_error="raise")
-    trainer = standalone.Trainer(
-        callbacks=[monitor],
-        max_steps=4,
-        accelerator="cpu",
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        default_root_dir=tmp_path,
-        log_every_n_steps=1,
-    )
-    trainer.fit(Module(), DataLoader(train_data(), 64))
-    assert list(scalars(tmp_path)["leaf/trace_mean"]) == [0, 2, 4]
-
-
-def test_order_after_averaging_callbacks_is_advised(tmp_path: Path) -> None:
-    averaging = L.pytorch.callbacks.StochasticWeightAveraging(swa_lrs=0.01)
-    with pytest.warns(UserWarning, match="comes before StochasticWeightAveraging"):
-        fit(tmp_path, LocalDataMatrixMonitor(), averaging, max_steps=-1, max_epochs=2)
 
 
 def test_training_curves_are_drawn(tmp_path: Path) -> None:

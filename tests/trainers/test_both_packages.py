@@ -1,0 +1,120 @@
+"""Trainers of ``lightning.pytorch`` and of ``pytorch_lightning`` are served alike."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
+from tests.callbacks.training import ignore_lightning, snapshots
+from tests.trainers.packages import PACKAGES, leaf_callbacks, train, weights, written
+
+pytestmark = ignore_lightning
+
+KINDS = [LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot]
+
+
+def saver(package: ModuleType, root: Path) -> Any:
+    return package.callbacks.ModelCheckpoint(
+        root / "saved", "{step}", every_n_train_steps=6, save_top_k=-1
+    )
+
+
+def resumed(package: ModuleType, root: Path) -> Any:
+    """Two epochs; then once more from the middle of the second, and a third."""
+    train(package, root / "first", *leaf_callbacks(), saver(package, root))
+    saved = root / "saved" / "step=12.ckpt"
+    options: dict[str, Any] = {"ckpt_path": saved, "max_epochs": 3}
+    return train(package, root / "second", *leaf_callbacks(), saver(package, root), **options)
+
+
+def test_packages_are_not_the_same() -> None:
+    """Negative control: a callback of one package alone is none of the other."""
+    first, second = (importlib.import_module(name) for name in PACKAGES)
+    assert not issubclass(first.callbacks.EarlyStopping, second.Callback)
+    assert not issubclass(second.callbacks.EarlyStopping, first.Callback)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_callbacks_are_of_the_package(package: ModuleType, kind: type) -> None:
+    assert issubclass(kind, package.Callback)
+    assert issubclass(kind, package.callbacks.Callback)
+    # A subclass of Checkpoint would keep the trainer from saving by default.
+    assert not issubclass(kind, package.callbacks.Checkpoint)
+
+
+def test_the_same_training_writes_the_same_in_both(tmp_path: Path) -> None:
+    one, other = (importlib.import_module(name) for name in PACKAGES)
+    trainers = [resumed(one, tmp_path / "one"), resumed(other, tmp_path / "other")]
+    for part in ("first", "second"):
+        expected = written(tmp_path / "one" / part)
+        assert written(tmp_path / "other" / part) == expected
+        assert "leaf/trace_mean" in expected["scalars"]
+    assert [(s.name, s.step, s.reason) for s in snapshots(tmp_path / "other" / "first")] == [
+        ("horizontal_path", 1, "step"),
+        ("horizontal_path", 6, "checkpoint"),
+        ("horizontal_path", 8, "epoch"),
+        ("horizontal_path", 12, "checkpoint"),
+        ("horizontal_path", 16, "epoch"),
+        ("orthogonal_walk", 16, "fit_end"),
+    ]
+    # The resumed training goes on where the first one was saved.
+    second = written(tmp_path / "other" / "second")
+    assert list(second["scalars"]["leaf/trace_mean"]) == [12, 15, 18, 21, 24]
+    assert [shown[1] for shown in second["snapshots"]] == [12, 16, 18, 24, 24]
+    histories = [trainer.callbacks[0].history for trainer in trainers]
+    assert histories[0] == histories[1]
+    assert histories[0]["step"] == [0, 3, 6, 9, 12, 15, 18, 21, 24]
+
+
+def test_weights_are_those_of_a_training_without_callbacks(
+    tmp_path: Path, package: ModuleType
+) -> None:
+    watched = train(package, tmp_path / "with", *leaf_callbacks())
+    plain = train(package, tmp_path / "without")
+    both = zip(weights(watched.lightning_module), weights(plain.lightning_module), strict=True)
+    assert all(one.equal(other) for one, other in both)
+
+
+def test_other_callbacks_can_act_on_the_values(tmp_path: Path, package: ModuleType) -> None:
+    best = package.callbacks.ModelCheckpoint(
+        monitor="leaf/trace_median", mode="max", every_n_train_steps=1
+    )
+    stopper = package.callbacks.EarlyStopping(
+        "leaf/effective_rank_entropy", stopping_threshold=20.0, check_on_train_epoch_end=True
+    )
+    monitor = LocalDataMatrixMonitor(probe=8, every_n_steps=1, on_error="raise")
+    trainer = train(package, tmp_path, monitor, best, stopper, max_epochs=5)
+    assert best.best_model_score > 0
+    assert trainer.current_epoch == 1
+
+
+def test_trainers_go_on_saving_by_default(tmp_path: Path, package: ModuleType) -> None:
+    trainer = train(package, tmp_path, *leaf_callbacks())
+    assert Path(trainer.checkpoint_callback.best_model_path).is_file()
+    # …and that checkpoint has its snapshot.
+    found = snapshots(tmp_path, "horizontal_path")
+    assert [(shown.step, shown.reason) for shown in found][-1] == (16, "epoch")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_order_before_averaging_callbacks_is_advised(
+    tmp_path: Path, package: ModuleType, kind: type
+) -> None:
+    averaging = package.callbacks.StochasticWeightAveraging(swa_lrs=0.01)
+    advice = f"{kind.__name__} comes before StochasticWeightAveraging"
+    leaf = kind(4, on_error="raise") if kind is LocalDataMatrixMonitor else kind(when=99)
+    with pytest.warns(UserWarning, match=advice):
+        train(package, tmp_path, leaf, averaging, fast_dev_run=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_advised_order_is_quiet(tmp_path: Path, package: ModuleType, kind: type) -> None:
+    """Negative control: warnings are errors."""
+    averaging = package.callbacks.StochasticWeightAveraging(swa_lrs=0.01)
+    leaf = kind(4, on_error="raise") if kind is LocalDataMatrixMonitor else kind(when=99)
+    train(package, tmp_path, averaging, leaf, fast_dev_run=2)
