@@ -115,7 +115,7 @@ class Classifier:
         else:
             assert isinstance(self._model, nn.Module)
             output = torch.func.functional_call(self._model, self._full_precision, (x,))
-        scores = _find_scores(output)
+        scores = find_scores(output)
         if scores.ndim == 1 and scores.shape[0] == x.shape[0]:
             scores = scores.unsqueeze(1)
         if scores.ndim != 2 or scores.shape[0] != x.shape[0] or scores.shape[1] == 0:
@@ -185,7 +185,12 @@ def _named_tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
         yield from model.named_buffers()
 
 
-def _find_scores(output: Any) -> Tensor:
+def find_scores(output: Any) -> Tensor:
+    """The tensor of scores in whatever a classifier returns.
+
+    Raises:
+        LeafError: If none can be told.
+    """
     if isinstance(output, Tensor):
         return output
     logits = getattr(output, "logits", None)

@@ -15,6 +15,7 @@ from lightning_leaf.classifier import (
     score_gradients,
 )
 from lightning_leaf.errors import LeafError
+from lightning_leaf.interruption import stop_if_wanted
 from lightning_leaf.tangent import TangentSpace
 
 CHUNK_SIZE = 32
@@ -88,6 +89,7 @@ class LocalDataMatrix:
             classifier.require_usable(inputs[:size])
             log_probs, jacobians = [], []
             for chunk in torch.split(inputs, size):
+                stop_if_wanted()
                 chunk.requires_grad_()
                 # A first layer that works in place must not be handed the leaf tensor itself.
                 scores = classifier.scores(chunk.clone())

@@ -7,3 +7,7 @@ class LeafError(ValueError):
 
 class NonFiniteError(LeafError):
     """The inputs or the model's outputs hold NaN or infinity."""
+
+
+class Interrupted(LeafError):
+    """Work that was given up because somebody asked for it."""

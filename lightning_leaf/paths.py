@@ -158,8 +158,7 @@ def orthogonal_walk(
     with measuring(model) as classifier:
         x = classifier.prepare(start, "start")
         if direction is None:
-            generator = torch.Generator().manual_seed(seed)
-            direction = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+            direction = random_directions(x, seed)
         r = classifier.prepare(direction, "direction")
         if x.shape != r.shape:
             raise LeafError(
@@ -181,6 +180,12 @@ def orthogonal_walk(
         return walk(
             classifier, x, Across(x, r, terms.step_size, terms.bounds), terms, size, progress
         )
+
+
+def random_directions(start: Tensor, seed: int) -> Tensor:  # (N, ...) -> (N, ...)
+    """One direction for each start, normally distributed, float64; chosen by the seed alone."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(start.shape, generator=generator, dtype=torch.float64)
 
 
 def _lengths(given: Lengths | None, default: Tensor, name: str) -> Tensor:  # (N,)

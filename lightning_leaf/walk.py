@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from lightning_leaf.classifier import Classifier, log_softmax, score_gradients
 from lightning_leaf.fisher_rao import fisher_rao_distance
+from lightning_leaf.interruption import stop_if_wanted
 from lightning_leaf.leaf_path import LeafPath, PathStatus, SinglePath
 from lightning_leaf.recorder import Recorder, Terms
 from lightning_leaf.tangent import TangentSpace
@@ -203,6 +204,7 @@ def _walk_chunk(
         x = torch.where(walking.reshape(-1, *[1] * (x.ndim - 1)), target, x)
 
         if (step + 1) % STEPS_BETWEEN_CHECKS == 0 or step == terms.max_steps:
+            stop_if_wanted()
             recorder.flush()
             bar.update(STEPS_BETWEEN_CHECKS * len(x) if step < terms.max_steps else 0)
             done = (~walking).nonzero().flatten().tolist()

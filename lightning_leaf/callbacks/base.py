@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_leaf.callbacks import trainer_state
-from lightning_leaf.errors import LeafError
+from lightning_leaf.callbacks.memory import FittingChunks
+from lightning_leaf.callbacks.processes import Processes
+from lightning_leaf.data_matrix import CHUNK_SIZE
+from lightning_leaf.errors import Interrupted, LeafError
+from lightning_leaf.interruption import interrupted_when
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -35,6 +39,7 @@ class LeafCallback(Callback):
 
     Args:
         name: Told from the names of the other LEAF callbacks of a trainer.
+        chunk_size: Inputs per forward pass, halved where memory runs out; None for the default.
         on_error: ``"warn"``: on an error, warn once and measure no more in this fit. ``"raise"``:
             let it end the training.
 
@@ -42,15 +47,17 @@ class LeafCallback(Callback):
         LeafError: If ``on_error`` is neither, or the name does not do for the tag of a logger.
     """
 
-    def __init__(self, name: str, on_error: OnError) -> None:
+    def __init__(self, name: str, chunk_size: int | None, on_error: OnError) -> None:
         super().__init__()
         if on_error not in get_args(OnError):
             raise LeafError(f"on_error expects 'warn' or 'raise'; got {on_error!r}.")
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
             raise LeafError(f"name expects letters, digits and any of _.-; got {name!r}.")
         self.name = name
+        self.chunk_size = None if chunk_size is None else checked_count(chunk_size, "chunk_size")
         self.on_error = on_error
         self._switched_off = False
+        self._processes: Processes | None = None  # while a fit lasts
 
     @property
     def state_key(self) -> str:
@@ -60,14 +67,18 @@ class LeafCallback(Callback):
         """Raise errors of configuration, before the first step.
 
         Raises:
-            LeafError: If the strategy shards the module, or two LEAF callbacks have one name.
+            LeafError: If the strategy is not supported, or two LEAF callbacks have one name.
         """
         if stage != "fit":
             return
         self._switched_off = False
-        trainer_state.require_whole_module(trainer)
-        others = trainer_state.callbacks_of(trainer)
-        names = [other.name for other in others if isinstance(other, LeafCallback)]
+        trainer_state.require_supported_strategy(trainer)
+        others = [
+            other
+            for other in trainer_state.callbacks_of(trainer)
+            if isinstance(other, LeafCallback)
+        ]
+        names = [other.name for other in others]
         if names.count(self.name) > 1:
             raise LeafError(
                 f"Each LEAF callback of a trainer is expected to have a name of its own; got "
@@ -80,15 +91,45 @@ class LeafCallback(Callback):
                 "average."
             )
 
+        self._chunks = FittingChunks(self.chunk_size or CHUNK_SIZE)
+        connected = (other._processes for other in others if other._processes is not None)
+        self._processes = next(connected, None) or Processes(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._disconnect()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self._disconnect()  # there is no teardown after an error
+
+    def _disconnect(self) -> None:
+        if self._processes is not None:
+            self._processes.close()
+        self._processes = None
+
+    @property
+    def processes(self) -> Processes:
+        """The processes of this fit."""
+        assert self._processes is not None
+        return self._processes
+
     def active(self, trainer: Trainer) -> bool:
         """Whether to measure now."""
         return not self._switched_off and trainer_state.is_training(trainer)
 
     @contextmanager
-    def guarded(self) -> Iterator[None]:
-        """Keep errors of a measurement away from the training."""
+    def guarded(self, trainer: Trainer) -> Iterator[None]:
+        """Keep errors of a measurement away from the training, on all ranks alike."""
         try:
-            yield
+            with interrupted_when(self.processes.wants(lambda: trainer_state.is_ending(trainer))):
+                yield
+        except Interrupted as interrupted:
+            self._switched_off = True
+            rank_zero_info(
+                f"{type(self).__name__}(name={self.name!r}) has given up a measurement, because "
+                f"the training was told to end. {interrupted}"
+            )
         except Exception as error:
             if self.on_error == "raise":
                 raise
@@ -98,6 +139,11 @@ class LeafCallback(Callback):
                 f"of this fit; the training goes on. Cause: {type(error).__name__}: {error} "
                 "(on_error='raise' shows where)."
             )
+
+
+def _leaf_callbacks_of(trainer: Trainer) -> list[LeafCallback]:
+    callbacks = trainer_state.callbacks_of(trainer)
+    return [callback for callback in callbacks if isinstance(callback, LeafCallback)]
 
 
 def checked_count(count: Any, name: str, least: int = 1) -> int:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 
 from lightning_leaf.callbacks import trainer_state
 from lightning_leaf.callbacks.base import LeafCallback, OnError, checked_count
 from lightning_leaf.callbacks.probes import Inputs, choose_inputs
-from lightning_leaf.data_matrix import CHUNK_SIZE, LocalDataMatrix
+from lightning_leaf.data_matrix import LocalDataMatrix
 from lightning_leaf.errors import LeafError, NonFiniteError
-from lightning_leaf.quiet import quiet
+from lightning_leaf.quiet import quiet, random_streams
 from lightning_leaf.spectrum import RANK_KINDS, RankKind, effective_rank
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from lightning_leaf.examples import Examples
 
 DEFAULT_PROBE = 64
+
+Geometry = tuple[Tensor, Tensor, Tensor]
+"""Trace (), eigenvalues (C,) and tangent dimension () of G at one input, on the CPU."""
 
 
 class LocalDataMatrixMonitor(LeafCallback):
@@ -89,7 +93,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         chunk_size: int | None = None,
         on_error: OnError = "warn",
     ) -> None:
-        super().__init__(name, on_error)
+        super().__init__(name, chunk_size, on_error)
         if isinstance(probe, int):
             checked_count(probe, "probe")
         if isinstance(ranks, str) or any(kind not in RANK_KINDS for kind in ranks):
@@ -98,10 +102,9 @@ class LocalDataMatrixMonitor(LeafCallback):
             )
         self.every_n_steps = checked_count(every_n_steps, "every_n_steps")
         self.ranks = tuple(ranks)
-        self.chunk_size = None if chunk_size is None else checked_count(chunk_size, "chunk_size")
         self._wanted = probe
         self._seed = seed
-        self._probe: Examples | None = None  # on rank zero
+        self._probe: Examples | None = None
         self._has_begun = False
         self.history: dict[str, list[float]] = {
             column: []
@@ -138,25 +141,22 @@ class LocalDataMatrixMonitor(LeafCallback):
         """Measure and log, unless it is not the time or already done at this step.
 
         Snapshot callbacks call it too, so that what they read does not depend on the order of
-        callbacks. All ranks must call it; rank zero measures.
+        callbacks. All ranks must call it; they share the probe.
         """
         if not self.active(trainer):
             return
-        with self.guarded():
+        with self.guarded(trainer):
             step = trainer_state.steps_taken(trainer)
             if not self._has_begun:
                 # At the first step, so that a mistake shows at once, and a batch is at hand.
                 self._has_begun = True
                 self._forget_after(step)
-                trainer_state.on_rank_zero(
-                    trainer, lambda: self._choose_probe(trainer, pl_module, batch)
-                )
+                self._probe = self._choose_probe(trainer, pl_module, batch)
             steps = self.history["step"]
             due = fit_ended or not steps or step % self.every_n_steps == 0
             if not due or (steps and steps[-1] == step):
                 return
-            row = trainer_state.on_rank_zero(trainer, lambda: self._measure(pl_module))
-            self._record(trainer, step, row)
+            self._record(trainer, step, self._measure(pl_module))
 
     def _forget_after(self, start: int) -> None:
         """Drop what an earlier fit measured beyond the point where this one starts."""
@@ -164,35 +164,35 @@ class LocalDataMatrixMonitor(LeafCallback):
         for values in self.history.values():
             del values[kept:]
 
-    def _choose_probe(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
+    def _choose_probe(self, trainer: Trainer, module: LightningModule, batch: Any) -> Examples:
         with quiet(module):
-            self._probe = choose_inputs(
-                self._wanted,
-                trainer,
-                module,
-                batch,
-                seed=self._seed,
-                default_count=DEFAULT_PROBE,
+            return self.processes.like_zero(
+                lambda: choose_inputs(
+                    self._wanted,
+                    trainer,
+                    module,
+                    batch,
+                    seed=self._seed,
+                    default_count=DEFAULT_PROBE,
+                )
             )
 
     def _measure(self, module: LightningModule) -> dict[str, float]:
         assert self._probe is not None
-        traces, spectra, dimensions = [], [], []
-        with quiet(module):
-            # Only one chunk's gradients are held at a time.
-            for inputs in torch.split(self._probe.inputs, self.chunk_size or CHUNK_SIZE):
-                try:
-                    g = LocalDataMatrix.at(module, inputs, chunk_size=self.chunk_size)
-                except NonFiniteError:  # the weights have diverged, the probe is finite
-                    return dict.fromkeys(self.history, float("nan"))
-                traces.append(g.trace().cpu())
-                spectra.append(g.eigenvalues().cpu())
-                dimensions.append(g.tangent_dimension().cpu())
-        trace, spectrum = torch.cat(traces), torch.cat(spectra)
+        inputs = self._probe.inputs[self.processes.share(len(self._probe))]
+        with quiet(module), self.processes.same_module(module) as measured:
+            shares = self.processes.everywhere(
+                lambda: self._chunks.run(lambda size: _geometries(measured, inputs, size))
+            )
+        geometries = self.processes.merge(shares)
+        finite = [geometry for geometry in geometries if geometry is not None]
+        if len(finite) < len(geometries):
+            return dict.fromkeys(self.history, float("nan"))
+        trace, spectrum, dimension = map(torch.stack, zip(*finite, strict=True))
         row = {
             "trace_mean": trace.mean().item(),
             "trace_median": trace.quantile(0.5).item(),
-            "tangent_dimension": torch.cat(dimensions).double().mean().item(),
+            "tangent_dimension": dimension.double().mean().item(),
         }
         for kind in self.ranks:
             row[f"effective_rank_{kind}"] = effective_rank(spectrum, kind).mean().item()
@@ -207,8 +207,10 @@ class LocalDataMatrixMonitor(LeafCallback):
         metrics = {
             f"{self.name}/{column}": row[column] for column in self.history if column != "step"
         }
-        for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=step)
+        with random_streams():
+            self.processes.everywhere(
+                lambda: [logger.log_metrics(metrics, step=step) for logger in trainer.loggers]
+            )
         trainer.callback_metrics.update(
             {name: torch.tensor(value) for name, value in metrics.items()}
         )
@@ -232,3 +234,17 @@ class LocalDataMatrixMonitor(LeafCallback):
 
         first = self.history["trace_median"][:1]
         return plot_history(self.history, reference=first[0] if first else None)
+
+
+def _geometries(module: nn.Module, inputs: Tensor, chunk_size: int) -> list[Geometry | None]:
+    """The geometry at every input, None at each where the module returns NaN or infinity."""
+    found: list[Geometry | None] = []
+    # Only one chunk's gradients are held at a time.
+    for i in range(0, len(inputs), chunk_size):
+        try:
+            g = LocalDataMatrix.at(module, inputs[i : i + chunk_size], chunk_size=chunk_size)
+        except NonFiniteError:  # the weights have diverged, the probe is finite
+            return [None] * len(inputs)
+        values = (g.trace(), g.eigenvalues(), g.tangent_dimension())
+        found += zip(*(value.cpu() for value in values), strict=True)
+    return found

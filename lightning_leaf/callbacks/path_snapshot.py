@@ -14,16 +14,16 @@ from lightning_leaf.callbacks.base import LeafCallback, OnError, checked_count, 
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
 from lightning_leaf.callbacks.triggers import Moment, When, triggers
 from lightning_leaf.errors import LeafError
+from lightning_leaf.leaf_path import LeafPath, SinglePath
 from lightning_leaf.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.publish import Occasion, publish, save_files, snapshot_of
-from lightning_leaf.quiet import quiet
+from lightning_leaf.quiet import quiet, random_streams
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
     from tensorboard_plugin_leaf import Snapshot
 
     from lightning_leaf.examples import Examples
-    from lightning_leaf.leaf_path import LeafPath
 
 Normalize = Normalization | tuple[Bound, Bound] | nn.Module
 
@@ -45,7 +45,7 @@ class PathSnapshot(LeafCallback):
         chunk_size: int | None,
         on_error: OnError,
     ) -> None:
-        super().__init__(name, on_error)
+        super().__init__(name, chunk_size, on_error)
         self.triggers = triggers(when)
         self.step_size = checked_length(step_size, "step_size")
         self.max_steps = checked_count(max_steps, "max_steps")
@@ -53,7 +53,6 @@ class PathSnapshot(LeafCallback):
         self.domain = domain
         self.save_files = save_files
         self.seed = seed
-        self.chunk_size = None if chunk_size is None else checked_count(chunk_size, "chunk_size")
         self.last_snapshot: Snapshot | None = None
         self._sources: Examples | None = None
         self._destinations: Examples | None = None
@@ -64,12 +63,14 @@ class PathSnapshot(LeafCallback):
         self._session_start_step = 0
 
     @abstractmethod
-    def _choose(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
-        """Choose sources and, where there are any, destinations."""
+    def _choose(
+        self, trainer: Trainer, module: LightningModule, batch: Any
+    ) -> tuple[Examples, Examples | None]:
+        """Sources and, where there are any, destinations."""
 
     @abstractmethod
-    def _walk(self, module: LightningModule, *, rehearsal: bool = False) -> LeafPath:
-        """Take the paths; a rehearsal takes no step of them."""
+    def _walk(self, module: nn.Module, rows: list[int], max_steps: int, chunk: int) -> LeafPath:
+        """Take some of the paths."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
@@ -112,22 +113,27 @@ class PathSnapshot(LeafCallback):
         monitor = self._monitor(trainer)
         if monitor is not None:
             monitor.measure_if_due(trainer, module, batch, fit_ended=fit_ended)
-        with self.guarded():
+        with self.guarded(trainer):
             moment = self._moment(trainer, monitor, fit_ended)
             if self._session is None:
                 self._begin_session(moment.step)
-            reason = next(
-                (trigger.reason for trigger in self.triggers if trigger.fires(moment)), None
-            )
-            if not trainer.is_global_zero:
-                return
             if self._sources is None:
-                with quiet(module):
-                    self._prepare(trainer, module, batch)
+                self._prepare(trainer, module, batch)
+            reason = self._reason(moment)
             if reason is not None and moment.step != self._last_taken:
                 self._last_taken = moment.step
-                with quiet(module):
-                    self._take(trainer, module, moment, reason)
+                self._take(trainer, module, moment, reason)
+
+    def _reason(self, moment: Moment) -> str | None:
+        """Why to take a snapshot now; all ranks must agree, or they would wait for each other."""
+
+        def reason() -> str | None:
+            return next(
+                (trigger.reason for trigger in self.triggers if trigger.fires(moment)), None
+            )
+
+        certain = all(trigger.same_on_all_ranks for trigger in self.triggers)
+        return reason() if certain else self.processes.on_zero(reason)
 
     def _begin_session(self, start: int) -> None:
         self._session = f"{time.time_ns():016x}"
@@ -141,8 +147,23 @@ class PathSnapshot(LeafCallback):
     def _prepare(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
         """Choose examples at the first step, where a batch is at hand, and try everything once: a
         mistake that would show at the end of fit shows now."""
-        self._choose(trainer, module, batch)
-        self._walk(module, rehearsal=True)
+        with quiet(module):
+            self._sources, self._destinations = self.processes.like_zero(
+                lambda: self._choose(trainer, module, batch)
+            )
+        self._walk_together(module, max_steps=0)
+
+    def _walk_together(self, module: LightningModule, max_steps: int) -> LeafPath | None:
+        """All paths, shared out over the ranks; returned on rank zero."""
+        assert self._sources is not None
+        rows = self.processes.share(len(self._sources))
+        with quiet(module), self.processes.same_module(module) as measured:
+
+            def paths(chunk: int) -> list[SinglePath]:
+                return list(self._walk(measured, rows, max_steps, chunk)) if rows else []
+
+            shares = self.processes.at_zero(lambda: self._chunks.run(paths))
+        return None if shares is None else LeafPath(self.processes.merge(shares))
 
     def _normalization(self) -> Normalization | None:
         """As given, else as found; a domain alone is in units of the inputs."""
@@ -169,9 +190,18 @@ class PathSnapshot(LeafCallback):
         )
 
     def _take(self, trainer: Trainer, module: LightningModule, moment: Moment, reason: str) -> None:
+        path = self._walk_together(module, self.max_steps)
+
+        def hand_out() -> None:
+            assert path is not None
+            with random_streams():
+                self._hand_out(trainer, path, moment, reason)
+
+        self.processes.on_zero(hand_out)
+
+    def _hand_out(self, trainer: Trainer, path: LeafPath, moment: Moment, reason: str) -> None:
         assert self._sources is not None
         assert self._session is not None
-        path = self._walk(module)
         snapshot = snapshot_of(
             path,
             Occasion(

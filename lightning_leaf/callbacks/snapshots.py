@@ -11,10 +11,13 @@ from lightning_leaf.callbacks.probes import Inputs, Pairs, choose_inputs, choose
 from lightning_leaf.callbacks.triggers import When
 from lightning_leaf.leaf_path import LeafPath
 from lightning_leaf.normalization import Bound
-from lightning_leaf.paths import horizontal_path, orthogonal_walk
+from lightning_leaf.paths import horizontal_path, orthogonal_walk, random_directions
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+    from torch import nn
+
+    from lightning_leaf.examples import Examples
 
 
 class HorizontalPathSnapshot(PathSnapshot):
@@ -105,39 +108,41 @@ class HorizontalPathSnapshot(PathSnapshot):
         self.threshold = checked_length(threshold, "threshold")
         self._pairs = pairs
 
-    def _choose(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
-        self._sources, self._destinations = choose_pairs(
-            self._pairs, trainer, module, batch, seed=self.seed
-        )
+    def _choose(
+        self, trainer: Trainer, module: LightningModule, batch: Any
+    ) -> tuple[Examples, Examples]:
+        return choose_pairs(self._pairs, trainer, module, batch, seed=self.seed)
 
-    def _walk(self, module: LightningModule, *, rehearsal: bool = False) -> LeafPath:
+    def _walk(self, module: nn.Module, rows: list[int], max_steps: int, chunk: int) -> LeafPath:
         assert self._sources is not None
         assert self._destinations is not None
         start = self._sources.inputs
-        if self.noise_steps:
+        directions = random_directions(start, self.seed)[rows] if self.noise_steps else None
+        start = start[rows]
+        if directions is not None:
             noise = orthogonal_walk(
                 module,
                 start,
+                directions,
                 step_size=self.step_size,
-                max_steps=0 if rehearsal else self.noise_steps,
+                max_steps=self.noise_steps if max_steps else 0,
                 normalize=self._normalization(),
                 domain=self.domain,
-                seed=self.seed,
                 keep_points=2,
-                chunk_size=self.chunk_size,
+                chunk_size=chunk,
                 progress=False,
             )
             start = noise.points[:, -1]
         return horizontal_path(
             module,
             start,
-            self._destinations.inputs,
+            self._destinations.inputs[rows],
             step_size=self.step_size,
-            max_steps=0 if rehearsal else self.max_steps,
+            max_steps=max_steps,
             threshold=self.threshold,
             normalize=self._normalization(),
             domain=self.domain,
-            chunk_size=self.chunk_size,
+            chunk_size=chunk,
             progress=False,
         )
 
@@ -207,19 +212,22 @@ class OrthogonalWalkSnapshot(PathSnapshot):
             checked_count(starts, "starts")
         self._starts = starts
 
-    def _choose(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
-        self._sources = choose_inputs(self._starts, trainer, module, batch, seed=self.seed)
+    def _choose(
+        self, trainer: Trainer, module: LightningModule, batch: Any
+    ) -> tuple[Examples, None]:
+        return choose_inputs(self._starts, trainer, module, batch, seed=self.seed), None
 
-    def _walk(self, module: LightningModule, *, rehearsal: bool = False) -> LeafPath:
+    def _walk(self, module: nn.Module, rows: list[int], max_steps: int, chunk: int) -> LeafPath:
         assert self._sources is not None
+        start = self._sources.inputs
         return orthogonal_walk(
             module,
-            self._sources.inputs,
+            start[rows],
+            random_directions(start, self.seed)[rows],
             step_size=self.step_size,
-            max_steps=0 if rehearsal else self.max_steps,
+            max_steps=max_steps,
             normalize=self._normalization(),
             domain=self.domain,
-            seed=self.seed,
-            chunk_size=self.chunk_size,
+            chunk_size=chunk,
             progress=False,
         )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from lightning_leaf.errors import LeafError
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-T = TypeVar("T")
-
-SHARDED_STRATEGIES = ("FSDPStrategy", "DeepSpeedStrategy", "ModelParallelStrategy")
+UNSUPPORTED_STRATEGIES = ("FSDPStrategy", "DeepSpeedStrategy")
 AVERAGING_CALLBACKS = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")
 
 
@@ -30,6 +28,11 @@ def is_training(trainer: Trainer) -> bool:
         and not trainer.sanity_checking
         and not trainer.fit_loop._skip_backward
     )
+
+
+def is_ending(trainer: Trainer) -> bool:
+    """Whether this process was told to end: the trainer stops after the current batch."""
+    return bool(trainer.received_sigterm)
 
 
 def steps_taken(trainer: Trainer) -> int:
@@ -66,23 +69,41 @@ def averaging_callbacks_after(trainer: Trainer, callback: object) -> list[str]:
     return [
         type(other).__name__
         for other in others[position + 1 :]
-        if any(kind.__name__ in AVERAGING_CALLBACKS for kind in type(other).__mro__)
+        if any(name in AVERAGING_CALLBACKS for name in _class_names(other))
     ]
 
 
-def require_whole_module(trainer: Trainer) -> None:
-    """Refuse strategies that shard parameters: one process alone cannot run the module.
+def require_supported_strategy(trainer: Trainer) -> None:
+    """Refuse strategies under which a module cannot be evaluated between two training steps.
 
     Raises:
         LeafError: If the trainer has such a strategy.
     """
-    names = [kind.__name__ for kind in type(trainer.strategy).__mro__]
-    if any(name in SHARDED_STRATEGIES for name in names):
+    names = _class_names(trainer.strategy)
+    if any(name in UNSUPPORTED_STRATEGIES for name in names):
         raise LeafError(
-            "The LEAF callbacks expect a strategy that keeps the whole module on every device; got "
-            f"{names[0]}, which shards it. Use strategy='ddp' or a single device, or leave the "
-            "callbacks out."
+            "The LEAF callbacks expect a strategy under which the module can be evaluated between "
+            f"two training steps; {names[0]} does not allow it. Use strategy='ddp', or "
+            "ModelParallelStrategy (FSDP2), which shards the module too, or leave the callbacks "
+            "out."
         )
+    half = str(trainer.precision).endswith("-true") and str(trainer.precision)[:2] in ("16", "bf")
+    if shards_module(trainer) and half:
+        raise LeafError(
+            "The LEAF callbacks measure half-precision modules on copies of their parameters in "
+            f"full precision, which {names[0]} does not allow; got "
+            f"precision={trainer.precision!r}. Use a mixed precision."
+        )
+
+
+def shards_module(trainer: Trainer) -> bool:
+    """Whether each process holds but a part of the module."""
+    return "ModelParallelStrategy" in _class_names(trainer.strategy)
+
+
+def _class_names(instance: object) -> list[str]:
+    # By name: the strategies of lightning.pytorch and of pytorch_lightning are different classes.
+    return [kind.__name__ for kind in type(instance).__mro__]
 
 
 def log_dir(trainer: Any) -> Path | None:
@@ -112,29 +133,6 @@ def transferred(trainer: Trainer, module: LightningModule, batch: Any) -> Any:
         return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
     finally:
         trainer.state.stage = stage
-
-
-def on_rank_zero(trainer: Trainer, work: Callable[[], T]) -> T:
-    """What ``work`` returned on rank zero, on every rank; so is its error.
-
-    Every rank must call it at the same step.
-    """
-    if trainer.world_size == 1:
-        return work()
-    outcome: tuple[T | None, str | None] = (None, None)
-    failure: Exception | None = None
-    if trainer.is_global_zero:
-        try:
-            outcome = (work(), None)
-        except Exception as error:
-            # The others wait for an answer, whatever happened.
-            outcome, failure = (None, f"{type(error).__name__}: {error}"), error
-    result, message = trainer.strategy.broadcast(outcome)
-    if failure is not None:
-        raise failure
-    if message is not None:
-        raise LeafError(f"On rank zero: {message}")
-    return result  # type: ignore[return-value]
 
 
 def _flat(loaders: Any) -> Iterator[Any]:

@@ -47,6 +47,8 @@ class Trigger(ABC):
     Attributes:
         reason: Shown with the snapshot.
         needs_history: Whether it reads :attr:`Moment.history`.
+        same_on_all_ranks: Whether all processes of a distributed training are certain to decide
+            alike. Otherwise rank zero decides for them, before every step.
 
     Example:
         >>> from lightning_leaf.callbacks import Trigger
@@ -60,6 +62,7 @@ class Trigger(ABC):
 
     reason: ClassVar[str]
     needs_history: ClassVar[bool] = False
+    same_on_all_ranks: ClassVar[bool] = False
 
     @abstractmethod
     def fires(self, moment: Moment) -> bool:
@@ -74,6 +77,7 @@ class AtSteps(Trigger):
     """
 
     reason = "step"
+    same_on_all_ranks = True
 
     def __init__(self, *steps: int) -> None:
         for step in steps:
@@ -89,6 +93,7 @@ class AtEpochEnd(Trigger):
     """After every epoch."""
 
     reason = "epoch"
+    same_on_all_ranks = True
 
     def fires(self, moment: Moment) -> bool:
         return moment.epoch_ended
@@ -110,6 +115,7 @@ class AtFitEnd(Trigger):
     """With the last weights."""
 
     reason = "fit_end"
+    same_on_all_ranks = True
 
     def fires(self, moment: Moment) -> bool:
         return moment.fit_ended
@@ -149,6 +155,7 @@ class TraceReturn(Trigger):
 
     reason = "trace_return"
     needs_history = True
+    same_on_all_ranks = True  # they all have the same history
 
     SMOOTHED_OVER = 5
     RISE = 1.1
