@@ -22,7 +22,8 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
     """Inside, gradients with respect to inputs may be taken; afterwards nothing has changed.
 
     Sets aside and restores, whatever happens inside: the mode (training or evaluation) of every
-    sub-module, all buffers, the random streams of torch (CPU and accelerators), NumPy and Python.
+    sub-module, its parameters, buffers and attributes, the random streams of torch (CPU and
+    accelerators), NumPy and Python.
     Inside, the model is in evaluation mode, gradients are enabled, autocast and inference mode are
     off, compiled modules run eagerly (instead of compiling once more) and a LightningModule's
     ``self.log`` is silent.
@@ -38,8 +39,9 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
         stack.enter_context(eager_if_compiled())
         if isinstance(model, nn.Module):
             stack.enter_context(evaluation_mode(model))
-            stack.enter_context(unchanged_buffers(model))
+            stack.enter_context(unchanged_tensors(model))
             stack.enter_context(silent_log(model))
+            stack.enter_context(unchanged_attributes(model))
         yield
 
 
@@ -101,23 +103,47 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def unchanged_buffers(module: nn.Module) -> Iterator[None]:
-    """Restore buffers that a forward pass changes even in evaluation mode (counters, queues)."""
+def unchanged_tensors(module: nn.Module) -> Iterator[None]:
+    """Restore parameters and buffers that a forward pass changes even in evaluation mode.
+
+    Counters, queues, weights that the forward normalises or bounds. This takes as much memory as
+    the weights, for the time of a measurement.
+    """
+    # With the memory that holds the values: a forward may assign to ``weight.data``.
     saved = [
-        (submodule, name, buffer, buffer.detach().clone())
-        for submodule in module.modules()
-        for name, buffer in submodule._buffers.items()
-        if buffer is not None
+        (tensor, tensor.data, tensor.detach().clone())
+        for tensor in (*module.parameters(), *module.buffers())
     ]
     try:
         yield
     finally:
-        for submodule, name, buffer, value in saved:
-            submodule._buffers[name] = buffer
-            # Writing to a buffer that is as it was could invalidate a graph that still needs it.
-            if not torch.equal(buffer, value):
-                with torch.inference_mode(buffer.is_inference()), torch.no_grad():
-                    buffer.copy_(value)
+        for tensor, data, value in saved:
+            if tensor.data_ptr() != data.data_ptr():
+                tensor.data = data
+            # Writing to a tensor that is as it was could invalidate a graph that still needs it.
+            if not torch.equal(tensor, value):
+                with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+                    tensor.copy_(value)
+
+
+@contextmanager
+def unchanged_attributes(module: nn.Module) -> Iterator[None]:
+    """Restore what a forward pass assigns to: numbers, remembered features, lazily made buffers."""
+    absent = object()
+    saved = [
+        (attributes, dict(attributes))
+        for part in module.modules()
+        for attributes in (vars(part), part._parameters, part._buffers)
+    ]
+    try:
+        yield
+    finally:
+        for attributes, before in saved:
+            for name in attributes.keys() - before.keys():
+                del attributes[name]
+            for name, value in before.items():
+                if attributes.get(name, absent) is not value:
+                    attributes[name] = value
 
 
 @contextmanager

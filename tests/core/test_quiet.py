@@ -95,7 +95,7 @@ def test_nothing_has_changed_afterwards():
     [
         ("random_streams", {"streams"}),
         ("evaluation_mode", set()),  # buffers are put back too; see the next test for modes
-        ("unchanged_buffers", {"buffers"}),
+        ("unchanged_tensors", {"buffers"}),
         ("silent_log", {"logged"}),
     ],
 )
@@ -105,6 +105,48 @@ def test_each_precaution_is_needed(precaution, changed, monkeypatch):
     actual, expected = state(model_with_frozen_norm()), expected_state()
     differing = {key for key in expected if actual[key] != expected[key]}
     assert differing == changed
+
+
+class SelfWilled(nn.Linear):
+    """Bounds its own weights, in place and by replacing them, and remembers what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+        self.calls = 0
+        self.register_buffer("scale", None)
+
+    def forward(self, x):
+        self.calls += 1
+        self.scale, self.seen = x.std(), x
+        self.weight.data = self.weight.data / 2
+        with torch.no_grad():
+            self.bias.clamp_(max=0.0)
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("missing", "changed"),
+    [
+        (None, set()),
+        ("unchanged_tensors", {"weight", "bias"}),
+        ("unchanged_attributes", {"calls", "scale", "seen"}),
+    ],
+)
+def test_what_a_forward_does_to_its_own_module_is_undone(missing, changed, monkeypatch):
+    if missing:
+        monkeypatch.setattr(quiet_module, missing, lambda *_: nullcontext())
+    model = SelfWilled()
+    nn.init.ones_(model.bias)
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    memory = model.weight.data_ptr()
+    with quiet(model):
+        model(torch.rand(2, 3))
+    found = {name for name, value in before.items() if not torch.equal(value, getattr(model, name))}
+    found |= {"calls"} if model.calls else set()
+    found |= {"scale"} if model.scale is not None else set()
+    found |= {"seen"} if hasattr(model, "seen") else set()
+    assert found == changed
+    assert missing or model.weight.data_ptr() == memory
 
 
 def test_every_sub_module_gets_its_own_mode_back():
