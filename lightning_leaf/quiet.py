@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -23,10 +24,9 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
 
     Sets aside and restores, whatever happens inside: the mode (training or evaluation) of every
     sub-module, its parameters, buffers and attributes, the random streams of torch (CPU and
-    accelerators), NumPy and Python.
-    Inside, the model is in evaluation mode, gradients are enabled, autocast and inference mode are
-    off, compiled modules run eagerly (instead of compiling once more) and a LightningModule's
-    ``self.log`` is silent.
+    accelerators), NumPy and Python. Inside, the model is in evaluation mode, gradients are
+    enabled, autocast and inference mode are off, compiled modules run eagerly (instead of
+    compiling once more) and a LightningModule's ``self.log`` is silent.
 
     Args:
         model: The module to measure. For any other callable only the global state is guarded.
@@ -39,7 +39,8 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
         stack.enter_context(eager_if_compiled())
         if isinstance(model, nn.Module):
             stack.enter_context(evaluation_mode(model))
-            stack.enter_context(unchanged_tensors(model))
+            stack.enter_context(unchanged_parameters(model))
+            stack.enter_context(unchanged_buffers(model))
             stack.enter_context(silent_log(model))
             stack.enter_context(unchanged_attributes(model))
         yield
@@ -103,27 +104,55 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def unchanged_tensors(module: nn.Module) -> Iterator[None]:
-    """Restore parameters and buffers that a forward pass changes even in evaluation mode.
+def unchanged_parameters(module: nn.Module) -> Iterator[None]:
+    """Restore parameters that a forward pass writes to: weights that it normalises or bounds.
 
-    Counters, queues, weights that the forward normalises or bounds. This takes as much memory as
-    the weights, for the time of a measurement.
+    That takes a copy of the weights. Where the first measurement of a module has left them alone,
+    the later ones go without.
     """
-    # With the memory that holds the values: a forward may assign to ``weight.data``.
+    if module in _LEAVES_ITS_PARAMETERS_ALONE:
+        yield
+        return
+    restored: list[Tensor] = []
+    with _restoring(module.parameters(), restored):
+        yield
+    if not restored:
+        _LEAVES_ITS_PARAMETERS_ALONE.add(module)
+
+
+_LEAVES_ITS_PARAMETERS_ALONE: WeakSet[nn.Module] = WeakSet()
+
+
+@contextmanager
+def unchanged_buffers(module: nn.Module) -> Iterator[None]:
+    """Restore buffers that a forward pass changes even in evaluation mode (counters, queues)."""
+    with _restoring(module.buffers(), []):
+        yield
+
+
+@contextmanager
+def _restoring(tensors: Iterable[Tensor], restored: list[Tensor]) -> Iterator[None]:
+    """Undo writing to tensors, and assigning to their ``data``."""
     saved = [
         (tensor, tensor.data, tensor.detach().clone())
-        for tensor in (*module.parameters(), *module.buffers())
+        for tensor in tensors
+        # Tensors that are spread over processes or quantised cannot be compared in place.
+        if type(tensor) in (Tensor, nn.Parameter)
     ]
     try:
         yield
     finally:
         for tensor, data, value in saved:
-            if tensor.data_ptr() != data.data_ptr():
+            replaced = tensor.data_ptr() != data.data_ptr()
+            if replaced:
                 tensor.data = data
             # Writing to a tensor that is as it was could invalidate a graph that still needs it.
-            if not torch.equal(tensor, value):
+            written_to = not torch.equal(tensor, value)
+            if written_to:
                 with torch.inference_mode(tensor.is_inference()), torch.no_grad():
                     tensor.copy_(value)
+            if replaced or written_to:
+                restored.append(tensor)
 
 
 @contextmanager
@@ -133,7 +162,7 @@ def unchanged_attributes(module: nn.Module) -> Iterator[None]:
     saved = [
         (attributes, dict(attributes))
         for part in module.modules()
-        for attributes in (vars(part), part._parameters, part._buffers)
+        for attributes in (vars(part), part._buffers)
     ]
     try:
         yield

@@ -95,7 +95,7 @@ def test_nothing_has_changed_afterwards():
     [
         ("random_streams", {"streams"}),
         ("evaluation_mode", set()),  # buffers are put back too; see the next test for modes
-        ("unchanged_tensors", {"buffers"}),
+        ("unchanged_buffers", {"buffers"}),
         ("silent_log", {"logged"}),
     ],
 )
@@ -128,7 +128,7 @@ class SelfWilled(nn.Linear):
     ("missing", "changed"),
     [
         (None, set()),
-        ("unchanged_tensors", {"weight", "bias"}),
+        ("unchanged_parameters", {"weight", "bias"}),
         ("unchanged_attributes", {"calls", "scale", "seen"}),
     ],
 )
@@ -204,3 +204,21 @@ def test_compiled_modules_are_not_compiled_once_more():
     assert len(compilations) == before
     model(torch.rand(7, 3, requires_grad=True))  # negative control: outside it would be
     assert len(compilations) > before
+
+
+def test_weights_are_copied_only_until_a_forward_is_known_to_leave_them_alone(monkeypatch):
+    copied = []
+    restoring = quiet_module._restoring
+    monkeypatch.setattr(
+        quiet_module,
+        "_restoring",
+        lambda tensors, restored: restoring((copied.append(t) or t for t in tensors), restored),
+    )
+    for model, expected in ((nn.Linear(3, 3), [2, 2]), (SelfWilled(), [2, 4])):
+        copied.clear()
+        counts = []
+        for _ in range(2):
+            with quiet(model):
+                model(torch.rand(2, 3))
+            counts.append(len(copied))
+        assert counts == expected
