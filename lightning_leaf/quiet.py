@@ -107,34 +107,36 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 def unchanged_parameters(module: nn.Module) -> Iterator[None]:
     """Restore parameters that a forward pass writes to: weights that it normalises or bounds.
 
-    That takes a copy of the weights. Where the first measurement of a module has left them alone,
-    the later ones go without.
+    Every measurement needs a copy of the weights, because any may be the first at which they
+    exceed a bound; one within another has the other's. Copies are kept in the memory of the host:
+    that of an accelerator is the training's.
     """
-    if module in _LEAVES_ITS_PARAMETERS_ALONE:
+    if module in _GUARDED:
         yield
         return
-    restored: list[Tensor] = []
-    with _restoring(module.parameters(), restored):
-        yield
-    if not restored:
-        _LEAVES_ITS_PARAMETERS_ALONE.add(module)
+    _GUARDED.add(module)
+    try:
+        with _restoring(module.parameters(), kept_on=torch.device("cpu")):
+            yield
+    finally:
+        _GUARDED.discard(module)
 
 
-_LEAVES_ITS_PARAMETERS_ALONE: WeakSet[nn.Module] = WeakSet()
+_GUARDED: WeakSet[nn.Module] = WeakSet()
 
 
 @contextmanager
 def unchanged_buffers(module: nn.Module) -> Iterator[None]:
     """Restore buffers that a forward pass changes even in evaluation mode (counters, queues)."""
-    with _restoring(module.buffers(), []):
+    with _restoring(module.buffers()):
         yield
 
 
 @contextmanager
-def _restoring(tensors: Iterable[Tensor], restored: list[Tensor]) -> Iterator[None]:
+def _restoring(tensors: Iterable[Tensor], kept_on: torch.device | None = None) -> Iterator[None]:
     """Undo writing to tensors, and assigning to their ``data``."""
     saved = [
-        (tensor, tensor.data, tensor.detach().clone())
+        (tensor, tensor.data, tensor.detach().to(kept_on or tensor.device, copy=True))
         for tensor in tensors
         # Tensors that are spread over processes or quantised cannot be compared in place.
         if type(tensor) in (Tensor, nn.Parameter)
@@ -142,17 +144,14 @@ def _restoring(tensors: Iterable[Tensor], restored: list[Tensor]) -> Iterator[No
     try:
         yield
     finally:
-        for tensor, data, value in saved:
-            replaced = tensor.data_ptr() != data.data_ptr()
-            if replaced:
+        for tensor, data, copy in saved:
+            if tensor.data_ptr() != data.data_ptr():
                 tensor.data = data
+            value = copy.to(tensor.device)
             # Writing to a tensor that is as it was could invalidate a graph that still needs it.
-            written_to = not torch.equal(tensor, value)
-            if written_to:
+            if not torch.equal(tensor, value):
                 with torch.inference_mode(tensor.is_inference()), torch.no_grad():
                     tensor.copy_(value)
-            if replaced or written_to:
-                restored.append(tensor)
 
 
 @contextmanager

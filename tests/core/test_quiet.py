@@ -206,19 +206,37 @@ def test_compiled_modules_are_not_compiled_once_more():
     assert len(compilations) > before
 
 
-def test_weights_are_copied_only_until_a_forward_is_known_to_leave_them_alone(monkeypatch):
+class Bounding(nn.Linear):
+    """Bounds its weights in place, which shows only when they have grown."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.weight.clamp_(-1, 1)
+        return super().forward(x)
+
+
+def test_weights_are_restored_also_where_earlier_measurements_left_them_alone():
+    model = Bounding(3, 3)
+    with quiet(model):  # nothing is run
+        pass
+    with quiet(model):  # nothing is bounded
+        model(torch.rand(2, 3))
+    nn.init.constant_(model.weight, 2.0)
+    with quiet(model):
+        model(torch.rand(2, 3))
+    assert torch.equal(model.weight, torch.full((3, 3), 2.0))
+
+
+def test_measurements_within_each_other_copy_the_weights_once(monkeypatch):
     copied = []
     restoring = quiet_module._restoring
     monkeypatch.setattr(
         quiet_module,
         "_restoring",
-        lambda tensors, restored: restoring((copied.append(t) or t for t in tensors), restored),
+        lambda tensors, **options: restoring((copied.append(t) or t for t in tensors), **options),
     )
-    for model, expected in ((nn.Linear(3, 3), [2, 2]), (SelfWilled(), [2, 4])):
-        copied.clear()
-        counts = []
-        for _ in range(2):
-            with quiet(model):
-                model(torch.rand(2, 3))
-            counts.append(len(copied))
-        assert counts == expected
+    model = nn.Linear(3, 3)
+    for measurement in (1, 2):
+        with quiet(model), quiet(model):
+            model(torch.rand(2, 3))
+        assert len(copied) == 2 * measurement
