@@ -14,7 +14,6 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
-from torch.utils.data import DataLoader
 
 from lightning_leaf import (
     LeafError,
@@ -29,9 +28,7 @@ from tests.callbacks.training import (
     digits,
     fit,
     ignore_lightning,
-    make_trainer,
     scalars,
-    train_data,
 )
 
 pytestmark = ignore_lightning
@@ -154,15 +151,6 @@ def test_values_go_on_after_a_resume(tmp_path: Path) -> None:
     assert resumed.history["trace_ratio"][-1] == resumed.history["trace_median"][-1] / first
 
 
-def test_a_second_training_starts_its_own_history(tmp_path: Path) -> None:
-    monitor = LocalDataMatrixMonitor(every_n_steps=4)
-    fit(tmp_path / "first", monitor)
-    first = monitor.history["trace_mean"][:]
-    fit(tmp_path / "second", monitor)
-    assert monitor.history["step"] == [0, 4, 8]
-    assert monitor.history["trace_mean"] == first
-
-
 def test_diverged_weights_are_logged_as_nan_and_the_training_goes_on(tmp_path: Path) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=2, on_error="raise")
     trainer = fit(tmp_path, monitor, module=Diverging(), validation=None)
@@ -192,23 +180,6 @@ def test_an_error_ends_the_training_where_that_is_asked_for(tmp_path: Path) -> N
             module=FailingAtFour(),
             validation=None,
         )
-
-
-def test_validating_and_testing_measure_nothing(tmp_path: Path) -> None:
-    monitor = LocalDataMatrixMonitor(on_error="raise")
-    trainer = make_trainer(tmp_path, [monitor])
-    trainer.validate(SmallCNN(), DataLoader(train_data(), 64), verbose=False)
-    assert monitor.history["step"] == []
-
-
-def test_two_monitors_keep_apart(tmp_path: Path) -> None:
-    first = LocalDataMatrixMonitor(probe())
-    second = LocalDataMatrixMonitor(probe()[:4], name="few")
-    fit(tmp_path, first, second)
-    logged = scalars(tmp_path)
-    assert logged["leaf/trace_mean"].keys() == logged["few/trace_mean"].keys()
-    assert logged["leaf/trace_mean"] != logged["few/trace_mean"]
-    assert first.state_key != second.state_key
 
 
 def test_equal_names_are_refused_before_the_first_step(tmp_path: Path) -> None:

@@ -27,10 +27,8 @@ from tests.callbacks.training import (
     digits,
     fit,
     ignore_lightning,
-    make_trainer,
     scalars,
     snapshots,
-    train_data,
 )
 
 pytestmark = ignore_lightning
@@ -149,17 +147,6 @@ def test_a_resumed_training_supersedes_the_steps_that_it_takes_again(tmp_path: P
     assert min(s.session for s in again) > max(s.session for s in first)
     shown = [first[1].paths[0].frame_probabilities, again[0].paths[0].frame_probabilities]
     assert np.array_equal(*shown)
-
-
-def test_a_second_fit_of_one_trainer_goes_on(tmp_path: Path) -> None:
-    snapshot = HorizontalPathSnapshot(["fit_end", 10], pairs=1, **QUICK)
-    trainer = make_trainer(tmp_path, [snapshot], max_steps=-1, max_epochs=1)
-    module, loader = SmallCNN(), DataLoader(train_data(), batch_size=64)
-    trainer.fit(module, loader)
-    trainer.fit_loop.max_epochs = 2
-    trainer.fit(module, loader)
-    assert [s.step for s in snapshots(tmp_path)] == [8, 10, 16]
-    assert [s.session_start_step for s in snapshots(tmp_path)] == [0, 9, 9]
 
 
 @pytest.mark.parametrize("monitor_first", [True, False])
