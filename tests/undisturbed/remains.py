@@ -1,0 +1,102 @@
+"""What a training leaves behind, read from where it is."""
+
+from __future__ import annotations
+
+import csv
+import random
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+from torch import Tensor
+
+from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
+
+Outcome = dict[str, Any]
+
+OURS = LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot
+# ModelCheckpoint notes the paths of its files, which differ from run to run.
+OURS_AND_PATHS = (*(kind.__name__ for kind in OURS), "ModelCheckpoint")
+
+
+def of_module(module: L.LightningModule) -> Outcome:
+    return {
+        "parameters": dict(module.named_parameters()),
+        "buffers": dict(module.named_buffers()),
+        "gradients": {name: p.grad for name, p in module.named_parameters()},
+        "modes": {name: part.training for name, part in module.named_modules()},
+        "attributes": {
+            name: {
+                key: value
+                for key, value in vars(part).items()
+                if isinstance(value, Tensor | int | float | str | None)
+                and not key.startswith("_torchdynamo")
+            }
+            for name, part in module.named_modules()
+        },
+    }
+
+
+def of_streams() -> Outcome:
+    return {
+        "torch stream": torch.get_rng_state(),
+        "cuda streams": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy stream": np.random.get_state(),  # noqa: NPY002
+        "python stream": random.getstate(),
+    }
+
+
+def forget_compilations() -> None:
+    if "torch._dynamo" in sys.modules:  # importing it takes seconds
+        torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+
+
+def compilations() -> int:
+    if "torch._dynamo" not in sys.modules:
+        return 0
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+
+
+def logged(root: Path) -> Outcome:
+    """Scalars as written, by file and tag; rows of CSV files."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for file in sorted(root.rglob("events.out.tfevents.*")):
+        for event in EventFileLoader(str(file)).Load():
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    entry = event.step, value.tensor.float_val[0]
+                    found.setdefault(f"{file.parent.relative_to(root)} {value.tag}", []).append(
+                        entry
+                    )
+    rows = []
+    for file in sorted(root.rglob("metrics.csv")):
+        with file.open() as lines:
+            rows += [without_ours(row) for row in csv.DictReader(lines)]
+    return {
+        "events": {name: entries for name, entries in found.items() if " leaf/" not in name},
+        "csv": [row for row in rows if any(row[key] for key in row if key != "step")],
+    }
+
+
+def checkpoints(root: Path) -> Outcome:
+    """What the checkpoint files hold, by their place under the folder of the run."""
+    found = {}
+    for file in sorted(root.rglob("*.ckpt")):
+        content = torch.load(file, weights_only=False)
+        content["callbacks"] = {
+            name: state
+            for name, state in content.get("callbacks", {}).items()
+            if not name.startswith(OURS_AND_PATHS)
+        }
+        found[str(file.relative_to(root))] = content
+    return found
+
+
+def without_ours(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if not name.startswith("leaf/")}
