@@ -6,6 +6,7 @@ parts guards one thing that measuring was seen to change.
 
 from __future__ import annotations
 
+import operator
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -156,22 +157,43 @@ def _restoring(tensors: Iterable[Tensor], kept_on: torch.device | None = None) -
 
 @contextmanager
 def unchanged_attributes(module: nn.Module) -> Iterator[None]:
-    """Restore what a forward pass assigns to: numbers, remembered features, lazily made buffers."""
-    absent = object()
-    saved = [
-        (attributes, dict(attributes))
-        for part in module.modules()
-        for attributes in (vars(part), part._buffers)
+    """Restore what a forward pass assigns to attributes, or collects in those that are collections.
+
+    Numbers, remembered features, buffers made at first use; items of lists, dicts and sets, but
+    not what is inside of these.
+    """
+    attributes = [vars(part) for part in module.modules()]
+    collections = [
+        value
+        for values in attributes
+        for value in values.values()
+        if isinstance(value, (list, dict, set))
+    ]
+    saved: list[tuple[Any, Any]] = [
+        *((each, dict(each)) for each in attributes),
+        *((each, each.copy()) for each in collections),
     ]
     try:
         yield
     finally:
-        for attributes, before in saved:
-            for name in attributes.keys() - before.keys():
-                del attributes[name]
-            for name, value in before.items():
-                if attributes.get(name, absent) is not value:
-                    attributes[name] = value
+        for collection, before in saved:
+            _restore_items(collection, before)
+
+
+def _restore_items(collection: Any, before: Any) -> None:
+    """Make the items the same objects as before, writing only where they are not."""
+    if isinstance(collection, dict):
+        absent = object()
+        for name in collection.keys() - before.keys():
+            del collection[name]
+        for name, value in before.items():
+            if collection.get(name, absent) is not value:
+                collection[name] = value
+    elif isinstance(collection, set):
+        collection.intersection_update(before)
+        collection.update(before)
+    elif len(collection) != len(before) or not all(map(operator.is_, collection, before)):
+        collection[:] = before
 
 
 @contextmanager

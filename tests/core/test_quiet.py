@@ -2,6 +2,7 @@
 
 import random
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,10 +19,10 @@ class Counting(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("passes", torch.zeros((), dtype=torch.long))
-        self.logged = []
+        self.logger = SimpleNamespace(logged=[])
 
     def log(self, name, value):
-        self.logged.append(name)
+        self.logger.logged.append(name)
 
     def log_dict(self, values):
         for name, value in values.items():
@@ -66,7 +67,7 @@ def state(model):
     return {
         "modes": [m.training for m in model.modules()],
         "buffers": buffers,
-        "logged": list(model[3].logged),
+        "logged": list(model[3].logger.logged),
         "streams": streams(),
         "can log": model[3].log.__func__ is Counting.log,
     }
@@ -113,11 +114,16 @@ class SelfWilled(nn.Linear):
     def __init__(self) -> None:
         super().__init__(3, 3)
         self.calls = 0
+        self.all_seen, self.counts, self.sizes = [0], {"calls": 0}, {0}
         self.register_buffer("scale", None)
 
     def forward(self, x):
         self.calls += 1
         self.scale, self.seen = x.std(), x
+        self.all_seen.append(x)
+        self.counts["calls"] += 1
+        self.counts["classes"] = 3
+        self.sizes.add(len(x))
         self.weight.data = self.weight.data / 2
         with torch.no_grad():
             self.bias.clamp_(max=0.0)
@@ -129,7 +135,7 @@ class SelfWilled(nn.Linear):
     [
         (None, set()),
         ("unchanged_parameters", {"weight", "bias"}),
-        ("unchanged_attributes", {"calls", "scale", "seen"}),
+        ("unchanged_attributes", {"calls", "scale", "seen", "all_seen", "counts", "sizes"}),
     ],
 )
 def test_what_a_forward_does_to_its_own_module_is_undone(missing, changed, monkeypatch):
@@ -145,6 +151,9 @@ def test_what_a_forward_does_to_its_own_module_is_undone(missing, changed, monke
     found |= {"calls"} if model.calls else set()
     found |= {"scale"} if model.scale is not None else set()
     found |= {"seen"} if hasattr(model, "seen") else set()
+    found |= {"all_seen"} if model.all_seen != [0] else set()
+    found |= {"counts"} if model.counts != {"calls": 0} else set()
+    found |= {"sizes"} if model.sizes != {0} else set()
     assert found == changed
     assert missing or model.weight.data_ptr() == memory
 
