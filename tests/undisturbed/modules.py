@@ -12,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from torch.utils.data import DataLoader, random_split
+from torchmetrics.classification import MulticlassAccuracy
 from torchvision.ops import StochasticDepth
 
-from tests.callbacks.training import SmallCNN
+from tests.callbacks.training import SmallCNN, train_data
 
 # Where there is no C++ compiler, compiled code runs on torch's own kernels.
 BACKEND = "inductor" if shutil.which("g++") else "aot_eager"
@@ -68,19 +70,21 @@ class Watched(Plain):
 
 
 class Remembering(Plain):
-    """A forward that counts in a plain number and keeps plain tensors, some made at first use."""
+    """A forward that counts in plain numbers and keeps plain tensors, some made at first use."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls = 0
+        self.sizes: list[int] = []
         self.register_buffer("scale", None)
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
+        self.sizes.append(len(x))
         if self.scale is None:
             self.scale = x.detach().std()
         self.features = self.net[:-1](x / self.scale)
-        return self.net[-1](self.features) * (1 + 1e-3 * self.calls)
+        return self.net[-1](self.features) * (1 + 1e-3 * self.calls + 1e-6 * sum(self.sizes))
 
 
 class Renormalising(Plain):
@@ -104,6 +108,53 @@ class Bounded(Plain):
         weight = self.net[-1].weight
         weight.data = weight.data * (self.bound / weight.data.norm()).clamp(max=1)
         return self.net(x)
+
+
+class Recurrent(Plain):
+    """An LSTM over the rows of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.LSTM(8, 12, num_layers=2, dropout=0.1, batch_first=True)
+        self.head = nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.net(x.squeeze(1))[0][:, -1])
+
+
+class Scored(Plain):
+    """With a torchmetrics sub-module, logged as an object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accuracy = MulticlassAccuracy(10)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.accuracy(self(batch[0]), batch[1])
+        self.log("accuracy", self.accuracy, on_epoch=True, on_step=True)
+        return super().training_step(batch, batch_idx)
+
+
+class WithBackbone(Plain):
+    """What Lightning's callback for fine-tuning freezes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = self.net[:4]
+
+    def configure_optimizers(self) -> Any:
+        trained = [p for p in self.parameters() if p.requires_grad]
+        return torch.optim.AdamW(trained, lr=self.lr)
+
+
+class OwnLoaders(Watched):
+    """Makes its loaders itself, out of random parts of the data."""
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(random_split(train_data(256), [128, 128])[0], 32, shuffle=True)
+
+    def val_dataloader(self) -> Any:
+        return DataLoader(random_split(train_data(256), [128, 128])[1], 64)
 
 
 class Checkpointed(Plain):

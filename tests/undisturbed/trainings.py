@@ -59,6 +59,7 @@ PRECISIONS = {
     # On CPU precision="16-mixed" stands for "bf16-mixed"; this is float16, with a scaler.
     "16-mixed": options(plugins=lambda _: [MixedPrecision("16-mixed", "cpu")]),
     "bf16-true": options(precision="bf16-true"),
+    "64-true": options(precision="64-true"),
     "bf16-true with buffers and numbers": Training(
         modules.Remembering, options={"precision": "bf16-true"}
     ),
@@ -94,6 +95,9 @@ MODULES = {
     ),
     "weights changed in forward": Training(modules.Renormalising),
     "weights bounded in forward": Training(modules.Bounded),
+    "LSTM": Training(modules.Recurrent),
+    "LSTM in bf16-true": Training(modules.Recurrent, options={"precision": "bf16-true"}),
+    "torchmetrics": Training(modules.Scored),
     "activation checkpointing": Training(modules.Checkpointed),
 }
 
@@ -122,6 +126,19 @@ AVERAGED = {
     **averaged("EMAWeightAveraging", decay=0.9),
 }
 
+CHANGED = {
+    "pruned": Training(
+        others=lambda _: [callbacks.ModelPruning("l1_unstructured", amount=0.2), ModelCheckpoint()]
+    ),
+    "fine-tuned": Training(
+        modules.WithBackbone, others=lambda _: [callbacks.BackboneFinetuning(1), ModelCheckpoint()]
+    ),
+    "learning rate searched": Training(
+        modules.Plain,
+        others=lambda _: [callbacks.LearningRateFinder(num_training_steps=4), ModelCheckpoint()],
+    ),
+}
+
 LOOPS = {
     "validation within epochs": options(val_check_interval=2),
     "validation every second epoch": options(check_val_every_n_epoch=2),
@@ -137,6 +154,15 @@ LOOPS = {
 DATA = {
     "random transforms": Training(loaders=augmented),
     "persistent workers": Training(loaders=with_workers),
+    "the module's own loaders, made anew": Training(
+        modules.OwnLoaders,
+        loaders=lambda _: (None, None),
+        options={
+            "reload_dataloaders_every_n_epochs": 1,
+            "check_val_every_n_epoch": 2,
+            "num_sanity_val_steps": 0,
+        },
+    ),
 }
 
 SAVED = {
@@ -161,6 +187,7 @@ TRAININGS = {
     **MODULES,
     **COMPILED,
     **AVERAGED,
+    **CHANGED,
     **LOOPS,
     **DATA,
     **SAVED,
