@@ -82,7 +82,7 @@ def leaf_callbacks() -> tuple[
     LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot
 ]:
     """Ours, at work several times in eight steps."""
-    quick: dict[str, Any] = {"max_steps": 2, "on_error": "raise"}
+    quick: dict[str, Any] = {"max_steps": 1, "on_error": "raise"}
     return (
         LocalDataMatrixMonitor(probe=4, every_n_steps=2, on_error="raise"),
         HorizontalPathSnapshot(

@@ -140,7 +140,7 @@ class WithBackbone(Plain):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = self.net[:4]
+        self.backbone = self.net[:1]
 
     def configure_optimizers(self) -> Any:
         trained = [p for p in self.parameters() if p.requires_grad]

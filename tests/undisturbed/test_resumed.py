@@ -69,6 +69,6 @@ def test_callbacks_left_out_at_the_resume(root: Path) -> None:
 
 def test_another_beginning_would_be_noticed(root: Path) -> None:
     """Negative control: the outcome depends on the checkpoint."""
-    (later,) = (root / "begun without us").rglob("*step=6.ckpt")
+    (later,) = checkpoint(root, watched=False).parent.glob("*step=6.ckpt")
     resumed = outcome(Training(), root / "later", resumed_from=later)
     assert "/parameters/net.0.weight" in differences(plain(root), resumed)

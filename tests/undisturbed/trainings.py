@@ -67,9 +67,6 @@ PRECISIONS = {
 
 OPTIMIZATIONS = {
     "accumulated": options(accumulate_grad_batches=2),
-    "accumulated in float16": options(
-        plugins=lambda _: [MixedPrecision("16-mixed", "cpu")], accumulate_grad_batches=2
-    ),
     "clipped by norm": options(gradient_clip_val=0.1),
     "clipped by value": options(gradient_clip_val=0.01, gradient_clip_algorithm="value"),
     "two optimizers and schedulers": Training(modules.Alternating),
@@ -176,7 +173,6 @@ SAVED = {
 
 LOGGED = {
     "two loggers": options(logger=lambda root: [TensorBoardLogger(root), CSVLogger(root)]),
-    "CSV alone": options(logger=lambda root: CSVLogger(root)),
     "no logger": options(logger=False),
     "logged every third step": options(log_every_n_steps=3),
 }
