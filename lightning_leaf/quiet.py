@@ -146,6 +146,8 @@ def _restoring(tensors: Iterable[Tensor], kept_on: torch.device | None = None) -
         yield
     finally:
         for tensor, data, copy in saved:
+            if tensor.untyped_storage().nbytes() == 0:  # gathered before, spread out again since
+                continue
             if tensor.data_ptr() != data.data_ptr():
                 tensor.data = data
             value = copy.to(tensor.device)
@@ -167,7 +169,8 @@ def unchanged_attributes(module: nn.Module) -> Iterator[None]:
         value
         for values in attributes
         for value in values.values()
-        if isinstance(value, (list, dict, set))
+        # Sharded modules gather their parameters and spread them out again by themselves.
+        if isinstance(value, (list, dict, set)) and value is not values["_parameters"]
     ]
     saved: list[tuple[Any, Any]] = [
         *((each, dict(each)) for each in attributes),

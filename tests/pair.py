@@ -1,0 +1,81 @@
+"""Two processes that train together on the CPU, connected by gloo as Lightning connects them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import traceback
+import warnings
+from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+PATIENCE_S = 120
+
+
+class Pair:
+    """Runs functions in both processes; they are started once and used for many trainings."""
+
+    def __init__(self) -> None:
+        context = get_context("spawn")
+        self._workers, self._pipes = [], []
+        for rank in range(2):
+            ours, theirs = context.Pipe()
+            worker = context.Process(target=_serve, args=(rank, theirs), daemon=True)
+            worker.start()
+            self._workers.append(worker)
+            self._pipes.append(ours)
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+        """What the function, of an importable module, returned in each process.
+
+        Raises:
+            AssertionError: If it raised in one of them, or did not return in minutes: processes
+                that wait for each other for ever.
+        """
+        port = _free_port()
+        for pipe in self._pipes:
+            pipe.send((port, function, arguments))
+        answers = []
+        for rank, pipe in enumerate(self._pipes):
+            assert pipe.poll(PATIENCE_S), f"rank {rank} did not return"
+            answers.append(pipe.recv())
+        for rank, (failed, answer) in enumerate(answers):
+            assert not failed, f"rank {rank} raised:\n{answer}"
+        return [answer for _, answer in answers]
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+            worker.join()
+
+
+def _serve(rank: int, pipe: Connection) -> None:
+    os.environ.update(
+        MASTER_ADDR="127.0.0.1",
+        WORLD_SIZE="2",
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        NODE_RANK="0",
+        OMP_NUM_THREADS="1",
+    )
+    warnings.simplefilter("ignore")
+    import torch.distributed as dist
+
+    while True:
+        port, function, arguments = pipe.recv()
+        os.environ["MASTER_PORT"] = str(port)
+        try:
+            pipe.send((False, function(*arguments)))
+        except BaseException:
+            pipe.send((True, traceback.format_exc()))
+        finally:
+            if dist.is_initialized():
+                dist.destroy_process_group()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
