@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,12 +103,16 @@ def publish(snapshot: Snapshot, path: LeafPath, loggers: Iterable[Any]) -> None:
 
     TensorBoard loggers get the summary that the LEAF tab reads; loggers that have ``log_image``,
     such as Weights & Biases, one strip for each path. Other loggers, or none, are no error.
+
+    Raises:
+        OSError: If the disk is nearly full.
     """
     from torch.utils.tensorboard import SummaryWriter
 
     for logger in loggers:
         writer = getattr(logger, "experiment", None)
         if isinstance(writer, SummaryWriter):
+            require_free_space(Path(writer.log_dir))
             write(writer, snapshot)
         elif callable(getattr(logger, "log_image", None)):
             logger.log_image(
@@ -120,6 +126,27 @@ def publish(snapshot: Snapshot, path: LeafPath, loggers: Iterable[Any]) -> None:
             )
 
 
+def require_free_space(log_dir: Path) -> None:
+    """Leave what is left of a disk to the training.
+
+    TensorBoard writes in a thread of its own. Once that has failed, the next thing which the
+    trainer logs ends the training.
+
+    Raises:
+        OSError: If less than twice of what a snapshot may take is free.
+    """
+    if not log_dir.exists():  # it will be made, or is no folder of this machine
+        return
+    free = shutil.disk_usage(log_dir).free
+    if free < 2 * MAX_BYTES:
+        raise OSError(
+            errno.ENOSPC,
+            f"Snapshots expect at least {2 * MAX_BYTES / 1e6:.0f} MB of free disk space; "
+            f"{free / 1e6:.1f} MB are left",
+            str(log_dir),
+        )
+
+
 def save_files(snapshot: Snapshot, path: LeafPath, log_dir: Path) -> Path:
     """Write a snapshot beside the trainer's logs, as plain files.
 
@@ -129,7 +156,11 @@ def save_files(snapshot: Snapshot, path: LeafPath, log_dir: Path) -> Path:
 
     Returns:
         The folder.
+
+    Raises:
+        OSError: If it cannot be written, or the disk is nearly full.
     """
+    require_free_space(log_dir)
     folder = log_dir / "leaf" / f"{snapshot.name}-{snapshot.step:012d}"
     folder.mkdir(parents=True, exist_ok=True)
     for i, (record, single) in enumerate(zip(snapshot.paths, path, strict=True)):

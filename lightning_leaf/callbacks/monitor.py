@@ -38,7 +38,7 @@ class LocalDataMatrixMonitor(LeafCallback):
     ================================ ==========================================================
     ``leaf/trace_mean``              mean of tr G over the probe, in units of 1 / input²
     ``leaf/trace_median``            its median: the mean is carried by few doubtful inputs
-    ``leaf/trace_ratio``             the median over its first value
+    ``leaf/trace_ratio``             the median over its first value above zero
     ``leaf/effective_rank_<kind>``   mean effective rank, see :func:`effective_rank`
     ``leaf/tangent_dimension``       mean dimension of the tangent distribution D_x, at most C − 1
     ================================ ==========================================================
@@ -199,7 +199,9 @@ class LocalDataMatrixMonitor(LeafCallback):
         return row
 
     def _record(self, trainer: Trainer, step: int, row: dict[str, float]) -> None:
-        first = (self.history["trace_median"] or [row["trace_median"]])[0]
+        # Classifiers whose last layer starts at zero have no trace at first.
+        medians = [*self.history["trace_median"], row["trace_median"]]
+        first = next((median for median in medians if median > 0), 0.0)
         row = row | {"trace_ratio": row["trace_median"] / first if first else float("nan")}
         row["step"] = step
         for column, values in self.history.items():

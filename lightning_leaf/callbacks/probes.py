@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset, default_collate
+from torch.utils.data import IterableDataset, default_collate
 
 from lightning_leaf.callbacks import trainer_state
 from lightning_leaf.errors import LeafError
@@ -25,6 +25,12 @@ from lightning_leaf.normalization import input_bounds
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+    from torch.utils.data import Dataset
+
+    AnyDataset = Dataset[Any]
+else:
+    # Command lines look for subclasses of what stands here, and Dataset[Any] has none.
+    from torch.utils.data import Dataset as AnyDataset
 
 DEFAULT_COUNT = 8
 """Paths where data are given but no number is."""
@@ -32,9 +38,9 @@ CANDIDATES_PER_PATH = 16
 """Examples that are read for each path, to find different classes among them."""
 
 LabelledBatch = tuple[Tensor, Tensor]
-Inputs = int | list[int] | Tensor | LabelledBatch | Dataset[Any]
+Inputs = int | list[int] | Tensor | LabelledBatch | AnyDataset
 """How many examples, which positions in the data set, or the examples themselves."""
-Pairs = int | list[tuple[int, int]] | Tensor | LabelledBatch | Dataset[Any]
+Pairs = int | list[tuple[int, int]] | Tensor | LabelledBatch | AnyDataset
 
 
 class ExamplePool:

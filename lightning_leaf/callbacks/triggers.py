@@ -73,16 +73,18 @@ class AtSteps(Trigger):
     """At given numbers of optimizer steps; 0 is before the first.
 
     Raises:
-        LeafError: If a step is not a whole number of at least 0.
+        LeafError: If there is none, or one is not a whole number of at least 0.
     """
 
     reason = "step"
     same_on_all_ranks = True
 
     def __init__(self, *steps: int) -> None:
+        if not steps:
+            raise LeafError("AtSteps expects at least one step, such as AtSteps(100).")
         for step in steps:
             if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-                raise LeafError(f"A step is expected to be a whole number ≥ 0; got {step!r}.")
+                raise LeafError(f"when expects steps that are whole numbers ≥ 0; got {step!r}.")
         self.steps = frozenset(steps)
 
     def fires(self, moment: Moment) -> bool:
@@ -131,7 +133,8 @@ class TraceReturn(Trigger):
 
     With t_k the statistic at the k-th measurement, s_k = median(t_{k−4}, …, t_k) and r the
     statistic at the first measurement from ``reference_step`` on, it fires at the first k with
-    s_k ≤ r after some s_j > 1.1 r. Measurements that are not finite do not count.
+    s_k ≤ r after some s_j > 1.1 r. Measurements that are not finite do not count, nor zeros before
+    the first other one.
 
     It reads a :class:`LocalDataMatrixMonitor`, which the trainer must have, and fires only at its
     measurements.
@@ -187,6 +190,9 @@ class TraceReturn(Trigger):
             )
             if abs(value) < float("inf")  # false for NaN too
         ]
+        # A classifier whose last layer starts at zero has no trace at first: nothing to return to.
+        while series and series[0][1] <= 0:
+            del series[0]
         if not series:
             return None
         reference = series[0][1]

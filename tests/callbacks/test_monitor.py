@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.strategies import FSDPStrategy
 from torch import nn
 
 from lightning_leaf import (
@@ -22,7 +20,6 @@ from lightning_leaf import (
     OrthogonalWalkSnapshot,
     effective_rank,
 )
-from lightning_leaf.callbacks import trainer_state
 from tests.callbacks.training import (
     SmallCNN,
     digits,
@@ -188,12 +185,6 @@ def test_equal_names_are_refused_before_the_first_step(tmp_path: Path) -> None:
     # Lightning sees to callbacks of one type, whose states it could not tell apart.
     with pytest.raises(RuntimeError, match="documentation of `LocalDataMatrixMonitor`"):
         fit(tmp_path, LocalDataMatrixMonitor(), LocalDataMatrixMonitor())
-
-
-def test_strategies_that_shard_the_module_are_refused() -> None:
-    trainer: Any = SimpleNamespace(strategy=FSDPStrategy())
-    with pytest.raises(LeafError, match="got FSDPStrategy, which shards it"):
-        trainer_state.require_whole_module(trainer)
 
 
 def test_training_curves_are_drawn(tmp_path: Path) -> None:
