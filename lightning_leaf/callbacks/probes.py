@@ -21,6 +21,7 @@ from lightning_leaf.examples import (
     examples_of,
     normalization_of,
 )
+from lightning_leaf.generators import unchanged_generators
 from lightning_leaf.normalization import input_bounds
 
 if TYPE_CHECKING:
@@ -92,7 +93,8 @@ class ExamplePool:
             )
         if self._batch is not None:
             return self._batch.select(indices)
-        batch = self._collate([self._dataset[index] for index in indices])
+        with unchanged_generators(self._dataset, self._collate):
+            batch = self._collate([self._dataset[index] for index in indices])
         examples = examples_of(trainer_state.transferred(self._trainer, self._module, batch))
         return replace(
             examples,

@@ -23,6 +23,7 @@ from lightning_leaf import (
     quiet,
     walk,
 )
+from lightning_leaf.callbacks import probes
 from tests.callbacks.training import digits, make_trainer
 from tests.undisturbed import modules
 from tests.undisturbed.contract import (
@@ -126,6 +127,16 @@ def test_logging_has_to_be_silenced(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(quiet, "silent_log", nothing)
     with pytest.raises(MisconfigurationException, match="inside `on_train_end`"):
         outcome(Training(), tmp_path, leaf_callbacks())
+
+
+def test_generators_of_a_data_set_have_to_be_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = TRAININGS["transforms with generators of their own"]
+    without = outcome(training, tmp_path / "without")
+    monkeypatch.setattr(probes, "unchanged_generators", nothing)
+    watched = outcome(training, tmp_path / "with", leaf_callbacks())
+    assert "/losses[0]" in differences(without, watched)
 
 
 def test_half_precision_modules_are_measured_on_copies(

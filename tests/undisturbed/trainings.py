@@ -32,6 +32,24 @@ class Augmented(Dataset):
         return (images[index] + 0.1 * noise).float(), labels[index]
 
 
+class SelfReliant(Augmented):
+    """Random transforms that draw from streams of their own."""
+
+    def __init__(self) -> None:
+        self._numpy = np.random.default_rng(0)
+        self._others = [random.Random(0), torch.Generator().manual_seed(0)]
+
+    def __getitem__(self, index: int) -> Any:
+        image, label = super().__getitem__(index)
+        python, generator = self._others
+        noise = self._numpy.random() + python.random() + torch.rand((), generator=generator)
+        return (image + 0.1 * noise).float(), label
+
+
+def self_reliant(generator: torch.Generator) -> tuple[Any, Any]:
+    return DataLoader(SelfReliant(), 32, shuffle=True, generator=generator), None
+
+
 def augmented(generator: torch.Generator, **options: Any) -> tuple[Any, Any]:
     shuffled = {"batch_size": 32, "shuffle": True, "generator": generator}
     return DataLoader(Augmented(), **shuffled, **options), DataLoader(validation_data(), 200)
@@ -150,6 +168,7 @@ LOOPS = {
 
 DATA = {
     "random transforms": Training(loaders=augmented),
+    "transforms with generators of their own": Training(loaders=self_reliant),
     "persistent workers": Training(loaders=with_workers),
     "the module's own loaders, made anew": Training(
         modules.OwnLoaders,
