@@ -221,7 +221,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         return {"history": {column: list(values) for column, values in self.history.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        saved = state_dict["history"]
+        saved = state_dict.get("history", {"step": []})  # another version may have kept others
         unknown = [float("nan")] * len(saved["step"])
         for column in self.history:  # other ranks may have been asked for before
             self.history[column] = list(saved.get(column, unknown))

@@ -231,6 +231,6 @@ class PathSnapshot(LeafCallback):
         return {"epoch": self._last_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._last_epoch = state_dict["epoch"]
+        self._last_epoch = state_dict.get("epoch")
         self._last_taken = -1
         self._resumed = True
