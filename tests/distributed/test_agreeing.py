@@ -50,5 +50,5 @@ def test_an_error_on_one_rank_switches_off_all_at_once_and_the_training_goes_on(
 def test_all_processes_give_a_walk_up_when_they_are_told_to_end(pair: Pair, tmp_path: Path) -> None:
     for process in pair.run(trainings.terminated, tmp_path):
         assert not process["ended normally"]
-        assert process["forward passes"] < 100
+        assert 60 <= process["forward passes"] < 100
         assert process["training"]

@@ -1,0 +1,54 @@
+"""kill -9 while a snapshot is being written: nothing that was logged before is lost."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.callbacks.killed import MOMENTS, train
+from tests.callbacks.training import ignore_lightning, scalars, snapshots
+from tests.tensorboard_process import ask, await_snapshots, tensorboard
+
+pytestmark = ignore_lightning
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that was killed while it wrote the snapshot of step 7."""
+    root = tmp_path_factory.mktemp("killed")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.callbacks.killed", str(root)], capture_output=True, text=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
+    return root
+
+
+def test_the_event_file_still_opens(killed: Path) -> None:
+    (file,) = killed.rglob("events.out.tfevents.*")
+    # The snapshot of step 7 is there by half …
+    assert b"horizontal_path/000000000007" in file.read_bytes()
+    assert [each.step for each in snapshots(killed)] == [2, 5]
+    # … and what was logged before it is whole.
+    logged = scalars(killed)
+    assert list(logged["leaf/trace_mean"]) == [0, 2, 4, 6]
+    assert list(logged["loss"]) == list(range(7))
+
+
+def test_after_a_resume_the_page_has_the_newer_snapshots_and_no_duplicate(killed: Path) -> None:
+    (saved,) = (killed / "saved").glob("*step=4.ckpt")
+    train(killed, saved)
+    written = snapshots(killed)
+    assert sorted(each.step for each in written) == [2, 5, 5, 7]
+    first, second = sorted({each.session for each in written})
+    with tensorboard(killed, "--load_fast=false") as url:
+        await_snapshots(url, len(MOMENTS))
+        (run,) = ask(url, "snapshots")["runs"]
+    assert run["damaged"] == []
+    assert {each["step"]: each["session"] for each in run["snapshots"]} == {
+        2: first, 5: second, 7: second
+    }  # fmt: skip
+    assert len(run["snapshots"]) == len(MOMENTS)
