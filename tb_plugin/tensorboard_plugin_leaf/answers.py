@@ -3,34 +3,54 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tensorboard_plugin_leaf.snapshot import Array, PathRecord, PathScalars
+from tensorboard_plugin_leaf.resumed import Point, StoredSnapshot
+from tensorboard_plugin_leaf.snapshot import (
+    Array,
+    PathRecord,
+    PathScalars,
+    SnapshotError,
+    SnapshotIndex,
+)
 from tensorboard_plugin_leaf.sprite import sheet_columns
-from tensorboard_plugin_leaf.store import Point, Run, StoredSnapshot
+from tensorboard_plugin_leaf.store import Run
+
+# Twenty megabytes of JSON: 64 stereo signals of a second, or a thousand points of 1000 classes.
+MAX_NUMBERS: Final = 2**21
+
+# The text of an index, as long as the store keeps the index: most of a list never changes.
+_texts: WeakKeyDictionary[SnapshotIndex, str] = WeakKeyDictionary()
 
 
-def list_answer(runs: Sequence[Run]) -> dict[str, Any]:
-    """The answer of `snapshots`."""
-    return {
-        "runs": [
-            {
-                "run": run.name,
-                "snapshots": [_snapshot(stored) for stored in run.snapshots],
-                "damaged": [{"tag": tag, "message": text} for tag, text in run.damaged.items()],
-                "scalars": list(run.scalars),
-            }
-            for run in runs
-        ]
-    }
+def to_json(answer: Mapping[str, Any]) -> str:
+    """`answer` as strict JSON, which has no NaN."""
+    return json.dumps(answer, separators=(",", ":"), allow_nan=False)
+
+
+def list_answer(runs: Sequence[Run]) -> str:
+    """The answer of `snapshots`, as JSON."""
+    return f'{{"runs":[{",".join(map(_run, runs))}]}}'
 
 
 def path_answer(path: PathRecord) -> dict[str, Any]:
-    """The answer of `path`."""
+    """The answer of `path`.
+
+    Raises:
+        SnapshotError: If it holds more than `MAX_NUMBERS` numbers.
+    """
+    numbers = path.probabilities.size + (path.frames.size if path.frames.dtype != np.uint8 else 0)
+    if numbers > MAX_NUMBERS:
+        raise SnapshotError(
+            f"It holds {numbers} numbers, more than the {MAX_NUMBERS} that a page can show: keep "
+            "fewer or smaller frames, or fewer classes."
+        )
     scalars = {
         field.name: finite_or_none(getattr(path, field.name))
         for field in dataclasses.fields(PathScalars)
@@ -64,15 +84,33 @@ def finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _snapshot(stored: StoredSnapshot) -> dict[str, Any]:
-    index = dataclasses.asdict(stored.index)
+def _run(run: Run) -> str:
+    rest = to_json(
+        {
+            "run": run.name,
+            "damaged": [{"tag": tag, "message": text} for tag, text in run.damaged.items()],
+            "scalars": list(run.scalars),
+        }
+    )
+    return f'{{"snapshots":[{",".join(map(_snapshot, run.snapshots))}],{rest[1:]}'
+
+
+def _snapshot(stored: StoredSnapshot) -> str:
+    text = _texts.get(stored.index)
+    if text is None:
+        text = _texts[stored.index] = _index(stored.index)
+    rest = to_json({"tag": stored.tag, "wall_time": finite_or_none(stored.wall_time)})
+    return f"{text[:-1]},{rest[1:]}"
+
+
+def _index(index: SnapshotIndex) -> str:
+    values = dataclasses.asdict(index)
     # The store has left out what is superseded; the page needs no second opinion.
-    del index["session_start_step"]
-    paths = [
-        {name: finite_or_none(value) for name, value in path.items()} for path in index["paths"]
+    del values["session_start_step"]
+    values["paths"] = [
+        {name: finite_or_none(value) for name, value in path.items()} for path in values["paths"]
     ]
-    wall_time = finite_or_none(stored.wall_time)
-    return index | {"tag": stored.tag, "wall_time": wall_time, "paths": paths}
+    return to_json(values)
 
 
 def _frames(path: PathRecord) -> dict[str, Any]:

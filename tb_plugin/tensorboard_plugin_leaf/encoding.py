@@ -6,13 +6,12 @@ values, one `.npy` for each array, and `frames.png`, a sheet of tiles (see
 `tensorboard_plugin_leaf.sprite`), where the frames are images.
 
 Event files come from anywhere. Decoding raises `SnapshotError` and nothing else, and checks every
-declared size before it allocates.
+declared size before it allocates (see `tensorboard_plugin_leaf.archive`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import math
 import zipfile
@@ -22,7 +21,15 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import numpy as np
 
+from tensorboard_plugin_leaf.archive import (
+    npy,
+    open_archive,
+    read_array,
+    read_member,
+    write_archive,
+)
 from tensorboard_plugin_leaf.snapshot import (
+    MAX_CURVE_POINTS,
     SCHEMA_VERSION,
     Array,
     PathIndex,
@@ -33,25 +40,16 @@ from tensorboard_plugin_leaf.snapshot import (
     SnapshotIndex,
     SnapshotScalars,
 )
-from tensorboard_plugin_leaf.sprite import decode_sheet, encode_sheet
+from tensorboard_plugin_leaf.sprite import check_sheet, decode_sheet, encode_sheet
 
-MAX_BLOB_BYTES: Final = 2**26
+# Python makes objects of some 25 times the size of JSON that means harm.
+MAX_JSON_BYTES: Final = 2**20
 
 _JSON_MEMBER = "path.json"
 _SHEET_MEMBER = "frames.png"
-_ARRAYS = (
-    "curve_steps",
-    "probabilities",
-    "distance",
-    "horizontality",
-    "fisher_rao_length",
-    "entropy",
-    "frame_steps",
-    "frame_probabilities",
-)
-_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# A zip archive demands a date; a constant one keeps the bytes a function of the snapshot.
-_DATE = (1980, 1, 1, 0, 0, 0)
+_CURVES = ("distance", "horizontality", "fisher_rao_length", "entropy")
+_FRAME_ARRAYS = ("frame_steps", "frame_probabilities")
+_ARRAYS = ("curve_steps", "probabilities", *_CURVES, *_FRAME_ARRAYS)
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -61,7 +59,7 @@ def encode(snapshot: Snapshot) -> tuple[bytes, list[bytes]]:
     """The JSON index of a snapshot, and one blob for each of its paths.
 
     Raises:
-        SnapshotError: If a path is larger than `decode` accepts.
+        SnapshotError: If the index or a path is larger than `decode` accepts.
     """
     index = _plain(snapshot, SnapshotScalars)
     index["schema"] = SCHEMA_VERSION
@@ -120,21 +118,27 @@ def decode_index(content: bytes) -> SnapshotIndex:
 
 
 @_only_snapshot_errors
-def decode_path(blob: bytes) -> PathRecord:
+def decode_path(blob: bytes, *, pixels: bool = True) -> PathRecord:
     """One path, from its blob.
+
+    Args:
+        blob: As `encode` made it.
+        pixels: Whether to decode images; without, all of them are black, and take no memory.
 
     Raises:
         SnapshotError: If it is damaged, or was written by a newer version.
     """
-    with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-        values = _open_path(archive)
-        arrays: dict[str, Any] = {name: _read_array(archive, name) for name in _ARRAYS}
-        arrays["frames"], arrays["destination_frame"] = _read_frames(archive, values)
+    with open_archive(blob) as archive:
+        values = _read_values(archive)
+        arrays = _read_arrays(archive, len(values["classes"]), len(values["frame_labels"]))
+        frames, destination_frame = _read_frames(archive, values, pixels)
     return PathRecord(
         **_scalars(values, PathScalars),
         classes=tuple(values["classes"]),
         frame_labels=tuple(values["frame_labels"]),
         **arrays,
+        frames=frames,
+        destination_frame=destination_frame,
     )
 
 
@@ -145,9 +149,15 @@ def read_sheet(blob: bytes) -> bytes | None:
     Raises:
         SnapshotError: If it is damaged, or was written by a newer version.
     """
-    with zipfile.ZipFile(io.BytesIO(blob)) as archive:
-        values = _open_path(archive)
-        return _read_member(archive, _SHEET_MEMBER) if values["image_shape"] is not None else None
+    with open_archive(blob) as archive:
+        values = _read_values(archive)
+        shape = _sheet_shape(values)
+        if shape is None:
+            return None
+        sheet = read_member(archive, _SHEET_MEMBER)
+    # A browser will trust the header of the PNG.
+    check_sheet(sheet, shape)
+    return sheet
 
 
 def decode(index: bytes, blobs: Sequence[bytes]) -> Snapshot:
@@ -181,73 +191,52 @@ def _encode_path(path: PathRecord) -> bytes:
     if path.destination_frame is not None:
         frames = np.concatenate([frames, path.destination_frame[None]])  # (F + 1, ...)
     members = {_JSON_MEMBER: _dump(values)}
-    members |= {f"{name}.npy": _npy(getattr(path, name)) for name in _ARRAYS}
-    members |= {_SHEET_MEMBER: encode_sheet(frames)} if is_image else {"frames.npy": _npy(frames)}
-
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in members.items():
-            # A PNG is compressed already.
-            method = zipfile.ZIP_STORED if name == _SHEET_MEMBER else zipfile.ZIP_DEFLATED
-            archive.writestr(zipfile.ZipInfo(name, _DATE), content, compress_type=method)
-        _check_members(archive)
-    return buffer.getvalue()
+    members |= {f"{name}.npy": npy(getattr(path, name)) for name in _ARRAYS}
+    members |= {_SHEET_MEMBER: encode_sheet(frames)} if is_image else {"frames.npy": npy(frames)}
+    return write_archive(members)
 
 
-def _open_path(archive: zipfile.ZipFile) -> dict[str, Any]:
-    _check_members(archive)
-    return _load(_read_member(archive, _JSON_MEMBER))
+def _read_values(archive: zipfile.ZipFile) -> dict[str, Any]:
+    values = _load(read_member(archive, _JSON_MEMBER, MAX_JSON_BYTES))
+    for name in ("classes", "frame_labels"):
+        if not isinstance(values[name], list):
+            raise SnapshotError(f"{name}: expected a list, got {type(values[name]).__name__}.")
+    return values
 
 
-def _check_members(archive: zipfile.ZipFile) -> None:
-    members = archive.infolist()
-    size = sum(member.file_size for member in members)
-    if size > MAX_BLOB_BYTES:
-        raise SnapshotError(
-            f"path: expected at most {MAX_BLOB_BYTES} bytes, got {size}. "
-            "Keep fewer or smaller frames."
-        )
-    # Other methods cannot be inflated piece by piece.
-    if any(member.compress_type not in _METHODS for member in members):
-        raise SnapshotError("path: expected members that are stored or deflated.")
+def _read_arrays(archive: zipfile.ZipFile, classes: int, frames: int) -> dict[str, Any]:
+    # The curves and frames that are known tell how large every other array can be.
+    arrays = {"curve_steps": read_array(archive, "curve_steps", MAX_CURVE_POINTS)}
+    points = arrays["curve_steps"].size
+    arrays["probabilities"] = read_array(archive, "probabilities", points * classes)
+    arrays |= {name: read_array(archive, name, points) for name in _CURVES}
+    return arrays | {name: read_array(archive, name, frames) for name in _FRAME_ARRAYS}
 
 
-def _read_member(archive: zipfile.ZipFile, name: str) -> bytes:
-    # A read without a size would inflate a member beyond the size that it declares.
-    with archive.open(name) as member:
-        return member.read(archive.getinfo(name).file_size)
-
-
-def _read_frames(archive: zipfile.ZipFile, values: dict[str, Any]) -> tuple[Array, Array | None]:
+def _sheet_shape(values: dict[str, Any]) -> tuple[int, ...] | None:
     if values["image_shape"] is None:
-        frames = _read_array(archive, "frames")
+        return None
+    shape = tuple(map(int, values["image_shape"]))
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise SnapshotError(
+            f"image_shape: expected (H, W) or (H, W, 3), got {values['image_shape']!r:.80}."
+        )
+    count = len(values["frame_labels"]) + bool(values["has_destination_frame"])
+    return (count, *shape)
+
+
+def _read_frames(
+    archive: zipfile.ZipFile, values: dict[str, Any], pixels: bool
+) -> tuple[Array, Array | None]:
+    shape = _sheet_shape(values)
+    if shape is None:
+        frames = read_array(archive, "frames")
+    elif pixels:
+        frames = decode_sheet(read_member(archive, _SHEET_MEMBER), shape)
     else:
-        shape = tuple(map(int, values["image_shape"]))
-        if len(shape) not in (2, 3) or min(shape) < 1:
-            raise SnapshotError(f"image_shape: expected (H, W) or (H, W, 3), got {shape}.")
-        count = len(values["frame_labels"]) + bool(values["has_destination_frame"])
-        frames = decode_sheet(_read_member(archive, _SHEET_MEMBER), (count, *shape))
+        check_sheet(read_member(archive, _SHEET_MEMBER), shape)
+        frames = np.broadcast_to(np.uint8(0), shape)
     return (frames[:-1], frames[-1]) if values["has_destination_frame"] else (frames, None)
-
-
-def _npy(array: Array) -> bytes:
-    buffer = io.BytesIO()
-    little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    np.lib.format.write_array(buffer, np.ascontiguousarray(little_endian), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _read_array(archive: zipfile.ZipFile, name: str) -> Array:
-    content = _read_member(archive, f"{name}.npy")
-    stream = io.BytesIO(content)
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise SnapshotError(f"{name}: expected version 1.0 of the npy format.")
-    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    if dtype.str not in ("<i4", "<f4") or fortran_order:
-        raise SnapshotError(f"{name}: expected int32 or float32 in C order, got {dtype}.")
-    # A view on the bytes that are there: whatever the header claims, nothing is allocated.
-    array = np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
-    return array.astype(dtype.newbyteorder("="))
 
 
 def _plain(record: PathScalars | SnapshotScalars, kind: type) -> dict[str, Any]:
@@ -277,16 +266,26 @@ def _scalars(values: dict[str, Any], kind: type) -> dict[str, Any]:
 
 
 def _dump(values: dict[str, Any]) -> bytes:
-    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode("ascii")
+    content = json.dumps(values, separators=(",", ":"), allow_nan=False).encode("ascii")
+    if len(content) > MAX_JSON_BYTES:
+        raise SnapshotError(
+            f"expected names that take at most {MAX_JSON_BYTES} bytes together, got "
+            f"{len(content)}. Keep fewer paths, or give classes shorter names."
+        )
+    return content
 
 
 def _load(content: bytes) -> dict[str, Any]:
+    if len(content) > MAX_JSON_BYTES:
+        raise SnapshotError(
+            f"The snapshot is damaged or was not written by LEAF ({len(content)} bytes of JSON)."
+        )
     values = json.loads(content)
     if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
         raise SnapshotError("The snapshot was not written by LEAF: it has no schema version.")
     if values["schema"] > SCHEMA_VERSION:
         raise SnapshotError(
-            f"The snapshot has schema version {values['schema']}, this plugin reads up to "
+            f"The snapshot has schema version {values['schema']!r:.20}, this plugin reads up to "
             f"{SCHEMA_VERSION}: upgrade it with `pip install -U tensorboard-plugin-leaf`."
         )
     return cast(dict[str, Any], values)

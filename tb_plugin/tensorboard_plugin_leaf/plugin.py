@@ -5,8 +5,8 @@ Each one reads its parameters, asks the store, and responds with what a pure fun
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -16,9 +16,10 @@ from tensorboard.backend import http_util
 from tensorboard.plugins import base_plugin
 from werkzeug import wrappers
 
-from tensorboard_plugin_leaf.answers import list_answer, path_answer, scalars_answer
-from tensorboard_plugin_leaf.snapshot import PLUGIN_NAME
-from tensorboard_plugin_leaf.store import Context, Store
+from tensorboard_plugin_leaf.answers import list_answer, path_answer, scalars_answer, to_json
+from tensorboard_plugin_leaf.series import Context
+from tensorboard_plugin_leaf.snapshot import PLUGIN_NAME, SnapshotError
+from tensorboard_plugin_leaf.store import Store
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -34,6 +35,9 @@ _MIME_TYPES: Final = {
     ".woff2": "font/woff2",
 }
 
+_Serve = Callable[[wrappers.Request], wrappers.Response]
+
+_METHODS: Final = ("GET", "HEAD")
 _YEAR_SECONDS: Final = 365 * 24 * 60 * 60
 
 _NOT_BUILT: Final = """\
@@ -51,7 +55,7 @@ class LeafPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
     plugin_name = PLUGIN_NAME
 
     def __init__(self, context: base_plugin.TBContext) -> None:
-        self._store = Store(context.data_provider)
+        self._store = Store(context.data_provider, context.multiplexer)
 
     def get_plugin_apps(self) -> Mapping[str, Any]:
         """The routes below `data/plugin/leaf`."""
@@ -63,7 +67,10 @@ class LeafPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
             "/frames": self._serve_frames,
             "/scalars": self._serve_scalars,
         }
-        return {route: wrappers.Request.application(serve) for route, serve in routes.items()}
+        return {
+            route: wrappers.Request.application(_read_only(serve))
+            for route, serve in routes.items()
+        }
 
     def is_active(self) -> bool:
         """Whether any run has something to show."""
@@ -95,19 +102,24 @@ class LeafPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
     def _serve_path(self, request: wrappers.Request) -> wrappers.Response:
         run, tag, index = _run(request), _tag(request), _index(request)
         path = self._store.path(_context(request), run, tag, index)
-        return _respond_json(request, path_answer(path))
+        try:
+            answer = path_answer(path)
+        except SnapshotError as error:
+            raise errors.NotFoundError(f"path {index} of snapshot {tag!r}. {error}") from error
+        return _respond_json(request, to_json(answer))
 
     def _serve_frames(self, request: wrappers.Request) -> wrappers.Response:
         run, tag, index = _run(request), _tag(request), _index(request)
         sheet = self._store.sheet(_context(request), run, tag, index)
-        response = _respond(request, sheet, "image/png", expires=_YEAR_SECONDS)
+        response = _respond(request, sheet, "image/png")
         # A tag names its session to the nanosecond: its frames never change.
-        response.headers["Cache-Control"] += ", immutable"
+        response.headers["Cache-Control"] = f"private, max-age={_YEAR_SECONDS}, immutable"
+        del response.headers["Expires"]
         return response
 
     def _serve_scalars(self, request: wrappers.Request) -> wrappers.Response:
         points = self._store.scalars(_context(request), _run(request), _tag(request))
-        return _respond_json(request, scalars_answer(points))
+        return _respond_json(request, to_json(scalars_answer(points)))
 
 
 def _context(request: wrappers.Request) -> Context:
@@ -137,13 +149,36 @@ def _index(request: wrappers.Request) -> int:
     return int(text)
 
 
-def _respond_json(request: wrappers.Request, answer: Mapping[str, Any]) -> wrappers.Response:
-    content = json.dumps(answer, separators=(",", ":"), allow_nan=False)
-    return _respond(request, content, "application/json")
+def _read_only(serve: _Serve) -> _Serve:
+    def guarded(request: wrappers.Request) -> wrappers.Response:
+        if request.method in _METHODS:
+            return serve(request)
+        text = f"This address is only read ({' or '.join(_METHODS)}), not {request.method!r:.20}."
+        headers = [("Allow", ", ".join(_METHODS))]
+        refusal: wrappers.Response = http_util.Respond(
+            request, text, "text/plain", code=405, headers=headers
+        )
+        return refusal
+
+    return guarded
+
+
+def _respond_json(request: wrappers.Request, answer: str) -> wrappers.Response:
+    return _respond(request, answer, "application/json")
 
 
 def _respond(
-    request: wrappers.Request, content: str | bytes, content_type: str, expires: int = 0
+    request: wrappers.Request, content: str | bytes, content_type: str
 ) -> wrappers.Response:
-    response: wrappers.Response = http_util.Respond(request, content, content_type, expires=expires)
+    data = content.encode() if isinstance(content, str) else content
+    # Weak, because it is the same with and without compression.
+    tag = hashlib.blake2b(data, digest_size=16).hexdigest()
+    headers = {"ETag": f'W/"{tag}"'}
+    response: wrappers.Response
+    if request.if_none_match.contains_weak(tag):
+        response = wrappers.Response(status=304, headers=headers)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "no-cache, must-revalidate"
+    else:
+        response = http_util.Respond(request, data, content_type, headers=headers.items())
     return response

@@ -48,22 +48,33 @@ def decode_sheet(png: bytes, shape: tuple[int, ...]) -> Array:
         SnapshotError: If the sheet is too large or does not hold tiles of this shape. Other
             errors of Pillow pass through.
     """
+    # Opening reads the header alone; pixels are decoded only after its size is known to fit.
+    with _open(png, shape) as image:
+        sheet = np.asarray(image)
+    count, height, width = shape[:3]
+    columns = sheet_columns(count, height, width)
+    grid = sheet.reshape(-1, height, columns, width, *shape[3:])  # (R, H, k, W[, 3])
+    return np.ascontiguousarray(grid.swapaxes(1, 2).reshape(-1, *shape[1:])[:count])
+
+
+def check_sheet(png: bytes, shape: tuple[int, ...]) -> None:
+    """Raise what `decode_sheet` would raise, as far as the header of the PNG tells."""
+    _open(png, shape).close()
+
+
+def _open(png: bytes, shape: tuple[int, ...]) -> Image.Image:
     count, height, width = shape[:3]
     columns = sheet_columns(count, height, width)
     rows = -(-count // columns)
     _check_size(rows * columns * height * width * _channels(shape))
     expected = ("RGB" if len(shape) == 4 else "L", (columns * width, rows * height))
-    # Opening reads the header alone; pixels are decoded only after its size is known to fit.
-    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-        if (image.mode, image.size) != expected:
-            raise SnapshotError(
-                f"sprite sheet: expected {expected[0]} of {expected[1]} pixels, "
-                f"got {image.mode} of {image.size}."
-            )
-        sheet = np.asarray(image)
-    grid = sheet.reshape(rows, height, columns, width, *shape[3:])
-    tiles = grid.swapaxes(1, 2).reshape(rows * columns, *shape[1:])[:count]
-    return np.ascontiguousarray(tiles)
+    image = Image.open(io.BytesIO(png), formats=("PNG",))
+    if (image.mode, image.size) != expected:
+        raise SnapshotError(
+            f"sprite sheet: expected {expected[0]} of {expected[1]} pixels, "
+            f"got {image.mode} of {image.size}."
+        )
+    return image
 
 
 def _channels(shape: tuple[int, ...]) -> int:

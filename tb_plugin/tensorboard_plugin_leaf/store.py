@@ -7,17 +7,22 @@ same run, only the newest account of each step is shown.
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from threading import Lock
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from tensorboard import errors
 from tensorboard.data.provider import RunTagFilter
 
+from tensorboard_plugin_leaf.cache import Cache
 from tensorboard_plugin_leaf.encoding import decode_index, decode_path, read_sheet
+from tensorboard_plugin_leaf.resumed import (
+    Point,
+    StoredSnapshot,
+    newest_snapshots,
+    newest_values,
+)
+from tensorboard_plugin_leaf.series import Context, SeriesLister
 from tensorboard_plugin_leaf.snapshot import (
     PLUGIN_NAME,
     PathRecord,
@@ -31,25 +36,8 @@ _MONITORED = re.compile(
     r"(?P<prefix>.+)/(trace_mean|trace_median|trace_ratio|tangent_dimension|effective_rank_\w+)"
 )
 _BLOB_CACHE_BYTES: Final = 2**26
-
-# Listing decodes every index again each time that TensorBoard reloads.
-_decode_index = lru_cache(maxsize=4096)(decode_index)
-
-
-class Context(NamedTuple):
-    """On whose behalf data is read: TensorBoard's request context and experiment."""
-
-    request: Any
-    experiment_id: str
-
-
-@dataclass(frozen=True)
-class StoredSnapshot:
-    """A snapshot in a run, with the wall time at which it was written."""
-
-    tag: str
-    wall_time: float
-    index: SnapshotIndex
+# Of JSON; what is made of it takes about four times as much. Enough for 10 000 snapshots.
+_INDEX_CACHE_BYTES: Final = 2**25
 
 
 @dataclass(frozen=True)
@@ -62,44 +50,39 @@ class Run:
     scalars: Sequence[str]
 
 
-class Point(NamedTuple):
-    """One value of a scalar."""
-
-    step: int
-    wall_time: float
-    value: float
-
-
 class Store:
     """Snapshots and scalars of LEAF in a data provider."""
 
-    def __init__(self, data_provider: Any) -> None:
+    def __init__(self, data_provider: Any, multiplexer: Any = None) -> None:
         self._provider = data_provider
-        self._blobs = BlobCache(_BLOB_CACHE_BYTES)
+        self._lister = SeriesLister(data_provider, multiplexer)
+        self._blobs = Cache[tuple[str, str, str, int], bytes](_BLOB_CACHE_BYTES)
+        # Listing meets every index again each time that TensorBoard reloads.
+        self._indices = Cache[bytes, SnapshotIndex](_INDEX_CACHE_BYTES)
 
     def has_data(self, context: Context) -> bool:
         """Whether any run has snapshots or scalars of LEAF."""
-        return any(self._scalars(context).values()) or bool(self._list_blobs(context))
+        return any(self._scalars(context).values()) or any(self._lister.blobs(context).values())
 
     def runs(self, context: Context) -> list[Run]:
         """All runs that have snapshots or scalars of LEAF, in natural order."""
-        snapshots = self._list_blobs(context)
+        snapshots = self._lister.blobs(context)
         scalars = self._scalars(context)
-        names = {*snapshots, *(name for name, tags in scalars.items() if tags)}
+        names = {name for found in (snapshots, scalars) for name, tags in found.items() if tags}
         return [
-            _run(name, snapshots.get(name, {}), scalars.get(name, []))
+            self._run(name, snapshots.get(name, {}), scalars.get(name, []))
             for name in sorted(names, key=natural_order)
         ]
 
     def path(self, context: Context, run: str, tag: str, index: int) -> PathRecord:
-        """One path of a snapshot.
+        """One path of a snapshot; its images, which `sheet` holds, are black.
 
         Raises:
             tensorboard.errors.NotFoundError: If there is none, or it is damaged.
         """
         blob = self._blob(context, run, tag, index)
         try:
-            return decode_path(blob)
+            return decode_path(blob, pixels=False)
         except SnapshotError as error:
             raise _not_found(run, tag, index, str(error)) from error
 
@@ -134,8 +117,8 @@ class Store:
             )
             data = found.get(run, {}).get(tag, [])
             points = [Point(datum.step, datum.wall_time, float(datum.value)) for datum in data]
-        # The Python loader takes any tensor that calls itself a scalar.
-        except (TypeError, ValueError) as error:
+        # The Python loader takes any tensor, or none, that calls itself a scalar.
+        except (KeyError, TypeError, ValueError, MemoryError) as error:
             raise errors.NotFoundError(
                 f"scalar {tag!r} in run {run!r} is damaged ({error!r:.200})."
             ) from error
@@ -143,27 +126,52 @@ class Store:
             raise errors.NotFoundError(f"run {run!r} has no scalar {tag!r}.")
         return newest_values(points)
 
-    def _list_blobs(self, context: Context) -> Mapping[str, Mapping[str, Any]]:
-        found: Mapping[str, Mapping[str, Any]] = self._provider.list_blob_sequences(
-            context.request, experiment_id=context.experiment_id, plugin_name=PLUGIN_NAME
-        )
-        return found
-
     def _scalars(self, context: Context) -> dict[str, list[str]]:
-        found = self._provider.list_scalars(
-            context.request, experiment_id=context.experiment_id, plugin_name="scalars"
-        )
-        return {run: monitored(tags) for run, tags in found.items()}
+        return {
+            run: monitored(tag for tag, series in tags.items() if series is not None)
+            for run, tags in self._lister.scalars(context).items()
+        }
+
+    def _run(self, name: str, sequences: Mapping[str, Any], scalars: Sequence[str]) -> Run:
+        snapshots: list[StoredSnapshot] = []
+        damaged: dict[str, str] = {}
+        for tag, sequence in sorted(sequences.items()):
+            # The Python loader remembers tags whose events it has purged since.
+            if sequence is not None and sequence.max_step is None:
+                continue
+            try:
+                index = self._index(sequence)
+            except SnapshotError as error:
+                damaged[tag] = str(error)
+            else:
+                snapshots.append(StoredSnapshot(tag, sequence.max_wall_time, index))
+        return Run(name, newest_snapshots(snapshots), damaged, scalars)
+
+    def _index(self, sequence: Any) -> SnapshotIndex:
+        if sequence is None:
+            raise SnapshotError("The snapshot is damaged: its event holds no tensor.")
+        content = sequence.plugin_content
+        index = self._indices.get(content)
+        if index is None:
+            index = decode_index(content)
+            self._indices.put(content, index, len(content))
+        if len(index.paths) != sequence.max_length:
+            raise SnapshotError(
+                f"The snapshot is damaged: its index lists {len(index.paths)} paths, its "
+                f"event holds {sequence.max_length}."
+            )
+        return index
 
     def _blob(self, context: Context, run: str, tag: str, index: int) -> bytes:
         key = (context.experiment_id, run, tag, index)
         blob = self._blobs.get(key)
         if blob is None:
             blob = self._read_blob(context, run, tag, index)
-            self._blobs.put(key, blob)
+            self._blobs.put(key, blob, len(blob))
         return blob
 
     def _read_blob(self, context: Context, run: str, tag: str, index: int) -> bytes:
+        self._check_listed(context, run, tag, index)
         found = self._provider.read_blob_sequences(
             context.request,
             experiment_id=context.experiment_id,
@@ -186,28 +194,15 @@ class Store:
             raise _not_found(run, tag, index, "Its event is damaged: it holds no bytes.")
         return blob
 
-
-class BlobCache:
-    """The blobs that were read last, up to a total size. Safe to share between threads."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._blobs: OrderedDict[tuple[str, str, str, int], bytes] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: tuple[str, str, str, int]) -> bytes | None:
-        with self._lock:
-            if key in self._blobs:
-                self._blobs.move_to_end(key)
-            return self._blobs.get(key)
-
-    def put(self, key: tuple[str, str, str, int], blob: bytes) -> None:
-        with self._lock:
-            self._bytes += len(blob) - len(self._blobs.pop(key, b""))
-            self._blobs[key] = blob
-            while self._bytes > self._max_bytes:
-                self._bytes -= len(self._blobs.popitem(last=False)[1])
+    def _check_listed(self, context: Context, run: str, tag: str, index: int) -> None:
+        sequence = self._lister.blob(context, run, tag)
+        if sequence is None:
+            raise errors.NotFoundError(f"run {run!r} has no snapshot {tag!r}.")
+        # The Python loader makes as many references as a tensor claims to have elements.
+        try:
+            self._index(sequence)
+        except SnapshotError as error:
+            raise _not_found(run, tag, index, str(error)) from error
 
 
 def monitored(tags: Iterable[str]) -> list[str]:
@@ -222,69 +217,9 @@ def monitored(tags: Iterable[str]) -> list[str]:
     )
 
 
-def newest_snapshots(snapshots: Iterable[StoredSnapshot]) -> list[StoredSnapshot]:
-    """The snapshots of one run that no newer session has superseded, by step and name.
-
-    A session that starts at step s, of a callback's name, supersedes what older sessions of the
-    same name said of steps s and later: that training was undone by resuming from s.
-    """
-    snapshots = list(snapshots)
-
-    def superseded(old: SnapshotIndex) -> bool:
-        return any(
-            new.index.name == old.name
-            and new.index.session > old.session
-            and new.index.session_start_step <= old.step
-            for new in newest_of_session
-        )
-
-    # One snapshot speaks for its session, or this would be quadratic in their number.
-    newest_of_session = {
-        (stored.index.name, stored.index.session): stored for stored in snapshots
-    }.values()
-    return sorted(
-        (stored for stored in snapshots if not superseded(stored.index)),
-        key=lambda stored: (stored.index.step, stored.index.name, stored.tag),
-    )
-
-
-def newest_values(points: Iterable[Point]) -> list[Point]:
-    """The points, in the order in which they were written, without those that were undone.
-
-    Where a step goes back, training was resumed: earlier points from that step on are dropped.
-    """
-    kept: list[Point] = []
-    for point in points:
-        while kept and kept[-1].step >= point.step:
-            kept.pop()
-        kept.append(point)
-    return kept
-
-
 def natural_order(name: str) -> list[str | int]:
     """Sorting key in which `version_2` comes before `version_10`."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
-
-
-def _run(name: str, sequences: Mapping[str, Any], scalars: Sequence[str]) -> Run:
-    snapshots: list[StoredSnapshot] = []
-    damaged: dict[str, str] = {}
-    for tag, sequence in sorted(sequences.items()):
-        # The Python loader remembers tags whose events it has purged since.
-        if sequence.max_step is None:
-            continue
-        try:
-            index = _decode_index(sequence.plugin_content)
-            if len(index.paths) != sequence.max_length:
-                raise SnapshotError(
-                    f"The snapshot is damaged: its index lists {len(index.paths)} paths, its "
-                    f"event holds {sequence.max_length}."
-                )
-        except SnapshotError as error:
-            damaged[tag] = str(error)
-        else:
-            snapshots.append(StoredSnapshot(tag, sequence.max_wall_time, index))
-    return Run(name, newest_snapshots(snapshots), damaged, scalars)
 
 
 def _not_found(run: str, tag: str, index: int, why: str) -> Exception:

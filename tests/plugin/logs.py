@@ -91,7 +91,12 @@ class LogDirectory:
     def serve(self, loader: str, path_prefix: str = "") -> Iterator[Client]:
         """A client of TensorBoard with the plugin, and this directory in it."""
         with self.provider(loader) as provider:
-            plugin = LeafPlugin(TBContext(data_provider=provider, logdir=str(self.path)))
+            # TensorBoard too hands its multiplexer to plugins; the Rust server has none.
+            multiplexer = getattr(provider, "_multiplexer", None)
+            context = TBContext(
+                data_provider=provider, logdir=str(self.path), multiplexer=multiplexer
+            )
+            plugin = LeafPlugin(context)
             yield Client(TensorBoardWSGI([plugin], path_prefix, data_provider=provider))
 
 

@@ -6,16 +6,15 @@ from typing import NamedTuple
 
 import pytest
 from tensorboard_plugin_leaf import encode
+from tensorboard_plugin_leaf.cache import Cache
 from tensorboard_plugin_leaf.encoding import decode_index
-from tensorboard_plugin_leaf.store import (
-    BlobCache,
+from tensorboard_plugin_leaf.resumed import (
     Point,
     StoredSnapshot,
-    monitored,
-    natural_order,
     newest_snapshots,
     newest_values,
 )
+from tensorboard_plugin_leaf.store import monitored, natural_order
 
 from tests.plugin import synthetic
 
@@ -111,18 +110,18 @@ def test_numbers_in_names_sort_as_numbers() -> None:
 
 
 def test_cache_keeps_what_was_used_last_and_stays_below_its_size() -> None:
-    cache = BlobCache(max_bytes=10)
-    keys = [("", "run", "tag", index) for index in range(4)]
-    cache.put(keys[0], b"aaaa")
-    cache.put(keys[1], b"bbbb")
+    cache = Cache[int, bytes](max_bytes=10)
+    keys = range(4)
+    cache.put(keys[0], b"aaaa", 4)
+    cache.put(keys[1], b"bbbb", 4)
     assert cache.get(keys[0]) == b"aaaa"
-    cache.put(keys[2], b"cccc")
+    cache.put(keys[2], b"cccc", 4)
     assert cache.get(keys[1]) is None
     assert (cache.get(keys[0]), cache.get(keys[2])) == (b"aaaa", b"cccc")
-    cache.put(keys[2], b"cc")
-    cache.put(keys[1], b"bbbb")
+    cache.put(keys[2], b"cc", 2)
+    cache.put(keys[1], b"bbbb", 4)
     assert [cache.get(key) for key in keys[:3]] == [b"aaaa", b"bbbb", b"cc"]
-    cache.put(keys[3], b"longer than the whole cache")
+    cache.put(keys[3], b"longer than the whole cache", 27)
     assert [cache.get(key) for key in keys] == [None] * 4
-    cache.put(keys[0], b"aaaa")
+    cache.put(keys[0], b"aaaa", 4)
     assert cache.get(keys[0]) == b"aaaa"
