@@ -1,5 +1,6 @@
 /** A view as the fragment of an address, and back. */
 
+import type { Range } from "./ticks.ts";
 import { INITIAL_VIEW, type RowsTab, type View } from "./view.ts";
 
 const ROWS: readonly RowsTab[] = ["training", "pairs", "runs"];
@@ -12,12 +13,16 @@ export function toFragment(view: View): string {
     search.append(drawn ? "show" : "hide", run);
   if (view.smoothing !== INITIAL_VIEW.smoothing) search.set("smoothing", String(view.smoothing));
   if (view.scale !== INITIAL_VIEW.scale) search.set("scale", view.scale);
+  if (view.trainingSteps) search.set("training-steps", view.trainingSteps.join("-"));
   if (view.rows !== INITIAL_VIEW.rows) search.set("rows", view.rows);
   if (view.open) {
     search.set("run", view.open.run);
     search.set("tag", view.open.tag);
     search.set("index", String(view.open.index));
   }
+  if (view.pathSteps) search.set("path-steps", view.pathSteps.join("-"));
+  if (view.at !== null) search.set("at", String(view.at));
+  for (const name of view.hiddenClasses) search.append("hide-class", name);
   return search.toString();
 }
 
@@ -35,11 +40,21 @@ export function fromFragment(fragment: string): View {
     ]),
     smoothing: smoothing > 0 && smoothing < 1 ? smoothing : INITIAL_VIEW.smoothing,
     scale: search.get("scale") === "linear" ? "linear" : INITIAL_VIEW.scale,
+    trainingSteps: range(search.get("training-steps")),
     rows: ROWS.find((tab) => tab === search.get("rows")) ?? INITIAL_VIEW.rows,
-    open: run !== null && tag !== null ? { run, tag, index: index(search.get("index")) } : null,
+    open: run !== null && tag !== null ? { run, tag, index: count(search.get("index")) ?? 0 } : null,
+    pathSteps: range(search.get("path-steps")),
+    at: count(search.get("at")),
+    hiddenClasses: search.getAll("hide-class"),
   };
 }
 
-function index(text: string | null): number {
-  return /^\d{1,9}$/.test(text ?? "") ? Number(text) : 0;
+function count(text: string | null): number | null {
+  return text !== null && /^\d{1,12}$/.test(text) ? Number(text) : null;
+}
+
+/** "120-300" */
+function range(text: string | null): Range | null {
+  const [from = null, to = null] = (text?.split("-") ?? []).map(count);
+  return from !== null && to !== null && from < to ? [from, to] : null;
 }

@@ -4,9 +4,13 @@ import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import uPlot from "uplot";
 import { chartData, chartOptions } from "./chart_options.ts";
-import type { ChartSpec, Marker } from "./chart_spec.ts";
+import { type ChartSpec, type Marker, wholeRange } from "./chart_spec.ts";
 import { cursorLine, markerButtons, tooltip } from "./chart_overlay.ts";
+import { selectByDrag, zoomByKey } from "./chart_zoom.ts";
 import type { Cursor } from "./cursor.ts";
+import { cssColours } from "./theme.ts";
+import type { Range } from "./ticks.ts";
+import { inside } from "./zoom.ts";
 
 @customElement("leaf-chart")
 export class LeafChart extends LitElement {
@@ -20,10 +24,14 @@ export class LeafChart extends LitElement {
   @property({ attribute: false }) namesMarkers = false;
   @property({ attribute: false }) onMarker: (marker: Marker) => void = () => {};
   @property({ attribute: false }) hasTooltip = false;
+  /** The steps that are shown; null for all. */
+  @property({ attribute: false }) steps: Range | null = null;
+  @property({ attribute: false }) onZoom: (steps: Range | null) => void = () => {};
 
   private chart: uPlot | null = null;
   private line: HTMLElement | null = null;
   private unsubscribe = () => {};
+  private giveUpDrag = () => false;
   private readonly resizes = new ResizeObserver(() => this.fit());
 
   protected override createRenderRoot(): HTMLElement {
@@ -43,11 +51,20 @@ export class LeafChart extends LitElement {
   }
 
   protected override render(): unknown {
-    return html`<div class="plot" style="height: ${this.height}px"></div>`;
+    return html`<div
+      class="plot"
+      style="height: ${this.height}px"
+      tabindex="0"
+      role="group"
+      aria-label="Curves. Plus and minus zoom, 0 shows all steps."
+      @keydown=${this.press}
+      @dblclick=${this.reset}
+    ></div>`;
   }
 
   protected override updated(changed: PropertyValues<this>): void {
-    if (changed.has("spec") || changed.has("dark") || changed.has("height")) this.draw();
+    const redrawn = ["spec", "dark", "height", "steps"] as const;
+    if (redrawn.some((name) => changed.has(name))) this.draw();
     else if (changed.has("cursor")) this.followCursor();
     if (changed.has("markers")) this.drawMarkers();
   }
@@ -57,18 +74,15 @@ export class LeafChart extends LitElement {
     const parent = this.querySelector<HTMLElement>(".plot");
     const width = parent?.clientWidth ?? 0;
     if (!parent || !this.spec || width === 0) return;
-    const style = getComputedStyle(this);
-    const colours = {
-      text: style.getPropertyValue("--text-quiet"),
-      grid: style.getPropertyValue("--grid"),
-      surface: style.getPropertyValue("--surface"),
-    };
     const size = { width, height: this.height };
-    const options = chartOptions(this.spec, colours, size, () => this.placeOverlay());
+    const options = chartOptions(this.spec, this.steps, cssColours(this), size, () =>
+      this.placeOverlay(),
+    );
     this.chart = new uPlot(options, chartData(this.spec), parent);
     this.chart.over.addEventListener("pointermove", (event) => this.hover(event));
     this.chart.over.addEventListener("pointerdown", (event) => this.hover(event));
     if (this.hasTooltip) tooltip(this.chart, this.spec);
+    this.giveUpDrag = selectByDrag(this.chart, (steps) => this.onZoom(steps));
     this.followCursor();
   }
 
@@ -95,6 +109,22 @@ export class LeafChart extends LitElement {
     // Markers and the tooltip lie on the chart and have offsets of their own.
     if (!this.cursor || !this.chart || event.target !== this.chart.over) return;
     this.cursor.moveTo(this.chart.posToVal(event.offsetX, "x"));
+  }
+
+  private press(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.spec) return;
+    const whole = wholeRange(this.spec);
+    const shown = inside(this.steps, whole) ?? whole;
+    const centre = this.cursor?.step ?? (shown[0] + shown[1]) / 2;
+    const steps = zoomByKey(event.key, shown, centre, whole);
+    if (steps === undefined) return;
+    event.preventDefault();
+    if (event.key === "Escape" && this.giveUpDrag()) return;
+    this.onZoom(steps);
+  }
+
+  private reset(event: MouseEvent): void {
+    if (event.target === this.chart?.over) this.onZoom(null);
   }
 
   private followCursor(): void {

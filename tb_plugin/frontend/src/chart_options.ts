@@ -2,19 +2,22 @@
 
 import uPlot from "uplot";
 import { drawRules } from "./chart_rules.ts";
-import type { Axis, ChartSpec } from "./chart_spec.ts";
+import { type Axis, type ChartSpec, wholeRange } from "./chart_spec.ts";
 import { formatCount, formatValue } from "./numbers.ts";
+import { type Colours, FONT } from "./theme.ts";
 import { extent, linearTicks, logTicks, padded, type Range } from "./ticks.ts";
+import { inside, valuesWithin } from "./zoom.ts";
 
-export interface ChartColours {
-  text: string;
-  grid: string;
-  surface: string;
-}
-
-const FONT = "11px Roboto, system-ui, sans-serif";
+const FONT_PIXELS = 11;
 const LABEL_SIZE = 16;
 const PIXELS_PER_TICK = { x: 70, y: 34 };
+
+/** In pixels of the page; a `scale` other than 1 makes all of the drawing larger. */
+export interface ChartSize {
+  width: number;
+  height: number;
+  scale?: number;
+}
 
 /**
  * Curves with steps of their own are joined over all steps. Lines pass over steps of others, which
@@ -29,26 +32,35 @@ export function chartData({ curves }: ChartSpec): uPlot.AlignedData {
   return uPlot.join(tables);
 }
 
-/** @param drawn Called after each drawing, when positions on the chart are known. */
+/**
+ * @param steps The steps that are shown; null for all.
+ * @param drawn Called after each drawing, when positions on the chart are known.
+ */
 export function chartOptions(
   spec: ChartSpec,
-  colours: ChartColours,
-  size: { width: number; height: number },
-  drawn: () => void,
+  steps: Range | null,
+  colours: Colours,
+  { width, height, scale = 1 }: ChartSize,
+  drawn: (chart: uPlot) => void,
 ): uPlot.Options {
-  const xRange = extent(spec.curves.map(({ steps }) => steps)) ?? [0, 1];
-  const x: Range = xRange[0] === xRange[1] ? [xRange[0] - 1, xRange[1] + 1] : xRange;
-  const left = valueRange(spec, "left", spec.left);
+  const whole = wholeRange(spec);
+  const zoom = inside(steps, whole);
+  const [first, last] = zoom ?? whole;
+  const x: Range = first === last ? [first - 1, last + 1] : [first, last];
+  const left = valueRange(spec, "left", spec.left, zoom);
+  const right = spec.right && valueRange(spec, "right", spec.right, zoom);
+  const axes = new AxisOptions(colours, scale);
   return {
-    ...size,
+    width: width * scale,
+    height: height * scale,
     // Room for half of the last label of an axis.
-    padding: [10, spec.right ? 0 : 22, 0, 0],
+    padding: [10 * scale, spec.right ? 0 : 22 * scale, 0, 0],
     legend: { show: false },
     cursor: { show: false },
     scales: {
       x: { time: false, range: () => x },
       left: { distr: spec.left.log ? 3 : 1, range: () => left },
-      ...(spec.right && { right: { range: () => valueRange(spec, "right", spec.right ?? {}) } }),
+      ...(right && { right: { range: () => right } }),
     },
     series: [
       {},
@@ -56,83 +68,94 @@ export function chartOptions(
         label: curve.name,
         scale: curve.axis ?? "left",
         stroke: curve.colour,
-        width: curve.width,
-        ...(curve.dash?.length && { dash: curve.dash }),
+        width: curve.width * scale,
+        ...(curve.dash?.length && { dash: curve.dash.map((length) => length * scale) }),
         points: { show: curve.steps.length === 1 },
       })),
     ],
     axes: [
-      xAxis(spec.xLabel, colours, x),
-      yAxis("left", spec.left, colours, left),
-      ...(spec.right
-        ? [yAxis("right", spec.right, colours, valueRange(spec, "right", spec.right))]
-        : []),
+      axes.ofSteps(spec.xLabel, x),
+      axes.ofValues("left", spec.left, left),
+      ...(spec.right && right ? [axes.ofValues("right", spec.right, right)] : []),
     ],
-    hooks: { draw: [(chart) => drawRules(chart, spec, colours.surface), drawn] },
+    hooks: { draw: [(chart) => drawRules(chart, spec, colours.surface, scale), drawn] },
   };
 }
 
+/** What a zoomed chart shows fills its height; otherwise an axis reaches as far as it should. */
 function valueRange(
   { curves, rules }: ChartSpec,
   side: "left" | "right",
-  axis: Partial<Axis>,
+  axis: Axis,
+  zoom: Range | null,
 ): Range {
   if (axis.range) return axis.range;
   const shown = curves.filter((curve) => (curve.axis ?? "left") === side);
-  const ruled = side === "left" ? rules.map(({ value }) => value) : [];
-  const all = [...shown.map(({ values }) => values), ruled];
+  const ruled = side === "left" && !zoom ? rules.map(({ value }) => value) : [];
+  const all = [
+    ...shown.map(({ steps, values }) => (zoom ? valuesWithin(steps, values, zoom) : values)),
+    ruled,
+  ];
   const positive = all.map((values) => values.filter((value) => !axis.log || (value ?? 0) > 0));
   const [low, high] = extent(positive) ?? (axis.log ? [0.1, 1] : [0, 1]);
-  if (axis.fromZero) return [0, high > 0 ? high * 1.12 : 1];
+  if (axis.fromZero && !zoom) return [0, high > 0 ? high * 1.12 : 1];
   return padded([low, high], axis.log ?? false);
 }
 
-function xAxis(label: string, colours: ChartColours, range: Range): uPlot.Axis {
-  return {
-    ...axisStyle(label, colours),
-    grid: { show: false },
-    size: 20,
-    gap: 3,
-    splits: (chart) => linearTicks(range, plotSize(chart, "width") / PIXELS_PER_TICK.x, true),
-    values: (_, splits) => splits.map(formatCount),
-  };
-}
+class AxisOptions {
+  private readonly font: string;
 
-function yAxis(
-  scale: "left" | "right",
-  axis: Axis,
-  colours: ChartColours,
-  range: Range,
-): uPlot.Axis {
-  const ticks = axis.log ? logTicks : linearTicks;
-  return {
-    ...axisStyle(axis.label, colours),
-    scale,
-    side: scale === "left" ? 3 : 1,
-    grid: { show: scale === "left", stroke: colours.grid, width: 1 },
-    gap: 6,
-    // As wide as its widest label: none is cut.
-    size: (_, values) => 12 + 6.5 * Math.max(2, ...(values ?? []).map((text) => text.length)),
-    splits: (chart) => ticks(range, plotSize(chart, "height") / PIXELS_PER_TICK.y),
-    // uPlot would leave out labels of logarithmic axes.
-    filter: (_, splits) => splits,
-    values: (_, splits) => splits.map((value) => formatValue(value)),
-  };
-}
+  constructor(
+    private readonly colours: Colours,
+    private readonly scale: number,
+  ) {
+    this.font = `${Math.round(FONT_PIXELS * scale)}px ${FONT}`;
+  }
 
-function axisStyle(label: string, colours: ChartColours): uPlot.Axis {
-  return {
-    label,
-    labelSize: LABEL_SIZE,
-    labelGap: 0,
-    labelFont: FONT,
-    font: FONT,
-    stroke: colours.text,
-    ticks: { show: false },
-    border: { show: false },
-  };
-}
+  ofSteps(label: string, range: Range): uPlot.Axis {
+    return {
+      ...this.style(label),
+      grid: { show: false },
+      size: 20 * this.scale,
+      gap: 3 * this.scale,
+      splits: (chart) => linearTicks(range, this.length(chart, "width") / PIXELS_PER_TICK.x, true),
+      values: (_, splits) => splits.map(formatCount),
+    };
+  }
 
-function plotSize(chart: uPlot, side: "width" | "height"): number {
-  return chart.bbox[side] / devicePixelRatio;
+  ofValues(side: "left" | "right", axis: Axis, range: Range): uPlot.Axis {
+    const ticks = axis.log ? logTicks : linearTicks;
+    const letters = (texts: string[] | null) =>
+      Math.max(2, ...(texts ?? []).map(({ length }) => length));
+    return {
+      ...this.style(axis.label),
+      scale: side,
+      side: side === "left" ? 3 : 1,
+      grid: { show: side === "left", stroke: this.colours.grid, width: this.scale },
+      gap: 6 * this.scale,
+      // As wide as its widest label: none is cut.
+      size: (_, texts) => (12 + 6.5 * letters(texts)) * this.scale,
+      splits: (chart) => ticks(range, this.length(chart, "height") / PIXELS_PER_TICK.y),
+      // uPlot would leave out labels of logarithmic axes.
+      filter: (_, splits) => splits,
+      values: (_, splits) => splits.map((value) => formatValue(value)),
+    };
+  }
+
+  private style(label: string): uPlot.Axis {
+    return {
+      label,
+      labelSize: LABEL_SIZE * this.scale,
+      labelGap: 0,
+      labelFont: this.font,
+      font: this.font,
+      stroke: this.colours.quiet,
+      ticks: { show: false },
+      border: { show: false },
+    };
+  }
+
+  private length(chart: uPlot, side: "width" | "height"): number {
+    return chart.bbox[side] / devicePixelRatio / this.scale;
+  }
 }

@@ -3,24 +3,27 @@
 import type uPlot from "uplot";
 import type { ChartSpec } from "./chart_spec.ts";
 import { type Box, freestBox, type Trail } from "./rule_labels.ts";
+import { FONT } from "./theme.ts";
 
 const FONT_PIXELS = 11;
 const LABEL_PLACES = [1, 0.5, 0.02, 0.75, 0.25];
 
-export function drawRules(chart: uPlot, spec: ChartSpec, surface: string): void {
+/** @param scale The size of what is drawn, in pixels of the page. */
+export function drawRules(chart: uPlot, spec: ChartSpec, surface: string, scale: number): void {
   if (spec.rules.length === 0) return;
   const { ctx, bbox } = chart;
-  const pixel = devicePixelRatio;
+  const pixel = devicePixelRatio * scale;
   const trails = trailsOf(chart, spec);
   const taken: Box[] = [];
   ctx.save();
-  ctx.font = `${FONT_PIXELS * pixel}px Roboto, system-ui, sans-serif`;
+  ctx.font = `${FONT_PIXELS * pixel}px ${FONT}`;
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
   ctx.lineJoin = "round";
   for (const { value, label, colour } of spec.rules) {
     const y = chart.valToPos(value, "left", true);
-    if (!Number.isFinite(y)) continue;
+    // A zoomed chart may leave a line out.
+    if (!(y >= bbox.top && y <= bbox.top + bbox.height)) continue;
     ctx.strokeStyle = colour;
     ctx.lineWidth = pixel;
     ctx.setLineDash([4 * pixel, 3 * pixel]);
@@ -30,7 +33,7 @@ export function drawRules(chart: uPlot, spec: ChartSpec, surface: string): void 
     ctx.stroke();
 
     if (!label) continue;
-    const boxes = labelBoxes(chart, ctx.measureText(label).width, y);
+    const boxes = labelBoxes(chart, ctx.measureText(label).width, y, pixel);
     const free = boxes.filter((box) => !taken.some((other) => overlap(box, other)));
     const box = freestBox(free, trails);
     // Labels that cover each other say nothing.
@@ -47,8 +50,7 @@ export function drawRules(chart: uPlot, spec: ChartSpec, surface: string): void 
 }
 
 /** Places for a label: above the line, and below it where there is room. */
-function labelBoxes({ bbox }: uPlot, width: number, y: number): Box[] {
-  const pixel = devicePixelRatio;
+function labelBoxes({ bbox }: uPlot, width: number, y: number, pixel: number): Box[] {
   const height = (FONT_PIXELS + 4) * pixel;
   const above = y - 2 * pixel;
   const below = y + height + pixel;

@@ -2,7 +2,7 @@
 
 import type { Values } from "./api.ts";
 import { formatCount, formatValue } from "./numbers.ts";
-import type { Range } from "./ticks.ts";
+import { extent, type Range } from "./ticks.ts";
 
 export interface Curve {
   name: string;
@@ -46,6 +46,11 @@ export interface ChartSpec {
   xLabel: string;
   left: Axis;
   right?: Axis;
+}
+
+/** The steps of all curves together. */
+export function wholeRange({ curves }: ChartSpec): Range {
+  return extent(curves.map(({ steps }) => steps)) ?? [0, 1];
 }
 
 /** A sentence for those who cannot see the chart. */

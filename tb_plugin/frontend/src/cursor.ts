@@ -1,27 +1,34 @@
 /** The one place on a path at which strip, frames, curves and rows look together. */
 
 import { nearest } from "./nearest.ts";
+import type { Range } from "./ticks.ts";
+import { framesWithin } from "./zoom.ts";
 
 export class Cursor {
-  private current = 0;
+  private current: number;
   private readonly listeners = new Set<() => void>();
+  /** The first and the last frame that are shown. */
+  readonly frames: Range;
 
   /**
-   * @param steps The last step of the path.
-   * @param frameSteps The steps of its frames, increasing.
+   * @param range The first and the last step that are shown.
+   * @param frameSteps The steps of all frames of the path, increasing.
    */
   constructor(
-    readonly steps: number,
+    readonly range: Range,
     readonly frameSteps: readonly number[],
-  ) {}
+  ) {
+    this.current = range[0];
+    this.frames = framesWithin(frameSteps, range);
+  }
 
   get step(): number {
     return this.current;
   }
 
-  /** Position of the frame nearest to the step. */
+  /** Position of the shown frame nearest to the step. */
   get frame(): number {
-    return nearest(this.frameSteps, this.current);
+    return clamped(nearest(this.frameSteps, this.current), this.frames);
   }
 
   /** The next frame in a direction, from between two frames as well. */
@@ -32,15 +39,14 @@ export class Cursor {
   }
 
   moveTo(step: number): void {
-    const inside = Math.min(Math.max(Math.round(step), 0), this.steps);
+    const inside = clamped(Math.round(step), this.range);
     if (inside === this.current) return;
     this.current = inside;
     for (const listener of this.listeners) listener();
   }
 
   moveToFrame(frame: number): void {
-    const last = this.frameSteps.length - 1;
-    this.moveTo(this.frameSteps[Math.min(Math.max(frame, 0), last)] ?? 0);
+    this.moveTo(this.frameSteps[clamped(frame, this.frames)] ?? 0);
   }
 
   /** Call `listener` after each move, until the returned function is called. */
@@ -48,4 +54,8 @@ export class Cursor {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
+}
+
+function clamped(value: number, [low, high]: Range): number {
+  return Math.min(Math.max(value, low), high);
 }

@@ -49,3 +49,13 @@ export function failedPage(message: string, retry: () => void): unknown {
     <button type="button" @click=${retry}>Try again</button>
   </main>`;
 }
+
+/** Runs without a snapshot: there are curves of training alone. */
+export function noPathCard(): unknown {
+  return html`<section class="card" data-testid="no-path">
+    <div class="message">
+      No paths were taken. Add <code>HorizontalPathSnapshot()</code> or
+      <code>OrthogonalWalkSnapshot()</code> to the trainer's callbacks.
+    </div>
+  </section>`;
+}

@@ -6,6 +6,7 @@ import "./legend.ts";
 import "./looking_glass.ts";
 import "./page.ts";
 import "./path_block.ts";
+import "./path_charts.ts";
 import "./row_strip.ts";
 import "./rows_block.ts";
 import "./scrubber.ts";

@@ -11,7 +11,7 @@ import { type ClassCurve, readingAt } from "./path_curves.ts";
 export class LeafLegend extends FollowsCursor {
   @property({ attribute: false }) path: Path | null = null;
   @property({ attribute: false }) classes: readonly ClassCurve[] = [];
-  @property({ attribute: false }) hiddenNames: ReadonlySet<string> = new Set();
+  @property({ attribute: false }) hiddenNames: readonly string[] = [];
   @property({ attribute: false }) onToggle: (name: string) => void = () => {};
 
   protected override render(): unknown {
@@ -25,7 +25,7 @@ export class LeafLegend extends FollowsCursor {
             class="legend-entry ${curve.isFaint ? "faint" : ""}"
             data-testid="legend-entry"
             data-class=${curve.name}
-            aria-pressed=${!this.hiddenNames.has(curve.name)}
+            aria-pressed=${!this.hiddenNames.includes(curve.name)}
             title="Show or hide ${curve.name}"
             @click=${() => this.onToggle(curve.name)}
           >

@@ -5,17 +5,17 @@ import { customElement, state } from "lit/decorators.js";
 import { fromFragment, toFragment } from "./address.ts";
 import { ApiError, fetchRuns, type PathKey, type Run } from "./api.ts";
 import type { Marker } from "./chart_spec.ts";
-import { frameInColumn } from "./columns.ts";
-import { Cursor } from "./cursor.ts";
-import { emptyPage, failedPage, loadingPage } from "./empty.ts";
+import { emptyPage, failedPage, loadingPage, noPathCard } from "./empty.ts";
 import { isShown, onDataReloaded, onShown } from "./host.ts";
-import { firstFrame } from "./path_curves.ts";
-import { type LoadedPath, PathStore } from "./path_store.ts";
-import { readPlace, writePlace } from "./place.ts";
+import { OpenPath } from "./open_path.ts";
+import { PathStore } from "./path_store.ts";
+import { linkTo, readPlace } from "./place.ts";
 import { ScalarStore } from "./scalar_store.ts";
-import type { StoryRun } from "./story.ts";
+import { sameRuns, type StoryRun } from "./story.ts";
 import { watchDarkMode } from "./theme.ts";
-import { drawnRuns, findOpened, type Opened, samePathIn, sameKey, type View } from "./view.ts";
+import type { Range } from "./ticks.ts";
+import { drawnRuns, findOpened, type Opened, samePathIn, type View } from "./view.ts";
+import { ViewHistory } from "./view_history.ts";
 
 @customElement("leaf-page")
 export class LeafPage extends LitElement {
@@ -23,19 +23,25 @@ export class LeafPage extends LitElement {
   @state() private error: string | null = null;
   @state() private view: View = fromFragment(readPlace());
   @state() private dark = false;
-  @state() private loaded: LoadedPath | null = null;
-  @state() private pathError: string | null = null;
-  @state() private cursor: Cursor | null = null;
   @state() private revision = 0;
 
   private drawn: Run[] = [];
   private storyRuns: StoryRun[] = [];
   private opened: Opened | null = null;
-  private wanted: PathKey | null = null;
   private isStale = false;
   private drawing: ReturnType<typeof setTimeout> | null = null;
-  private writing: ReturnType<typeof setTimeout> | undefined;
   private readonly paths = new PathStore();
+  private readonly path = new OpenPath(
+    this.paths,
+    () => this.requestUpdate(),
+    () => this.history.note(),
+  );
+  private readonly history = new ViewHistory(
+    () => this.current(),
+    (view) => {
+      this.view = view;
+    },
+  );
   private readonly scalars = new ScalarStore(() => {
     // Many arrive at about the same time, and each drawing is of all.
     this.drawing ??= setTimeout(() => {
@@ -90,56 +96,27 @@ export class LeafPage extends LitElement {
     const storyRuns = this.drawn.map((run) => ({ run, position: this.runs?.indexOf(run) ?? 0 }));
     // The same runs stay the same list: their charts need not be drawn again.
     if (!sameRuns(storyRuns, this.storyRuns)) this.storyRuns = storyRuns;
-    const key = this.opened?.key ?? null;
-    if (!sameKey(key, this.wanted)) {
-      this.wanted = key;
-      void this.openPath();
-    }
+    this.path.want(this.opened?.key ?? null, this.view.pathSteps, this.view.at);
+    // From now on a person decides where to look.
+    this.view = { ...this.view, at: null };
   }
 
-  private async openPath(): Promise<void> {
-    const key = this.wanted;
-    this.pathError = null;
-    if (!key) {
-      this.loaded = null;
-      return;
-    }
-    // The old path stays until the new one is here, unless that takes time.
-    const patience = setTimeout(() => {
-      if (key === this.wanted) this.loaded = null;
-    }, 150);
-    try {
-      const loaded = await this.paths.load(key, true);
-      if (key === this.wanted) this.show(loaded);
-    } catch (error) {
-      if (!(error instanceof ApiError)) throw error;
-      if (key !== this.wanted) return;
-      this.loaded = null;
-      this.pathError = error.message;
-    } finally {
-      clearTimeout(patience);
-    }
+  /** What is shown, with all that leads back to it. */
+  private current(): View {
+    const { view, opened } = this;
+    const at = this.path.hasMoved ? (this.path.cursor?.step ?? null) : null;
+    const isAway = at !== null || view.pathSteps !== null;
+    return { ...view, at, open: view.open ?? (isAway && opened ? opened.key : null) };
   }
 
-  /** A new path is looked at where the last one was. */
-  private show(loaded: LoadedPath): void {
-    const { path } = loaded;
-    const cursor = new Cursor(path.steps, path.frame_steps);
-    const old = this.cursor;
-    cursor.moveToFrame(
-      old
-        ? frameInColumn(old.frame, old.frameSteps.length, path.frame_steps.length)
-        : firstFrame(path),
-    );
-    this.cursor = cursor;
-    this.loaded = loaded;
+  private link(): string {
+    return linkTo(toFragment({ ...this.current(), open: this.opened?.key ?? null }));
   }
 
   private readonly change = (change: Partial<View>): void => {
-    this.view = { ...this.view, ...change };
-    // Browsers refuse more than a few changes of the address in a second.
-    clearTimeout(this.writing);
-    this.writing = setTimeout(() => writePlace(toFragment(this.view)), 200);
+    // Steps of one path mean nothing on another.
+    this.view = { ...this.view, ...(change.open && { pathSteps: null }), ...change };
+    this.history.note(change);
   };
 
   private readonly openMoment = ({ run: name, x }: Marker): void => {
@@ -182,48 +159,39 @@ export class LeafPage extends LitElement {
           .smoothing=${this.view.smoothing}
           .log=${this.view.scale === "log"}
           .dark=${this.dark}
+          .steps=${this.view.trainingSteps}
+          .onZoom=${(trainingSteps: Range | null) => this.change({ trainingSteps })}
           .onMarker=${this.openMoment}
         ></leaf-story-block>
-        ${this.opened ? this.pathAndRows() : this.noPath()}
+        ${this.opened ? this.pathAndRows() : noPathCard()}
       </main>
     </div>`;
   }
 
   private pathAndRows(): unknown {
+    const { loaded, cursor, error } = this.path;
     return html`
       <leaf-path-block
         .opened=${this.opened}
-        .loaded=${this.loaded}
-        .cursor=${this.cursor}
-        .error=${this.pathError}
+        .loaded=${loaded}
+        .cursor=${cursor}
+        .error=${error}
         .dark=${this.dark}
-        .onRetry=${() => this.openPath()}
+        .hiddenClasses=${this.view.hiddenClasses}
+        .onHide=${(hiddenClasses: string[]) => this.change({ hiddenClasses })}
+        .onZoom=${(pathSteps: Range | null) => this.change({ pathSteps })}
+        .onRetry=${() => this.path.load()}
+        .link=${() => this.link()}
       ></leaf-path-block>
       <leaf-rows-block
         .opened=${this.opened}
         .drawn=${this.drawn}
         .tab=${this.view.rows}
-        .cursor=${this.cursor}
+        .cursor=${cursor}
         .store=${this.paths}
         .onTab=${(rows: View["rows"]) => this.change({ rows })}
         .onOpen=${({ key }: { key: PathKey }) => this.change({ open: key })}
       ></leaf-rows-block>
     `;
   }
-
-  private noPath(): unknown {
-    return html`<section class="card" data-testid="no-path">
-      <div class="message">
-        No paths were taken. Add <code>HorizontalPathSnapshot()</code> or
-        <code>OrthogonalWalkSnapshot()</code> to the trainer's callbacks.
-      </div>
-    </section>`;
-  }
-}
-
-function sameRuns(one: readonly StoryRun[], other: readonly StoryRun[]): boolean {
-  return (
-    one.length === other.length &&
-    one.every(({ run, position }, i) => run === other[i]?.run && position === other[i]?.position)
-  );
 }

@@ -1,23 +1,17 @@
-/** One path: frames large and small, and the curves along it. */
+/** One path: what it is and what became of it, frames large and small, the curves along it. */
 
 import { html, LitElement, type PropertyValues } from "lit";
-import { customElement, property, state } from "lit/decorators.js";
+import { customElement, property } from "lit/decorators.js";
 import type { Path } from "./api.ts";
-import { describeChart } from "./chart_spec.ts";
+import { unzoomButton } from "./chart_card.ts";
 import type { Cursor } from "./cursor.ts";
 import type { LoadedPath } from "./path_store.ts";
-import { formatCount, formatProbability } from "./numbers.ts";
-import {
-  classCurves,
-  type ClassCurve,
-  distanceColours,
-  distanceName,
-  distanceSpec,
-  probabilitySpec,
-} from "./path_curves.ts";
+import { formatProbability } from "./numbers.ts";
 import { Player } from "./player.ts";
+import type { Range } from "./ticks.ts";
 import type { Opened } from "./view.ts";
-import { indicesText, outcome, pathTitle, statusText } from "./words.ts";
+import { outcome, pathFacts, pathTitle, statusText, stepsText } from "./words.ts";
+import { inside } from "./zoom.ts";
 
 @customElement("leaf-path-block")
 export class LeafPathBlock extends LitElement {
@@ -28,12 +22,11 @@ export class LeafPathBlock extends LitElement {
   @property({ attribute: false }) dark = false;
   @property({ attribute: false }) onRetry = () => {};
 
-  /** Names of classes whose curves are hidden, on every path. */
-  @state() private hiddenClasses: ReadonlySet<string> = new Set();
+  @property({ attribute: false }) hiddenClasses: readonly string[] = [];
+  @property({ attribute: false }) onHide: (names: string[]) => void = () => {};
+  @property({ attribute: false }) onZoom: (steps: Range | null) => void = () => {};
+
   private readonly player = new Player(() => this.requestUpdate());
-  private classes: ClassCurve[] = [];
-  private probabilities: ReturnType<typeof probabilitySpec> | null = null;
-  private distances: ReturnType<typeof distanceSpec> | null = null;
 
   protected override createRenderRoot(): HTMLElement {
     return this;
@@ -46,16 +39,6 @@ export class LeafPathBlock extends LitElement {
 
   protected override willUpdate(changed: PropertyValues): void {
     if (changed.has("cursor")) this.player.stop();
-    const path = this.loaded?.path;
-    if (!path) return;
-    // Charts are drawn again when they get a new specification: not at each update.
-    if (changed.has("loaded") || changed.has("dark")) {
-      this.classes = classCurves(path, this.dark);
-      this.distances = distanceSpec(path, this.dark);
-    }
-    if (changed.has("loaded") || changed.has("dark") || changed.has("hiddenClasses")) {
-      this.probabilities = probabilitySpec(path, this.classes, this.hiddenClasses);
-    }
   }
 
   protected override render(): unknown {
@@ -70,19 +53,32 @@ export class LeafPathBlock extends LitElement {
         data-run=${run}
         data-tag=${tag}
         data-index=${index}
+        @keydown=${(event: KeyboardEvent) => {
+          if (event.key === "Escape") this.onZoom(null);
+        }}
       >
         ${this.header(this.opened)}
         ${loaded && cursor ? this.pictures(loaded, cursor) : this.placeholder()}
       </section>
-      ${loaded && cursor ? this.curves(loaded.path, cursor) : ""}
+      ${
+        loaded && cursor
+          ? html`<leaf-path-charts
+              .loaded=${loaded}
+              .cursor=${cursor}
+              .dark=${this.dark}
+              .hiddenClasses=${this.hiddenClasses}
+              .onHide=${this.onHide}
+              .onZoom=${this.onZoom}
+            ></leaf-path-charts>`
+          : ""
+      }
     `;
   }
 
   private header({ key, snapshot, path }: Opened): unknown {
-    const facts = [key.run, `step ${formatCount(snapshot.step)}`, indicesText(path)];
     return html`<header>
       <h2 data-testid="path-title">${pathTitle(snapshot, path)}</h2>
-      <p class="quiet">${facts.filter(Boolean).join(" · ")}</p>
+      <p class="quiet">${pathFacts(key.run, snapshot, path)}</p>
       <div class="actions">
         <span class="pill ${outcome(path)}" data-testid="status">${statusText(path)}</span>
         <button
@@ -113,6 +109,7 @@ export class LeafPathBlock extends LitElement {
       </leaf-looking-glass>
       <leaf-scrubber .cursor=${cursor} .describe=${() => frameText(loaded.path, cursor.frame)}>
       </leaf-scrubber>
+      ${this.zoomNote(loaded, cursor)}
       <leaf-strip .loaded=${loaded} .cursor=${cursor}></leaf-strip>
       ${
         isScaled
@@ -126,46 +123,14 @@ export class LeafPathBlock extends LitElement {
     `;
   }
 
-  private curves(path: Path, cursor: Cursor): unknown {
-    if (!this.probabilities || !this.distances) return "";
-    const distance = distanceName(path);
-    const colours = distanceColours(this.dark);
-    const heading = distance[0]?.toUpperCase() + distance.slice(1);
-    return html`<div class="pair-of-cards">
-      <figure
-        class="card"
-        data-testid="probability-chart"
-        aria-label=${describeChart("Class probabilities along the path", this.probabilities)}
-      >
-        <h3>Class probabilities along the path</h3>
-        <leaf-chart .spec=${this.probabilities} .cursor=${cursor} .dark=${this.dark}></leaf-chart>
-        <leaf-legend
-          .path=${path}
-          .classes=${this.classes}
-          .cursor=${cursor}
-          .hiddenNames=${this.hiddenClasses}
-          .onToggle=${(name: string) => this.toggleClass(name)}
-        ></leaf-legend>
-      </figure>
-      <figure
-        class="card"
-        data-testid="distance-chart"
-        aria-label=${describeChart(`${heading} and horizontality`, this.distances)}
-      >
-        <h3>${heading} <span class="quiet">and horizontality of each step</span></h3>
-        <leaf-chart .spec=${this.distances} .cursor=${cursor} .dark=${this.dark}></leaf-chart>
-        <div class="legend">
-          ${legendText(distance, colours.distance)}
-          ${legendText("horizontality (right axis)", colours.horizontality)}
-        </div>
-      </figure>
-    </div>`;
-  }
-
-  private toggleClass(name: string): void {
-    const hidden = new Set(this.hiddenClasses);
-    if (!hidden.delete(name)) hidden.add(name);
-    this.hiddenClasses = hidden;
+  /** Which steps are shown, if not all. */
+  private zoomNote({ path }: LoadedPath, cursor: Cursor): unknown {
+    const zoom = inside(cursor.range, [0, path.steps]);
+    if (!zoom) return "";
+    return html`<p class="zoom-note" data-testid="zoom-note">
+      <span class="quiet">${stepsText(zoom, path.steps)}</span>
+      ${unzoomButton(true, "whole path", this.onZoom)}
+    </p>`;
   }
 
   private togglePlay(): void {
@@ -177,10 +142,4 @@ export class LeafPathBlock extends LitElement {
 function frameText(path: Path, frame: number): string {
   const probability = formatProbability(path.frame_probabilities[frame]);
   return `predicted ${path.frame_labels[frame] ?? ""}, probability ${probability}`;
-}
-
-function legendText(name: string, colour: string): unknown {
-  return html`<span class="legend-entry" data-testid="legend-entry" data-curve=${name}>
-    <span class="swatch" style="background: ${colour}"></span>${name}
-  </span>`;
 }

@@ -32,11 +32,11 @@ export function classCurves(path: Path, dark: boolean): ClassCurve[] {
 export function probabilitySpec(
   path: Path,
   classes: readonly ClassCurve[],
-  hidden: ReadonlySet<string>,
+  hidden: readonly string[],
 ): ChartSpec {
   const ends = [path.source, path.destination];
   const curves = classes
-    .filter(({ name }) => !hidden.has(name))
+    .filter(({ name }) => !hidden.includes(name))
     .map(({ name, look, values }) => ({
       name,
       values,

@@ -10,17 +10,33 @@ const PLUGIN = "leaf";
 
 /** The fragment written last; empty at the first visit. */
 export function readPlace(): string {
-  const own = location.hash.replace(/^#/, "");
-  return own || ofHost(hostWindow()?.location.hash ?? "");
+  const host = hostWindow();
+  return host ? ofHost(host.location.hash) : location.hash.replace(/^#/, "");
 }
 
-/** Write `fragment`, without a step in the browser's history. */
-export function writePlace(fragment: string): void {
-  history.replaceState(history.state, "", `#${fragment}`);
-  const host = hostWindow();
+/** Write `fragment`, with or without a step in the browser's history. */
+export function writePlace(fragment: string, isStep: boolean): void {
   // Another tab of TensorBoard may have taken over the address meanwhile.
-  if (!host || tabOf(host.location.hash) !== PLUGIN) return;
-  host.history.replaceState(host.history.state, "", `#${forHost(fragment)}`);
+  if (!isOurs()) return;
+  const { history, url } = target(fragment);
+  if (isStep) history.pushState(history.state, "", url);
+  else history.replaceState(history.state, "", url);
+}
+
+/** The address that a person can give away. */
+export function linkTo(fragment: string): string {
+  return target(fragment).url;
+}
+
+/** Call `listener` whenever the browser has gone back or forth to another view. */
+export function onRevisited(listener: () => void): void {
+  const revisited = () => {
+    if (isOurs()) listener();
+  };
+  const at = hostWindow() ?? window;
+  at.addEventListener("popstate", revisited);
+  // The host may outlive this frame.
+  window.addEventListener("pagehide", () => at.removeEventListener("popstate", revisited));
 }
 
 /** "run=a&tag=b" → "leaf&p.leaf.run=a&p.leaf.tag=b". */
@@ -38,8 +54,17 @@ export function ofHost(hash: string): string {
     .join("&");
 }
 
-function tabOf(hash: string): string {
-  return hash.replace(/^#/, "").split("&")[0] ?? "";
+function target(fragment: string): { history: History; url: string } {
+  const host = hostWindow();
+  const { history, location } = host ?? window;
+  const url = new URL(location.href);
+  url.hash = host ? forHost(fragment) : fragment;
+  return { history, url: url.href };
+}
+
+function isOurs(): boolean {
+  const host = hostWindow();
+  return !host || host.location.hash.replace(/^#/, "").split("&")[0] === PLUGIN;
 }
 
 function hostWindow(): Window | null {

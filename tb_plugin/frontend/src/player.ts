@@ -2,7 +2,7 @@ import type { Cursor } from "./cursor.ts";
 
 const SECONDS = 5;
 
-/** Moves a cursor along its whole path in a few seconds, from where it is. */
+/** Moves a cursor along all that is shown of its path in a few seconds, from where it is. */
 export class Player {
   private request = 0;
 
@@ -14,13 +14,14 @@ export class Player {
   }
 
   play(cursor: Cursor): void {
-    if (cursor.step >= cursor.steps) cursor.moveTo(0);
+    const [first, last] = cursor.range;
+    if (cursor.step >= last) cursor.moveTo(first);
     const start = cursor.step;
     let began: number | null = null;
     const advance = (now: number) => {
       began ??= now;
-      cursor.moveTo(start + (cursor.steps * (now - began)) / (1000 * SECONDS));
-      if (cursor.step >= cursor.steps) this.stop();
+      cursor.moveTo(start + ((last - first) * (now - began)) / (1000 * SECONDS));
+      if (cursor.step >= last) this.stop();
       else this.request = requestAnimationFrame(advance);
     };
     this.request = requestAnimationFrame(advance);

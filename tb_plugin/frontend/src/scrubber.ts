@@ -12,18 +12,20 @@ export class LeafScrubber extends FollowsCursor {
 
   protected override render(): unknown {
     if (!this.cursor) return "";
-    const { step, steps } = this.cursor;
+    const { step, range, frameSteps } = this.cursor;
+    const [first, last] = range;
+    const steps = Math.max(last, frameSteps.at(-1) ?? last);
     return html`<input
       type="range"
       data-testid="scrubber"
       aria-label="Step on the path"
       aria-valuetext="step ${formatCount(step)} of ${formatCount(steps)}, ${this.describe()}"
       title="← → from frame to frame, with Shift from step to step"
-      min="0"
-      max=${steps}
+      min=${first}
+      max=${last}
       step="1"
       .value=${String(step)}
-      style="--done: ${steps ? (100 * step) / steps : 0}%"
+      style="--done: ${last > first ? (100 * (step - first)) / (last - first) : 0}%"
       @input=${(event: InputEvent) =>
         this.cursor?.moveTo(Number((event.target as HTMLInputElement).value))}
       @keydown=${this.press}

@@ -91,6 +91,13 @@ export function dimensionSpec(
   };
 }
 
+export function sameRuns(one: readonly StoryRun[], other: readonly StoryRun[]): boolean {
+  return (
+    one.length === other.length &&
+    one.every(({ run, position }, i) => run === other[i]?.run && position === other[i]?.position)
+  );
+}
+
 /** The kinds of effective rank that any of the runs has. */
 export function rankKinds(runs: StoryRun[]): string[] {
   const tags = runs.flatMap(({ run }) => tagsOf(run, /\/effective_rank_\w+$/));

@@ -2,6 +2,7 @@
 
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
+import { chartCard, unzoomButton } from "./chart_card.ts";
 import { type ChartSpec, describeChart, type Marker } from "./chart_spec.ts";
 import { formatCount } from "./numbers.ts";
 import type { ScalarStore } from "./scalar_store.ts";
@@ -14,6 +15,7 @@ import {
   type StoryRun,
   traceSpec,
 } from "./story.ts";
+import type { Range } from "./ticks.ts";
 import type { Opened } from "./view.ts";
 import { spacedName } from "./words.ts";
 
@@ -27,6 +29,9 @@ export class LeafStoryBlock extends LitElement {
   @property({ attribute: false }) smoothing = 0;
   @property({ attribute: false }) log = true;
   @property({ attribute: false }) dark = false;
+  /** The optimizer steps that are shown; null for all. */
+  @property({ attribute: false }) steps: Range | null = null;
+  @property({ attribute: false }) onZoom: (steps: Range | null) => void = () => {};
   @property({ attribute: false }) onMarker: (marker: Marker) => void = () => {};
 
   private trace: ChartSpec | null = null;
@@ -79,25 +84,25 @@ export class LeafStoryBlock extends LitElement {
     isFirst = false,
   ): unknown {
     const hasCurves = spec?.curves.some(({ steps }) => steps.length > 0) ?? false;
-    return html`<figure
-      class="card"
-      data-testid=${id}
-      aria-label=${spec ? describeChart(title, spec) : title}
-    >
-      <h3>${title} <span class="quiet">${subtitle}</span></h3>
-      ${
-        hasCurves
-          ? html`<leaf-chart
-              .spec=${spec}
-              .dark=${this.dark}
-              .markers=${this.markers}
-              .namesMarkers=${isFirst}
-              .onMarker=${this.onMarker}
-              .hasTooltip=${true}
-            ></leaf-chart>`
-          : html`<div class="message" role="status">${this.missing()}</div>`
-      }
-    </figure>`;
+    return chartCard({
+      id,
+      title,
+      subtitle,
+      description: spec ? describeChart(title, spec) : title,
+      actions: unzoomButton(this.steps !== null, "all steps", this.onZoom),
+      content: hasCurves
+        ? html`<leaf-chart
+            .spec=${spec}
+            .dark=${this.dark}
+            .markers=${this.markers}
+            .namesMarkers=${isFirst}
+            .onMarker=${this.onMarker}
+            .hasTooltip=${true}
+            .steps=${this.steps}
+            .onZoom=${this.onZoom}
+          ></leaf-chart>`
+        : html`<div class="message" role="status">${this.missing()}</div>`,
+    });
   }
 
   private missing(): unknown {

@@ -1,4 +1,4 @@
-/** All frames of a path side by side, with label and probability under each. */
+/** The frames of a path, or of the steps it is zoomed to, side by side, with label and probability under each. */
 
 import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
@@ -29,12 +29,13 @@ export class LeafStrip extends FollowsCursor {
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     super.willUpdate(changed);
-    if (changed.has("loaded")) this.fit();
+    if (changed.has("loaded") || changed.has("cursor")) this.fit();
   }
 
   /** As few lines as the frames and their labels need, all about equally long. */
   private fit(): void {
-    const labels = this.loaded?.path.frame_labels ?? [];
+    const [first, last] = this.cursor?.frames ?? [0, 0];
+    const labels = this.loaded?.path.frame_labels.slice(first, last + 1) ?? [];
     const count = Math.max(labels.length, 1);
     const longest = Math.max(0, ...labels.map((label) => label.length));
     const wanted = LETTER_PIXELS * (longest + " 0.00".length);
@@ -45,8 +46,10 @@ export class LeafStrip extends FollowsCursor {
   }
 
   protected override render(): unknown {
+    const { cursor } = this;
     const path = this.loaded?.path;
-    if (!path) return "";
+    if (!path || !cursor) return "";
+    const [first, last] = cursor.frames;
     return html`<div
       class="strip"
       data-testid="strip"
@@ -56,7 +59,9 @@ export class LeafStrip extends FollowsCursor {
       style="--columns: ${this.columns}"
       @keydown=${this.press}
     >
-      ${path.frame_steps.map((step, frame) => this.frame(step, frame))}
+      ${path.frame_steps.map((step, frame) =>
+        first <= frame && frame <= last ? this.frame(step, frame) : "",
+      )}
     </div>`;
   }
 

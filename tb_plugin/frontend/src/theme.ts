@@ -2,6 +2,31 @@
 
 const DARK = "dark-mode";
 
+/** The font of what is drawn on canvases. */
+export const FONT = "Roboto, system-ui, sans-serif";
+
+/** The colours of the page, named as in its style sheet. */
+export interface Colours {
+  surface: string;
+  text: string;
+  quiet: string;
+  line: string;
+  grid: string;
+}
+
+/** Those that hold at an element now. */
+export function cssColours(element: Element): Colours {
+  const style = getComputedStyle(element);
+  const colour = (name: string) => style.getPropertyValue(`--${name}`).trim();
+  return {
+    surface: colour("surface"),
+    text: colour("text"),
+    quiet: colour("text-quiet"),
+    line: colour("line"),
+    grid: colour("grid"),
+  };
+}
+
 /** The page that shows this frame; null where it may not be read, as in some notebooks. */
 function hostBody(): HTMLElement | null {
   try {

@@ -1,6 +1,7 @@
 /** What the page shows of all there is, as a value that fits into an address. */
 
 import type { PathIndex, PathKey, Run, Snapshot } from "./api.ts";
+import type { Range } from "./ticks.ts";
 
 export interface View {
   /** A regular expression that the names of listed runs match. */
@@ -10,8 +11,16 @@ export interface View {
   /** Weight of the past in curves of training, in [0, 1). */
   smoothing: number;
   scale: "log" | "linear";
+  /** The optimizer steps that charts of training are zoomed to; null for all. */
+  trainingSteps: Range | null;
   rows: RowsTab;
   open: PathKey | null;
+  /** The steps that the open path is zoomed to; null for all. */
+  pathSteps: Range | null;
+  /** The step of the open path to look at; null where that is left to the page. */
+  at: number | null;
+  /** Names of classes whose curves are hidden, on every path. */
+  hiddenClasses: readonly string[];
 }
 
 export type RowsTab = "training" | "pairs" | "runs";
@@ -21,8 +30,12 @@ export const INITIAL_VIEW: View = {
   choices: {},
   smoothing: 0,
   scale: "log",
+  trainingSteps: null,
   rows: "training",
   open: null,
+  pathSteps: null,
+  at: null,
+  hiddenClasses: [],
 };
 
 /** A path with everything that it belongs to. */

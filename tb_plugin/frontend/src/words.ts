@@ -2,6 +2,7 @@
 
 import type { PathScalars, Snapshot } from "./api.ts";
 import { formatCount, formatDistance } from "./numbers.ts";
+import type { Range } from "./ticks.ts";
 
 /** "4 → 9", or "4" for a walk without destination. */
 export function pairName(path: PathScalars): string {
@@ -70,6 +71,17 @@ export function indicesText(path: PathScalars): string {
   return path.destination_index === null
     ? `data set index ${path.source_index}`
     : `data set indices ${path.source_index} → ${path.destination_index}`;
+}
+
+/** Where a path is from: "digits/sgd · step 3 000 · data set indices 24 → 78". */
+export function pathFacts(run: string, snapshot: Snapshot, path: PathScalars): string {
+  const facts = [run, `step ${formatCount(snapshot.step)}`, indicesText(path)];
+  return facts.filter(Boolean).join(" · ");
+}
+
+/** A part of a path: "path steps 120–300 of 480". */
+export function stepsText([from, to]: Range, steps: number): string {
+  return `path steps ${formatCount(from)}–${formatCount(to)} of ${formatCount(steps)}`;
 }
 
 const REASONS: Record<string, string> = {

@@ -13,7 +13,7 @@ test("nearest agrees with a search through all values", () => {
 });
 
 test("a cursor stays on its path and tells of each move once", () => {
-  const cursor = new Cursor(40, [0, 10, 40]);
+  const cursor = new Cursor([0, 40], [0, 10, 40]);
   let moves = 0;
   const stop = cursor.subscribe(() => {
     moves += 1;
@@ -32,7 +32,7 @@ test("a cursor stays on its path and tells of each move once", () => {
 });
 
 test("the next frame is found from between two frames as well", () => {
-  const cursor = new Cursor(40, [0, 10, 40]);
+  const cursor = new Cursor([0, 40], [0, 10, 40]);
   cursor.moveTo(8);
   assert.deepEqual([cursor.neighbour(-1), cursor.neighbour(1)], [0, 1]);
   cursor.moveTo(12);

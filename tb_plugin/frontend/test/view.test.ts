@@ -23,6 +23,10 @@ test("a view survives the address, whatever is in its names", () => {
     scale: "linear",
     rows: "pairs",
     open: { run: "a&b=c #%é", tag: "horizontal_path/000000000100-1", index: 3 },
+    trainingSteps: [500, 1500],
+    pathSteps: [0, 12],
+    at: 7,
+    hiddenClasses: ["a&b", "=1-2"],
   };
   assert.deepEqual(fromFragment(toFragment(view)), view);
   assert.deepEqual(fromFragment(ofHost(`#${forHost(toFragment(view))}`)), view);
@@ -31,7 +35,7 @@ test("a view survives the address, whatever is in its names", () => {
 
 test("an address that cannot be read gives the initial view", () => {
   assert.equal(toFragment(INITIAL_VIEW), "");
-  for (const fragment of ["", "smoothing=7&scale=x&rows=y", "run=a", "&&=&%"]) {
+  for (const fragment of ["", "smoothing=7&scale=x&rows=y", "run=a", "&&=&%", "path-steps=9-3&at=-1"]) {
     assert.deepEqual(fromFragment(fragment), INITIAL_VIEW);
   }
   assert.equal(fromFragment("run=a&tag=b&index=-1").open?.index, 0);

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { zoomByKey } from "../src/chart_zoom.ts";
+import { Cursor } from "../src/cursor.ts";
+import { framesWithin, inside, stepsBetween, valuesWithin, zoomed } from "../src/zoom.ts";
+
+test("a drag in any direction selects whole steps, and less than a step nothing", () => {
+  assert.deepEqual(stepsBetween(20.4, 3.6), [4, 20]);
+  assert.deepEqual(stepsBetween(3.6, 20.4), [4, 20]);
+  assert.equal(stepsBetween(3.6, 4.4), null);
+});
+
+test("a range of another path keeps what this one has of it", () => {
+  assert.deepEqual(inside([10, 900], [0, 480]), [10, 480]);
+  assert.equal(inside([0, 900], [0, 480]), null);
+  assert.equal(inside([500, 900], [0, 480]), null);
+  assert.equal(inside(null, [0, 480]), null);
+  assert.equal(inside([0, 1], [0, 0]), null);
+});
+
+test("zooming keeps the current step in its place until an end is reached", () => {
+  assert.deepEqual(zoomed([0, 400], 0.5, 200, [0, 400]), [100, 300]);
+  assert.deepEqual(zoomed([0, 400], 0.5, 0, [0, 400]), [0, 200]);
+  assert.deepEqual(zoomed([0, 400], 0.5, 400, [0, 400]), [200, 400]);
+  assert.deepEqual(zoomed([300, 400], 2, 350, [0, 400]), [200, 400]);
+  assert.equal(zoomed([100, 300], 2, 200, [0, 400]), null);
+  assert.deepEqual(zoomed([7, 8], 0.5, 7, [0, 400]), [7, 8]);
+  assert.equal(zoomed([0, 0], 0.5, 0, [0, 0]), null);
+});
+
+test("keys zoom, and others mean nothing", () => {
+  const press = (key: string) => zoomByKey(key, [0, 400], 100, [0, 400]);
+  assert.deepEqual(press("+"), [50, 250]);
+  assert.equal(press("-"), null);
+  assert.equal(press("0"), null);
+  assert.equal(press("Escape"), null);
+  assert.equal(press("a"), undefined);
+});
+
+test("frames within a range are shown, or the nearest if there is none", () => {
+  const steps = [0, 20, 40, 60];
+  assert.deepEqual(framesWithin(steps, [0, 60]), [0, 3]);
+  assert.deepEqual(framesWithin(steps, [20, 59]), [1, 2]);
+  assert.deepEqual(framesWithin(steps, [41, 55]), [2, 2]);
+  assert.deepEqual(framesWithin(steps, [50, 59]), [3, 3]);
+  assert.deepEqual(framesWithin([], [0, 60]), [0, 0]);
+});
+
+test("the cursor of a zoomed path stays in its range and on its frames", () => {
+  const cursor = new Cursor([15, 50], [0, 20, 40, 60]);
+  assert.equal(cursor.step, 15);
+  assert.equal(cursor.frame, 1);
+  cursor.moveTo(1000);
+  assert.equal(cursor.step, 50);
+  assert.equal(cursor.frame, 2);
+  cursor.moveToFrame(0);
+  assert.equal(cursor.step, 20);
+  cursor.moveToFrame(3);
+  assert.equal(cursor.step, 40);
+});
+
+test("the height of a zoomed chart is that of the values in it and next to it", () => {
+  assert.deepEqual(valuesWithin([0, 2, 4, 6, 8], [9, 1, 2, 3, 9], [3, 5]), [1, 2, 3]);
+  assert.deepEqual(valuesWithin([0, 8], [9, 1], [3, 5]), [9, 1]);
+  assert.deepEqual(valuesWithin([0, 2, 4], [9, null, 2], [0, 1]), [9, null]);
+});
