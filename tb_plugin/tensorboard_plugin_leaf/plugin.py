@@ -49,6 +49,15 @@ export function render() {
 """
 
 
+class _NotModified(wrappers.Response):
+    """An answer without content that keeps its type, which TensorBoard demands of every answer."""
+
+    def get_wsgi_headers(self, environ: Any) -> Any:
+        headers = super().get_wsgi_headers(environ)
+        headers["Content-Type"] = self.headers["Content-Type"]
+        return headers
+
+
 class LeafPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
     """The backend of the LEAF tab."""
 
@@ -176,7 +185,7 @@ def _respond(
     headers = {"ETag": f'W/"{tag}"'}
     response: wrappers.Response
     if request.if_none_match.contains_weak(tag):
-        response = wrappers.Response(status=304, headers=headers)
+        response = _NotModified(status=304, headers=headers, content_type=content_type)
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-cache, must-revalidate"
     else:
