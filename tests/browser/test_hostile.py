@@ -1,0 +1,65 @@
+"""A log directory that means harm: no script runs, and the page says what is damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.leaf_tab import LeafTab
+from tests.plugin.hostile_logs import (
+    GOOD_TAG,
+    SCRIPT_RUN,
+    SCRIPTS,
+    await_hostile_logs,
+    write_hostile_logs,
+)
+from tests.tensorboard_process import tensorboard
+
+MARKS = "[window.leafMark, ...Array.from(frames, (frame) => frame.leafMark)].filter(Boolean)"
+
+
+@pytest.fixture(scope="module")
+def hostile_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder: Path = tmp_path_factory.mktemp("hostile")
+    write_hostile_logs(folder)
+    with tensorboard(folder, "--load_fast=false") as url:
+        await_hostile_logs(url)
+        yield url
+
+
+def test_hostile_logs_run_no_script_and_are_told(
+    show: Callable[..., LeafTab], hostile_url: str
+) -> None:
+    tab = show(hostile_url)
+    dialogs: list[str] = []
+
+    def refuse(dialog: object) -> None:
+        dialogs.append(str(dialog))
+        dialog.dismiss()  # type: ignore[attr-defined]
+
+    tab.page.on("dialog", refuse)
+    tab.open(run=SCRIPT_RUN, tag=GOOD_TAG).await_path()
+    for pair in range(3):
+        tab.get(f"pair-{pair}").click()
+        tab.await_path()
+    damaged = tab.get("damaged")
+    for name in ("content/random", "content/newer", "tensor/no tensor", *SCRIPTS):
+        expect(damaged).to_contain_text(name)
+    expect(damaged).to_contain_text("upgrade")
+    tab.page.wait_for_timeout(300)
+    assert tab.page.evaluate(MARKS) == []
+    assert dialogs == []
+    assert tab.complaints == []
+
+
+def test_marks_and_dialogs_would_be_seen(show: Callable[..., LeafTab], hostile_url: str) -> None:
+    tab = show(hostile_url)
+    dialogs: list[str] = []
+    tab.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    tab.open(run="a_good", tag=GOOD_TAG).await_path()
+    tab.get("damaged").evaluate("() => { window.leafMark = 1; alert(1); }")
+    assert tab.page.evaluate(MARKS) == [1]
+    assert dialogs == ["1"]

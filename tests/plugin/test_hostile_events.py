@@ -1,0 +1,117 @@
+"""Event files that are damaged or mean harm, in the real TensorBoard with either loader."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from tensorboard.context import RequestContext
+from tensorboard_plugin_leaf import write
+
+from tests.plugin import synthetic
+from tests.plugin.hostile_logs import (
+    CONTENTS,
+    DAMAGED_RUN,
+    GOOD_RUNS,
+    GOOD_TAG,
+    SCRIPTS,
+    TENSORS,
+    await_hostile_logs,
+    write_hostile_logs,
+)
+from tests.plugin.logs import LogDirectory
+from tests.tensorboard_process import ask, tensorboard
+
+PATIENCE_SECONDS = 20
+
+
+@pytest.fixture(scope="module", params=["false", "true"], ids=["python", "fast"])
+def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("hostile")
+    write_hostile_logs(folder)
+    with tensorboard(folder, f"--load_fast={request.param}") as address:
+        await_hostile_logs(address)
+        yield address
+
+
+def status(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
+            return response.status, response.headers["Content-Type"]
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers["Content-Type"]
+
+
+def by_run(url: str) -> dict[str, Any]:
+    return {run["run"]: run for run in ask(url, "snapshots")["runs"]}
+
+
+def test_good_snapshots_are_listed_and_damaged_ones_named(url: str) -> None:
+    runs = by_run(url)
+    for name in GOOD_RUNS:
+        assert GOOD_TAG in [snapshot["tag"] for snapshot in runs[name]["snapshots"]], name
+        assert name == DAMAGED_RUN or runs[name]["damaged"] == []
+    damaged = {item["tag"]: item["message"] for item in runs[DAMAGED_RUN]["damaged"]}
+    assert {f"content/{name}" for name in CONTENTS} | set(SCRIPTS) <= set(damaged)
+    assert "upgrade" in damaged["content/newer"]
+    assert all(20 < len(message) < 1000 for message in damaged.values())
+    # No tag but those that were written, and none twice.
+    listed = [snapshot["tag"] for snapshot in runs[DAMAGED_RUN]["snapshots"]]
+    known = {f"tensor/{name}" for name in TENSORS} | {GOOD_TAG}
+    assert set(listed) <= known
+    assert not set(listed) & set(damaged)
+
+
+def test_every_path_is_shown_or_not_found(url: str) -> None:
+    found = set()
+    for run in by_run(url).values():
+        tags = [*(item["tag"] for item in run["snapshots"] + run["damaged"])]
+        if run["run"] == DAMAGED_RUN:
+            tags += [f"tensor/{name}" for name in TENSORS]
+        for tag in tags:
+            for index in (0, 2, 999_999_999):
+                key = urlencode({"run": run["run"], "tag": tag, "index": index})
+                for route in ("path", "frames"):
+                    code, content_type = status(f"{url}data/plugin/leaf/{route}?{key}")
+                    assert code in (200, 404), (tag, index)
+                    assert content_type.startswith(
+                        ("application/json", "image/png") if code == 200 else "text/plain"
+                    )
+                    found.add((run["run"], tag, code))
+    assert all((name, GOOD_TAG, 200) in found for name in GOOD_RUNS)
+    assert all((DAMAGED_RUN, f"content/{name}", 200) not in found for name in CONTENTS)
+
+
+def test_other_tabs_go_on(url: str) -> None:
+    with urllib.request.urlopen(f"{url}data/plugins_listing", timeout=PATIENCE_SECONDS) as answer:
+        listing = json.load(answer)
+    assert listing["leaf"]["enabled"] is True
+    assert listing["scalars"]["enabled"] is True
+    with urllib.request.urlopen(f"{url}data/plugin/scalars/tags", timeout=PATIENCE_SECONDS) as tags:
+        scalars = json.load(tags)
+    assert all("loss" in scalars[name] for name in GOOD_RUNS)
+    for name in GOOD_RUNS:
+        key = urlencode({"run": name, "tag": "loss"})
+        assert status(f"{url}data/plugin/scalars/scalars?{key}")[0] == 200
+
+
+def test_a_directory_without_damage_names_none(tmp_path: Path) -> None:
+    log = LogDirectory(tmp_path)
+    with log.run("run") as writer:
+        write(writer, synthetic.snapshot(100))
+    with log.serve("python") as client:
+        (run,) = client.get("/data/plugin/leaf/snapshots").json["runs"]
+    assert run["damaged"] == []
+    assert [snapshot["tag"] for snapshot in run["snapshots"]] == [GOOD_TAG]
+
+
+def test_the_damage_would_hide_everything_from_a_plain_list(tmp_path: Path) -> None:
+    log = write_hostile_logs(tmp_path)
+    with log.provider("python") as provider, pytest.raises(KeyError, match="no tensor"):
+        provider.list_blob_sequences(RequestContext(), experiment_id="", plugin_name="leaf")
