@@ -19,11 +19,15 @@ START_SECONDS = 90
 
 
 @contextmanager
-def tensorboard(logdir: Path, *arguments: str) -> Iterator[str]:
-    """The URL, with a slash at its end, of a TensorBoard that lives as long as the context."""
+def tensorboard(logdir: Path | None, *arguments: str) -> Iterator[str]:
+    """The URL, with a slash at its end, of a TensorBoard that lives as long as the context.
+
+    Without `logdir`, the arguments name what it shows.
+    """
     command = [sys.executable, "-m", "tensorboard.main", "--port=0", "--host=127.0.0.1"]
+    shown = [] if logdir is None else [f"--logdir={logdir}"]
     process = subprocess.Popen(
-        [*command, f"--logdir={logdir}", *arguments],
+        [*command, *shown, *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

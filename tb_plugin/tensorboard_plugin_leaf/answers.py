@@ -29,9 +29,13 @@ MAX_NUMBERS: Final = 2**21
 _texts: WeakKeyDictionary[SnapshotIndex, str] = WeakKeyDictionary()
 
 
+# `json.dumps` would make an encoder for each of a list's thousands of lines.
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
 def to_json(answer: Mapping[str, Any]) -> str:
     """`answer` as strict JSON, which has no NaN."""
-    return json.dumps(answer, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(answer)
 
 
 def list_answer(runs: Sequence[Run]) -> str:

@@ -187,6 +187,9 @@ class Store:
             raise _not_found(run, tag, index, f"The snapshot has {len(references)} paths.")
         try:
             blob = self._provider.read_blob(context.request, blob_key=references[index].blob_key)
+        except errors.InvalidArgumentError as error:
+            why = "Names with quotes or backslashes need `tensorboard --load_fast=false`"
+            raise _not_found(run, tag, index, f"{why} ({error}).") from error
         # The Python loader parses the tensor only now; a damaged one raises what it may.
         except (LookupError, TypeError, ValueError) as error:
             raise _not_found(run, tag, index, f"Its event is damaged ({error!r:.200}).") from error

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tensorboard_plugin_leaf import PathRecord, Snapshot, SnapshotError, decode, encode
@@ -30,6 +30,7 @@ from tensorboard_plugin_leaf.encoding import (
 from tensorboard_plugin_leaf.snapshot import STATUSES
 
 from tests.plugin import synthetic
+from tests.plugin.profiles import examples
 
 text = st.text(max_size=8)
 count = st.integers(0, 2**53 - 1)
@@ -119,7 +120,7 @@ def assert_same(actual: Any, expected: Any) -> None:
             assert got == want or (got != got and want != want), field.name
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@examples(60)
 @given(snapshots())
 def test_decoding_returns_what_was_encoded(snapshot: Snapshot) -> None:
     index, blobs = encode(snapshot)
@@ -141,7 +142,7 @@ def test_one_changed_pixel_is_not_the_same() -> None:
         assert_same(decoded, snapshot)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_raise_nothing_but_snapshot_errors(content: bytes) -> None:
     for read in (decode_index, decode_path, read_sheet):
@@ -201,7 +202,7 @@ def blobs_with_a_changed_value(draw: st.DrawFn) -> bytes:
     return archive_of(members | {"path.json": json.dumps(values).encode()})
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=list(HealthCheck))
+@examples(300)
 @given(
     st.one_of(
         mutations(BLOBS[0]),
@@ -216,7 +217,7 @@ def test_damaged_paths_are_read_as_paths_or_raise_snapshot_errors(blob: bytes) -
             read(blob)
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(st.data())
 def test_damaged_indices_are_read_or_raise_snapshot_errors(data: st.DataObject) -> None:
     values = json.loads(INDEX)

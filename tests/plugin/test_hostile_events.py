@@ -75,7 +75,7 @@ def test_every_path_is_shown_or_not_found(url: str) -> None:
         if run["run"] == DAMAGED_RUN:
             tags += [f"tensor/{name}" for name in TENSORS]
         for tag in tags:
-            for index in (0, 2, 999_999_999):
+            for index in (0, 2):
                 key = urlencode({"run": run["run"], "tag": tag, "index": index})
                 for route in ("path", "frames"):
                     code, content_type = status(f"{url}data/plugin/leaf/{route}?{key}")
