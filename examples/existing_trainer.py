@@ -46,7 +46,7 @@ def main():
     trainer = L.Trainer(
         max_epochs=20,
         log_every_n_steps=10,
-        callbacks=[LocalDataMatrixMonitor(), HorizontalPathSnapshot()],  # added
+        callbacks=[LocalDataMatrixMonitor(every_n_steps=50), HorizontalPathSnapshot()],  # added
     )
     trainer.fit(Classifier(), DataLoader(train, 32, shuffle=True), DataLoader(val, 32))
 

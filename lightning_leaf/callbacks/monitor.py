@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 
     from lightning_leaf.examples import Examples
 
-DEFAULT_PROBE = 64
+DEFAULT_PROBE = 32
+SHARE_OF_TRAINING = 0.016
+"""Of a training's arithmetic that measuring takes where nothing is said."""
+UNKNOWN_INTERVAL = 100
+"""Where the arithmetic cannot be told: batches without tensors, weights that start as NaN."""
 
 Geometry = tuple[Tensor, Tensor, Tensor]
 """Trace (), eigenvalues (C,) and tangent dimension () of G at one input, on the CPU."""
@@ -32,8 +37,8 @@ class LocalDataMatrixMonitor(LeafCallback):
     r"""Logs how a classifier's local data matrix G(x, w) changes while it trains.
 
     For every input x of a fixed probe, G = E_{y∼p}[∇ₓ log p_y ∇ₓ log p_yᵀ] (equation 6 of
-    Grementieri & Fioresi, "Model-centric data manifold"). Logged at step 0, then every n
-    optimizer steps, and at the end of fit:
+    Grementieri & Fioresi, "Model-centric data manifold"). Logged at step 0, then at every n-th
+    optimizer step, and at the end of fit:
 
     ================================ ==========================================================
     ``leaf/trace_mean``              mean of tr G over the probe, in units of 1 / input²
@@ -52,8 +57,12 @@ class LocalDataMatrixMonitor(LeafCallback):
     Args:
         probe: On which inputs: how many examples of the validation (else training) data set;
             which positions in it; or a tensor of inputs, a pair of inputs and labels, a data set
-            (64 of its examples).
-        every_n_steps: Optimizer steps between measurements.
+            (32 of its examples).
+        every_n_steps: Optimizer steps between measurements. Default: as many as keep measuring
+            below 2 % of the training. A step takes about three forward passes' worth of
+            arithmetic for each of its B examples; measuring takes C + 1 (one forward, C backward
+            passes to the input) for each of P inputs; n = P (C + 1) / (3 B · 1.6 %), rounded up to
+            two digits: 130 for ten classes and batches of 60.
         ranks: Which effective ranks to log: ``"entropy"``, ``"stable"``, ``"participation"``,
             ``"threshold"``.
         name: Prefix of the logged names; distinct for each monitor of a trainer.
@@ -65,6 +74,7 @@ class LocalDataMatrixMonitor(LeafCallback):
     Attributes:
         history: Everything measured so far, lists by name without prefix, with ``"step"``. Saved
             in checkpoints, so that it goes on after a resume.
+        interval: Steps between measurements, chosen at the first one where nothing was said.
 
     Raises:
         LeafError: If an argument is out of its range.
@@ -85,7 +95,7 @@ class LocalDataMatrixMonitor(LeafCallback):
     def __init__(
         self,
         probe: Inputs = DEFAULT_PROBE,
-        every_n_steps: int = 100,
+        every_n_steps: int | None = None,
         ranks: Sequence[RankKind] = ("entropy",),
         *,
         name: str = "leaf",
@@ -100,7 +110,10 @@ class LocalDataMatrixMonitor(LeafCallback):
             raise LeafError(
                 f"ranks expects a list out of {', '.join(map(repr, RANK_KINDS))}; got {ranks!r}."
             )
-        self.every_n_steps = checked_count(every_n_steps, "every_n_steps")
+        self.every_n_steps = (
+            None if every_n_steps is None else checked_count(every_n_steps, "every_n_steps")
+        )
+        self.interval = self.every_n_steps
         self.ranks = tuple(ranks)
         self._wanted = probe
         self._seed = seed
@@ -151,12 +164,17 @@ class LocalDataMatrixMonitor(LeafCallback):
                 # At the first step, so that a mistake shows at once, and a batch is at hand.
                 self._has_begun = True
                 self._forget_after(step)
+                if not self.history["step"]:
+                    self.interval = self.every_n_steps
                 self._probe = self._choose_probe(trainer, pl_module, batch)
             steps = self.history["step"]
-            due = fit_ended or not steps or step % self.every_n_steps == 0
+            due = fit_ended or not steps or self.interval is None or step % self.interval == 0
             if not due or (steps and steps[-1] == step):
                 return
-            self._record(trainer, step, self._measure(pl_module))
+            geometries = self._measure(pl_module)
+            if self.interval is None:
+                self.interval = self._affordable(trainer, geometries, batch)
+            self._record(trainer, step, self._row(geometries))
 
     def _forget_after(self, start: int) -> None:
         """Drop what an earlier fit measured beyond the point where this one starts."""
@@ -177,14 +195,28 @@ class LocalDataMatrixMonitor(LeafCallback):
                 )
             )
 
-    def _measure(self, module: LightningModule) -> dict[str, float]:
+    def _measure(self, module: LightningModule) -> list[Geometry | None]:
         assert self._probe is not None
         inputs = self._probe.inputs[self.processes.share(len(self._probe))]
         with quiet(module), self.processes.same_module(module) as measured:
             shares = self.processes.everywhere(
                 lambda: self._chunks.run(lambda size: _geometries(measured, inputs, size))
             )
-        geometries = self.processes.merge(shares)
+        return self.processes.merge(shares)
+
+    def _affordable(self, trainer: Trainer, geometries: list[Geometry | None], batch: Any) -> int:
+        """The interval at which measuring takes a small share of the training."""
+        examples = trainer_state.examples_per_step(trainer, batch)
+        finite = next(filter(None, geometries), None)
+        inputs = max(1, len(self.processes.share(len(geometries))))
+        interval = (
+            UNKNOWN_INTERVAL
+            if examples is None or finite is None
+            else affordable_interval(inputs, len(finite[1]), examples)
+        )
+        return self.processes.on_zero(lambda: interval)  # batches of the ranks may differ
+
+    def _row(self, geometries: list[Geometry | None]) -> dict[str, float]:
         finite = [geometry for geometry in geometries if geometry is not None]
         if len(finite) < len(geometries):
             return dict.fromkeys(self.history, float("nan"))
@@ -218,13 +250,18 @@ class LocalDataMatrixMonitor(LeafCallback):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": {column: list(values) for column, values in self.history.items()}}
+        return {
+            "history": {column: list(values) for column, values in self.history.items()},
+            "interval": self.interval,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         saved = state_dict.get("history", {"step": []})  # another version may have kept others
         unknown = [float("nan")] * len(saved["step"])
         for column in self.history:  # other ranks may have been asked for before
             self.history[column] = list(saved.get(column, unknown))
+        if self.every_n_steps is None:
+            self.interval = state_dict.get("interval")
 
     def plot(self) -> Figure:
         """Trace with its first value, effective ranks and tangent dimension over the steps.
@@ -250,3 +287,10 @@ def _geometries(module: nn.Module, inputs: Tensor, chunk_size: int) -> list[Geom
         values = (g.trace(), g.eigenvalues(), g.tangent_dimension())
         found += zip(*(value.cpu() for value in values), strict=True)
     return found
+
+
+def affordable_interval(inputs: int, classes: int, examples_per_step: int) -> int:
+    """Steps after which measuring has taken its share of a training, rounded up to two digits."""
+    steps = math.ceil(inputs * (classes + 1) / (3 * examples_per_step * SHARE_OF_TRAINING))
+    unit = int(10 ** max(0, len(str(steps)) - 2))
+    return math.ceil(steps / unit) * unit

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
 from lightning_leaf.errors import LeafError
 
 if TYPE_CHECKING:
@@ -43,6 +46,13 @@ def steps_taken(trainer: Trainer) -> int:
     ask at the first batch.
     """
     return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def examples_per_step(trainer: Trainer, batch: Any) -> int | None:
+    """Of each process: the size of a batch, times the batches that make a step; None if unknown."""
+    tensors = (leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
+    first = next(tensors, None)
+    return None if first is None else len(first) * trainer.accumulate_grad_batches
 
 
 def epochs_completed(trainer: Trainer) -> int:

@@ -20,6 +20,7 @@ from lightning_leaf import (
     OrthogonalWalkSnapshot,
     effective_rank,
 )
+from lightning_leaf.callbacks.monitor import SHARE_OF_TRAINING, affordable_interval
 from tests.callbacks.training import (
     SmallCNN,
     digits,
@@ -114,6 +115,50 @@ def test_accumulated_batches_are_measured_once_a_step(tmp_path: Path) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=1)
     fit(tmp_path, monitor, max_steps=4, accumulate_grad_batches=2)
     assert monitor.history["step"] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "classes", "examples", "expected"),
+    [
+        (32, 10, 60, 130),  # 352 / (180 · 0.016) = 122.2
+        (32, 1000, 256, 2700),  # 32032 / (768 · 0.016) = 2606.8
+        (32, 2, 256, 8),
+        (1, 2, 4096, 1),
+    ],
+)
+def test_by_default_measuring_takes_a_small_share_of_the_arithmetic(
+    inputs: int, classes: int, examples: int, expected: int
+) -> None:
+    interval = affordable_interval(inputs, classes, examples)
+    assert interval == expected
+    assert inputs * (classes + 1) / (3 * examples * interval) <= SHARE_OF_TRAINING
+
+
+def test_the_default_interval_is_chosen_once_and_kept_over_a_resume(tmp_path: Path) -> None:
+    # 8 inputs, 10 classes, 64 · 2 examples a step: 88 / (384 · 0.016) = 14.3
+    def monitor() -> LocalDataMatrixMonitor:
+        return LocalDataMatrixMonitor(probe()[:8], on_error="raise")
+
+    options: dict[str, Any] = {"accumulate_grad_batches": 2, "enable_checkpointing": True}
+
+    def saver() -> ModelCheckpoint:
+        return ModelCheckpoint(tmp_path, "saved-{step}", every_n_train_steps=12, save_top_k=-1)
+
+    first, resumed = monitor(), monitor()
+    fit(tmp_path / "first", first, saver(), max_steps=12, **options)
+    assert (first.interval, first.history["step"]) == (15, [0, 12])
+    fit(
+        tmp_path / "second",
+        resumed,
+        saver(),
+        max_steps=32,
+        ckpt_path=tmp_path / "saved-step=12.ckpt",
+        **options,
+    )
+    assert resumed.history["step"] == [0, 15, 30, 32]
+    # Another training chooses anew: with 64 examples a step.
+    fit(tmp_path / "third", resumed, max_steps=16)
+    assert (resumed.interval, resumed.history["step"]) == (29, [0, 16])
 
 
 def test_every_logger_gets_the_values(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_digits(tmp_path: Path) -> None:
 def test_existing_trainer(tmp_path: Path) -> None:
     run("existing_trainer.py", cwd=tmp_path)
     assert (tmp_path / "lightning_logs").is_dir()
-    assert scalars(tmp_path)["leaf/trace_mean"].keys() >= {0, 100}
+    assert scalars(tmp_path)["leaf/trace_mean"].keys() >= {0, 50}
     (snapshot,) = snapshots(tmp_path, "horizontal_path")
     assert len(snapshot.paths) == 8
 

@@ -1,0 +1,90 @@
+"""The share of a training's time that the monitor takes at its defaults: MNIST, batches of 60."""
+
+from __future__ import annotations
+
+import logging
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from lightning_leaf import LocalDataMatrixMonitor
+from lightning_leaf.demo.classifier import SmallCNN
+from lightning_leaf.demo.data import load
+from tests.benchmarks.machine import describe
+
+STEPS = 1300
+REPEATS = 3
+
+
+class Timed(LocalDataMatrixMonitor):
+    """Adds up the time of all its hooks."""
+
+    def __init__(self) -> None:
+        super().__init__(on_error="raise")
+        self.seconds: list[float] = []
+
+    def measure_if_due(self, *arguments: Any, **options: Any) -> None:
+        started = time.perf_counter()
+        super().measure_if_due(*arguments, **options)
+        self.seconds.append(time.perf_counter() - started)
+
+
+def run() -> None:
+    """Train with and without the monitor in turn; print medians over the repeats."""
+    if "LEAF_DATA" not in os.environ:
+        raise SystemExit("LEAF_DATA is expected to name the folder above MNIST/raw.")
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    data = load("mnist", Path(os.environ["LEAF_DATA"]))
+    print(describe())
+    for accelerator in ("cpu", *(["gpu"] if torch.cuda.is_available() else [])):
+        shares, without, with_monitor = [], [], []
+        for _ in range(REPEATS):
+            without.append(fit(data, accelerator, []))
+            monitor = Timed()
+            with_monitor.append(fit(data, accelerator, [monitor]))
+            shares.append(sum(monitor.seconds) / with_monitor[-1])
+        measured = sorted(monitor.seconds)[-len(monitor.history["step"]) :]
+        idle = sorted(monitor.seconds)[: -len(measured)]
+        step = statistics.median(without) / STEPS
+        print(
+            f"\n{accelerator}: {STEPS} steps, measured at {len(measured)} of them, every "
+            f"{monitor.interval} (medians of {REPEATS} runs)\n"
+            f"  share of fit's time in the monitor   {statistics.median(shares):7.2%}\n"
+            f"  fit with the monitor / without       "
+            f"{statistics.median(with_monitor) / statistics.median(without):7.3f}\n"
+            f"  one measurement, in training steps   {statistics.median(measured) / step:7.2f}\n"
+            f"  between measurements, per step       {statistics.median(idle) * 1e6:7.1f} µs\n"
+            f"  a training step                      {step * 1e3:7.2f} ms"
+        )
+
+
+def fit(data: Any, accelerator: str, callbacks: Sequence[Callback]) -> float:
+    """Seconds of the training of examples/mnist.py, for fewer steps."""
+    L.seed_everything(0, verbose=False)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = L.Trainer(
+            max_steps=STEPS,
+            accelerator=accelerator,
+            devices=1,
+            logger=TensorBoardLogger(folder),
+            callbacks=list(callbacks),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        train = DataLoader(data.train, batch_size=60, shuffle=True)
+        validation = DataLoader(data.val, batch_size=500)
+        started = time.perf_counter()
+        trainer.fit(SmallCNN(data.image_shape), train, validation)
+        return time.perf_counter() - started
