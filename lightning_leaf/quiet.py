@@ -29,6 +29,9 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
     enabled, autocast and inference mode are off, compiled modules run eagerly (instead of
     compiling once more) and a LightningModule's ``self.log`` is silent.
 
+    Not seen are changes that a forward makes inside of nested collections, in place in tensors that
+    are neither parameter nor buffer, and outside of its module.
+
     Args:
         model: The module to measure. For any other callable only the global state is guarded.
     """
