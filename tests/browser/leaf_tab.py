@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -116,6 +117,14 @@ class LeafTab:
         key = {name: opened.get_attribute(f"data-{name}") for name in names}
         answer: dict[str, Any] = ask(self.url, f"path?{urlencode(key)}")
         return answer
+
+    def save(self, part: str, label: str) -> tuple[str, bytes]:
+        """Name and content of a file that the menu of a part of the page offers."""
+        menu = self.get(part).locator("leaf-save-menu").first
+        menu.get_by_test_id("save").click()
+        with self.page.expect_download() as download:
+            menu.get_by_role("menuitem", name=label, exact=True).click()
+        return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
     def legend(self, name: str) -> Locator:
         # As a string of CSS, which escapes as JSON does.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
-from tests.browser.leaf_tab import LeafTab
-from tests.browser.test_zoom import drag, shown_steps
+from tests.browser.leaf_tab import TRAINING_CHARTS, LeafTab
+from tests.browser.test_zoom import PATH_CHARTS, drag, pictures, shown_steps
 
 Show = Callable[..., LeafTab]
 
@@ -33,6 +34,56 @@ def test_back_and_forward_walk_through_views(tab: LeafTab) -> None:
     tab.page.go_forward()
     expect(tab.get("zoom-note")).to_be_visible()
     assert shown_steps(tab) == zoomed
+
+
+def test_copied_link_opens_the_same_view_anywhere(tab: LeafTab, show: Show) -> None:
+    tab.get("pair-1").click()
+    tab.get("scale-linear").check()
+    tab.get("smoothing").fill("0.5")
+    tab.get("tab-pairs").click()
+    tab.legend("0").click()
+    drag(tab, "rank-chart", 0, 0.5)
+    drag(tab, "distance-chart", 0.25, 0.75)
+    tab.get("scrubber").fill("222")
+
+    tab.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    tab.get("copy-link").click()
+    expect(tab.get("copy-link")).to_contain_text("copied")
+    link = tab.page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(f"{tab.url}#leaf&p.leaf.")
+
+    other = show(tab.url)
+    other.page.goto(link)
+    other.await_path()
+    for part in ("path-title", "zoom-note"):
+        expect(other.get(part)).to_have_text(tab.get(part).inner_text().replace("\n", " "))
+    assert shown_steps(other) == shown_steps(tab)
+    assert other.cursor_steps() == [222] * 2
+    expect(other.get("scale-linear")).to_be_checked()
+    expect(other.get("smoothing")).to_have_value("0.5")
+    expect(other.get("tab-pairs")).to_have_attribute("aria-pressed", "true")
+    expect(other.legend("0")).to_have_attribute("aria-pressed", "false")
+    charts = (*TRAINING_CHARTS, *PATH_CHARTS)
+    assert pictures(other, *charts) == pictures(tab, *charts)
+
+
+@pytest.mark.parametrize("way", ["selection", "by hand"])
+def test_link_is_copied_where_there_is_no_clipboard(tab: LeafTab, way: str) -> None:
+    """Browsers have no clipboard for pages that come from elsewhere without HTTPS."""
+    tab.frame.locator("body").evaluate(
+        "() => Object.defineProperty(navigator, 'clipboard', {value: undefined})"
+    )
+    if way == "by hand":
+        tab.frame.locator("body").evaluate("() => { document.execCommand = () => false; }")
+    tab.get("copy-link").click()
+    if way == "selection":
+        expect(tab.get("copy-link")).to_contain_text("copied")
+        tab.page.context.grant_permissions(["clipboard-read"])
+        link = tab.page.evaluate("navigator.clipboard.readText()")
+    else:
+        link = tab.get("link").input_value()
+        expect(tab.get("link")).to_be_focused()
+    assert link.startswith(f"{tab.url}#leaf&p.leaf.run=digits%2Fsgd&p.leaf.tag=horizontal_path")
 
 
 def test_moving_the_cursor_is_no_step_back(tab: LeafTab) -> None:

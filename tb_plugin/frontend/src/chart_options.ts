@@ -149,7 +149,7 @@ class AxisOptions {
       labelGap: 0,
       labelFont: this.font,
       font: this.font,
-      stroke: this.colours.quiet,
+      stroke: this.colours["text-quiet"],
       ticks: { show: false },
       border: { show: false },
     };

@@ -3,12 +3,23 @@
 import type { ImageFrames, SignalFrames, Values } from "./api.ts";
 import { channelMeanDifference } from "./difference.ts";
 import type { LoadedPath } from "./path_store.ts";
+import { extent, type Range } from "./ticks.ts";
+
+const CHANNELS_DRAWN = 8;
 
 /** The position of the destination, after all frames; null for a walk without one. */
 export function destinationFrame({ path }: LoadedPath): number | null {
   const { frames } = path;
   const hasOne = frames.type === "image" ? frames.destination : frames.destination !== null;
   return hasOne ? path.frame_steps.length : null;
+}
+
+/** Where a tile is in the sheet: left, top, width, height. */
+export function tileBox(
+  { width, height, columns }: ImageFrames,
+  frame: number,
+): [number, number, number, number] {
+  return [(frame % columns) * width, Math.floor(frame / columns) * height, width, height];
 }
 
 /** Draw one tile of the sheet, pixel by pixel. */
@@ -18,13 +29,11 @@ export function drawTile(
   sheet: ImageBitmap,
   frame: number,
 ): void {
-  const { width, height, columns } = frames;
+  const { width, height } = frames;
   canvas.width = width;
   canvas.height = height;
-  const x = (frame % columns) * width;
-  const y = Math.floor(frame / columns) * height;
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context?.drawImage(sheet, x, y, width, height, 0, 0, width, height);
+  context?.drawImage(sheet, ...tileBox(frames, frame), 0, 0, width, height);
 }
 
 /** Frame `to` − frame `from` of an image path, channels averaged, in steps of 1/255. */
@@ -49,10 +58,20 @@ export function signalOf(frames: SignalFrames, frame: number): Values[] {
   return frames.values[frame] ?? frames.destination ?? [];
 }
 
+/** The channels of one frame that there is room to draw. */
+export function drawnChannels(frames: SignalFrames, frame: number): Values[] {
+  return signalOf(frames, frame).slice(0, CHANNELS_DRAWN);
+}
+
+/** The least and the greatest value of all frames and the destination. */
+export function signalRange({ values, destination }: SignalFrames): Range {
+  return extent([...values.flat(), ...(destination ?? [])]) ?? [0, 1];
+}
+
 /** Frame `to` − frame `from` of a signal path, channel by channel. */
 export function signalDifference(frames: SignalFrames, from: number, to: number): Values[] {
   const start = signalOf(frames, from);
-  return signalOf(frames, to).map((channel, c) =>
+  return drawnChannels(frames, to).map((channel, c) =>
     channel.map((value, i) => (value === null ? null : value - (start[c]?.[i] ?? NaN))),
   );
 }

@@ -2,6 +2,7 @@
 
 import uPlotStyles from "uplot/dist/uPlot.min.css";
 import "./chart.ts";
+import "./copy_link.ts";
 import "./legend.ts";
 import "./looking_glass.ts";
 import "./page.ts";
@@ -9,6 +10,7 @@ import "./path_block.ts";
 import "./path_charts.ts";
 import "./row_strip.ts";
 import "./rows_block.ts";
+import "./save_menu.ts";
 import "./scrubber.ts";
 import "./sidebar.ts";
 import "./story_block.ts";

@@ -53,6 +53,13 @@ export function dashOf(position: number): number[] {
   return cyclic(DASHES, position);
 }
 
+const CHANNELS = ["#d55e00", "#009e73", "#cc79a7"];
+
+/** The colour of a channel of a signal; the accent for the first, and for all beyond the palette. */
+export function channelColour(channel: number, accent: string): string {
+  return CHANNELS[channel - 1] ?? accent;
+}
+
 /** The same colour, more transparent. */
 export function faded(colour: string, alpha: number): string {
   return (

@@ -7,7 +7,10 @@ import { unzoomButton } from "./chart_card.ts";
 import type { Cursor } from "./cursor.ts";
 import type { LoadedPath } from "./path_store.ts";
 import { formatProbability } from "./numbers.ts";
+import { pathFiles } from "./path_files.ts";
 import { Player } from "./player.ts";
+import type { SavedFile } from "./save.ts";
+import { cssColours } from "./theme.ts";
 import type { Range } from "./ticks.ts";
 import type { Opened } from "./view.ts";
 import { outcome, pathFacts, pathTitle, statusText, stepsText } from "./words.ts";
@@ -21,6 +24,8 @@ export class LeafPathBlock extends LitElement {
   @property({ attribute: false }) error: string | null = null;
   @property({ attribute: false }) dark = false;
   @property({ attribute: false }) onRetry = () => {};
+  /** Gives the address of what is shown. */
+  @property({ attribute: false }) link = () => "";
 
   @property({ attribute: false }) hiddenClasses: readonly string[] = [];
   @property({ attribute: false }) onHide: (names: string[]) => void = () => {};
@@ -63,6 +68,7 @@ export class LeafPathBlock extends LitElement {
       ${
         loaded && cursor
           ? html`<leaf-path-charts
+              .opened=${this.opened}
               .loaded=${loaded}
               .cursor=${cursor}
               .dark=${this.dark}
@@ -75,7 +81,8 @@ export class LeafPathBlock extends LitElement {
     `;
   }
 
-  private header({ key, snapshot, path }: Opened): unknown {
+  private header(opened: Opened): unknown {
+    const { key, snapshot, path } = opened;
     return html`<header>
       <h2 data-testid="path-title">${pathTitle(snapshot, path)}</h2>
       <p class="quiet">${pathFacts(key.run, snapshot, path)}</p>
@@ -89,8 +96,16 @@ export class LeafPathBlock extends LitElement {
         >
           ${this.player.isPlaying ? "❚❚ pause" : "▶ play"}
         </button>
+        <leaf-save-menu .what=${"this path"} .text=${"save"} .files=${this.files(opened)}>
+        </leaf-save-menu>
+        <leaf-copy-link .link=${this.link}></leaf-copy-link>
       </div>
     </header>`;
+  }
+
+  private files(opened: Opened): SavedFile[] {
+    const { loaded, cursor } = this;
+    return loaded && cursor ? pathFiles(opened, loaded, cursor, () => cssColours(this)) : [];
   }
 
   private placeholder(): unknown {

@@ -3,6 +3,7 @@
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import { chartCard, unzoomButton } from "./chart_card.ts";
+import { chartPicture, type ShownChart } from "./chart_picture.ts";
 import { type ChartSpec, describeChart } from "./chart_spec.ts";
 import type { Cursor } from "./cursor.ts";
 import {
@@ -13,12 +14,18 @@ import {
   distanceSpec,
   probabilitySpec,
 } from "./path_curves.ts";
+import { curvesFile, pathFileName } from "./path_files.ts";
 import type { LoadedPath } from "./path_store.ts";
+import type { SavedFile } from "./save.ts";
+import { cssColours } from "./theme.ts";
 import type { Range } from "./ticks.ts";
+import type { Opened } from "./view.ts";
+import { pathFacts, pathTitle } from "./words.ts";
 import { inside } from "./zoom.ts";
 
 @customElement("leaf-path-charts")
 export class LeafPathCharts extends LitElement {
+  @property({ attribute: false }) opened: Opened | null = null;
   @property({ attribute: false }) loaded: LoadedPath | null = null;
   @property({ attribute: false }) cursor: Cursor | null = null;
   @property({ attribute: false }) dark = false;
@@ -88,12 +95,15 @@ export class LeafPathCharts extends LitElement {
     legend: unknown,
   ): unknown {
     const steps = this.zoom;
+    const picture = { title, subtitle, spec, steps, markers: [] };
     return chartCard({
       id,
       title,
       subtitle,
       description: describeChart([title, subtitle].filter(Boolean).join(" "), spec),
-      actions: unzoomButton(steps !== null, "whole path", this.onZoom),
+      actions: html`${unzoomButton(steps !== null, "whole path", this.onZoom)}
+        <leaf-save-menu .what=${`the chart ${title}`} .files=${this.files(id, picture)}>
+        </leaf-save-menu>`,
       content: html`<leaf-chart
           .spec=${spec}
           .cursor=${this.cursor}
@@ -103,6 +113,20 @@ export class LeafPathCharts extends LitElement {
         ></leaf-chart>
         ${legend}`,
     });
+  }
+
+  private files(id: string, picture: Omit<ShownChart, "origin">): SavedFile[] {
+    const { opened, loaded } = this;
+    if (!opened || !loaded) return [];
+    const origin = `${pathTitle(opened.snapshot, opened.path)} · ${pathFacts(opened.key.run, opened.snapshot, opened.path)}`;
+    return [
+      {
+        label: "Chart as PNG",
+        name: pathFileName(opened, id, "png"),
+        content: () => chartPicture({ ...picture, origin }, cssColours(this)),
+      },
+      curvesFile(opened, loaded),
+    ];
   }
 
   private get zoom(): Range | null {

@@ -3,11 +3,15 @@
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import { chartCard, unzoomButton } from "./chart_card.ts";
+import { chartPicture } from "./chart_picture.ts";
 import { type ChartSpec, describeChart, type Marker } from "./chart_spec.ts";
 import { formatCount } from "./numbers.ts";
+import { trainingCsv } from "./path_data.ts";
+import { fileName, type SavedFile, textFile } from "./save.ts";
 import type { ScalarStore } from "./scalar_store.ts";
 import {
   dimensionSpec,
+  type GetScalar,
   momentMarkers,
   rankBounds,
   rankKinds,
@@ -15,6 +19,7 @@ import {
   type StoryRun,
   traceSpec,
 } from "./story.ts";
+import { cssColours } from "./theme.ts";
 import type { Range } from "./ticks.ts";
 import type { Opened } from "./view.ts";
 import { spacedName } from "./words.ts";
@@ -89,7 +94,11 @@ export class LeafStoryBlock extends LitElement {
       title,
       subtitle,
       description: spec ? describeChart(title, spec) : title,
-      actions: unzoomButton(this.steps !== null, "all steps", this.onZoom),
+      actions: html`${unzoomButton(this.steps !== null, "all steps", this.onZoom)}
+        <leaf-save-menu
+          .what=${`the chart ${title}`}
+          .files=${spec && hasCurves ? this.files(id, title, subtitle, spec) : []}
+        ></leaf-save-menu>`,
       content: hasCurves
         ? html`<leaf-chart
             .spec=${spec}
@@ -103,6 +112,27 @@ export class LeafStoryBlock extends LitElement {
           ></leaf-chart>`
         : html`<div class="message" role="status">${this.missing()}</div>`,
     });
+  }
+
+  private files(id: string, title: string, subtitle: string, spec: ChartSpec): SavedFile[] {
+    const { runs, scalars, steps, markers } = this;
+    const chart = { title, subtitle, origin: "", spec, steps, markers };
+    const names = runs.length === 1 ? runs.map(({ run }) => run.run) : [`${runs.length}-runs`];
+    return [
+      {
+        label: "Chart as PNG",
+        name: fileName([...names, id], "png"),
+        content: () => chartPicture(chart, cssColours(this)),
+      },
+      {
+        label: "Curves of training as CSV",
+        name: fileName([...names, "training"], "csv"),
+        content: () => {
+          const get: GetScalar = (run, tag) => scalars?.get(run, tag) ?? null;
+          return textFile(trainingCsv(runs.map(({ run }) => run), get), "text/csv");
+        },
+      },
+    ];
   }
 
   private missing(): unknown {

@@ -5,26 +5,27 @@ const DARK = "dark-mode";
 /** The font of what is drawn on canvases. */
 export const FONT = "Roboto, system-ui, sans-serif";
 
-/** The colours of the page, named as in its style sheet. */
-export interface Colours {
-  surface: string;
-  text: string;
-  quiet: string;
-  line: string;
-  grid: string;
-}
+const COLOURS = [
+  "surface",
+  "text",
+  "text-quiet",
+  "line",
+  "grid",
+  "accent",
+  "cursor",
+  "good",
+  "partial",
+  "bad",
+] as const;
+
+/** The colours of the page that drawings use, named as in its style sheet. */
+export type Colours = Record<(typeof COLOURS)[number], string>;
 
 /** Those that hold at an element now. */
 export function cssColours(element: Element): Colours {
   const style = getComputedStyle(element);
-  const colour = (name: string) => style.getPropertyValue(`--${name}`).trim();
-  return {
-    surface: colour("surface"),
-    text: colour("text"),
-    quiet: colour("text-quiet"),
-    line: colour("line"),
-    grid: colour("grid"),
-  };
+  const entries = COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]);
+  return Object.fromEntries(entries) as Colours;
 }
 
 /** The page that shows this frame; null where it may not be read, as in some notebooks. */

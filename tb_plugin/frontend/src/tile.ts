@@ -4,12 +4,17 @@ import { html, LitElement, type PropertyValues, svg } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import type { Values } from "./api.ts";
 import { divergingColours, largest, paintDifference } from "./difference.ts";
-import { drawTile, imageDifference, signalDifference, signalOf } from "./frames.ts";
+import {
+  drawnChannels,
+  drawTile,
+  imageDifference,
+  signalDifference,
+  signalRange,
+} from "./frames.ts";
+import { channelColour } from "./palette.ts";
 import type { LoadedPath } from "./path_store.ts";
 import { signalPath } from "./signal_line.ts";
-import { extent, type Range } from "./ticks.ts";
-
-const CHANNELS_DRAWN = 8;
+import type { Range } from "./ticks.ts";
 
 @customElement("leaf-tile")
 export class LeafTile extends LitElement {
@@ -31,10 +36,10 @@ export class LeafTile extends LitElement {
       </canvas>`;
     }
     if (this.since === null) {
-      return this.lines(signalOf(frames, this.frame), extent(allChannels(frames)) ?? [0, 1]);
+      return this.lines(drawnChannels(frames, this.frame), signalRange(frames));
     }
     const difference = signalDifference(frames, this.since, this.frame);
-    const size = Math.max(...(extent(allChannels(frames)) ?? [0, 1]).map(Math.abs)) || 1;
+    const size = Math.max(...signalRange(frames).map(Math.abs)) || 1;
     return this.lines(difference, [-size, size]);
   }
 
@@ -60,15 +65,12 @@ export class LeafTile extends LitElement {
     const zero = 96 - (92 * (0 - range[0])) / (range[1] - range[0] || 1);
     return html`<svg class="tile signal" viewBox="0 0 100 100" preserveAspectRatio="none">
       ${this.since === null ? "" : svg`<line x1="2" x2="98" y1=${zero} y2=${zero} class="zero" />`}
-      ${channels
-        .slice(0, CHANNELS_DRAWN)
-        .map((values, i) => svg`<path d=${signalPath(values, range)} class="channel-${i}" />`)}
+      ${channels.map((values, i) => {
+        const style = `stroke: ${channelColour(i, "var(--accent)")}`;
+        return svg`<path d=${signalPath(values, range)} style=${style} />`;
+      })}
     </svg>`;
   }
-}
-
-function allChannels(frames: { values: Values[][]; destination: Values[] | null }): Values[] {
-  return [...frames.values.flat(), ...(frames.destination ?? [])];
 }
 
 declare global {

@@ -1,0 +1,52 @@
+/** Copies an address; shows it where the browser does not allow that. */
+
+import { html, LitElement } from "lit";
+import { customElement, property, state } from "lit/decorators.js";
+import { copy } from "./save.ts";
+
+const TOLD_MS = 2000;
+
+@customElement("leaf-copy-link")
+export class LeafCopyLink extends LitElement {
+  @property({ attribute: false }) link: () => string = () => "";
+  @state() private isCopied = false;
+  @state() private shown = "";
+
+  protected override createRenderRoot(): HTMLElement {
+    return this;
+  }
+
+  protected override render(): unknown {
+    return html`<button
+        type="button"
+        data-testid="copy-link"
+        title="Copy a link that opens this view"
+        @click=${this.press}
+      >
+        <span aria-hidden="true">${this.isCopied ? "copied ✓" : "copy link"}</span>
+        <span class="unseen">${this.isCopied ? "" : "Copy a link that opens this view"}</span>
+        <span class="unseen" role="status">${this.isCopied ? "Link copied" : ""}</span>
+      </button>
+      ${
+        this.shown
+          ? html`<input
+              readonly
+              class="link"
+              data-testid="link"
+              aria-label="Link that opens this view"
+              .value=${this.shown}
+              @focus=${(event: Event) => (event.target as HTMLInputElement).select()}
+            />`
+          : ""
+      }`;
+  }
+
+  private async press(): Promise<void> {
+    const link = this.link();
+    this.isCopied = await copy(link);
+    this.shown = this.isCopied ? "" : link;
+    await this.updateComplete;
+    if (this.isCopied) setTimeout(() => (this.isCopied = false), TOLD_MS);
+    else this.querySelector("input")?.focus();
+  }
+}

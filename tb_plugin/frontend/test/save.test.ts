@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { toCsv } from "../src/csv.ts";
+import { frameSize } from "../src/frame_picture.ts";
+import { encodeGif } from "../src/gif.ts";
+import { pathCsv, pathJson, trainingCsv } from "../src/path_data.ts";
+import { pathFileName } from "../src/path_files.ts";
+import { fileName } from "../src/save.ts";
+import { findOpened } from "../src/view.ts";
+import { path, run, snapshot } from "./samples.ts";
+
+test("what a table needs quotes for is quoted, and nothing else", () => {
+  assert.equal(toCsv([["a", 'b,"c"', "d\ne", "f\r"]]), 'a,"b,""c""","d\ne","f\r"\r\n');
+  assert.equal(toCsv([["a b", 1.5, null, -2e-7, ""]]), "a b,1.5,,-2e-7,\r\n");
+  assert.equal(toCsv([]), "");
+});
+
+test("no text is a formula of a spreadsheet, and numbers stay numbers", () => {
+  const texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1", '=HYPERLINK("x","y")'];
+  for (const field of toCsv(texts.map((text) => [text])).split("\r\n").slice(0, -1)) {
+    assert.match(field, /^"?'/);
+  }
+  assert.equal(toCsv([["a=1", -1, "'"]]), "a=1,-1,'\r\n");
+});
+
+test("a file is named after what is in it, whatever its names are", () => {
+  assert.equal(
+    fileName(["digits/sgd", "horizontal_path", "step-3000", "4 → 9"], "csv"),
+    "leaf_digits-sgd_horizontal_path_step-3000_4-to-9.csv",
+  );
+  assert.equal(fileName(["../..", "<b>", 'a:b\\c|"d"*?'], "png"), "leaf_b_a-b-c-d.png");
+  assert.equal(fileName(["ünï", "数字", "  "], "gif"), "leaf_ünï_数字.gif");
+  const long = fileName(Array.from({ length: 9 }, () => "数".repeat(100)), "gif");
+  assert.ok(new TextEncoder().encode(long).length <= 204);
+  assert.ok(long.endsWith("数.gif"));
+});
+
+test("files of a path are told apart by run, name, step and pair", () => {
+  const open = findOpened([run("a/b", { snapshots: [snapshot(7)] })], null);
+  assert.ok(open);
+  const name = pathFileName(open, "curves", "csv");
+  assert.equal(name, "leaf_a-b_horizontal_path_step-7_4-to-9_curves.csv");
+});
+
+test("the curves of a path are columns, those of classes under their names", () => {
+  const named = path({ classes: ["4", 'a,"b"\n', "=other"] });
+  const lines = pathCsv(named).split("\r\n");
+  assert.equal(
+    lines[0],
+    'step,p(4),"p(a,""b""\n)",p(=other),distance,horizontality,fisher_rao_length,entropy',
+  );
+  assert.equal(lines[1], "0,0.9,0.09,0.01,3,0.5,0,0.3");
+  // A value that is missing leaves its field empty.
+  assert.equal(lines[3], "4,0.1,0.88,0.02,1,,2,0.4");
+  assert.equal(lines.length, 5);
+});
+
+test("a path as JSON says where it is from and what became of it, without its images", () => {
+  const open = findOpened([run("a", { snapshots: [snapshot(7)] })], null);
+  assert.ok(open);
+  const told = JSON.parse(pathJson(open, path())) as Record<string, unknown>;
+  assert.equal(told["run"], "a");
+  assert.equal(told["tag"], open.key.tag);
+  assert.equal(told["step"], 7);
+  assert.equal(told["steps"], 4);
+  assert.equal(told["status"], "stalled");
+  assert.equal(told["threshold"], 1);
+  assert.deepEqual(told["frame_labels"], ["4", "9", "9"]);
+  assert.deepEqual((told["probabilities"] as unknown[])[1], {
+    class: "9",
+    values: [0.09, 0.48, 0.88],
+  });
+  assert.ok(!("frames" in told));
+});
+
+test("curves of training are one value a line, of what has been logged", () => {
+  const get = (_: string, tag: string) =>
+    tag === "leaf/trace_mean" ? { steps: [0, 5], wall_times: [1, 2], values: [1, null] } : null;
+  assert.equal(
+    trainingCsv([run("=a")], get),
+    "run,tag,step,value\r\n'=a,leaf/trace_mean,0,1\r\n'=a,leaf/trace_mean,5,\r\n",
+  );
+});
+
+test("an animation has each frame with its own time, and repeats for ever", async () => {
+  const frames = [40, 80, 200].map((grey, i) => ({
+    pixels: new Uint8ClampedArray(4 * 6 * 5).fill(grey).map((v, at) => (at % 4 === 3 ? 255 : v)),
+    milliseconds: 100 + 100 * i,
+  }));
+  const bytes = await encodeGif({ width: 6, height: 5, captionTop: 4 }, frames);
+  const text = Buffer.from(bytes).toString("latin1");
+  assert.equal(text.slice(0, 6), "GIF89a");
+  assert.deepEqual([bytes[6], bytes[8]], [6, 5]);
+  assert.ok(text.includes("NETSCAPE2.0\x03\x01\x00\x00\x00"));
+  // A graphic control extension before each frame, with hundredths of a second.
+  const delays = [...text.matchAll(/\x21\xf9\x04.(..)\x00?/gs)].map(([, delay]) =>
+    Buffer.from(delay ?? "", "latin1").readUInt16LE(),
+  );
+  assert.deepEqual(delays, [10, 20, 30]);
+  assert.ok(text.endsWith("\x3b"));
+});
+
+test("small images are enlarged by whole numbers, large ones made smaller", () => {
+  const sized = (width: number, height: number) => {
+    const frames = { type: "image", width, height, count: 1, destination: false, columns: 1 };
+    return frameSize({ path: path({ frames: frames as never }), sheet: null }, 144);
+  };
+  assert.deepEqual(sized(28, 28), { width: 140, height: 140 });
+  assert.deepEqual(sized(48, 32), { width: 144, height: 96 });
+  assert.deepEqual(sized(224, 112), { width: 144, height: 72 });
+  assert.deepEqual(sized(1, 1), { width: 144, height: 144 });
+});
