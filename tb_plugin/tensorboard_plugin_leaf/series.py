@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -39,6 +40,18 @@ class SeriesLister:
     def scalars(self, context: Context) -> Series:
         """All scalars."""
         return self._list(self._provider.list_scalars, context, "scalars")
+
+    def is_scalar(self, run: str, tag: str) -> bool:
+        """Whether every event of a scalar says that it holds one number.
+
+        The Python loader believes a tensor that claims to be a billion times the same number.
+        """
+        if self._multiplexer is None:
+            return True
+        return all(
+            math.prod(dim.size for dim in event.tensor_proto.tensor_shape.dim) == 1
+            for event in self._multiplexer.Tensors(run, tag)
+        )
 
     def blob(self, context: Context, run: str, tag: str) -> Any:
         """One blob sequence of LEAF, or `None` if there is none that can be read."""

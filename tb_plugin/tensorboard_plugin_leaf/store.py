@@ -108,23 +108,29 @@ class Store:
             tensorboard.errors.NotFoundError: If the run has no such scalar.
         """
         try:
-            found = self._provider.read_scalars(
-                context.request,
-                experiment_id=context.experiment_id,
-                plugin_name="scalars",
-                downsample=MAX_SCALAR_POINTS,
-                run_tag_filter=RunTagFilter(runs=[run], tags=[tag]),
-            )
-            data = found.get(run, {}).get(tag, [])
-            points = [Point(datum.step, datum.wall_time, float(datum.value)) for datum in data]
+            points = self._read_scalars(context, run, tag)
         # The Python loader takes any tensor, or none, that calls itself a scalar.
-        except (KeyError, TypeError, ValueError, MemoryError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise errors.NotFoundError(
                 f"scalar {tag!r} in run {run!r} is damaged ({error!r:.200})."
             ) from error
         if not points:
             raise errors.NotFoundError(f"run {run!r} has no scalar {tag!r}.")
         return newest_values(points)
+
+    def _read_scalars(self, context: Context, run: str, tag: str) -> list[Point]:
+        one = RunTagFilter(runs=[run], tags=[tag])
+        arguments = {"experiment_id": context.experiment_id, "plugin_name": "scalars"}
+        listed = self._provider.list_scalars(context.request, **arguments, run_tag_filter=one)
+        if not listed.get(run, {}).get(tag):
+            return []
+        if not self._lister.is_scalar(run, tag):
+            raise ValueError("it holds more than one number a step")
+        found = self._provider.read_scalars(
+            context.request, **arguments, downsample=MAX_SCALAR_POINTS, run_tag_filter=one
+        )
+        data = found.get(run, {}).get(tag, [])
+        return [Point(datum.step, datum.wall_time, float(datum.value)) for datum in data]
 
     def _scalars(self, context: Context) -> dict[str, list[str]]:
         return {

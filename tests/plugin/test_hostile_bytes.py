@@ -7,11 +7,9 @@ import io
 import json
 import math
 import struct
-import time
-import tracemalloc
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -30,7 +28,7 @@ from tensorboard_plugin_leaf.encoding import (
 )
 
 from tests.plugin import synthetic
-from tests.plugin.profiles import examples
+from tests.plugin.limits import examples, few_megabytes
 from tests.plugin.test_encoding import (
     BLOBS,
     INDEX,
@@ -53,20 +51,6 @@ STRANGE = [
     "NaN",
     "'; DROP TABLE runs; --",
 ]
-
-
-@contextmanager
-def few_megabytes(limit: float) -> Iterator[None]:
-    """Fails if more than `limit` megabytes or five seconds are taken inside."""
-    started = time.monotonic()
-    tracemalloc.start()
-    try:
-        yield
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < limit * 2**20, f"{peak / 2**20:.0f} MB"
-    assert time.monotonic() - started < 5
 
 
 def named(snapshot: Snapshot, text: str) -> Snapshot:

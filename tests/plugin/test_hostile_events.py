@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from tensorboard.compat.proto import summary_pb2
 from tensorboard.context import RequestContext
 from tensorboard_plugin_leaf import write
 
@@ -25,6 +26,7 @@ from tests.plugin.hostile_logs import (
     await_hostile_logs,
     write_hostile_logs,
 )
+from tests.plugin.limits import few_megabytes
 from tests.plugin.logs import LogDirectory
 from tests.tensorboard_process import ask, tensorboard
 
@@ -115,3 +117,25 @@ def test_the_damage_would_hide_everything_from_a_plain_list(tmp_path: Path) -> N
     log = write_hostile_logs(tmp_path)
     with log.provider("python") as provider, pytest.raises(KeyError, match="no tensor"):
         provider.list_blob_sequences(RequestContext(), experiment_id="", plugin_name="leaf")
+
+
+@pytest.mark.parametrize(("size", "code"), [(None, 200), (1, 200), (2, 404), (2**28, 404)])
+def test_scalars_that_claim_to_be_many_take_no_memory(
+    tmp_path: Path, size: int | None, code: int
+) -> None:
+    log = LogDirectory(tmp_path)
+    with log.run("run") as writer:
+        metadata = summary_pb2.SummaryMetadata(data_class=summary_pb2.DATA_CLASS_SCALAR)
+        metadata.plugin_data.plugin_name = "scalars"
+        value = summary_pb2.Summary.Value(tag="leaf/trace_mean", metadata=metadata)
+        value.tensor.dtype = 1
+        value.tensor.float_val.append(0.5)
+        if size is not None:
+            value.tensor.tensor_shape.dim.add().size = size
+        writer._get_file_writer().add_summary(summary_pb2.Summary(value=[value]), 1)
+    key = {"run": "run", "tag": "leaf/trace_mean"}
+    with log.serve("python") as client:
+        client.get("/data/plugin/leaf/scalars", query_string=key)
+        with few_megabytes(4):
+            answer = client.get("/data/plugin/leaf/scalars", query_string=key)
+    assert answer.status_code == code

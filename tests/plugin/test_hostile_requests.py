@@ -17,8 +17,8 @@ from tensorboard_plugin_leaf import tag_of, write
 from werkzeug.test import Client, TestResponse
 
 from tests.plugin import synthetic
+from tests.plugin.limits import examples
 from tests.plugin.logs import LOADERS, LogDirectory
-from tests.plugin.profiles import examples
 
 ROUTE = "/data/plugin/leaf/"
 ROUTES = ("index.js", "static/index.js", "snapshots", "path", "frames", "scalars")
