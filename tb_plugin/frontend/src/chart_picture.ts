@@ -40,7 +40,7 @@ export async function chartPicture(chart: ShownChart, colours: Colours): Promise
   await drawPlot(picture, chart, header, colours);
   for (const { curve, text, left, line } of entries) {
     const y = header + PLOT.height + (line + 1) * LINE;
-    drawSwatch(picture.context, curve, MARGIN + left, y - 4);
+    if (curve) drawSwatch(picture.context, curve, MARGIN + left, y - 4);
     picture.write(text, MARGIN + left + SWATCH + 6, y, { ...quiet, width: PLOT.width - SWATCH });
   }
   return picture.toPng();
@@ -77,7 +77,8 @@ function drawMarker(plot: uPlot, marker: Marker, pixel: number, colours: Colours
 }
 
 interface Entry {
-  curve: Curve;
+  /** The last entry may be of many. */
+  curve: Curve | null;
   text: string;
   left: number;
   line: number;
@@ -88,8 +89,10 @@ function legendEntries({ curves }: ChartSpec, picture: Picture, style: Text): En
   let left = 0;
   let line = 0;
   const named = curves.filter(({ isBackground, steps }) => !isBackground && steps.length > 0);
-  return named.slice(0, MOST_ENTRIES).map((curve) => {
-    const text = curve.name + (curve.axis === "right" ? " (right axis)" : "");
+  const entries: (Curve | null)[] = named.slice(0, MOST_ENTRIES);
+  if (named.length > MOST_ENTRIES) entries.push(null);
+  return entries.map((curve) => {
+    const text = curve ? curveName(curve) : `and ${named.length - MOST_ENTRIES} more`;
     const width = SWATCH + 6 + picture.measure(text, style);
     if (left > 0 && left + width > PLOT.width) {
       left = 0;
@@ -99,6 +102,10 @@ function legendEntries({ curves }: ChartSpec, picture: Picture, style: Text): En
     left += width + GAP;
     return entry;
   });
+}
+
+function curveName({ name, axis }: Curve): string {
+  return axis === "right" ? `${name} (right axis)` : name;
 }
 
 function drawSwatch(context: CanvasRenderingContext2D, curve: Curve, x: number, y: number): void {
