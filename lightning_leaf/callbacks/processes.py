@@ -50,7 +50,7 @@ class Processes:
                     f"torch.distributed; with {type(trainer.strategy).__name__} they are not. Use "
                     "strategy='ddp' or a single device, or leave the callbacks out."
                 )
-            self._group = dist.new_group(backend="gloo", timeout=PATIENCE)
+            self._group = _connect()
 
     def close(self) -> None:
         """Give the process group back."""
@@ -136,6 +136,23 @@ class Processes:
         """A question that each process may ask at any moment of its own share of the work."""
         # Processes that evaluate a shared module together must give it up together.
         return (lambda: self.on_zero(flag)) if self._module_is_shared else flag
+
+
+def _connect() -> Any:
+    try:
+        group: Any = dist.new_group(backend="gloo")
+    except RuntimeError as error:
+        raise LeafError(
+            "The LEAF callbacks expect the processes of a training to reach each other through "
+            f"gloo, on the CPU; they did not: {error} Where a machine has several networks, "
+            "GLOO_SOCKET_IFNAME names the one to use."
+        ) from error
+    # Only now: connecting should not take that long.
+    if hasattr(dist, "set_timeout"):
+        dist.set_timeout(PATIENCE, group)
+    else:  # its name in older versions
+        dist.distributed_c10d._set_pg_timeout(PATIENCE, group)
+    return group
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.distributed import trainings
+from tests.distributed import trainings, waiting
 from tests.pair import Pair
 
 
@@ -52,3 +53,10 @@ def test_all_processes_give_a_walk_up_when_they_are_told_to_end(pair: Pair, tmp_
         assert not process["ended normally"]
         assert 60 <= process["forward passes"] < 100
         assert process["training"]
+
+
+def test_processes_wait_for_each_other_for_longer_than_connecting_may_take(pair: Pair) -> None:
+    assert pair.run(waiting.waited, timedelta(minutes=1)) == [[0, 1], [0, 1]]
+    # Negative control: with less patience the first one gives up.
+    gave_up, _ = pair.run(waiting.waited, timedelta(seconds=1))
+    assert "Timed out" in gave_up or "timeout" in gave_up

@@ -52,3 +52,11 @@ def test_a_process_that_is_short_of_memory_goes_on_in_smaller_chunks(
         [zero["as one process"][step] for step in (0, 4)], rel=1e-5
     )
     assert np.isfinite(zero["history"]).all()
+
+
+def test_a_sharded_module_is_measured_like_the_whole_one(pair: Pair, tmp_path: Path) -> None:
+    zero, one = pair.run(trainings.sharded, tmp_path)
+    assert zero["trace"] == one["trace"]
+    assert zero["trace"][-1] == pytest.approx(zero["last trace"], rel=1e-4)
+    for record, single in zip(zero["taken"].paths, zero["expected"], strict=True):
+        assert record.final_distance == pytest.approx(float(single.distance[-1]), rel=1e-4)

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_leaf import (
@@ -30,6 +31,7 @@ from lightning_leaf import (
 )
 from lightning_leaf.callbacks.base import LeafCallback
 from tests.callbacks.training import SmallCNN, digits, make_trainer, train_data, validation_data
+from tests.undisturbed.processes import Sharded, fsdp2
 
 QUICK: dict[str, Any] = {"max_steps": 6, "on_error": "raise"}
 
@@ -212,7 +214,10 @@ class Full(CSVLogger):
 FAILURES: dict[str, Callable[[Path], tuple[Sequence[LeafCallback], dict[str, Any]]]] = {
     "data": lambda root: ([LocalDataMatrixMonitor(Unreadable(), 1)], {}),
     "forward": lambda root: (
-        [LocalDataMatrixMonitor(every_n_steps=1), HorizontalPathSnapshot([2, 5], pairs=2)],
+        [
+            LocalDataMatrixMonitor(every_n_steps=1),
+            HorizontalPathSnapshot([2, 5], pairs=2, max_steps=2),
+        ],
         {"module": Failing(), "limit_val_batches": 0},
     ),
     "logger": lambda root: ([LocalDataMatrixMonitor(every_n_steps=1)], {"logger": Full(root)}),
@@ -287,3 +292,32 @@ def terminated(root: Path) -> dict[str, Any]:
         train(root, snapshot, module=module, limit_val_batches=0)
         ended = True
     return {"ended normally": ended, "forward passes": tally.count, "training": module.training}
+
+
+def sharded(root: Path) -> dict[str, Any]:
+    """Measured under FSDP2, and by one process with the gathered weights."""
+    images, _ = digits()
+    ends = images[100:103], images[200:203]
+    monitor = LocalDataMatrixMonitor(images[-9:], every_n_steps=3, on_error="raise")
+    paths = HorizontalPathSnapshot(pairs=ends, **QUICK)
+    trainer = train(
+        root,
+        monitor,
+        paths,
+        module=Sharded(),
+        strategy=fsdp2(root),
+        enable_checkpointing=False,
+    )
+    whole = SmallCNN()
+    whole.net.load_state_dict(
+        {
+            name: value.full_tensor() if isinstance(value, DTensor) else value
+            for name, value in trainer.lightning_module.net.state_dict().items()
+        }
+    )
+    return {
+        "trace": monitor.history["trace_mean"],
+        "last trace": LocalDataMatrix.at(whole, images[-9:]).trace().mean().item(),
+        "taken": paths.last_snapshot,
+        "expected": horizontal_path(whole, *ends, max_steps=6, progress=False),
+    }
