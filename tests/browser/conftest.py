@@ -66,9 +66,9 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def hostile_snapshot() -> Snapshot:
-    """A snapshot with scripts for names, whose normalisation is unknown."""
+    """A snapshot with scripts and formulas for names, whose normalisation is unknown."""
     path = synthetic.path(classes=3, source=1, destination=2)
-    names = {"0": "<script>alert(0)</script>", "1": "<b>bold</b>", "2": '"><img src=x>'}
+    names = {"0": '=1,"<script>alert(0)</script>"', "1": "<b>bold</b>", "2": '"><img src=x>'}
     renamed = dataclasses.replace(
         path,
         source=names["1"],

@@ -35,8 +35,10 @@ export function onRevisited(listener: () => void): void {
   };
   const at = hostWindow() ?? window;
   at.addEventListener("popstate", revisited);
-  // The host may outlive this frame.
-  window.addEventListener("pagehide", () => at.removeEventListener("popstate", revisited));
+  // The host may outlive this frame. A persisted page comes back as it was.
+  window.addEventListener("pagehide", ({ persisted }) => {
+    if (!persisted) at.removeEventListener("popstate", revisited);
+  });
 }
 
 /** "run=a&tag=b" → "leaf&p.leaf.run=a&p.leaf.tag=b". */
