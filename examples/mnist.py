@@ -36,7 +36,7 @@ def main():
     data = load("mnist", args.data)
     shuffle = torch.Generator().manual_seed(args.seed)
     monitor = LocalDataMatrixMonitor(
-        probe=200, every_n_steps=max(1, args.max_steps // 50), ranks=["entropy", "stable"]
+        probe=200, every_n_steps=max(50, args.max_steps // 50), ranks=["entropy", "stable"]
     )
     # Step, number of steps and threshold of Algorithm 1 as in the paper.
     moments = ["trace_return", "fit_end", args.max_steps // 10, args.max_steps // 3]

@@ -1,10 +1,18 @@
 """Models and inputs that the functional core is tried on."""
 
+import os
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+
+def fresh_seeds(count: int) -> list[int]:
+    """Others in every run; the same ones in all workers of a run."""
+    run = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
+    return [run.randrange(2**31) for _ in range(count)]
 
 
 @dataclass(frozen=True)

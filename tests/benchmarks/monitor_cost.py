@@ -23,7 +23,7 @@ from lightning_leaf.demo.classifier import SmallCNN
 from lightning_leaf.demo.data import load
 from tests.benchmarks.machine import describe
 
-STEPS = 1300
+STEPS = 650
 REPEATS = 3
 
 
@@ -45,7 +45,8 @@ def run() -> None:
     if "LEAF_DATA" not in os.environ:
         raise SystemExit("LEAF_DATA is expected to name the folder above MNIST/raw.")
     warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for package in ("lightning.pytorch", "pytorch_lightning"):
+        logging.getLogger(package).setLevel(logging.ERROR)
     data = load("mnist", Path(os.environ["LEAF_DATA"]))
     print(describe())
     for accelerator in ("cpu", *(["gpu"] if torch.cuda.is_available() else [])):

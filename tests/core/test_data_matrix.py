@@ -8,10 +8,9 @@ from torch import nn
 
 from lightning_leaf import LocalDataMatrix, NonFiniteError
 from tests import oracle
-from tests.cases import CASES, Case
+from tests.cases import CASES, Case, fresh_seeds
 
 TOLERANCE = 1e-5
-SEEDS = torch.empty(2, dtype=torch.int64).random_(2**31).tolist()  # fresh ones in every run
 
 
 @pytest.fixture(params=CASES, ids=str)
@@ -19,7 +18,7 @@ def case(request) -> Case:
     return request.param
 
 
-@pytest.fixture(params=SEEDS)
+@pytest.fixture(params=fresh_seeds(2))
 def measured(case, request):
     """The model in float64, its inputs, G by definition and the float32 measurement of it."""
     model, x = case.make(request.param)
