@@ -23,8 +23,10 @@ from lightning_leaf.demo.classifier import SmallCNN
 from lightning_leaf.demo.data import load
 from tests.benchmarks.machine import describe
 
-STEPS = 650
-REPEATS = 3
+STEPS = 260
+REPEATS = 2
+LONG = 10_000
+"""Steps of examples/mnist.py."""
 
 
 class Timed(LocalDataMatrixMonitor):
@@ -59,13 +61,18 @@ def run() -> None:
         measured = sorted(monitor.seconds)[-len(monitor.history["step"]) :]
         idle = sorted(monitor.seconds)[: -len(measured)]
         step = statistics.median(without) / STEPS
+        cost = statistics.median(measured) / step
+        assert monitor.interval is not None
+        long_share = (LONG // monitor.interval + 2) * cost / LONG
         print(
             f"\n{accelerator}: {STEPS} steps, measured at {len(measured)} of them, every "
             f"{monitor.interval} (medians of {REPEATS} runs)\n"
-            f"  share of fit's time in the monitor   {statistics.median(shares):7.2%}\n"
+            f"  share of fit's time in the monitor   {statistics.median(shares):7.2%}, "
+            "step 0 and the end included\n"
+            f"  of {LONG:,} steps, at this cost        {long_share:7.2%}\n"
             f"  fit with the monitor / without       "
             f"{statistics.median(with_monitor) / statistics.median(without):7.3f}\n"
-            f"  one measurement, in training steps   {statistics.median(measured) / step:7.2f}\n"
+            f"  one measurement, in training steps   {cost:7.2f}\n"
             f"  between measurements, per step       {statistics.median(idle) * 1e6:7.1f} µs\n"
             f"  a training step                      {step * 1e3:7.2f} ms"
         )
