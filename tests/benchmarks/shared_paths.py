@@ -13,9 +13,9 @@ from lightning_leaf import HorizontalPathSnapshot
 from tests.benchmarks.machine import describe
 from tests.pair import Pair
 
-PAIRS = 16
-STEPS = 300
-REPEATS = 3
+PAIRS = 8
+STEPS = 40
+REPEATS = 2
 
 
 def run() -> None:
