@@ -73,11 +73,7 @@ class LeafCallback(Callback):
             return
         self._switched_off = False
         trainer_state.require_supported_strategy(trainer)
-        others = [
-            other
-            for other in trainer_state.callbacks_of(trainer)
-            if isinstance(other, LeafCallback)
-        ]
+        others = _leaf_callbacks_of(trainer)
         names = [other.name for other in others]
         if names.count(self.name) > 1:
             raise LeafError(

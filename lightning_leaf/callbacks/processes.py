@@ -34,16 +34,16 @@ class Processes:
     Args:
         trainer: Whose processes.
 
-    Attributes:
-        count: How many processes there are.
+    Raises:
+        LeafError: If they are not connected, or do not reach each other.
     """
 
     def __init__(self, trainer: Trainer) -> None:
-        self.count = trainer.world_size
+        self._count = trainer.world_size
         self._rank = trainer.global_rank
         self._module_is_shared = trainer_state.shards_module(trainer)
         self._group: Any = None
-        if self.count > 1:
+        if self._count > 1:
             if not (dist.is_available() and dist.is_initialized()):
                 raise LeafError(
                     "The LEAF callbacks expect the processes of a training to be connected by "
@@ -66,21 +66,21 @@ class Processes:
         """
         if self._module_is_shared:
             return list(range(count))
-        return list(range(self._rank, count, self.count))
+        return list(range(self._rank, count, self._count))
 
     def merge(self, shares: list[list[T]]) -> list[T]:
         """The results of all pieces in their order, given those of every process."""
         if self._module_is_shared:
             return shares[0]
         count = sum(map(len, shares))
-        return [shares[piece % self.count][piece // self.count] for piece in range(count)]
+        return [shares[piece % self._count][piece // self._count] for piece in range(count)]
 
     def everywhere(self, work: Callable[[], T]) -> list[T]:
         """What each process's work returned, on every process."""
         if self._group is None:
             return [work()]
         outcome, error = _attempt(work)
-        outcomes: list[Any] = [None] * self.count
+        outcomes: list[Any] = [None] * self._count
         dist.all_gather_object(outcomes, outcome, self._group)
         _raise_first(outcomes, error)
         return [each.result for each in outcomes]
@@ -92,7 +92,7 @@ class Processes:
         self.everywhere(lambda: result.append(work()))
         if self._group is None:
             return result
-        results: list[Any] | None = [None] * self.count if self._rank == 0 else None
+        results: list[Any] | None = [None] * self._count if self._rank == 0 else None
         dist.gather_object(result[0], results, dst=0, group=self._group)
         return results
 
@@ -130,7 +130,7 @@ class Processes:
                     if not torch.equal(named[name].cpu(), value):
                         with torch.no_grad():
                             named[name].copy_(value)
-        yield _LikeZero(module) if self.count > 1 and self._module_is_shared else module
+        yield _LikeZero(module) if self._count > 1 and self._module_is_shared else module
 
     def wants(self, flag: Callable[[], bool]) -> Callable[[], bool]:
         """A question that each process may ask at any moment of its own share of the work."""
