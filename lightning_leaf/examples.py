@@ -83,6 +83,19 @@ def examples_of(batch: Any) -> Examples:
     Raises:
         LeafError: If no tensor of inputs is found, or it holds NaN or infinity.
     """
+    examples = read_batch(batch)
+    inputs = examples.inputs
+    if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
+        raise LeafError("Expected finite inputs; the examples hold NaN or infinity.")
+    return examples
+
+
+def read_batch(batch: Any) -> Examples:
+    """What :func:`examples_of` finds, whether or not its numbers are finite.
+
+    Raises:
+        LeafError: If no tensor of inputs is found.
+    """
     x, y = _split(batch)
     if not isinstance(x, Tensor) or x.ndim < 2 or len(x) == 0:
         raise LeafError(
@@ -92,8 +105,6 @@ def examples_of(batch: Any) -> Examples:
         )
     # A clone: the batch is the training's, and may have been made in inference mode.
     inputs = x.detach().clone().cpu()
-    if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
-        raise LeafError("Expected finite inputs; the examples hold NaN or infinity.")
     return Examples(inputs, _class_numbers(y, len(inputs)))
 
 
