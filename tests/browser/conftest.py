@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -27,14 +28,18 @@ def chromium() -> str | None:
     return os.environ.get("LEAF_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
+def skip_or_fail(reason: str) -> NoReturn:
+    """Skip a test for want of something, unless `LEAF_REQUIRE_BROWSER` wants everything."""
+    if os.environ.get("LEAF_REQUIRE_BROWSER") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = chromium()
     if path is None:
-        reason = f"no Chromium: none of {NAMES} is installed, and LEAF_CHROMIUM is not set"
-        if os.environ.get("LEAF_REQUIRE_BROWSER") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        skip_or_fail(f"no Chromium: none of {NAMES} is installed, and LEAF_CHROMIUM is not set")
     with sync_playwright() as playwright:
         # Containers have neither a sandbox nor a GPU.
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]

@@ -37,15 +37,16 @@ export function emptyPage(): unknown {
 }
 
 export function loadingPage(): unknown {
-  return html`<main class="notice" role="status" data-testid="loading">
-    <p>Reading the log directory…</p>
+  return html`<main class="notice" data-testid="loading">
+    <h1 class="unseen">LEAF</h1>
+    <p role="status">Reading the log directory…</p>
   </main>`;
 }
 
 export function failedPage(message: string, retry: () => void): unknown {
-  return html`<main class="notice" role="alert" data-testid="failed">
+  return html`<main class="notice" data-testid="failed">
     <h1>The LEAF tab has no answer from TensorBoard</h1>
-    <p>${message}</p>
+    <p role="alert">${message}</p>
     <button type="button" @click=${retry}>Try again</button>
   </main>`;
 }

@@ -37,6 +37,7 @@ export class LeafRowsBlock extends LitElement {
     const frames = this.cursor?.frameSteps.length ?? MOST_COLUMNS;
     const columns = Math.min(Math.max(frames, 1), MOST_COLUMNS);
     return html`<section class="card rows" aria-label="The path beside others" data-testid="rows">
+      <h2 class="unseen">The path beside others</h2>
       <header>
         <div class="tabs" role="group" aria-label="What the rows are">
           ${TABS.map(

@@ -68,7 +68,8 @@ export class LeafStoryBlock extends LitElement {
     const kinds = rankKinds(this.runs).map(spacedName).join(", ");
     const hasMarkers = this.markers.length > 0;
     const isLoading = this.scalars?.isLoading(this.runs.map(({ run }) => run)) ?? true;
-    return html`<div class="story" aria-busy=${isLoading}>
+    return html`<section class="story" aria-label="Training" aria-busy=${isLoading}>
+      <h2 class="unseen">Training</h2>
       ${this.card(
         "trace-chart",
         "Trace of the local data matrix",
@@ -78,7 +79,7 @@ export class LeafStoryBlock extends LitElement {
       )}
       ${this.card("rank-chart", "Effective rank", kinds + bound, this.rank)}
       ${this.card("dimension-chart", "Tangent dimension", "mean", this.dimension)}
-    </div>`;
+    </section>`;
   }
 
   private card(

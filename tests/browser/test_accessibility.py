@@ -1,0 +1,233 @@
+"""All states of the page, held to the rules of axe-core: contrast, names, roles, landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Frame
+from tensorboard_plugin_leaf import encode, write
+
+from tests.browser.conftest import skip_or_fail
+from tests.browser.leaf_tab import PATIENCE_MS, LeafTab
+from tests.browser.training_curves import write_training_curves
+from tests.plugin import synthetic
+from tests.plugin.logs import LogDirectory, blob_summary
+from tests.tensorboard_process import await_snapshots, tensorboard
+
+Show = Callable[..., LeafTab]
+
+# What axe-core calls minor is a matter of taste.
+IMPACTS = ("moderate", "serious", "critical")
+WIDTHS = (1280, 768)
+LAST_TAG = "horizontal_path/000000003000-"
+
+RUN_AXE = """
+async () => {
+  const {violations} = await axe.run();
+  return violations.flatMap(({id, impact, help, nodes}) =>
+    nodes.map(({target, failureSummary}) => [impact, `${id} at ${target}: ${failureSummary}`]));
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core."""
+    try:
+        package = resources.files("axe_playwright_python")
+    except ModuleNotFoundError:
+        skip_or_fail("no axe-core: install axe-playwright-python, which the extra `test` names")
+    return (package / "axe.min.js").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def empty_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with tensorboard(tmp_path_factory.mktemp("empty")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def curves_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Training curves without a path."""
+    folder: Path = tmp_path_factory.mktemp("curves")
+    with LogDirectory(folder).run("run") as writer:
+        write_training_curves(writer)
+    with tensorboard(folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def damaged_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A good snapshot, a damaged path, a damaged snapshot, and one of a newer version."""
+    folder: Path = tmp_path_factory.mktemp("damaged")
+    content, blobs = encode(synthetic.snapshot(200))
+    with LogDirectory(folder).run("run") as writer:
+        write(writer, synthetic.snapshot(100))
+        events = writer._get_file_writer()
+        events.add_summary(blob_summary("path", content, [b"rubbish", *blobs[1:]]), 200)
+        events.add_summary(blob_summary("snapshot", b"{not JSON", blobs), 300)
+        events.add_summary(blob_summary("newer", b'{"schema":2}', blobs), 400)
+    with tensorboard(folder) as url:
+        await_snapshots(url, 4)
+        yield url
+
+
+def leaf_frame(tab: LeafTab) -> Frame:
+    (frame,) = [frame for frame in tab.page.frames if "plugin_entry" in frame.url]
+    return frame
+
+
+def violations(tab: LeafTab, axe: str) -> list[str]:
+    """What axe-core finds wrong with the tab's frame as it is shown now."""
+    frame = leaf_frame(tab)
+    frame.evaluate(axe)
+    return [text for impact, text in frame.evaluate(RUN_AXE) if impact in IMPACTS]
+
+
+def violations_everywhere(tab: LeafTab, axe: str) -> list[str]:
+    """The same, light and dark, on a wide and on a narrow screen."""
+    found = []
+    for dark in (False, True):
+        if dark:
+            tab.choose_dark_mode()
+        for width in WIDTHS:
+            tab.page.set_viewport_size({"width": width, "height": 1000})
+            where = f"{'dark' if dark else 'light'}, {width} px"
+            found += [f"{where}: {text}" for text in violations(tab, axe)]
+    return found
+
+
+def test_path(show: Show, url: str, axe: str) -> None:
+    tab = show(url).open(run="digits/sgd", tag=LAST_TAG).await_path()
+    assert violations_everywhere(tab, axe) == []
+    tab.get("frame").nth(5).hover()
+    tab.get("tab-pairs").click()
+    tab.legend("0").click()
+    tab.get("path").get_by_test_id("save").click()
+    assert violations_everywhere(tab, axe) == []
+
+
+def test_path_beside_that_of_another_run(show: Show, url: str, axe: str) -> None:
+    tab = show(url).open(run="digits/adam", tag="horizontal_path/000000002000-", rows="runs")
+    tab.await_path()
+    tab.get("row").nth(1).wait_for()
+    assert violations_everywhere(tab, axe) == []
+
+
+def test_zoomed_path_with_a_link(show: Show, url: str, axe: str) -> None:
+    steps = {"path-steps": "120-360", "training-steps": "0-1500"}
+    tab = show(url).open(run="digits/sgd", tag=LAST_TAG, **steps).await_path()
+    tab.frame.locator("body").evaluate(
+        "() => { navigator.clipboard.writeText = document.execCommand = () => false; }"
+    )
+    tab.get("copy-link").click()
+    assert violations_everywhere(tab, axe) == []
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_every_status(show: Show, url: str, axe: str, index: int) -> None:
+    tab = show(url).open(run="digits/sgd", tag=LAST_TAG, index=str(index)).await_path()
+    assert violations_everywhere(tab, axe) == []
+
+
+@pytest.mark.parametrize("run", ["colours", "signals"])
+def test_colours_and_signals(show: Show, url: str, axe: str, run: str) -> None:
+    tab = show(url).open(run=run, tag="horizontal_path/000000000100-").await_path()
+    assert violations_everywhere(tab, axe) == []
+
+
+def test_training_without_a_path(show: Show, curves_url: str, axe: str) -> None:
+    tab = show(curves_url).open()
+    tab.get("no-path").wait_for(timeout=PATIENCE_MS)
+    tab.get("trace-chart").locator("canvas").wait_for()
+    tab.get("trace-chart").locator(".u-over").hover()
+    tab.get("tooltip").first.wait_for()
+    assert violations_everywhere(tab, axe) == []
+
+
+def test_empty_log_directory(show: Show, empty_url: str, axe: str) -> None:
+    tab = show(empty_url).open()
+    tab.get("empty").wait_for(timeout=PATIENCE_MS)
+    assert violations_everywhere(tab, axe) == []
+
+
+def test_damaged_and_newer_snapshots(show: Show, damaged_url: str, axe: str) -> None:
+    tab = show(damaged_url).open(run="run", tag="path")
+    tab.get("path-error").wait_for(timeout=PATIENCE_MS)
+    tab.get("damaged").wait_for()
+    assert violations_everywhere(tab, axe) == []
+    # The browser itself reports the answer 404, which is how the page learned of the damage.
+    assert all("404" in complaint for complaint in tab.complaints)
+    tab.complaints.clear()
+
+
+def test_loading(show: Show, url: str, axe: str) -> None:
+    tab = show(url)
+    tab.page.route("**/data/plugin/leaf/snapshots", lambda route: None)
+    tab.open()
+    tab.get("loading").wait_for(timeout=PATIENCE_MS)
+    assert violations_everywhere(tab, axe) == []
+
+
+def test_loading_a_path(show: Show, url: str, axe: str) -> None:
+    tab = show(url)
+    tab.page.route("**/data/plugin/leaf/path?*", lambda route: None)
+    tab.open()
+    tab.frame.get_by_text("Loading the path…").wait_for(timeout=PATIENCE_MS)
+    assert violations_everywhere(tab, axe) == []
+
+
+def test_server_that_goes_away(show: Show, url: str, axe: str) -> None:
+    tab = show(url).open().await_path()
+    tab.page.route("**/data/plugin/leaf/*", lambda route: route.abort())
+    tab.page.locator("app-header-reload button").first.click()
+    tab.get("banner").wait_for()
+    assert violations_everywhere(tab, axe) == []
+    tab.page.unroute("**/data/plugin/leaf/*")
+    tab.page.route("**/data/plugin/leaf/snapshots", lambda route: route.abort())
+    tab.page.reload()
+    tab.get("failed").wait_for(timeout=PATIENCE_MS)
+    assert violations_everywhere(tab, axe) == []
+    assert all("ERR_FAILED" in complaint for complaint in tab.complaints)
+    tab.complaints.clear()
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "rule"),
+    [
+        ("page => page.insertAdjacentHTML('afterbegin', '<button></button>')", "button-name"),
+        (
+            "page => { page.querySelector('h2').style.color = 'rgb(200 200 200)'; }",
+            "color-contrast",
+        ),
+        ("page => page.querySelector('[role=option]').removeAttribute('role')", "aria-required"),
+        ("page => page.querySelector('#smoothing').removeAttribute('id')", "label"),
+        ("page => page.querySelector('main').setAttribute('role', 'presentation')", "landmark"),
+    ],
+)
+def test_what_is_broken_is_found(tab: LeafTab, axe: str, sabotage: str, rule: str) -> None:
+    tab.frame.locator("leaf-page").evaluate(sabotage)
+    assert any(text.startswith(rule) for text in violations(tab, axe))
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "word"),
+    [
+        ("() => console.error('broken')", "broken"),
+        ("() => { new Image().src = 'static/missing.png'; }", "404"),
+        (
+            "() => document.head.append(document.createRange().createContextualFragment("
+            "'<script>0</script>'))",
+            "Content Security Policy",
+        ),
+    ],
+)
+def test_what_the_browser_complains_of_is_heard(tab: LeafTab, sabotage: str, word: str) -> None:
+    assert tab.complaints == []
+    tab.frame.locator("html").evaluate(sabotage)
+    tab.page.wait_for_timeout(300)
+    assert any(word in complaint for complaint in tab.complaints)
+    tab.complaints.clear()
