@@ -8,8 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightning_leaf import cli_measure
+
 if TYPE_CHECKING:
     from lightning_leaf.demo.training import DemoRun
+
+ACCELERATORS = ["auto", "cpu", "gpu", "mps"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument(
         "--accelerator",
-        choices=["auto", "cpu", "gpu", "mps"],
+        choices=ACCELERATORS,
         default="auto",
         help="what Lightning trains on (default: %(default)s)",
     )
@@ -64,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "--serve", action="store_true", help="start TensorBoard afterwards and print its address"
     )
     demo.set_defaults(command=_demo)
+    cli_measure.add_parser(commands, _positive, ACCELERATORS)
     return parser
 
 
