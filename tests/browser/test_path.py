@@ -56,7 +56,7 @@ def test_every_kind_of_path_is_shown(show: Show, url: str, run: str, tag: str) -
         (0, "reached after 480 steps · 0.95 of 9.50 left"),
         (1, "stalled after 500 steps · 0.95 of 9.50 left"),
         (2, "ran out of steps after 520 · 0.95 of 9.50 left"),
-        (3, "became non-finite after 540 steps · 0.95 of 9.50 left"),
+        (3, "non-finite after 540 steps · 0.95 of 9.50 left"),
     ],
 )
 def test_status_is_in_words(tab: LeafTab, index: int, status: str) -> None:

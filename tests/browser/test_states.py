@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 from tensorboard_plugin_leaf import encode
 
 from tests.browser.leaf_tab import LeafTab, missing
@@ -118,6 +119,20 @@ def test_hidden_tab_does_no_work_until_it_is_shown(tab: LeafTab) -> None:
     assert missing(tab) == []
 
 
+def overlapping(parts: list[Locator]) -> list[tuple[int, int]]:
+    """Which parts of the page cover others."""
+    boxes = [box for part in parts if (box := part.bounding_box())]
+    assert len(boxes) == len(parts) > 1
+    return [
+        (i, j)
+        for (i, one), (j, other) in itertools.combinations(enumerate(boxes), 2)
+        if one["x"] + one["width"] > other["x"]
+        and other["x"] + other["width"] > one["x"]
+        and one["y"] + one["height"] > other["y"]
+        and other["y"] + other["height"] > one["y"]
+    ]
+
+
 @pytest.mark.parametrize("width", [768, 1024, 1440])
 def test_nothing_overlaps_or_is_cut(show: Show, url: str, width: int) -> None:
     tab = show(url, width=width).open(run="digits/sgd", tag="horizontal_path/000000003000-")
@@ -126,19 +141,40 @@ def test_nothing_overlaps_or_is_cut(show: Show, url: str, width: int) -> None:
         "(html) => [html.scrollWidth, innerWidth]"
     )
     assert page_width == window_width
-    cards = [card.bounding_box() for card in tab.frame.locator(".card").all()]
+    cards = tab.frame.locator(".card").all()
     assert len(cards) == 7
-    for i, one in enumerate(cards):
-        for other in cards[i + 1 :]:
-            assert one is not None
-            assert other is not None
-            assert (
-                one["x"] + one["width"] <= other["x"]
-                or other["x"] + other["width"] <= one["x"]
-                or one["y"] + one["height"] <= other["y"]
-                or other["y"] + other["height"] <= one["y"]
-            )
+    assert overlapping(cards) == []
     assert missing(tab) == []
+
+
+def is_one_line(tab: LeafTab) -> bool:
+    """Whether what the open path is, its status and what can be done with it stand in a line."""
+    parts = tab.get("path").locator("h2, .what p, .pill, .actions button").all()
+    boxes = [box for part in parts if (box := part.bounding_box())]
+    assert len(boxes) == len(parts) >= 6
+    middles = [box["y"] + box["height"] / 2 for box in boxes]
+    return max(middles) - min(middles) < 6
+
+
+def test_what_a_path_is_reads_on_one_line(show: Show, url: str) -> None:
+    view = {"run": "digits/sgd", "tag": "horizontal_path/000000003000-"}
+    for index in range(4):
+        tab = show(url).open(index=str(index), **view).await_path()
+        assert is_one_line(tab)
+        tab.page.set_viewport_size({"width": 768, "height": 1000})
+        assert not is_one_line(tab)
+
+
+@pytest.mark.parametrize("width", [768, 900, 1024, 1180, 1280])
+def test_header_of_a_path_does_not_overlap(show: Show, url: str, width: int) -> None:
+    tab = show(url, width=width).open(run="digits/sgd", tag="horizontal_path/000000003000-")
+    header = tab.await_path().get("path").locator("header")
+    assert overlapping(header.locator("h2, .what p, .pill, .actions > *").all()) == []
+    # The names of runs may be long.
+    header.locator(".what p").evaluate("(facts) => { facts.textContent += '/version'.repeat(20); }")
+    assert overlapping(header.locator("h2, .what p, .pill, .actions > *").all()) == []
+    header.locator(".pill").evaluate("(status) => { status.style.marginRight = '-40px'; }")
+    assert overlapping(header.locator("h2, .what p, .pill, .actions > *").all()) != []
 
 
 def test_page_asks_nobody_else(show: Show, url: str) -> None:

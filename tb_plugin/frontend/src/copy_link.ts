@@ -4,6 +4,10 @@ import { html, LitElement } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { copy } from "./save.ts";
 
+const ICON = html`<svg class="icon" viewBox="0 0 16 16" aria-hidden="true">
+  <path d="M6.8 9.2a2.6 2.6 0 0 0 3.7 0l2.4-2.4a2.6 2.6 0 0 0-3.7-3.7L8.4 3.9" />
+  <path d="M9.2 6.8a2.6 2.6 0 0 0-3.7 0L3.1 9.2a2.6 2.6 0 0 0 3.7 3.7l.8-.8" />
+</svg>`;
 const TOLD_MS = 2000;
 
 @customElement("leaf-copy-link")
@@ -23,7 +27,7 @@ export class LeafCopyLink extends LitElement {
         title="Copy a link that opens this view"
         @click=${this.press}
       >
-        <span aria-hidden="true">${this.isCopied ? "copied ✓" : "copy link"}</span>
+        <span aria-hidden="true">${this.isCopied ? "copied ✓" : html`${ICON} link`}</span>
         <span class="unseen">${this.isCopied ? "" : "Copy a link that opens this view"}</span>
         <span class="unseen" role="status">${this.isCopied ? "Link copied" : ""}</span>
       </button>

@@ -84,8 +84,10 @@ export class LeafPathBlock extends LitElement {
   private header(opened: Opened): unknown {
     const { key, snapshot, path } = opened;
     return html`<header>
-      <h2 data-testid="path-title">${pathTitle(snapshot, path)}</h2>
-      <p class="quiet">${pathFacts(key.run, snapshot, path)}</p>
+      <div class="what">
+        <h2 data-testid="path-title">${pathTitle(snapshot, path)}</h2>
+        <p class="quiet">${pathFacts(key.run, snapshot, path)}</p>
+      </div>
       <div class="actions">
         <span class="pill ${outcome(path)}" data-testid="status">${statusText(path)}</span>
         <button

@@ -77,7 +77,7 @@ export class LeafPathCharts extends LitElement {
       ${this.card(
         "distance-chart",
         distance[0]?.toUpperCase() + distance.slice(1),
-        "and horizontality of each step",
+        "and horizontality",
         this.distances,
         html`<div class="legend">
           ${legendText(distance, colours.distance)}

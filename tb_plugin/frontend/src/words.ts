@@ -43,7 +43,7 @@ function ending(path: PathScalars): string {
     case "stalled":
       return `stalled after ${steps}`;
     case "non_finite":
-      return `became non-finite after ${steps}`;
+      return `non-finite after ${steps}`;
     case "out_of_steps":
       // A walk has no destination: it always goes on until its steps are spent.
       return path.destination
@@ -65,15 +65,15 @@ export function outcome(path: PathScalars): "good" | "partial" | "bad" {
   return path.status === "reached" || !path.destination ? "good" : "partial";
 }
 
-/** Where the ends of a path are in their data set: "data set indices 24 → 78". */
+/** Where the ends of a path are in their data set: "examples 24 → 78". */
 export function indicesText(path: PathScalars): string {
   if (path.source_index === null) return "";
   return path.destination_index === null
-    ? `data set index ${path.source_index}`
-    : `data set indices ${path.source_index} → ${path.destination_index}`;
+    ? `example ${path.source_index}`
+    : `examples ${path.source_index} → ${path.destination_index}`;
 }
 
-/** Where a path is from: "digits/sgd · step 3 000 · data set indices 24 → 78". */
+/** Where a path is from: "digits/sgd · step 3 000 · examples 24 → 78". */
 export function pathFacts(run: string, snapshot: Snapshot, path: PathScalars): string {
   const facts = [run, `step ${formatCount(snapshot.step)}`, indicesText(path)];
   return facts.filter(Boolean).join(" · ");

@@ -24,7 +24,7 @@ test("status says in words what became of a path", () => {
   );
   assert.equal(
     said({ status: "non_finite", final_distance: null }),
-    "became non-finite after 408 steps · distance unknown",
+    "non-finite after 408 steps · distance unknown",
   );
   assert.equal(
     said({ ...WALK, status: "out_of_steps", steps: 250, final_distance: 17.3 }),
@@ -51,8 +51,8 @@ test("titles name the kind of path and its ends", () => {
   assert.equal(pathTitle(snapshot(1), pathIndex()), "Horizontal path 4 → 9");
   const walk = snapshot(1, { kind: "orthogonal" });
   assert.equal(pathTitle(walk, pathIndex(WALK)), "Orthogonal walk from 4");
-  assert.equal(indicesText(pathIndex()), "data set indices 24 → 78");
-  assert.equal(indicesText(pathIndex(WALK)), "data set index 24");
+  assert.equal(indicesText(pathIndex()), "examples 24 → 78");
+  assert.equal(indicesText(pathIndex(WALK)), "example 24");
   assert.equal(indicesText(pathIndex({ source_index: null })), "");
 });
 
