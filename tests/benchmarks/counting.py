@@ -1,0 +1,132 @@
+"""How many operations and how many bytes the package's own calls take, counted, not timed.
+
+Calls run on torch's device "meta", which has shapes but no values: counting takes no arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from lightning_leaf.classifier import Classifier, log_softmax
+from lightning_leaf.data_matrix import LocalDataMatrix
+from lightning_leaf.tangent import TangentSpace
+from tests.benchmarks.models import Subject
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a call does at the least."""
+
+    flops: float
+    """Floating-point operations in the inputs' precision; a multiplication and an addition are 2.
+    Products and convolutions only: what is element-wise is bound by memory, not by arithmetic."""
+    bytes: float
+    """Bytes that have to be read or written once, whatever the cache."""
+    double_flops: float = 0.0
+    """Floating-point operations in float64: the algebra of G in class space."""
+
+    def __add__(self, other: Work) -> Work:
+        return Work(
+            self.flops + other.flops,
+            self.bytes + other.bytes,
+            self.double_flops + other.double_flops,
+        )
+
+    def times(self, count: int) -> Work:
+        return Work(self.flops * count, self.bytes * count, self.double_flops * count)
+
+
+@dataclass(frozen=True)
+class Count:
+    """The work of a batch."""
+
+    forward: Work
+    backward: Work
+    """Of one class, with respect to the input alone."""
+    exact: Work
+    """One forward, C backwards, and trace and spectrum of G."""
+    step: Work
+    """One step of a horizontal path: the same, with two projections on D_x."""
+    activation_bytes: float
+    """Kept from the forward for the backwards, without parameters."""
+
+
+def count(subject: Subject, batch: int) -> Count:
+    """Count the calls that measure ``batch`` inputs of a subject."""
+    # Measuring takes no gradient with respect to weights, so nothing is kept for one.
+    model = subject.model("meta").requires_grad_(False)
+    x = subject.inputs("meta", batch).requires_grad_()
+    parameters = sum(p.nbytes for p in model.parameters())
+
+    with counted_products(), saved_bytes(model) as saved, FlopCounterMode(display=False) as forward:
+        scores = Classifier(model).scores(x)
+    with counted_products(), FlopCounterMode(display=False) as backward:
+        torch.autograd.grad(scores[:, 0].sum(), x, retain_graph=True)
+    activations = sum(saved.values())
+
+    jacobian = torch.empty(batch, subject.classes, x[0].numel(), device="meta")
+    log_probs = log_softmax(scores)
+
+    def matrix() -> None:
+        LocalDataMatrix(log_probs, jacobian, x.shape[1:]).eigenvalues()
+
+    def projections() -> None:
+        tangent = TangentSpace(jacobian)
+        for _ in range(2):  # of the displacement, and of the step that was taken
+            tangent.project(x.flatten(1))
+
+    one_forward = Work(
+        forward.get_total_flops(), parameters + x.nbytes + activations + scores.nbytes
+    )
+    # Gradients between layers may stay in cache; the ends, weights and activations are read.
+    one_backward = Work(
+        backward.get_total_flops(), parameters + activations + scores.nbytes + x.nbytes
+    )
+    network = one_forward + one_backward.times(subject.classes)
+    return Count(
+        forward=one_forward,
+        backward=one_backward,
+        exact=network + Work(0, jacobian.nbytes, flops(matrix)),
+        step=network + Work(0, jacobian.nbytes * 5, flops(projections)),
+        activation_bytes=activations,
+    )
+
+
+def flops(call: Callable[[], Any]) -> int:
+    """Floating-point operations of the products and convolutions in a call."""
+    with counted_products(), FlopCounterMode(display=False) as counter:
+        call()
+    return int(counter.get_total_flops())
+
+
+@contextmanager
+def counted_products() -> Iterator[None]:
+    """Attention as plain products: the counter does not know the fused one of processors."""
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+@contextmanager
+def saved_bytes(model: nn.Module) -> Iterator[dict[StorageWeakRef, int]]:
+    """Bytes of every tensor that a forward keeps for the backward, by storage, less parameters."""
+    own = {StorageWeakRef(tensor.untyped_storage()) for tensor in model.state_dict().values()}
+    found: dict[StorageWeakRef, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = StorageWeakRef(tensor.untyped_storage())
+        if storage not in own:
+            found[storage] = max(found.get(storage, 0), tensor.nbytes)
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield found

@@ -1,0 +1,89 @@
+"""What this machine's arithmetic and memory can do at the most, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import conv2d
+
+from tests.benchmarks.timing import interleaved
+
+REPEATS = 3
+SIZES = {"cpu": (512, 1024, 2048, 3072), "cuda": (2048, 4096, 8192, 12288)}
+COPIED = {"cpu": 2**28, "cuda": 2**31}
+"""Bytes to copy: many times what any cache holds."""
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Operations and bytes per second."""
+
+    product: float
+    """Matrix products in float32 (sgemm)."""
+    convolution: float
+    """3×3 convolutions in float32, which another library computes, on some machines faster."""
+    double_product: float
+    """Matrix products in float64 (dgemm)."""
+    bandwidth: float
+    """Bytes read and written by a copy."""
+    tf32: float | None
+    """Matrix products of float32 numbers rounded to TF32; where there is an accelerator."""
+
+
+def measure_peaks(device: torch.device) -> Peaks:
+    """The best of several sizes, each the best of several repeats."""
+    with product_precision("highest"):
+        product, double = product_peak(device), product_peak(device, torch.float64)
+        convolution = convolution_peak(device)
+    tf32 = None
+    if device.type == "cuda":
+        with product_precision("high"):
+            tf32 = product_peak(device)
+    return Peaks(product, convolution, double, copy_bandwidth(device), tf32)
+
+
+def product_peak(device: torch.device, dtype: torch.dtype = torch.float32) -> float:
+    rates = []
+    for size in SIZES[device.type]:
+        a, b = (torch.rand(size, size, dtype=dtype, device=device) for _ in range(2))
+        out = torch.empty_like(a)
+        rates.append(2 * size**3 / _best(lambda a=a, b=b, out=out: torch.mm(a, b, out=out), device))
+    return max(rates)
+
+
+def convolution_peak(device: torch.device) -> float:
+    rates = []
+    for channels in (64, 128, 256):
+        weight = torch.rand(channels, channels, 3, 3, device=device)
+        for batch in (4, 16) if device.type == "cpu" else (64, 256):
+            x = torch.rand(batch, channels, 30, 30, device=device)
+            work = 2 * 9 * channels**2 * 28 * 28 * batch
+            rates.append(work / _best(lambda x=x, weight=weight: conv2d(x, weight), device))
+    return max(rates)
+
+
+def copy_bandwidth(device: torch.device) -> float:
+    source = torch.ones(COPIED[device.type] // 4, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / _best(lambda: target.copy_(source), device)
+
+
+def _best(call: Callable[[], Any], device: torch.device) -> float:
+    return interleaved({"": call}, REPEATS, device)[""].best
+
+
+@contextmanager
+def product_precision(precision: str) -> Iterator[None]:
+    """float32 products as they are written ("highest"), or rounded to TF32 ("high")."""
+    before, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = precision != "highest"
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+        torch.backends.cudnn.allow_tf32 = tf32

@@ -1,0 +1,95 @@
+"""Times of several ways to do the same, taken in turns, and tables of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of the repeats of one call."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def best(self) -> float:
+        return min(self.seconds)
+
+    def spread(self) -> str:
+        """Minimum and maximum, readable."""
+        return f"{readable(min(self.seconds))} – {readable(max(self.seconds))}"
+
+
+def devices() -> list[torch.device]:
+    """The processor, and the accelerator where there is one."""
+    return [torch.device(name) for name in ("cpu", "cuda")[: 1 + torch.cuda.is_available()]]
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], Any]], repeats: int, device: torch.device
+) -> dict[str, Timing]:
+    """Time every call once a round: what slows the machine for a while slows all of them.
+
+    Each is called once before, untimed: first calls choose algorithms and fill caches.
+    """
+    for call in calls.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats):
+        for name, call in calls.items():
+            seconds[name].append(once(call, device))
+    return {name: Timing(tuple(values)) for name, values in seconds.items()}
+
+
+def once(call: Callable[[], Any], device: torch.device) -> float:
+    """Seconds of one call, until the device has finished it."""
+    _finish(device)
+    started = time.perf_counter()
+    call()
+    _finish(device)
+    return time.perf_counter() - started
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def readable(seconds: float) -> str:
+    """A time with three digits and its unit."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}" if seconds < 1000 else f"{seconds:.0f} s"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def scaled(number: float, unit: str) -> str:
+    """A count with three digits and a decimal prefix: 1.82e9 FLOP is 1.82 GFLOP."""
+    for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {prefix}{unit}"
+    return f"{number:.3g} {unit}"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Columns as wide as their widest entry; the first to the left, numbers to the right."""
+    lines = [tuple(header), *map(tuple, rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  "
+        + "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
