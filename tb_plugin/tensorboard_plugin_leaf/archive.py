@@ -104,16 +104,18 @@ def read_array(archive: zipfile.ZipFile, name: str, numbers: int | None = None) 
 
 def _check_directory(blob: bytes) -> None:
     # zipfile makes an object of half a kilobyte of every entry, however many there are.
-    if not _END.size <= len(blob) <= MAX_BLOB_BYTES:
-        raise SnapshotError(
-            f"path: expected {_END.size} to {MAX_BLOB_BYTES} bytes, got {len(blob)}."
-        )
+    if len(blob) < _END.size:
+        raise SnapshotError(f"path: expected a zip archive, got {len(blob)} bytes.")
+    if len(blob) > MAX_BLOB_BYTES:
+        raise SnapshotError(f"path: expected at most {MAX_BLOB_BYTES} bytes, got {len(blob)}.")
     signature, *_, entries, directory, _, comment = _END.unpack_from(blob, len(blob) - _END.size)
     is_end = signature == _END_SIGNATURE and comment == 0
     locator = len(blob) - _END.size - _ZIP64_LOCATOR_BYTES
     is_zip64 = locator >= 0 and blob.startswith(_ZIP64_SIGNATURE, locator)
     if not is_end or is_zip64 or entries > MAX_MEMBERS or directory > MAX_DIRECTORY_BYTES:
-        raise SnapshotError("The snapshot is damaged or was not written by LEAF (its archive).")
+        raise SnapshotError(
+            f"path: expected a zip archive of at most {MAX_MEMBERS} members, got other bytes."
+        )
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:

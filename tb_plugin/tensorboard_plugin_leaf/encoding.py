@@ -32,6 +32,7 @@ from tensorboard_plugin_leaf.snapshot import (
     MAX_CURVE_POINTS,
     SCHEMA_VERSION,
     Array,
+    NewerSchemaError,
     PathIndex,
     PathRecord,
     PathScalars,
@@ -93,9 +94,7 @@ def _only_snapshot_errors(function: Callable[_P, _T]) -> Callable[_P, _T]:
         # Foreign bytes reach zipfile, zlib, json, numpy and Pillow, whose errors have no common
         # base and differ between versions.
         except Exception as error:
-            raise SnapshotError(
-                f"The snapshot is damaged or was not written by LEAF ({error!r:.200})."
-            ) from error
+            raise SnapshotError(f"expected bytes of LEAF, got {error!r:.200}.") from error
 
     return guarded
 
@@ -277,15 +276,14 @@ def _dump(values: dict[str, Any]) -> bytes:
 
 def _load(content: bytes) -> dict[str, Any]:
     if len(content) > MAX_JSON_BYTES:
-        raise SnapshotError(
-            f"The snapshot is damaged or was not written by LEAF ({len(content)} bytes of JSON)."
-        )
+        raise SnapshotError(f"expected at most {MAX_JSON_BYTES} bytes of JSON, got {len(content)}.")
     values = json.loads(content)
     if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
-        raise SnapshotError("The snapshot was not written by LEAF: it has no schema version.")
+        raise SnapshotError("expected JSON with a schema version, got none.")
     if values["schema"] > SCHEMA_VERSION:
-        raise SnapshotError(
-            f"The snapshot has schema version {values['schema']!r:.20}, this plugin reads up to "
-            f"{SCHEMA_VERSION}: upgrade it with `pip install -U tensorboard-plugin-leaf`."
+        raise NewerSchemaError(
+            f"It was written by a newer version of LEAF (schema {values['schema']!r:.20}; this "
+            f"plugin reads up to {SCHEMA_VERSION}). To see it, upgrade the plugin with "
+            "`pip install -U tensorboard-plugin-leaf`, and start TensorBoard again."
         )
     return cast(dict[str, Any], values)

@@ -36,6 +36,10 @@ class SnapshotError(ValueError):
     """A snapshot cannot be built or read: wrong types or shapes, damage, or a newer schema."""
 
 
+class NewerSchemaError(SnapshotError):
+    """A snapshot was written by a newer version."""
+
+
 @dataclass(frozen=True, eq=False)
 class PathScalars:
     """What is known of a path without its curves and frames.

@@ -15,6 +15,7 @@ from tensorboard import errors
 from tensorboard.data.provider import RunTagFilter
 
 from tensorboard_plugin_leaf.cache import Cache
+from tensorboard_plugin_leaf.damage import damage_text
 from tensorboard_plugin_leaf.encoding import decode_index, decode_path, read_sheet
 from tensorboard_plugin_leaf.resumed import (
     Point,
@@ -84,7 +85,7 @@ class Store:
         try:
             return decode_path(blob, pixels=False)
         except SnapshotError as error:
-            raise _not_found(run, tag, index, str(error)) from error
+            raise _not_found(run, tag, index, damage_text(error)) from error
 
     def sheet(self, context: Context, run: str, tag: str, index: int) -> bytes:
         """The PNG sheet of the frames of one path.
@@ -96,7 +97,7 @@ class Store:
         try:
             sheet = read_sheet(blob)
         except SnapshotError as error:
-            raise _not_found(run, tag, index, str(error)) from error
+            raise _not_found(run, tag, index, damage_text(error)) from error
         if sheet is None:
             raise _not_found(run, tag, index, "Its frames are signals, not images.")
         return sheet
@@ -148,14 +149,14 @@ class Store:
             try:
                 index = self._index(sequence)
             except SnapshotError as error:
-                damaged[tag] = str(error)
+                damaged[tag] = damage_text(error)
             else:
                 snapshots.append(StoredSnapshot(tag, sequence.max_wall_time, index))
         return Run(name, newest_snapshots(snapshots), damaged, scalars)
 
     def _index(self, sequence: Any) -> SnapshotIndex:
         if sequence is None:
-            raise SnapshotError("The snapshot is damaged: its event holds no tensor.")
+            raise SnapshotError("its event holds no tensor.")
         content = sequence.plugin_content
         index = self._indices.get(content)
         if index is None:
@@ -163,8 +164,7 @@ class Store:
             self._indices.put(content, index, len(content))
         if len(index.paths) != sequence.max_length:
             raise SnapshotError(
-                f"The snapshot is damaged: its index lists {len(index.paths)} paths, its "
-                f"event holds {sequence.max_length}."
+                f"its index lists {len(index.paths)} paths, its event holds {sequence.max_length}."
             )
         return index
 
@@ -198,9 +198,10 @@ class Store:
             raise _not_found(run, tag, index, f"{why} ({error}).") from error
         # The Python loader parses the tensor only now; a damaged one raises what it may.
         except (LookupError, TypeError, ValueError) as error:
-            raise _not_found(run, tag, index, f"Its event is damaged ({error!r:.200}).") from error
+            why = damage_text(SnapshotError(f"its event gives {error!r:.200}"))
+            raise _not_found(run, tag, index, why) from error
         if not isinstance(blob, bytes):
-            raise _not_found(run, tag, index, "Its event is damaged: it holds no bytes.")
+            raise _not_found(run, tag, index, damage_text(SnapshotError("it holds no bytes")))
         return blob
 
     def _check_listed(self, context: Context, run: str, tag: str, index: int) -> None:
@@ -211,7 +212,7 @@ class Store:
         try:
             self._index(sequence)
         except SnapshotError as error:
-            raise _not_found(run, tag, index, str(error)) from error
+            raise _not_found(run, tag, index, damage_text(error)) from error
 
 
 def monitored(tags: Iterable[str]) -> list[str]:

@@ -48,11 +48,21 @@ def test_damage_is_told_and_leaves_the_rest_alone(show: Show, tmp_path: Path) ->
         broken = index.replace(b'"step":200', b'"step":300')
         assert broken != index
         events.add_summary(blob_summary(tags[300], broken, [b"rubbish", *blobs[1:]]), 300)
+        events.add_summary(blob_summary("newer", b'{"schema":2}', blobs), 400)
     with tensorboard(tmp_path) as url:
-        await_snapshots(url, 3)
+        await_snapshots(url, 4)
         tab = show(url).open()
         expect(tab.get("damaged")).to_contain_text(tags[100], timeout=30_000)
-        expect(tab.get("path-error")).to_contain_text("cannot be shown. Not found: path 0")
+        newer = tab.get("damaged").locator("li").filter(has_text="newer")
+        expect(newer).to_contain_text("upgrade the plugin")
+        expect(newer).not_to_contain_text("damaged")
+        error = tab.get("path-error")
+        expect(error).to_contain_text(f"cannot be shown: path 0 of snapshot '{tags[300]}'")
+        for told in (tab.get("damaged"), error):
+            expect(told).to_contain_text("damaged, or was not written by LEAF")
+            expect(told).to_contain_text("no other is affected")
+            expect(told).to_contain_text("copy them again")
+        expect(error).to_contain_text("Detail: path: expected a zip archive, got 7 bytes.")
         tab.get("pair-1").click()
         tab.await_path()
         tab.get("pair-0").click()

@@ -147,7 +147,8 @@ async function request<T>(url: string, read: (response: Response) => Promise<T>)
     );
   }
   if (!response.ok) {
-    const said = (await response.text().catch(() => "")).trim();
+    // TensorBoard names the kind of the error first, which says nothing to a reader.
+    const said = (await response.text().catch(() => "")).trim().replace(/^Not found: /, "");
     throw new ApiError(said || `TensorBoard answered with status ${response.status}.`);
   }
   try {

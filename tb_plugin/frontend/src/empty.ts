@@ -55,8 +55,10 @@ export function failedPage(message: string, retry: () => void): unknown {
 export function noPathCard(): unknown {
   return html`<section class="card" data-testid="no-path">
     <div class="message">
-      No paths were taken. Add <code>HorizontalPathSnapshot()</code> or
-      <code>OrthogonalWalkSnapshot()</code> to the trainer's callbacks.
+      <p>
+        No paths were taken. Add <code>HorizontalPathSnapshot()</code> or
+        <code>OrthogonalWalkSnapshot()</code> to the trainer's callbacks.
+      </p>
     </div>
   </section>`;
 }

@@ -113,7 +113,7 @@ export class LeafPathBlock extends LitElement {
   private placeholder(): unknown {
     return this.error
       ? html`<div class="message" role="alert" data-testid="path-error">
-          <p>This path cannot be shown. ${this.error}</p>
+          <p>This path cannot be shown: ${this.error}</p>
           <button type="button" @click=${() => this.onRetry()}>Try again</button>
         </div>`
       : html`<div class="message" role="status">Loading the path…</div>`;

@@ -207,7 +207,7 @@ export class LeafSidebar extends LitElement {
     if (damaged.length === 0) return "";
     return html`<details class="damaged" data-testid="damaged" open>
       <summary>
-        ${damaged.length} damaged ${damaged.length === 1 ? "snapshot" : "snapshots"}
+        ${damaged.length} ${damaged.length === 1 ? "snapshot" : "snapshots"} cannot be read
       </summary>
       <ul>
         ${damaged.map(({ run, tag, message }) => html`<li><strong>${run}</strong> ${tag}: ${message}</li>`)}

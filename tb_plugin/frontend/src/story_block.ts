@@ -141,7 +141,9 @@ export class LeafStoryBlock extends LitElement {
     if (this.scalars?.isLoading(this.runs.map(({ run }) => run))) return "Loading…";
     const [error] = this.scalars?.errors(this.runs.map(({ run }) => run)) ?? [];
     if (error) return error;
-    return html`Nothing was measured during training. Add <code>LocalDataMatrixMonitor()</code> to
-      the trainer's callbacks.`;
+    return html`<p>
+      Nothing was measured during training. Add <code>LocalDataMatrixMonitor()</code> to the
+      trainer's callbacks.
+    </p>`;
   }
 }
