@@ -76,7 +76,7 @@ class MeasurementFolder:
         file = self.path / MANIFEST
         try:
             terms = json.loads(file.read_bytes())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise LeafError(
@@ -139,8 +139,9 @@ class MeasurementFolder:
         return table
 
     def forget_unfinished(self) -> None:
-        """Delete what a killed process has left half written. Nobody may be writing now."""
-        for file in self.path.glob(f".*{TEMPORARY}"):
+        """Delete parts that a killed process has left half written. Nobody may be writing any."""
+        # Only parts: other processes may be writing what the table is of just now.
+        for file in self.path.glob(f".part-*{TEMPORARY}"):
             file.unlink(missing_ok=True)
 
     def _write(self, name: str, content: Any) -> Path:

@@ -32,11 +32,10 @@ class Predictor(L.LightningModule):
         chunk_size: Inputs per forward pass, halved where memory runs out; None for the default.
     """
 
-    # Whoever has no input left to measure waits for the others.
-    allow_zero_length_dataloader_with_multiple_devices = True
-
     def __init__(self, classifier: Callable[..., Any], chunk_size: int | None) -> None:
         super().__init__()
+        # Who has no input left to measure waits for the others.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         if not callable(classifier):
             raise LeafError(
                 "classifier expects a torch.nn.Module or a function from inputs to logits; got "

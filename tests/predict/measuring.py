@@ -1,0 +1,126 @@
+"""Small data sets measured by real trainers, here and in two processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from lightning_leaf.predict import LeafPredictor, MeasurementWriter, PairDataset, PathPredictor
+from lightning_leaf.predict.predictor import Predictor
+
+QUIET: dict[str, Any] = {
+    "accelerator": "cpu",
+    "logger": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "enable_checkpointing": False,
+}
+INPUTS, BATCH = 75, 8
+
+
+def classifier(seed: int = 0) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(1, 6, 3), nn.ReLU(), nn.BatchNorm2d(6), nn.Flatten(), nn.Linear(216, 5)
+        )
+
+
+def data(seed: int = 0, inputs: int = INPUTS) -> TensorDataset:
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.rand(inputs, 1, 8, 8, generator=generator)
+    return TensorDataset(images, torch.randint(5, (inputs,), generator=generator))
+
+
+def pairs(seed: int = 0, count: int = 21) -> PairDataset:
+    """Pairs of the data above, each of another distance."""
+    return PairDataset(data(seed), [(i, INPUTS - 1 - 2 * i) for i in range(count)])
+
+
+def rows_of(
+    predictor: Predictor, dataset: Dataset[Any], batch_size: int = BATCH, **options: Any
+) -> dict[str, list[Any]]:
+    """All rows that one process gets without writing them."""
+    batches = L.Trainer(**QUIET, **options).predict(predictor, DataLoader(dataset, batch_size))
+    assert batches is not None
+    return {name: [value for rows in batches for value in rows[name]] for name in predictor.columns}
+
+
+def write(
+    folder: Path,
+    predictor: Predictor | None = None,
+    dataset: Dataset[Any] | None = None,
+    batch_size: int = BATCH,
+    rows_per_file: int = 20,
+    **options: Any,
+) -> None:
+    """Measure what the folder does not hold."""
+    writer = MeasurementWriter(folder, rows_per_file=rows_per_file)
+    loader = writer.remaining(DataLoader(data() if dataset is None else dataset, batch_size))
+    trainer = L.Trainer(callbacks=[writer], **(QUIET | options))
+    trainer.predict(predictor or LeafPredictor(classifier()), loader, return_predictions=False)
+
+
+def write_as(processes: int, folder: Path, task: str, batches: int | None = None) -> None:
+    """To be run by both processes of a pair: with one, the other waits outside."""
+    if processes == 1 and os.environ["RANK"] == "1":
+        return
+    predictor, dataset = {
+        "inputs": lambda: (LeafPredictor(classifier()), data()),
+        "one input": lambda: (LeafPredictor(classifier()), data(inputs=1)),
+        "horizontal": lambda: (PathPredictor(classifier(), max_steps=30), pairs()),
+        "orthogonal": lambda: (PathPredictor(classifier(), "orthogonal", max_steps=30), data()),
+    }[task]()
+    rank = os.environ.pop("LOCAL_RANK") if processes == 1 else os.environ["LOCAL_RANK"]
+    try:
+        strategy = "ddp" if processes == 2 else "auto"
+        write(
+            folder,
+            predictor,
+            dataset,
+            devices=processes,
+            strategy=strategy,
+            limit_predict_batches=batches,
+        )
+    finally:
+        os.environ["LOCAL_RANK"] = rank
+
+
+class Tally:
+    """Counts inputs; not an attribute of a module, whose attributes are restored."""
+
+    count = 0
+
+
+class Counted(nn.Module):
+    """A classifier that counts the inputs which it is measured at."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__()
+        self.inner = classifier()
+        self._tally = tally
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._tally.count += len(x)
+        return self.inner(x)
+
+
+class Scaling(L.LightningModule):
+    """Makes inputs of bytes on the device, as many modules do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = classifier()
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.log("seen", x.mean())  # allowed in training steps only
+        return self.inner(x)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return batch[0].float() / 255, batch[1]

@@ -1,0 +1,48 @@
+"""Two processes write exactly the rows that one writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lightning_leaf.predict import read_measurements
+from tests.pair import Pair
+from tests.predict.measuring import BATCH, INPUTS, write_as
+
+
+def parts(folder: Path) -> list[int]:
+    return sorted(int(part.stem[5:]) for part in folder.glob("part-*.parquet"))
+
+
+@pytest.mark.parametrize("task", ["inputs", "horizontal", "orthogonal"])
+def test_two_processes_write_bitwise_what_one_writes(pair: Pair, tmp_path: Path, task: str) -> None:
+    pair.run(write_as, 1, tmp_path / "one", task)
+    pair.run(write_as, 2, tmp_path / "two", task)
+    one, two = (read_measurements(tmp_path / name) for name in ("one", "two"))
+    assert two.equals(one, check_metadata=True)
+    assert one["index"].to_pylist() == list(range(one.num_rows))
+    # Every other batch is the other's: both have written a first file of their own.
+    assert parts(tmp_path / "one")[:2] == [0, 3 * BATCH] if task != "horizontal" else True
+    assert parts(tmp_path / "two")[:2] == [0, BATCH]
+
+
+def test_another_number_of_processes_goes_on(pair: Pair, tmp_path: Path) -> None:
+    pair.run(write_as, 1, tmp_path / "whole", "inputs")
+    pair.run(write_as, 2, tmp_path / "part", "inputs", 2)
+    before = read_measurements(tmp_path / "part")
+    assert before["index"].to_pylist() == list(range(4 * BATCH))
+    pair.run(write_as, 1, tmp_path / "part", "inputs", 3)
+    assert read_measurements(tmp_path / "part").num_rows == 7 * BATCH < INPUTS
+    pair.run(write_as, 2, tmp_path / "part", "inputs")
+    whole = read_measurements(tmp_path / "whole")
+    assert read_measurements(tmp_path / "part").equals(whole, check_metadata=True)
+
+
+def test_a_process_without_inputs_waits_for_the_other(pair: Pair, tmp_path: Path) -> None:
+    pair.run(write_as, 2, tmp_path, "one input")
+    assert read_measurements(tmp_path).num_rows == 1
+    assert parts(tmp_path) == [0]
+    # Nothing is left for either.
+    pair.run(write_as, 2, tmp_path, "one input")
+    assert parts(tmp_path) == [0]

@@ -1,0 +1,226 @@
+"""What a predictor says of a whole data set is what the core and the oracle say of each input."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from lightning_leaf import LeafError, LocalDataMatrix, effective_rank
+from lightning_leaf.predict import LeafPredictor
+from lightning_leaf.spectrum import RANK_KINDS
+from tests import oracle
+from tests.callbacks.training import ignore_lightning
+from tests.cases import CASES, Case, fresh_seeds
+from tests.predict.measuring import QUIET, Scaling, classifier, data, rows_of
+
+pytestmark = ignore_lightning
+
+(SEED,) = fresh_seeds(1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rows_are_those_of_the_oracle_and_of_the_core(case: Case) -> None:
+    model, x = case.make(SEED, batch=7)
+    rows = rows_of(LeafPredictor(model, ranks=RANK_KINDS), TensorDataset(x), batch_size=3)
+    assert rows["index"] == list(range(7))
+    assert rows["status"] == ["ok"] * 7
+    assert rows["label"] == [None] * 7
+    g = LocalDataMatrix.at(model, x)
+    assert rows["trace"] == pytest.approx(g.trace().tolist(), rel=1e-4)
+    assert rows["tangent_dimension"] == g.tangent_dimension().tolist()
+    for kind in set(RANK_KINDS) - {"threshold"}:
+        expected = effective_rank(g.eigenvalues(), kind).tolist()
+        assert rows[f"effective_rank_{kind}"] == pytest.approx(expected, rel=1e-4)
+    matrices = oracle.data_matrix(copy.deepcopy(model).double().eval(), x)
+    spectrum = torch.linalg.eigvalsh(matrices).flip(-1)
+    found = torch.tensor(rows["eigenvalues"])
+    scale = spectrum[:, :1].clamp_min(1e-300)
+    torch.testing.assert_close(
+        found / scale, spectrum[:, : case.classes] / scale, rtol=1e-3, atol=1e-6, check_dtype=False
+    )
+    assert rows["trace"] == pytest.approx(spectrum.sum(-1).tolist(), rel=1e-3)
+    # Another input has another trace, so that an exchange of rows would be seen.
+    if case.name != "linear":
+        assert rows["trace"] != pytest.approx(rows["trace"][1:] + rows["trace"][:1], rel=1e-3)
+
+
+def test_labels_predictions_and_probabilities_are_told() -> None:
+    dataset, model = data(SEED), classifier(SEED).eval()
+    rows = rows_of(LeafPredictor(model), dataset)
+    p = model(dataset.tensors[0]).softmax(-1)
+    assert rows["label"] == dataset.tensors[1].tolist()
+    assert rows["predicted_label"] == p.argmax(-1).tolist()
+    assert rows["probability"] == pytest.approx(p.amax(-1).tolist(), rel=1e-4)
+    assert rows["label"] != rows["predicted_label"]
+
+
+def test_only_the_leading_eigenvalues_of_many_classes_are_kept() -> None:
+    model, dataset = nn.Linear(20, 40), TensorDataset(torch.rand(3, 20))
+    assert [len(each) for each in rows_of(LeafPredictor(model), dataset)["eigenvalues"]] == [32] * 3
+    few = rows_of(LeafPredictor(model, eigenvalues=2), dataset)
+    g = LocalDataMatrix.at(model, dataset.tensors[0])
+    assert torch.tensor(few["eigenvalues"]).allclose(g.eigenvalues()[:, :2].float(), rtol=1e-4)
+    # The rank is that of the whole spectrum.
+    whole = effective_rank(g.eigenvalues()).tolist()
+    assert few["effective_rank_entropy"] == pytest.approx(whole, rel=1e-4)
+    assert whole[0] > 2
+
+
+class RootNet(nn.Module):
+    """√ has an infinite derivative at zero, though its value there is finite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x.sqrt())
+
+
+def test_what_is_not_finite_is_told_apart_and_spoils_no_other_row() -> None:
+    x = torch.rand(9, 6) + 0.1
+    model = RootNet()
+    expected = rows_of(LeafPredictor(model), TensorDataset(x))
+    spoiled = x.clone()
+    spoiled[2, 1] = torch.nan  # the input itself
+    spoiled[4, 0] = -1.0  # √ of a negative number: the scores
+    spoiled[7, 3] = 0.0  # the derivatives
+    rows = rows_of(LeafPredictor(model), TensorDataset(spoiled))
+    bad = [2, 4, 7]
+    assert [i for i, status in enumerate(rows["status"]) if status == "non_finite"] == bad
+    for name in set(rows) - {"index", "label", "status"}:
+        assert all(rows[name][i] is None for i in bad), name
+        assert [v for i, v in enumerate(rows[name]) if i not in bad] == [
+            pytest.approx(v, rel=1e-5) for i, v in enumerate(expected[name]) if i not in bad
+        ]
+    assert None not in expected["trace"]
+
+
+def test_a_diverged_classifier_has_rows_too() -> None:
+    model = classifier()
+    with torch.no_grad():
+        model[4].bias.fill_(torch.nan)
+    rows = rows_of(LeafPredictor(model), data())
+    assert set(rows["status"]) == {"non_finite"}
+    assert set(rows["trace"]) == {None}
+
+
+@pytest.mark.parametrize("inference_mode", [True, False])
+def test_weights_can_be_trained_after_lightnings_inference_mode(inference_mode: bool) -> None:
+    model = classifier()
+    before = copy.deepcopy(model.state_dict())
+    rows = rows_of(LeafPredictor(model), data(), inference_mode=inference_mode)
+    assert rows["trace"] == rows_of(LeafPredictor(model), data())["trace"]
+    assert not any(p.is_inference() or p.grad is not None for p in model.parameters())
+    assert not any(b.is_inference() for b in model.buffers())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    model(data().tensors[0]).sum().backward()
+    # The mode does forbid gradients to whoever does not leave it.
+    if inference_mode:
+        with pytest.raises(RuntimeError, match="does not require grad"):
+            L.Trainer(**QUIET).predict(_Differentiating(), DataLoader(data(), 8))
+
+
+class _Differentiating(L.LightningModule):
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        x = batch[0].clone().requires_grad_()
+        return torch.autograd.grad(x.square().sum(), x)[0]
+
+
+@pytest.mark.parametrize(
+    "item", [lambda x, y: {"pixel_values": x, "labels": y}, lambda x, y: [x, y]]
+)
+def test_batches_are_understood_as_the_callbacks_understand_them(item: Any) -> None:
+    x, y = data().tensors
+    items = [item(*each) for each in zip(x, y, strict=True)]
+    rows = rows_of(LeafPredictor(classifier()), items)
+    assert rows == rows_of(LeafPredictor(classifier()), data())
+
+
+def test_a_lightning_module_is_asked_to_transfer_its_batches() -> None:
+    x, y = data().tensors
+    as_bytes = (255 * x).round().byte()
+    rows = rows_of(LeafPredictor(Scaling()), TensorDataset(as_bytes, y))
+    expected = rows_of(LeafPredictor(classifier()), TensorDataset(as_bytes.float() / 255, y))
+    assert rows == expected
+    with pytest.raises(LeafError, match="floating-point"):
+        rows_of(LeafPredictor(classifier()), TensorDataset(as_bytes, y))
+
+
+def test_functions_are_measured_too() -> None:
+    model = classifier().eval()
+    rows = rows_of(LeafPredictor(lambda x: model(x)), data())
+    assert rows["trace"] == rows_of(LeafPredictor(model), data())["trace"]
+
+
+class Endless(IterableDataset[Tensor]):
+    def __iter__(self) -> Any:
+        return iter(torch.rand(4, 1, 8, 8))
+
+
+def test_positions_that_cannot_be_told_are_refused() -> None:
+    predictor = LeafPredictor(classifier())
+    trainer = L.Trainer(**QUIET)
+    with pytest.raises(LeafError, match="map-style data set instead of an IterableDataset"):
+        trainer.predict(predictor, DataLoader(Endless(), 2))
+    with pytest.raises(LeafError, match="one loader after the other"):
+        trainer.predict(predictor, [DataLoader(data(), 8), DataLoader(data(), 8)])
+    one_of_each = DataLoader(data(), 8, collate_fn=lambda items: torch.stack([items[0][0]]))
+    with pytest.raises(LeafError, match="keeps every example"):
+        trainer.predict(predictor, one_of_each)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"ranks": "entropy"}, "expects a list out of 'entropy'"),
+        ({"ranks": ["entropi"]}, "got \\['entropi'\\]"),
+        ({"eigenvalues": 0}, "at least 1"),
+        ({"chunk_size": 0}, "positive whole number"),
+        ({"classifier": 3}, "function from inputs to logits"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(LeafError, match=said):
+        LeafPredictor(**({"classifier": classifier()} | arguments))
+
+
+MEMORY = """
+import resource, torch
+from torch.utils.data import Dataset
+from lightning_leaf import LocalDataMatrix
+from lightning_leaf.predict import LeafPredictor
+from tests.predict.measuring import rows_of
+
+class Large(Dataset):
+    def __len__(self): return 400
+    def __getitem__(self, i): return torch.full((8_000,), i / 400)
+
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+model = torch.nn.Linear(8_000, 10)
+rows_of(LeafPredictor(model), torch.rand(8, 8_000))
+before = peak()
+rows_of(LeafPredictor(model), Large())
+streamed = peak() - before
+LocalDataMatrix.at(model, torch.stack([Large()[i] for i in range(400)]))
+print(streamed, peak() - before)
+"""
+
+
+def test_memory_does_not_grow_with_the_data_set() -> None:
+    """All the gradients of this one take 128 MB."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", MEMORY], capture_output=True, text=True, check=True
+    )
+    streamed, at_once = map(float, done.stdout.split()[-2:])
+    assert streamed < 30
+    assert at_once > 120
