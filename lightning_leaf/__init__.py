@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 from lightning_leaf.data_matrix import LocalDataMatrix
 from lightning_leaf.errors import LeafError, NonFiniteError
 from lightning_leaf.fisher_rao import fisher_rao_distance, fisher_rao_length
+from lightning_leaf.leading_spectrum import LeadingSpectrum
 from lightning_leaf.leaf_path import LeafPath, PathStatus, SinglePath
+from lightning_leaf.matrix_free import MatrixFreeDataMatrix
 from lightning_leaf.normalization import Normalization
 from lightning_leaf.paths import horizontal_path, orthogonal_walk
 from lightning_leaf.spectrum import effective_rank
+from lightning_leaf.trace_estimate import TraceEstimate
 
 if TYPE_CHECKING:
     from lightning_leaf.callbacks import (
@@ -24,17 +27,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HorizontalPathSnapshot",
+    "LeadingSpectrum",
     "LeafError",
     "LeafPath",
     "LocalDataMatrix",
     "LocalDataMatrixEffectiveRank",
     "LocalDataMatrixMonitor",
     "LocalDataMatrixTrace",
+    "MatrixFreeDataMatrix",
     "NonFiniteError",
     "Normalization",
     "OrthogonalWalkSnapshot",
     "PathStatus",
     "SinglePath",
+    "TraceEstimate",
     "TraceReturn",
     "Trigger",
     "effective_rank",

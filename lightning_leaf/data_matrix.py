@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from lightning_leaf.classifier import (
 )
 from lightning_leaf.errors import LeafError
 from lightning_leaf.interruption import stop_if_wanted
+from lightning_leaf.score_weights import ScoreWeights
 from lightning_leaf.tangent import TangentSpace
 
 CHUNK_SIZE = 32
@@ -58,6 +60,7 @@ class LocalDataMatrix:
         self.log_probs = log_probs
         self.tangent = TangentSpace(jacobian)
         self._input_shape = input_shape
+        self._weights = ScoreWeights(log_probs)
 
     @classmethod
     def at(
@@ -109,8 +112,8 @@ class LocalDataMatrix:
 
     def gram(self) -> Tensor:  # (B, C, C)
         """K = AAᵀ, float64: the non-zero part of G's spectrum is K's."""
-        weights = self._score_weights()
-        return weights @ self.tangent.gram @ weights.mT
+        half = self._weights @ self.tangent.gram
+        return self._weights @ half.mT
 
     def trace(self) -> Tensor:  # (B,)
         """tr G = Σ_i p_i ‖∇ log p_i‖², float64, in units of 1 / input²."""
@@ -130,14 +133,24 @@ class LocalDataMatrix:
 
     def factor(self) -> Tensor:  # (B, C, d)
         """A = diag(√p) · ∇ log p, with AᵀA = G and AAᵀ = K."""
-        return self._score_weights().to(self.tangent.jacobian.dtype) @ self.tangent.jacobian
+        return (self._weights @ self.tangent.jacobian).to(self.tangent.jacobian.dtype)
+
+    def pushforward(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, C)
+        """A v, float64: the image of v under x ↦ 2√p, whose length is that of v in the metric G."""
+        return (self._weights @ self.tangent.coefficients(self._flatten(v))).squeeze(-1)
+
+    def pullback(self, c: Tensor) -> Tensor:  # (B, C) -> (B, ...)
+        """Aᵀc, float64, in the shape of the inputs.
+
+        Raises:
+            LeafError: If c is not one row of class space for each input.
+        """
+        coefficients = self._weights.transposed(checked_rows(c, self.log_probs).unsqueeze(-1))
+        return self.tangent.combine(coefficients).reshape(len(self), *self._input_shape)
 
     def __matmul__(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, ...)
         """G v for one vector per input, in the shape and type of v: two products of length d."""
-        flat = self._flatten(v)
-        weights = self._score_weights()
-        coefficients = weights.mT @ (weights @ self.tangent.coefficients(flat))  # (B, C, 1)
-        return self.tangent.combine(coefficients).reshape(v.shape).to(v)
+        return self.pullback(self.pushforward(v)).reshape(v.shape).to(v)
 
     def project(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, ...)
         """Orthogonal projection of v on the tangent distribution D_x (equation 9)."""
@@ -160,29 +173,40 @@ class LocalDataMatrix:
                 f"would take {size * size * 8 / 2**30:.1f} GiB. Use g @ v, eigenvalues() and "
                 "project(v), which never form it."
             )
-        factor = self._score_weights() @ self.tangent.jacobian.double()
+        factor = self._weights @ self.tangent.jacobian
         return factor.mT @ factor
 
-    def _score_weights(self) -> Tensor:  # (B, C, C)
-        """W with A = W J: row i is √p_i (e_i − p)ᵀ.
-
-        The diagonal 1 − p_i is summed from the other probabilities: for a confident model the
-        difference would round to zero, and with it the whole matrix.
-        """
-        p = self.log_probs.exp()
-        weights = -p.unsqueeze(1).expand(-1, p.shape[1], -1).clone()
-        others = torch.ones_like(weights[0]).fill_diagonal_(0)
-        weights.diagonal(dim1=-2, dim2=-1).copy_(p @ others)
-        return weights * (0.5 * self.log_probs).exp().unsqueeze(-1)
-
     def _flatten(self, v: Tensor) -> Tensor:  # (B, d)
-        expected = (len(self), *self._input_shape)
-        if tuple(v.shape) not in (expected, (len(self), self._input_shape.numel())):
-            raise LeafError(
-                f"Expected one vector for each input, shape {expected} or its flattened form; "
-                f"got {tuple(v.shape)}."
-            )
-        return v.detach().to(self.log_probs.device).reshape(len(self), -1)
+        return checked_vectors(v, (len(self), *self._input_shape)).to(self.log_probs.device)
+
+
+def checked_vectors(v: Tensor, expected: tuple[int, ...]) -> Tensor:  # (B, ...) -> (B, d)
+    """One flattened vector for each input.
+
+    Raises:
+        LeafError: If v has neither the shape of the inputs nor its flattened form.
+    """
+    flat = (expected[0], math.prod(expected[1:]))
+    if tuple(v.shape) not in (expected, flat):
+        raise LeafError(
+            f"Expected one vector for each input, shape {expected} or its flattened form; got "
+            f"{tuple(v.shape)}."
+        )
+    return v.detach().reshape(flat)
+
+
+def checked_rows(c: Tensor, log_probs: Tensor) -> Tensor:  # (B, C) -> (B, C)
+    """One float64 row of class space for each input.
+
+    Raises:
+        LeafError: If c has another shape than the log-probabilities.
+    """
+    if c.shape != log_probs.shape:
+        raise LeafError(
+            f"Expected one row of class space for each input, shape {tuple(log_probs.shape)}; got "
+            f"{tuple(c.shape)}."
+        )
+    return c.detach().to(log_probs)
 
 
 def checked_chunk_size(chunk_size: int | None) -> int:

@@ -16,6 +16,7 @@ def effective_rank(
     kind: RankKind = "entropy",
     *,
     rtol: float = 1e-6,
+    multiplicity: Tensor | None = None,  # (..., C)
 ) -> Tensor:  # (...,)
     r"""Effective rank of positive semi-definite matrices, from their eigenvalues λ.
 
@@ -31,6 +32,8 @@ def effective_rank(
             may have left small ones negative: they count as zero.
         kind: One of the four definitions above.
         rtol: Relative threshold of ``kind="threshold"``; the other kinds do not use it.
+        multiplicity: How often each eigenvalue occurs, the same shape, not necessarily whole: an
+            estimated density of eigenvalues. Default: once.
 
     Returns:
         One rank for each spectrum, shape ``(...,)``, float64, between 1 and C; 0 for a spectrum
@@ -57,20 +60,21 @@ def effective_rank(
             f"got shape {tuple(eigenvalues.shape)}."
         )
     spectrum = eigenvalues.double()
+    count = torch.ones_like(spectrum) if multiplicity is None else multiplicity.double()
     finite = spectrum.isfinite().all(-1)
     spectrum = spectrum.clamp_min(0)
     largest = spectrum.amax(-1, keepdim=True)
     # Ranks do not depend on scale: dividing first keeps λ² from overflowing or underflowing.
     scaled = spectrum / torch.where(largest > 0, largest, 1)
-    total = scaled.sum(-1)
+    total = (count * scaled).sum(-1)
     if kind == "entropy":
         q = scaled / torch.where(total > 0, total, 1).unsqueeze(-1)
-        rank = torch.special.entr(q).sum(-1).exp()
+        rank = (count * torch.special.entr(q)).sum(-1).exp()
     elif kind == "stable":
         rank = total
     elif kind == "participation":
-        rank = total.square() / torch.where(total > 0, scaled.square().sum(-1), 1)
+        rank = total.square() / torch.where(total > 0, (count * scaled.square()).sum(-1), 1)
     else:
-        rank = (scaled > rtol).sum(-1).double()
+        rank = (count * (scaled > rtol)).sum(-1)
     rank = torch.where(largest.squeeze(-1) > 0, rank, 0)
     return torch.where(finite, rank, torch.nan)

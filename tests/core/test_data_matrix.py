@@ -1,4 +1,7 @@
-"""LocalDataMatrix agrees with the definition in float64, with curvlinops and with closed forms."""
+"""LocalDataMatrix agrees with the definition in float64, with curvlinops and with closed forms.
+
+What its matrix-free sibling promises too is in test_data_matrix_contract.py.
+"""
 
 import copy
 
@@ -9,6 +12,7 @@ from torch import nn
 from lightning_leaf import LocalDataMatrix, NonFiniteError
 from tests import oracle
 from tests.cases import CASES, Case, fresh_seeds
+from tests.core.agreement import relative
 
 TOLERANCE = 1e-5
 
@@ -26,21 +30,9 @@ def measured(case, request):
     return exact, x, oracle.data_matrix(exact, x), LocalDataMatrix.at(model, x)
 
 
-def relative(value: torch.Tensor, reference: torch.Tensor) -> float:
-    """Largest error of any input of the batch, relative to that input's largest entry."""
-    value, reference = value.flatten(1).double(), reference.flatten(1)
-    return float(((value - reference).abs().amax(1) / reference.abs().amax(1)).max())
-
-
 def test_dense_matrix_agrees_with_its_definition(measured):
     _, _, expected, g = measured
     assert relative(g.dense(), expected) < TOLERANCE
-
-
-def test_trace_agrees_with_its_definition(measured):
-    _, _, expected, g = measured
-    trace = expected.diagonal(dim1=1, dim2=2).sum(1, keepdim=True)
-    assert relative(g.trace().unsqueeze(1), trace) < TOLERANCE
 
 
 def test_eigenvalues_are_those_of_the_dense_matrix_padded_with_zeros(measured):
@@ -49,30 +41,6 @@ def test_eigenvalues_are_those_of_the_dense_matrix_padded_with_zeros(measured):
     ours = torch.zeros_like(spectrum)
     ours[:, : g.eigenvalues().shape[1]] = g.eigenvalues()[:, : spectrum.shape[1]]
     assert relative(ours, spectrum) < TOLERANCE
-
-
-def test_product_agrees_with_the_dense_matrix(measured):
-    _, x, expected, g = measured
-    v = torch.randn_like(x)
-    v = v / torch.linalg.vector_norm(v.flatten(1), dim=1).reshape(-1, *[1] * (v.ndim - 1))
-    product = (expected @ v.double().flatten(1).unsqueeze(2)).reshape(v.shape)
-    # Relative to what a random v usually gives: one that happens to lie in ker G gives nothing.
-    usual = torch.linalg.matrix_norm(expected, ord=2) / expected.shape[1] ** 0.5
-    error = torch.linalg.vector_norm((g @ v - product).flatten(1), dim=1)
-    assert (error < TOLERANCE * usual).all()
-
-
-def test_projection_agrees_with_an_orthonormal_basis(measured):
-    exact, x, _, g = measured
-    v = torch.randn_like(x)
-    assert relative(g.project(v), oracle.project(exact, x, v)) < TOLERANCE
-
-
-def test_projection_would_fail_on_the_wrong_rows(measured):
-    """Negative control: the tolerance tells the right projection from a wrong one."""
-    exact, x, _, g = measured
-    v = torch.randn_like(x)
-    assert relative(g.project(v.roll(1, 0)), oracle.project(exact, x, v)) > 100 * TOLERANCE
 
 
 def test_factor_has_the_matrix_as_its_square(measured):
@@ -165,28 +133,10 @@ def test_curvlinops_finds_the_same_matrix():
             assert torch.allclose(dense[i, :, j], block, rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 2, 5, 100])
-def test_chunks_do_not_change_the_result(case, chunk_size):
-    model, x = case.make(7)
-    whole, chunked = (
-        LocalDataMatrix.at(model, x),
-        LocalDataMatrix.at(model, x, chunk_size=chunk_size),
-    )
-    assert torch.allclose(whole.eigenvalues(), chunked.eigenvalues(), rtol=1e-4, atol=1e-9)
-    assert torch.allclose(whole.log_probs, chunked.log_probs, rtol=1e-5, atol=1e-6)
-
-
 def test_dense_refuses_inputs_that_are_too_large():
     g = LocalDataMatrix.at(nn.Linear(12000, 2), torch.randn(1, 12000))
     with pytest.raises(ValueError, match="11585"):
         g.dense()
-
-
-def test_vectors_of_another_shape_are_refused():
-    model, x = CASES[1].make(8)
-    g = LocalDataMatrix.at(model, x)
-    with pytest.raises(ValueError, match=r"\(5, 1, 10, 10\).*got \(4, 1, 10, 10\)"):
-        g.project(x[:4])
 
 
 def test_diverged_weights_are_named():
