@@ -82,7 +82,7 @@ export class LeafChart extends LitElement {
     this.chart.over.addEventListener("pointermove", (event) => this.hover(event));
     this.chart.over.addEventListener("pointerdown", (event) => this.hover(event));
     if (this.hasTooltip) tooltip(this.chart, this.spec);
-    this.giveUpDrag = selectByDrag(this.chart, (steps) => this.onZoom(steps));
+    this.giveUpDrag = selectByDrag(this.chart, !this.cursor, (steps) => this.onZoom(steps));
     this.followCursor();
   }
 

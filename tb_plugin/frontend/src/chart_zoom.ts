@@ -8,11 +8,16 @@ import type { Range } from "./ticks.ts";
 const LEAST_PIXELS = 6;
 
 /**
- * Call `select` with the steps over which a mouse is dragged. Fingers move the cursor instead.
+ * Call `select` with the steps over which a mouse, a pen or a finger is dragged.
  *
+ * @param forFingers Whether fingers select too: not where they move a cursor.
  * @returns Gives up a drag that is under way, and says whether there was one.
  */
-export function selectByDrag(chart: uPlot, select: (steps: Range) => void): () => boolean {
+export function selectByDrag(
+  chart: uPlot,
+  forFingers: boolean,
+  select: (steps: Range) => void,
+): () => boolean {
   const { over } = chart;
   const box = document.createElement("div");
   box.className = "selection";
@@ -26,7 +31,8 @@ export function selectByDrag(chart: uPlot, select: (steps: Range) => void): () =
     return isUnderWay;
   };
   over.addEventListener("pointerdown", (event) => {
-    if (event.target !== over || event.button !== 0 || event.pointerType === "touch") return;
+    if (event.target !== over || event.button !== 0 || !event.isPrimary) return;
+    if (event.pointerType === "touch" && !forFingers) return;
     start = at(event);
     over.setPointerCapture(event.pointerId);
   });

@@ -4,6 +4,7 @@ import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { ApiError } from "./api.ts";
 import { frameInColumn } from "./columns.ts";
+import { letFingersLeave } from "./fingers.ts";
 import { FollowsCursor } from "./follows_cursor.ts";
 import { formatCount, formatProbability } from "./numbers.ts";
 import type { LoadedPath, PathStore } from "./path_store.ts";
@@ -89,6 +90,7 @@ export class LeafRow extends FollowsCursor {
               class="row-frames"
               style="--columns: ${this.columns}"
               @click=${() => this.onOpen(row)}
+              @pointerdown=${letFingersLeave}
             >
               ${this.frames()}
             </div>`

@@ -2,6 +2,7 @@
 
 import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
+import { letFingersLeave } from "./fingers.ts";
 import { FollowsCursor } from "./follows_cursor.ts";
 import { formatCount, formatProbability } from "./numbers.ts";
 import type { LoadedPath } from "./path_store.ts";
@@ -58,6 +59,7 @@ export class LeafStrip extends FollowsCursor {
       aria-orientation="horizontal"
       style="--columns: ${this.columns}"
       @keydown=${this.press}
+      @pointerdown=${letFingersLeave}
     >
       ${path.frame_steps.map((step, frame) =>
         first <= frame && frame <= last ? this.frame(step, frame) : "",
