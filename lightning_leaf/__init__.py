@@ -24,20 +24,31 @@ if TYPE_CHECKING:
         Trigger,
     )
     from lightning_leaf.metrics import LocalDataMatrixEffectiveRank, LocalDataMatrixTrace
+    from lightning_leaf.predict import (
+        LeafPredictor,
+        MeasurementWriter,
+        PairDataset,
+        PathPredictor,
+        read_measurements,
+    )
 
 __all__ = [
     "HorizontalPathSnapshot",
     "LeadingSpectrum",
     "LeafError",
     "LeafPath",
+    "LeafPredictor",
     "LocalDataMatrix",
     "LocalDataMatrixEffectiveRank",
     "LocalDataMatrixMonitor",
     "LocalDataMatrixTrace",
     "MatrixFreeDataMatrix",
+    "MeasurementWriter",
     "NonFiniteError",
     "Normalization",
     "OrthogonalWalkSnapshot",
+    "PairDataset",
+    "PathPredictor",
     "PathStatus",
     "SinglePath",
     "TraceEstimate",
@@ -48,17 +59,23 @@ __all__ = [
     "fisher_rao_length",
     "horizontal_path",
     "orthogonal_walk",
+    "read_measurements",
 ]
 
 # The functional core must not wait for Lightning and torchmetrics, which take seconds to import.
 _IMPORTED_WHEN_USED = {
     "HorizontalPathSnapshot": "callbacks",
+    "LeafPredictor": "predict",
     "LocalDataMatrixEffectiveRank": "metrics",
     "LocalDataMatrixMonitor": "callbacks",
     "LocalDataMatrixTrace": "metrics",
+    "MeasurementWriter": "predict",
     "OrthogonalWalkSnapshot": "callbacks",
+    "PairDataset": "predict",
+    "PathPredictor": "predict",
     "TraceReturn": "callbacks",
     "Trigger": "callbacks",
+    "read_measurements": "predict",
 }
 
 
