@@ -58,8 +58,6 @@ def curvlinops_ggn(model: nn.Module, x: Tensor) -> Spectrum:
     rank G ≤ C − 1 (range finder of Halko, Martinsson & Tropp 2011, exact here), and C more give G
     in a basis of it.
     """
-    import curvlinops
-
     model = copy.deepcopy(model).eval().requires_grad_(False)
     classes = model(x[:1]).shape[1]
 
@@ -75,6 +73,8 @@ def curvlinops_ggn(model: nn.Module, x: Tensor) -> Spectrum:
     rows = torch.arange(len(x), device=x.device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # another library's words are not ours to mend
+        import curvlinops
+
         loss = nn.CrossEntropyLoss(reduction="sum")
         data = [(rows, torch.zeros_like(rows))]
         ggn = curvlinops.GGNLinearOperator(

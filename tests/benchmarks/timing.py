@@ -6,9 +6,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,15 @@ def devices() -> list[torch.device]:
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], Any]], repeats: int, device: torch.device
-) -> dict[str, Timing]:
+    calls: Mapping[Name, Callable[[], Any]], repeats: int, device: torch.device
+) -> dict[Name, Timing]:
     """Time every call once a round: what slows the machine for a while slows all of them.
 
     Each is called once before, untimed: first calls choose algorithms and fill caches.
     """
     for call in calls.values():
         call()
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    seconds: dict[Name, list[float]] = {name: [] for name in calls}
     for _ in range(repeats):
         for name, call in calls.items():
             seconds[name].append(once(call, device))

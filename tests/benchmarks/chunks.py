@@ -1,0 +1,159 @@
+"""How many inputs at once, and classes in a loop, batched or as copies of inputs, is fastest."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lightning_leaf.classifier import score_gradients
+from tests.benchmarks.counting import count
+from tests.benchmarks.machine import describe
+from tests.benchmarks.models import PAPER_CNN, RESNET18, Subject
+from tests.benchmarks.timing import Timing, devices, interleaved, scaled, table
+
+REPEATS = 5
+SIZES: Mapping[tuple[str, str], tuple[int, ...]] = {
+    (PAPER_CNN.name, "cpu"): (1, 4, 8, 16, 32, 64, 128, 256),
+    (PAPER_CNN.name, "cuda"): (1, 4, 8, 16, 32, 64, 128, 256, 1024),
+    (RESNET18.name, "cpu"): (1, 2, 4),
+    (RESNET18.name, "cuda"): (1, 4, 16, 64, 256),
+}
+"""Of each subject on each kind of device."""
+TOLERANCE = 1e-9
+
+Jacobian = Callable[[nn.Module, Tensor], Tensor]  # (b, ...) -> (b, C, d)
+
+
+def run() -> None:
+    """Check that all ways agree, then print their times per input for every chunk size."""
+    print(describe())
+    print(f"caches: {caches()}")
+    for device in devices():
+        for subject in (PAPER_CNN, RESNET18):
+            report(subject, device)
+
+
+def loop(model: nn.Module, x: Tensor) -> Tensor:
+    """One backward pass per class over all inputs, as the package does."""
+    x = x.clone().requires_grad_()
+    return score_gradients(model(x.clone()), x)
+
+
+def batched(model: nn.Module, x: Tensor) -> Tensor:
+    """One backward pass, vectorised over classes."""
+    x = x.clone().requires_grad_()
+    scores = model(x.clone())
+    classes = scores.shape[1]
+    one_hot = torch.eye(classes, device=x.device).unsqueeze(1).expand(-1, len(x), -1)  # (C, b, C)
+    (gradients,) = torch.autograd.grad(scores, x, one_hot, is_grads_batched=True)
+    return gradients.flatten(2).transpose(0, 1)
+
+
+def copies(model: nn.Module, x: Tensor) -> Tensor:
+    """One backward pass over a copy of every input for each class."""
+    with torch.no_grad():
+        classes = model(x[:1]).shape[1]
+    many = x.repeat_interleave(classes, dim=0).requires_grad_()  # (b C, ...)
+    scores = model(many.clone()).reshape(len(x), classes, classes)
+    (gradients,) = torch.autograd.grad(scores.diagonal(dim1=1, dim2=2).sum(), many)
+    return gradients.reshape(len(x), classes, -1)
+
+
+def loop_channels_last(model: nn.Module, x: Tensor) -> Tensor:
+    """The loop, on inputs whose channels lie side by side in memory."""
+    x = x.clone(memory_format=torch.channels_last).requires_grad_()
+    return score_gradients(model(x.clone()), x)
+
+
+WAYS: dict[str, Jacobian] = {
+    "loop": loop,
+    "batched": batched,
+    "copies": copies,
+    "loop, channels last": loop_channels_last,
+}
+
+
+def report(subject: Subject, device: torch.device) -> None:
+    """A table of times per input; the best of every row and of the table marked."""
+    model = subject.model(device)
+    sizes = SIZES[subject.name, device.type]
+    require_agreement(model, subject.inputs(device, min(4, max(sizes))))
+    timings = measure(model, subject, sizes, device)
+    best = min(timings.values(), key=lambda timing: timing.median)
+    kept = count(subject, 1).activation_bytes
+    rows = []
+    for size in sizes:
+        row = [timings[size, way] for way in WAYS]
+        fastest = min(row, key=lambda timing: timing.median)
+        marks = ["**" if each is best else "*" if each is fastest else "" for each in row]
+        cells = [mark + milliseconds(each) for mark, each in zip(marks, row, strict=True)]
+        rows.append([str(size), scaled(kept * size, "B"), *cells])
+    print(
+        f"\n{device.type}: {subject.name}, ms per input, median (min–max) of {REPEATS} repeats\n"
+        "  * best way for a chunk size, ** best of all"
+    )
+    print(table(("chunk", "activations", *WAYS), rows))
+
+
+def milliseconds(timing: Timing) -> str:
+    median, least, most = (
+        f"{1e3 * seconds:.3g}" for seconds in (timing.median, timing.best, max(timing.seconds))
+    )
+    return f"{median} ({least}–{most})"
+
+
+def measure(
+    model: nn.Module, subject: Subject, sizes: tuple[int, ...], device: torch.device
+) -> dict[tuple[int, str], Timing]:
+    """Seconds per input of every chunk size and way, over enough inputs for several chunks."""
+    calls: dict[tuple[int, str], Callable[[], None]] = {}
+    totals = {}
+    for size in sizes:
+        x = subject.inputs(device, max(size, subject.batch))
+        totals[size] = len(x)
+        for name, way in WAYS.items():
+            calls[size, name] = partial(in_chunks, way, model, x.split(size))
+    return {
+        key: Timing(tuple(seconds / totals[key[0]] for seconds in timing.seconds))
+        for key, timing in interleaved(calls, REPEATS, device).items()
+    }
+
+
+def in_chunks(way: Jacobian, model: nn.Module, chunks: Iterable[Tensor]) -> None:
+    for chunk in chunks:
+        way(model, chunk)
+
+
+def require_agreement(model: nn.Module, x: Tensor) -> None:
+    """Refuse to time what computes something else.
+
+    In float64: the rounding of float32 takes a few units of a ReLU to its other side.
+
+    Raises:
+        SystemExit: If a way's Jacobian differs from the loop's.
+    """
+    model, x = copy.deepcopy(model).double(), x.double()
+    expected = loop(model, x)
+    for name, way in WAYS.items():
+        gap = float((way(model, x) - expected).norm() / expected.norm())
+        if not gap < TOLERANCE:
+            raise SystemExit(f"{name} is expected to agree with the loop; it differs by {gap:.1e}.")
+
+
+def caches() -> str:
+    """Sizes of the caches that the kernel tells of, and of the accelerator's."""
+    found = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, size, kind = (
+            (index / name).read_text().strip() for name in ("level", "size", "type")
+        )
+        if kind != "Instruction":
+            found[f"L{level}"] = size
+    if torch.cuda.is_available():
+        found["accelerator's L2"] = scaled(torch.cuda.get_device_properties(0).L2_cache_size, "B")
+    return ", ".join(f"{name} {size}" for name, size in found.items()) or "unknown"
