@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ import pytest
 from lightning_leaf.predict import read_measurements
 from tests.pair import Pair
 from tests.predict.measuring import BATCH, INPUTS, write_as
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "measure.py"
 
 
 def parts(folder: Path) -> list[int]:
@@ -46,3 +50,16 @@ def test_a_process_without_inputs_waits_for_the_other(pair: Pair, tmp_path: Path
     # Nothing is left for either.
     pair.run(write_as, 2, tmp_path, "one input")
     assert parts(tmp_path) == [0]
+
+
+def test_the_example_runs_and_goes_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", str(EXAMPLE)]
+    printed = [
+        subprocess.run(
+            [*command, *devices], capture_output=True, text=True, check=True, cwd=tmp_path
+        ).stdout.splitlines()[-3:]
+        for devices in ([], ["--devices", "2"])
+    ]
+    assert printed[0][0] == "1797 inputs; the least and the most sensitive:"
+    # The second run found everything done.
+    assert printed[1] == printed[0]
