@@ -1,0 +1,103 @@
+"""What the routes of TensorBoard answer over many runs: how soon, how much, with what memory."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import statistics
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.benchmarks.logs_written import SNAPSHOTS
+
+REPEATS = 20
+# Each question takes its time from the Python loader, which shares one interpreter with it.
+SECONDS_BETWEEN_QUESTIONS = 1
+
+Figures = dict[str, str]
+"""What was measured, and the outcome in words."""
+
+
+def snapshot_routes(url: str, started: float) -> Figures:
+    route = f"{url}data/plugin/leaf/"
+
+    def listed() -> int:
+        return sum(len(run["snapshots"]) for run in fetch_json(route + "snapshots")["runs"])
+
+    figures = await_count(listed, started)
+    runs = fetch_json(route + "snapshots")["runs"]
+    snapshot = runs[0]["snapshots"][0]
+    key = urlencode({"run": runs[0]["run"], "tag": snapshot["tag"]})
+    figures |= timed("list of snapshots", route + "snapshots")
+    figures |= timed("curves of a path", f"{route}path?{key}")
+    return figures | timed("frames of a path", f"{route}frames?{key}") | memory()
+
+
+def image_routes(url: str, started: float) -> Figures:
+    route = f"{url}data/plugin/images/"
+
+    def listed() -> int:
+        return sum(map(len, fetch_json(route + "tags").values()))
+
+    figures = await_count(listed, started)
+    run, tags = next(iter(fetch_json(route + "tags").items()))
+    key = urlencode({"run": run, "tag": min(tags), "sample": 0})
+    figures |= timed("list of images", route + "tags")
+    (image,) = fetch_json(f"{route}images?{key}")
+    return figures | timed("one image", f"{route}individualImage?{image['query']}") | memory()
+
+
+def await_count(listed: Callable[[], int], started: float, count: int = SNAPSHOTS) -> Figures:
+    while listed() < count:
+        time.sleep(SECONDS_BETWEEN_QUESTIONS)
+    return {"everything listed after": f"{time.monotonic() - started:.1f} s"}
+
+
+def timed(name: str, url: str) -> Figures:
+    milliseconds = []
+    for _ in range(1 + REPEATS):
+        started = time.perf_counter()
+        wire, content = fetch(url)
+        milliseconds.append(1000 * (time.perf_counter() - started))
+    return {
+        name: f"{statistics.median(milliseconds[1:]):.0f} ms",
+        f"{name}, first time": f"{milliseconds[0]:.0f} ms",
+        f"{name}, sent": f"{wire / 1000:.1f} kB of {content / 1000:.1f}",
+    }
+
+
+def memory() -> Figures:
+    sizes = (f"{name} {size:.0f}" for name, size in processes() if size and name != "MainThread")
+    return {"resident memory, MB": ", ".join(sizes)}
+
+
+def processes() -> Iterator[tuple[str, float]]:
+    """Name and resident megabytes of every process that this one started."""
+    waiting = [os.getpid()]
+    while waiting:
+        parent = waiting.pop()
+        for file in Path(f"/proc/{parent}/task").glob("*/children"):
+            waiting += map(int, file.read_text().split())
+        if parent != os.getpid():
+            lines = Path(f"/proc/{parent}/status").read_text().splitlines()
+            status = dict(line.split(":", 1) for line in lines)
+            yield status["Name"].strip(), int(status.get("VmRSS", "0 kB").split()[0]) / 1000
+
+
+def fetch(url: str) -> tuple[int, int]:
+    """Bytes on the wire, and of the content."""
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(request, timeout=120) as response:
+        wire = response.read()
+        packed = response.headers["Content-Encoding"] == "gzip"
+    return len(wire), len(gzip.decompress(wire)) if packed else len(wire)
+
+
+def fetch_json(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=120) as response:
+        return json.load(response)
