@@ -96,9 +96,16 @@ def show(browser: Browser) -> Iterator[Callable[..., LeafTab]]:
     """Makes tabs on pages of their own, which must not complain."""
     tabs: list[LeafTab] = []
 
-    def make(url: str, width: int = 1280, height: int = 1000, *, touch: bool = False) -> LeafTab:
+    def make(
+        url: str,
+        width: int = 1280,
+        height: int = 1000,
+        *,
+        touch: bool = False,
+        kind: type[LeafTab] = LeafTab,
+    ) -> LeafTab:
         page = browser.new_page(viewport={"width": width, "height": height}, has_touch=touch)
-        tabs.append(LeafTab(page, url))
+        tabs.append(kind(page, url))
         return tabs[-1]
 
     yield make

@@ -33,21 +33,31 @@ export class LeafCopyLink extends LitElement {
       </button>
       ${
         this.shown
-          ? html`<input
-              readonly
-              class="link"
-              data-testid="link"
-              aria-label="Link that opens this view"
-              .value=${this.shown}
-              @focus=${(event: Event) => (event.target as HTMLInputElement).select()}
-            />`
+          ? html`<label class="told" data-testid="copy-by-hand">
+              The browser allows no copying here. Press Ctrl+C or ⌘C:
+              <input
+                readonly
+                class="link"
+                data-testid="link"
+                .value=${this.shown}
+                @focus=${(event: Event) => (event.target as HTMLInputElement).select()}
+                @blur=${() => (this.shown = "")}
+                @keydown=${this.leave}
+              />
+            </label>`
           : ""
       }`;
   }
 
+  private leave(event: KeyboardEvent): void {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    this.querySelector("button")?.focus();
+  }
+
   private async press(): Promise<void> {
     const link = this.link();
-    this.isCopied = await copy(link);
+    this.isCopied = copy(link);
     this.shown = this.isCopied ? "" : link;
     await this.updateComplete;
     if (this.isCopied) setTimeout(() => (this.isCopied = false), TOLD_MS);

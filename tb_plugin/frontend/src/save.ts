@@ -38,17 +38,13 @@ export async function download({ name, content }: SavedFile): Promise<void> {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-/** Whether it is in the clipboard now; pages without HTTPS have only the old way. */
-export async function copy(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    return copySelected(text);
-  }
-}
-
-function copySelected(text: string): boolean {
+/**
+ * Whether it is in the clipboard now.
+ *
+ * By the old way alone: pages without HTTPS have no other, and in the frame of a notebook browsers
+ * complain of whoever tries `navigator.clipboard`.
+ */
+export function copy(text: string): boolean {
   const before = document.activeElement;
   const area = document.createElement("textarea");
   area.value = text;

@@ -1,0 +1,144 @@
+"""The tab as notebooks show it: in a frame of a page that comes from another port."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from playwright.sync_api import FrameLocator, expect
+
+from tests.browser.leaf_tab import PATIENCE_MS, LeafTab, missing
+
+# As `%tensorboard` writes it into the output of a cell.
+CELL = """<!doctype html>
+<html lang="en"><head><title>Notebook</title><link rel="icon" href="data:,"></head>
+<body><p>In [1]: %tensorboard --logdir logs</p>
+<iframe id="tensorboard-frame-1" width="100%" height="800" frameborder="0"></iframe>
+<script>document.querySelector("iframe").src = "URL";</script>
+</body></html>"""
+
+
+class NotebookTab(LeafTab):
+    """The tab in TensorBoard in a cell of a notebook."""
+
+    @property
+    def host(self) -> FrameLocator:
+        """TensorBoard."""
+        return self.page.frame_locator("#tensorboard-frame-1")
+
+    @property
+    def frame(self) -> FrameLocator:
+        return self.host.frame_locator("iframe[src*=plugin_entry]")
+
+    def open(self, **view: str) -> NotebookTab:
+        self.page.goto(self.url)
+        self.host.get_by_role("tab", name="LEAF").click(timeout=PATIENCE_MS)
+        return self
+
+    def choose_dark_mode(self) -> None:
+        self.host.locator("body").evaluate("(body) => body.classList.add('dark-mode')")
+        self.frame.locator("html.dark").wait_for()
+
+    def hash(self) -> str:
+        """What TensorBoard's address ends in."""
+        text: str = self.host.locator("html").evaluate("() => location.hash")
+        return text
+
+
+@pytest.fixture(scope="module")
+def notebook_url(url: str) -> Iterator[str]:
+    class Notebook(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(CELL.replace("URL", url).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Notebook) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def notebook(show: Callable[..., LeafTab], notebook_url: str) -> NotebookTab:
+    tab = show(notebook_url, kind=NotebookTab).open().await_path()
+    assert isinstance(tab, NotebookTab)
+    tab.get("run-digits/sgd").get_by_role("button").click()
+    tab.get("pair-3").wait_for()
+    tab.await_path()
+    return tab
+
+
+def test_the_page_of_a_notebook_may_not_be_touched(notebook: NotebookTab) -> None:
+    """What these tests are about."""
+    touch = "() => { try { return parent.parent.location.href; } catch { return 'denied'; } }"
+    assert notebook.frame.locator("body").evaluate(touch) == "denied"
+    assert notebook.frame.locator("body").evaluate(touch.replace("parent.parent", "parent")) != (
+        "denied"
+    )
+
+
+def test_a_path_is_shown_and_scrubbed(notebook: NotebookTab, url: str) -> None:
+    steps = [int(frame.get_attribute("data-step") or -1) for frame in notebook.get("frame").all()]
+    notebook.get("scrubber").press("End")
+    assert notebook.cursor_steps() == [steps[-1]] * 2
+    notebook.get("frame").nth(3).hover()
+    assert notebook.current_frames() == [steps[3]]
+    notebook.choose_dark_mode()
+    notebook.url, outer = url, notebook.url
+    assert missing(notebook) == []
+    notebook.url = outer
+
+
+def test_views_are_steps_back_that_stay_in_the_notebook(notebook: NotebookTab) -> None:
+    notebook.page.evaluate("window.isSame = true")
+    titles = [notebook.get("path-title").inner_text()]
+    for pair in (1, 2):
+        notebook.get(f"pair-{pair}").click()
+        titles.append(notebook.get("path-title").inner_text())
+        notebook.page.wait_for_timeout(400)
+        assert f"index={pair}" in notebook.hash()
+    for title in reversed(titles[:-1]):
+        notebook.page.evaluate("history.back()")
+        expect(notebook.get("path-title")).to_have_text(title)
+    notebook.page.evaluate("history.forward()")
+    expect(notebook.get("path-title")).to_have_text(titles[1])
+    assert notebook.page.url == notebook.url
+    assert notebook.page.title() == "Notebook"
+    assert notebook.page.evaluate("window.isSame") is True
+
+
+def test_the_link_leads_to_tensorboard(notebook: NotebookTab, url: str) -> None:
+    notebook.get("copy-link").click()
+    expect(notebook.get("copy-link")).to_contain_text("copied")
+    notebook.page.context.grant_permissions(["clipboard-read"])
+    link = notebook.page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(f"{url}#leaf&p.leaf.run=")
+
+
+def test_where_nothing_may_be_copied_the_link_is_shown(notebook: NotebookTab, url: str) -> None:
+    notebook.frame.locator("body").evaluate("() => { document.execCommand = () => false; }")
+    notebook.get("copy-link").click()
+    expect(notebook.get("link")).to_be_focused()
+    expect(notebook.get("copy-by-hand")).to_contain_text("Press Ctrl+C")
+    assert notebook.get("link").input_value().startswith(f"{url}#leaf&p.leaf.run=")
+    notebook.page.keyboard.press("Escape")
+    expect(notebook.get("link")).to_have_count(0)
+    expect(notebook.get("copy-link")).to_be_focused()
+
+
+def test_trying_the_clipboard_would_be_complained_of(notebook: NotebookTab) -> None:
+    notebook.frame.locator("body").evaluate(
+        "() => navigator.clipboard.writeText('link').catch(() => {})"
+    )
+    notebook.page.wait_for_timeout(300)
+    assert any("Permissions policy" in complaint for complaint in notebook.complaints)
+    notebook.complaints.clear()
