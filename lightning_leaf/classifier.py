@@ -24,10 +24,12 @@ class Classifier:
         dtype: float64 where the model has float64 parameters, else float32: half-precision
             models are run on float32 copies of their parameters and buffers.
         device: Where the model lives; None for a callable without parameters.
+        jacobian_products: How products with the Jacobian are taken, once it has been tried.
     """
 
     def __init__(self, model: Callable[..., Any]) -> None:
         self._model = model
+        self.jacobian_products: str | None = None
         tensors = list(_named_tensors(model))
         floating = [tensor for _, tensor in tensors if tensor.is_floating_point()]
         self.device = tensors[0][1].device if tensors else None
@@ -77,11 +79,14 @@ class Classifier:
         output = self._output(x)
         return torch.cat([-0.5 * output, 0.5 * output], dim=1) if output.shape[1] == 1 else output
 
-    def require_usable(self, x: Tensor) -> None:
+    def require_usable(self, x: Tensor) -> int:
         """Refuse models whose scores do not define p(y|x) of every single input.
 
         Two inputs and one backward pass are enough: the derivative of the first input's scores
         with respect to the second input is exactly zero unless the model mixes them.
+
+        Returns:
+            The number of classes.
 
         Raises:
             LeafError: If the model returns probabilities, has a single class, cannot be
@@ -108,6 +113,7 @@ class Classifier:
                 "in training mode. Pass the module itself (it is measured in evaluation mode) or "
                 "give chunk_size=1."
             )
+        return max(2, output.shape[1])  # one logit is two classes
 
     def _output(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
         if self._full_precision is None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_leaf.chunks import checked_chunk_size, fitting_chunk_size
 from lightning_leaf.classifier import (
     log_softmax,
     measuring,
@@ -19,9 +20,6 @@ from lightning_leaf.errors import LeafError
 from lightning_leaf.interruption import stop_if_wanted
 from lightning_leaf.score_weights import ScoreWeights
 from lightning_leaf.tangent import TangentSpace
-
-CHUNK_SIZE = 32
-"""Inputs per forward pass where nothing is said: the working set of small images stays in cache."""
 
 
 class LocalDataMatrix:
@@ -78,8 +76,8 @@ class LocalDataMatrix:
             model: Any classifier: a module or function that maps a batch to logits,
                 log-probabilities, one binary logit, an object with ``.logits``, a dict or tuple.
             x: Floating-point inputs of any shape, ``(B, ...)``, as the model takes them.
-            chunk_size: Inputs per forward pass; bounds memory, does not change the result.
-                Default 32.
+            chunk_size: Inputs per forward pass at most; bounds memory, does not change the result.
+                Default 32. Fewer are taken where their gradients would need more than 1 GiB.
 
         Raises:
             LeafError: If the model returns probabilities, has one class, mixes the inputs of a
@@ -89,7 +87,8 @@ class LocalDataMatrix:
         size = checked_chunk_size(chunk_size)
         with measuring(model) as classifier:
             inputs = classifier.prepare(x)
-            classifier.require_usable(inputs[:size])
+            classes = classifier.require_usable(inputs[:size])
+            size = fitting_chunk_size(size, classes, inputs[0].numel())
             log_probs, jacobians = [], []
             for chunk in torch.split(inputs, size):
                 stop_if_wanted()
@@ -207,16 +206,3 @@ def checked_rows(c: Tensor, log_probs: Tensor) -> Tensor:  # (B, C) -> (B, C)
             f"{tuple(c.shape)}."
         )
     return c.detach().to(log_probs)
-
-
-def checked_chunk_size(chunk_size: int | None) -> int:
-    """The number of inputs per forward pass.
-
-    Raises:
-        LeafError: If it is not a positive whole number.
-    """
-    if chunk_size is None:
-        return CHUNK_SIZE
-    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
-        raise LeafError(f"chunk_size expects a positive whole number; got {chunk_size!r}.")
-    return chunk_size

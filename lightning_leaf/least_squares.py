@@ -19,7 +19,7 @@ class RowSpaceProjection:
     Attributes:
         coefficients: c, ``(B, C)``.
         projection: Mᵀc, ``(B, d)``, float64: in the row space whatever its error.
-        error: Estimated ‖Mᵀc − Πv‖ / ‖Πv‖, ``(B,)``.
+        error: Estimated ‖Mᵀc − Πv‖, relative to ‖Πv‖ where nothing else was asked, ``(B,)``.
         iterations: Of one product with M and one with Mᵀ each.
     """
 
@@ -27,6 +27,11 @@ class RowSpaceProjection:
     projection: Tensor
     error: Tensor
     iterations: int
+
+    def select(self, rows: Tensor) -> RowSpaceProjection:
+        """Those of some of the systems."""
+        coefficients, projection = self.coefficients[rows], self.projection[rows]
+        return RowSpaceProjection(coefficients, projection, self.error[rows], self.iterations)
 
 
 def project_on_rows(
@@ -38,6 +43,7 @@ def project_on_rows(
     max_iterations: int,
     rounding: float,
     start: RowSpaceProjection | None = None,
+    scale: Tensor | None = None,  # (B,)
 ) -> RowSpaceProjection:
     r"""Conjugate gradients for min_c ‖Mᵀc − v‖ (CGLS, Hestenes & Stiefel 1952, section 10).
 
@@ -58,6 +64,7 @@ def project_on_rows(
         rounding: Of the rows, relative: directions in which Mᵀ shrinks vectors to less than C
             times as much of what it makes of others are no rows but their rounding.
         start: A solution for a similar M and v.
+        scale: What errors are relative to where it exceeds the projection, ‖v‖ say.
     """
     coefficients, projection = _warm(transposed, v, start)
     rest = v - projection  # (B, d)
@@ -70,8 +77,9 @@ def project_on_rows(
     earlier: list[Tensor] = []
     decreases: list[Tensor] = []
     gained = projection.square().sum(1)
-    error = torch.full_like(square, torch.inf)
-    while len(decreases) < max_iterations:
+    least = torch.zeros_like(square) if scale is None else scale.square()
+    error = _at_most(rest, gained.maximum(least))
+    while len(decreases) < max_iterations and not bool((error <= rtol).all()):
         step = transposed(direction).double()  # (B, d)
         curvature = step.square().sum(1)
         quotient = _ratio(curvature, direction.square().sum(1))
@@ -83,9 +91,8 @@ def project_on_rows(
         rest = rest - length * step
         decreases.append(length.squeeze(1) * square)
         gained = gained + decreases[-1]
-        error = _estimated_error(decreases, gained)
-        if bool((error <= rtol).all()):
-            break
+        unit = gained.maximum(least)
+        error = torch.minimum(_estimated_error(decreases, unit), _at_most(rest, unit))
         earlier.append(residual * _ratio(torch.ones_like(square), square.sqrt()).unsqueeze(1))
         following = _without(forward(rest).double(), torch.stack(earlier, dim=-1))
         following_square = following.square().sum(1)
@@ -112,18 +119,24 @@ def _without(vector: Tensor, basis: Tensor) -> Tensor:  # (B, C), (B, C, m) -> (
     return vector
 
 
-def _estimated_error(decreases: list[Tensor], gained: Tensor) -> Tensor:
+def _at_most(rest: Tensor, unit: Tensor) -> Tensor:
+    """A projection lacks no more than it leaves of v: nothing, where v is tangent itself."""
+    left = torch.linalg.vector_norm(rest, dim=1)
+    return torch.where((unit > 0) | (left == 0), _ratio(left, unit.sqrt()), torch.inf)
+
+
+def _estimated_error(decreases: list[Tensor], unit: Tensor) -> Tensor:
     window = max(MIN_WINDOW, len(decreases) // 2)
     if len(decreases) < 2 * window:
         # A system that is solved exactly by fewer iterations has nothing left to gain.
-        solved = decreases[-1] <= torch.finfo(gained.dtype).eps * gained
+        solved = decreases[-1] <= torch.finfo(unit.dtype).eps * unit
         return torch.where(solved, 0.0, torch.inf)
     recent = torch.stack(decreases[-window:]).sum(0)
     before = torch.stack(decreases[-2 * window : -window]).sum(0)
     # A plateau that hides behind fast progress: never less ahead than the last window brought.
     shrinking = _ratio(recent, before).clamp(0.5, 0.999)
     ahead = recent * shrinking / (1 - shrinking)
-    return _ratio(ahead, gained).sqrt()
+    return _ratio(ahead, unit).sqrt()
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

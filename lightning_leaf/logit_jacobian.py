@@ -61,7 +61,15 @@ class LogitJacobian:
 
     @cached_property
     def _product(self) -> Callable[[Tensor], Tensor]:
-        """The first way that works: wrong or missing second derivatives show in one product."""
+        ways = {"twice backward": self._twice_backward, "forward": self._forward}
+        if self._classifier.jacobian_products is None:
+            self._classifier.jacobian_products = self._first_that_is_right(ways)
+        return ways[self._classifier.jacobian_products]()
+
+    def _first_that_is_right(
+        self, ways: dict[str, Callable[[], Callable[[Tensor], Tensor]]]
+    ) -> str:
+        """Wrong or missing second derivatives show in a product: ⟨u, J v⟩ = ⟨Jᵀu, v⟩."""
         # Not the caller's random stream, nor directions that a model could be blind to.
         generator = torch.Generator().manual_seed(0)
         u = torch.randn(self.scores.shape, generator=generator).to(self._graph)
@@ -69,17 +77,16 @@ class LogitJacobian:
         across = (self.transposed(u) * v.flatten(1)).sum(1)
         require_finite(across.unsqueeze(1), "the derivatives of the classifier")
         reasons = []
-        for way in (self._twice_backward, self._forward):
+        for way, make in ways.items():
             try:
-                product = way()
-                along = product(v)
+                along = make()(v)
             except (RuntimeError, NotImplementedError) as error:  # of PyTorch, for missing formulas
                 reasons.append(str(error).partition("\n")[0])
                 continue
             scale = torch.linalg.vector_norm(along, dim=1) * torch.linalg.vector_norm(u, dim=1)
             difference = ((u * along).sum(1) - across).abs()
             if bool((difference <= ADJOINT_TOLERANCE * scale + torch.finfo(u.dtype).tiny).all()):
-                return product
+                return way
             reasons.append("its second derivative contradicts its first")
         raise LeafError(
             "Products with the Jacobian expect a model that can be differentiated twice, or in "

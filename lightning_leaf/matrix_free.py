@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from lightning_leaf.chunks import checked_chunk_size
 from lightning_leaf.classifier import log_softmax, measuring, require_finite
-from lightning_leaf.data_matrix import checked_chunk_size, checked_rows, checked_vectors
+from lightning_leaf.data_matrix import checked_rows, checked_vectors
 from lightning_leaf.errors import LeafError
 from lightning_leaf.interruption import stop_if_wanted
 from lightning_leaf.leading_spectrum import LeadingSpectrum, leading_spectrum
@@ -18,6 +19,9 @@ from lightning_leaf.least_squares import RowSpaceProjection
 from lightning_leaf.products import Products
 from lightning_leaf.trace_estimate import TraceEstimate, estimate_trace
 
+EXACT_CLASSES = 160
+"""Up to so many, a backward pass for each costs no more than the draws and products of an estimate:
+64, and twice about 48."""
 CHUNK_SIZE = 8
 """Inputs whose graphs, of a forward and a backward pass, are held at once."""
 DRAWS = 64
@@ -94,7 +98,7 @@ class MatrixFreeDataMatrix:
         Raises:
             LeafError, NonFiniteError: See :meth:`LocalDataMatrix.at`.
         """
-        size = CHUNK_SIZE if chunk_size is None else checked_chunk_size(chunk_size)
+        size = checked_chunk_size(chunk_size, default=CHUNK_SIZE)
         with measuring(model) as classifier:
             inputs = classifier.prepare(x)
             classifier.require_usable(inputs[:size])
@@ -222,7 +226,7 @@ class MatrixFreeDataMatrix:
                 "The parameters of the model have changed since MatrixFreeDataMatrix.at; expected "
                 "them as they were, because products are taken when asked for. Make a new one."
             )
-        answers = []
+        answers: list[T] = []
         with measuring(self._model) as classifier:
             for first in range(0, len(self), self._chunk_size):
                 stop_if_wanted()

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.classifier import measuring
-from lightning_leaf.data_matrix import checked_chunk_size
 from lightning_leaf.errors import LeafError
 from lightning_leaf.leaf_path import LeafPath
 from lightning_leaf.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.recorder import Terms
+from lightning_leaf.tangents import Method
 from lightning_leaf.walk import Across, Along, walk
 
 STEPS_PER_DISTANCE = 300
@@ -34,6 +34,8 @@ def horizontal_path(
     threshold: Lengths | None = None,
     normalize: Any | None = None,
     domain: tuple[Bound, Bound] | None = None,
+    top_classes: int | None = None,
+    rtol: float | None = None,
     keep_points: int = 64,
     chunk_size: int | None = None,
     progress: bool = True,
@@ -68,8 +70,15 @@ def horizontal_path(
             pixels: points then stay valid pixels.
         domain: Valid range ``(low, high)``, each a number or one per channel: of pixels where
             ``normalize`` is given (default ``(0, 1)``), else of inputs (default: open).
+        top_classes: Take D_x as spanned by the contrasts of so many of the most probable classes,
+            chosen anew at every point (≥ 2): one backward pass for each of them. Default: all.
+        rtol: Error allowed in a projection, relative to it, for projections by iterative least
+            squares (at most 64 iterations of two passes a step, which go on at the next step):
+            their cost does not grow with the number of classes. What has not converged lacks
+            directions in which predictions change least; the path is horizontal all the same. 0
+            takes one backward pass for every class. Default: 0 up to 160 classes, else 0.001.
         keep_points: Points kept of each path at most (≥ 2), evenly spread.
-        chunk_size: Paths that walk at once; bounds memory. Default 32.
+        chunk_size: Paths that walk at once; bounds memory. Default: 32, fewer of large inputs.
         progress: Show a progress bar on a terminal or in a notebook.
 
     Returns:
@@ -99,8 +108,8 @@ def horizontal_path(
             bounds=_bounds(normalize, domain, start=x, end=y),
             normalization=None if normalize is None else Normalization.of(normalize),
         )
-        size = checked_chunk_size(chunk_size)
-        return walk(classifier, x, Along(y, alpha, near), terms, size, progress)
+        method = Method(top_classes, rtol, chunk_size)
+        return walk(classifier, x, Along(y, alpha, near), terms, method, progress)
 
 
 def orthogonal_walk(
@@ -113,6 +122,8 @@ def orthogonal_walk(
     normalize: Any | None = None,
     domain: tuple[Bound, Bound] | None = None,
     seed: int = 0,
+    top_classes: int | None = None,
+    rtol: float | None = None,
     keep_points: int = 64,
     chunk_size: int | None = None,
     progress: bool = True,
@@ -143,9 +154,11 @@ def orthogonal_walk(
         max_steps: Steps to take; the paper's are 1000, and 250 to make a noisy image.
         normalize: See :func:`horizontal_path`.
         domain: See :func:`horizontal_path`.
+        top_classes: See :func:`horizontal_path`.
+        rtol: See :func:`horizontal_path`.
         seed: Seed of the random directions; global random streams are not touched.
         keep_points: Points kept of each walk at most (≥ 2), evenly spread.
-        chunk_size: Walks at once; bounds memory. Default 32.
+        chunk_size: Walks at once; bounds memory. Default: 32, fewer of large inputs.
         progress: Show a progress bar on a terminal or in a notebook.
 
     Returns:
@@ -176,10 +189,9 @@ def orthogonal_walk(
             bounds=_bounds(normalize, domain, start=x),
             normalization=None if normalize is None else Normalization.of(normalize),
         )
-        size = checked_chunk_size(chunk_size)
-        return walk(
-            classifier, x, Across(x, r, terms.step_size, terms.bounds), terms, size, progress
-        )
+        method = Method(top_classes, rtol, chunk_size)
+        goal = Across(x, r, terms.step_size, terms.bounds)
+        return walk(classifier, x, goal, terms, method, progress)
 
 
 def random_directions(start: Tensor, seed: int) -> Tensor:  # (N, ...) -> (N, ...)

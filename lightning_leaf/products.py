@@ -33,6 +33,11 @@ class Products:
         self.log_probs = log_softmax(self._jacobian.scores)
         self.weights = ScoreWeights(self.log_probs)
 
+    def finite(self) -> Tensor:  # (B,)
+        """Whether the scores and the derivatives of all their sum are finite."""
+        gradient = self._jacobian.transposed(torch.ones_like(self.log_probs))
+        return self.log_probs.isfinite().all(1) & gradient.isfinite().all(1)
+
     def pushforward(self, v: Tensor) -> Tensor:  # (B, d) -> (B, C)
         """A v, float64."""
         return (self.weights @ (self._jacobian @ v).unsqueeze(-1)).squeeze(-1)
@@ -57,6 +62,7 @@ class Products:
         *,
         free: Tensor | None = None,  # (B, d)
         start: RowSpaceProjection | None = None,
+        scale: Tensor | None = None,  # (B,)
     ) -> RowSpaceProjection:
         """Projection of v on D_x, or on that of the inputs whose free coordinates alone change."""
 
@@ -77,6 +83,7 @@ class Products:
             max_iterations=max_iterations,
             rounding=self.rounding,
             start=start,
+            scale=scale,
         )
 
     def generators(self, seed: int) -> list[torch.Generator]:

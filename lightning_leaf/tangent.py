@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 
 import torch
 from torch import Tensor
+
+COLUMNS_AT_ONCE = 2**14
+"""Of a Jacobian in float64: all of it would be twice the memory of the gradients."""
 
 
 class TangentSpace:
@@ -27,8 +31,7 @@ class TangentSpace:
 
     def __init__(self, jacobian: Tensor) -> None:
         self.jacobian = jacobian
-        exact = jacobian.double()
-        gram = exact @ exact.mT
+        gram = torch.stack([part @ part.mT for _, part in self._blocks()]).sum(0)
         self.gram = _centre(_centre(gram).mT)
 
     def dimension(self) -> Tensor:  # (B,)
@@ -38,18 +41,28 @@ class TangentSpace:
 
     def coefficients(self, v: Tensor) -> Tensor:  # (B, d) -> (B, C, 1)
         """Inner products of v with the contrast rows, float64."""
-        return _centre(self.jacobian.double() @ v.double().unsqueeze(-1))
+        column = v.double().unsqueeze(-1)
+        products = [part @ column[:, rows] for rows, part in self._blocks()]
+        return _centre(torch.stack(products).sum(0))
 
     def combine(self, coefficients: Tensor) -> Tensor:  # (B, C, 1) -> (B, d)
         """Linear combination of the contrast rows, float64."""
-        return (self.jacobian.double().mT @ _centre(coefficients)).squeeze(-1)
+        centred = _centre(coefficients)
+        return torch.cat([(part.mT @ centred).squeeze(-1) for _, part in self._blocks()], dim=1)
 
     def project(self, v: Tensor) -> Tensor:  # (B, d) -> (B, d)
         """Orthogonal projection on D_x: Mᵀ (M Mᵀ)⁺ M v with the contrast rows M, float64."""
-        values, vectors = self._eigen
-        inverse = torch.where(values > self._cut(values), values.reciprocal(), 0)
+        inverse, vectors = self._inverse
         rotated = vectors.mT @ self.coefficients(v)
-        return self.combine(vectors @ (inverse.unsqueeze(-1) * rotated))
+        return self.combine(vectors @ (inverse * rotated))
+
+    def share(self, v: Tensor) -> Tensor:  # (B, d) -> (B,)
+        """‖Πv‖ / ‖v‖: how much of v lies in D_x; NaN where v is zero."""
+        inverse, vectors = self._inverse
+        rotated = vectors.mT @ self.coefficients(v)
+        square = (inverse * rotated.square()).sum((1, 2))  # ‖Πv‖²
+        share: Tensor = square.sqrt() / torch.linalg.vector_norm(v, dim=1)
+        return share
 
     def restricted(self, free: Tensor) -> TangentSpace:  # (B, d)
         """The same inputs where only some of their coordinates may change.
@@ -61,6 +74,19 @@ class TangentSpace:
     @cached_property
     def _eigen(self) -> tuple[Tensor, Tensor]:
         return tuple(torch.linalg.eigh(self.gram))
+
+    @cached_property
+    def _inverse(self) -> tuple[Tensor, Tensor]:  # (B, C, 1), (B, C, C)
+        """Eigenvalues of (M Mᵀ)⁺, zero below the cut, and its eigenvectors."""
+        values, vectors = self._eigen
+        inverse = torch.where(values > self._cut(values), values.reciprocal(), 0)
+        return inverse.unsqueeze(-1), vectors
+
+    def _blocks(self) -> Iterator[tuple[slice, Tensor]]:  # (B, C, at most 2¹⁴) each
+        """The columns of the Jacobian in float64, of large inputs only some at a time."""
+        for first in range(0, self.jacobian.shape[-1], COLUMNS_AT_ONCE):
+            columns = slice(first, first + COLUMNS_AT_ONCE)
+            yield columns, self.jacobian[..., columns].double()
 
     def _cut(self, values: Tensor) -> Tensor:  # (B, C) -> (B, 1)
         """Eigenvalues of the Gram matrix below this are squares of rounding errors.

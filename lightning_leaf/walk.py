@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from lightning_leaf.classifier import Classifier, log_softmax, score_gradients
+from lightning_leaf.classifier import Classifier
 from lightning_leaf.fisher_rao import fisher_rao_distance
 from lightning_leaf.interruption import stop_if_wanted
 from lightning_leaf.leaf_path import LeafPath, PathStatus, SinglePath
 from lightning_leaf.recorder import Recorder, Terms
-from lightning_leaf.tangent import TangentSpace
+from lightning_leaf.tangents import Method, Projector, Tangents
 
 STALL_WINDOW = 100
 """Steps after which a path that came no closer is stalled."""
@@ -39,7 +39,7 @@ class Goal(Protocol):
     def distance(self, x: Tensor) -> Tensor:  # (n, ...) -> (n,)
         """The distance that the path reports, float64."""
 
-    def displacement(self, x: Tensor, tangent: TangentSpace) -> Tensor:  # (n, ...) -> (n, d)
+    def displacement(self, x: Tensor, tangent: Projector) -> Tensor:  # (n, ...) -> (n, d)
         """The next step, float64; zero where there is no direction left."""
 
     def reached(self, distance: Tensor) -> Tensor:  # (n,) -> (n,)
@@ -72,7 +72,7 @@ class Along:
     def distance(self, x: Tensor) -> Tensor:
         return _norm((self.destinations - x).flatten(1).double())
 
-    def displacement(self, x: Tensor, tangent: TangentSpace) -> Tensor:
+    def displacement(self, x: Tensor, tangent: Projector) -> Tensor:
         v = tangent.project((self.destinations - x).flatten(1))
         # Longer than v would overshoot the closest point of the tangent plane.
         return _scaled(v, torch.minimum(self._step_size, _norm(v)))
@@ -115,7 +115,7 @@ class Across:
     def distance(self, x: Tensor) -> Tensor:
         return _norm((x - self._start).flatten(1).double())
 
-    def displacement(self, x: Tensor, tangent: TangentSpace) -> Tensor:
+    def displacement(self, x: Tensor, tangent: Projector) -> Tensor:
         r = self._direction.flatten(1).double()
         step = self._without_projection(r, tangent)
         if self._bounds is None:
@@ -130,7 +130,7 @@ class Across:
             step = self._without_projection(r * free, tangent.restricted(free))
         return step
 
-    def _without_projection(self, r: Tensor, tangent: TangentSpace) -> Tensor:  # -> (n, d)
+    def _without_projection(self, r: Tensor, tangent: Projector) -> Tensor:  # -> (n, d)
         v = r - tangent.project(r)
         # What is left of a tangent direction is rounding, not a direction.
         exists = _norm(v) > 1e-6 * _norm(r)
@@ -152,11 +152,12 @@ def walk(
     start: Tensor,  # (N, ...)
     goal: Goal,
     terms: Terms,
-    chunk_size: int,
+    method: Method,
     progress: bool,
 ) -> LeafPath:
-    """Take all the walks, ``chunk_size`` at a time."""
-    classifier.require_usable(start[:chunk_size])
+    """Take all the walks, a chunk at a time."""
+    classes = classifier.require_usable(start[: method.chunk_size])
+    tangents, chunk_size = method.choose(classifier, classes, start[0].numel())
     paths: list[SinglePath] = []
     with tqdm(
         total=len(start) * terms.max_steps,
@@ -166,12 +167,12 @@ def walk(
         delay=0.5,
     ) as bar:
         for rows in torch.split(torch.arange(len(start), device=start.device), chunk_size):
-            paths += _walk_chunk(classifier, start[rows], goal.select(rows), terms, rows, bar)
+            paths += _walk_chunk(tangents, start[rows], goal.select(rows), terms, rows, bar)
     return LeafPath(paths)
 
 
 def _walk_chunk(
-    classifier: Classifier, x: Tensor, goal: Goal, terms: Terms, rows: Tensor, bar: tqdm[NoReturn]
+    tangents: Tangents, x: Tensor, goal: Goal, terms: Terms, rows: Tensor, bar: tqdm[NoReturn]
 ) -> list[SinglePath]:
     paths: dict[int, SinglePath] = {}
     recorder = Recorder(rows.tolist(), terms.keep_points)
@@ -181,7 +182,7 @@ def _walk_chunk(
     previous = None
 
     for step in range(terms.max_steps + 1):
-        log_probs, tangent, finite = _measure(classifier, x)
+        log_probs, tangent, finite = tangents.at(x)
         if previous is not None:
             length = length + fisher_rao_distance(previous, log_probs)
         previous = log_probs
@@ -191,7 +192,7 @@ def _walk_chunk(
         if terms.bounds is not None:
             target = target.clamp(*terms.bounds)
         actual = (target - x).flatten(1).double()
-        horizontality = _norm(tangent.project(actual)) / _norm(actual)
+        horizontality = tangent.share(actual)
         recorder.add(step, x, log_probs, distance, horizontality, length)
 
         status = _end(status, ~finite, PathStatus.NON_FINITE)
@@ -219,19 +220,9 @@ def _walk_chunk(
             if done:
                 x, status, steps, length = x[rest], status[rest], steps[rest], length[rest]
                 previous, goal = previous[rest], goal.select(rest)
+                tangents = tangents.select(rest)
                 recorder.select(rest)
     return [paths[row] for row in sorted(paths)]
-
-
-def _measure(classifier: Classifier, x: Tensor) -> tuple[Tensor, TangentSpace, Tensor]:
-    """Log-probabilities, tangent distribution and whether they are finite, at every point."""
-    x = x.detach().requires_grad_()
-    scores = classifier.scores(x.clone())
-    jacobian = score_gradients(scores, x)
-    finite = scores.isfinite().all(1) & jacobian.isfinite().flatten(1).all(1)
-    # One diverged path must not break the eigendecompositions of the others.
-    jacobian = torch.where(finite[:, None, None], jacobian, 0)
-    return log_softmax(scores), TangentSpace(jacobian), finite.detach()
 
 
 def _end(status: Tensor, ended: Tensor, why: PathStatus) -> Tensor:

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning_leaf.callbacks import trainer_state
 from lightning_leaf.callbacks.memory import FittingChunks
 from lightning_leaf.callbacks.processes import Processes
-from lightning_leaf.data_matrix import CHUNK_SIZE
+from lightning_leaf.chunks import CHUNK_SIZE
 from lightning_leaf.errors import Interrupted, LeafError
 from lightning_leaf.interruption import interrupted_when
 

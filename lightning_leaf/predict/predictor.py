@@ -9,7 +9,7 @@ import lightning as L
 
 from lightning_leaf.callbacks import trainer_state
 from lightning_leaf.callbacks.memory import FittingChunks
-from lightning_leaf.data_matrix import checked_chunk_size
+from lightning_leaf.chunks import checked_chunk_size
 from lightning_leaf.errors import LeafError
 from lightning_leaf.interruption import interrupted_when
 from lightning_leaf.predict.columns import Rows
