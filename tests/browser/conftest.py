@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from tensorboard_plugin_leaf import Snapshot, write
 
+from tests.browser.chromium import NONE, chromium, started
 from tests.browser.leaf_tab import LeafTab
 from tests.browser.training_curves import write_training_curves
 from tests.plugin import synthetic
 from tests.plugin.logs import LogDirectory
 from tests.tensorboard_process import await_snapshots, tensorboard
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 HOSTILE_RUN = "<img src=x onerror=alert(1)>/ünï code"
-
-
-def chromium() -> str | None:
-    """The path of a Chromium: `LEAF_CHROMIUM`, or one that is installed."""
-    return os.environ.get("LEAF_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 def skip_or_fail(reason: str) -> NoReturn:
@@ -39,13 +33,9 @@ def skip_or_fail(reason: str) -> NoReturn:
 def browser() -> Iterator[Browser]:
     path = chromium()
     if path is None:
-        skip_or_fail(f"no Chromium: none of {NAMES} is installed, and LEAF_CHROMIUM is not set")
-    with sync_playwright() as playwright:
-        # Containers have neither a sandbox nor a GPU.
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        opened = playwright.chromium.launch(executable_path=path, args=arguments)
+        skip_or_fail(NONE)
+    with started(path) as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,13 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image, ImageStat
+from playwright.sync_api import Browser
 
 from tests.browser.leaf_tab import LeafTab, missing
+from tests.browser.pictures import DOCS, WIDTH, take_pictures
 from tests.tensorboard_process import ask, await_snapshots, tensorboard
 
 
@@ -50,6 +54,19 @@ def test_what_were_not_shown_would_be_missed(
     tab = show(demo).open().await_path()
     tab.frame.locator(sabotage).first.evaluate("(element) => element.remove()")
     assert any(part in complaint for complaint in missing(tab))
+
+
+def test_pictures_of_the_readme_are_taken(browser: Browser, demo: str, tmp_path: Path) -> None:
+    pictures = take_pictures(browser, demo, tmp_path)
+    assert {picture.name for picture in pictures} == {file.name for file in DOCS.glob("*.png")}
+    for picture in pictures:
+        assert picture.stat().st_size < 300_000
+        with Image.open(picture) as image:
+            brightness = ImageStat.Stat(image.convert("L").crop((0, 100, 100, 600))).mean[0]
+            assert (brightness < 80) == ("dark" in picture.name)
+            # As high as the page: it ends with its last part, which has frames to its right.
+            assert image.width == (WIDTH if "tab" in picture.name else 1020)
+            assert np.asarray(image.convert("L"))[-80:, 400:].std() > 20
 
 
 def test_the_normalisation_of_the_demo_is_found(demo: str) -> None:
