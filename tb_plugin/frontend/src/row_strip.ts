@@ -8,6 +8,7 @@ import { letFingersLeave } from "./fingers.ts";
 import { FollowsCursor } from "./follows_cursor.ts";
 import { formatCount, formatProbability } from "./numbers.ts";
 import type { LoadedPath, PathStore } from "./path_store.ts";
+import { drawRow } from "./row_picture.ts";
 import type { Row } from "./rows.ts";
 import { sameKey } from "./view.ts";
 
@@ -22,24 +23,31 @@ export class LeafRow extends FollowsCursor {
 
   @state() private loaded: LoadedPath | null = null;
   @state() private error: string | null = null;
-  private isVisible = false;
+  @state() private isVisible = false;
   private readonly visibility = new IntersectionObserver(
     (entries) => {
       this.isVisible = entries.at(-1)?.isIntersecting ?? false;
       if (this.isVisible) void this.load();
-      this.requestUpdate();
     },
     { rootMargin: "200px" },
   );
+  private readonly resizes = new ResizeObserver(() => this.draw());
 
   override connectedCallback(): void {
     super.connectedCallback();
     this.visibility.observe(this);
+    this.resizes.observe(this);
   }
 
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.visibility.disconnect();
+    this.resizes.disconnect();
+  }
+
+  protected override shouldUpdate(changed: PropertyValues): boolean {
+    // A move of the cursor, which changes no property, changes nothing that is out of sight.
+    return changed.size > 0 || this.isVisible;
   }
 
   protected override willUpdate(changed: PropertyValues): void {
@@ -98,18 +106,32 @@ export class LeafRow extends FollowsCursor {
     </div>`;
   }
 
+  protected override updated(changed: PropertyValues): void {
+    if (["loaded", "isVisible", "columns"].some((name) => changed.has(name))) this.draw();
+  }
+
+  private draw(): void {
+    const canvas = this.querySelector<HTMLCanvasElement>(".row-picture");
+    if (canvas && this.loaded) drawRow(canvas, [...this.querySelectorAll(".cell")], this.loaded);
+  }
+
   private frames(): unknown {
-    const { loaded, columns } = this;
-    // What is out of sight is not drawn.
-    if (!loaded || !this.isVisible) {
-      return Array.from(
-        { length: columns },
-        () => html`<div class="cell"><leaf-tile></leaf-tile></div>`,
-      );
-    }
+    const { columns } = this;
+    const { frames } = this.loaded?.path ?? {};
+    // What is out of sight is not drawn, but keeps its place.
+    const shown = this.isVisible ? this.loaded : null;
+    const hasPicture = shown !== null && frames?.type === "image";
+    const space =
+      frames?.type === "signal"
+        ? html`<div class="tile signal"></div>`
+        : html`<div
+            class="tile waiting"
+            style="aspect-ratio: ${frames ? frames.width / frames.height : 1}"
+          ></div>`;
     const current = this.currentColumn();
-    return Array.from({ length: columns }, (_, column) => {
-      const { path } = loaded;
+    const cells = Array.from({ length: columns }, (_, column) => {
+      if (!shown) return html`<div class="cell">${space}</div>`;
+      const { path } = shown;
       const frame = frameInColumn(column, columns, path.frame_steps.length);
       const probability = formatProbability(path.frame_probabilities[frame]);
       const step = formatCount(path.frame_steps[frame] ?? 0);
@@ -119,9 +141,10 @@ export class LeafRow extends FollowsCursor {
         title="step ${step}: ${path.frame_labels[frame]} ${probability}"
         @pointermove=${() => this.lookAt(column)}
       >
-        <leaf-tile .loaded=${loaded} .frame=${frame}></leaf-tile>
+        ${hasPicture ? space : html`<leaf-tile .loaded=${shown} .frame=${frame}></leaf-tile>`}
       </div>`;
     });
+    return [cells, hasPicture ? html`<canvas class="row-picture"></canvas>` : ""];
   }
 
   private currentColumn(): number {

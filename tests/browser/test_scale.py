@@ -1,0 +1,90 @@
+"""The tab held to scale: a hundred rows, and ten thousand steps of a thousand classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.benchmarks.logs_written import MOMENTS, write_moments
+from tests.browser.leaf_tab import IS_PAINTED, LeafTab
+from tests.tensorboard_process import await_snapshots, tensorboard
+
+Show = Callable[..., LeafTab]
+
+MOST_DRAWN = 20
+# An observer for which everything is always in sight.
+SEES_EVERYTHING = """
+window.IntersectionObserver = class {
+  constructor(callback) { this.callback = callback; }
+  observe(target) { setTimeout(() => this.callback([{target, isIntersecting: true}])); }
+  unobserve() {}
+  disconnect() {}
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def moments_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder: Path = tmp_path_factory.mktemp("moments")
+    write_moments(folder)
+    with tensorboard(folder, "--load_fast=true") as url:
+        await_snapshots(url, MOMENTS)
+        yield url
+
+
+def drawn_rows(tab: LeafTab) -> list[int]:
+    """Positions of the rows that hold an image, or room for one."""
+    found: list[int] = tab.frame.locator("leaf-row").evaluate_all(
+        "(rows) => rows.flatMap((row, i) => (row.querySelector('canvas') ? [i] : []))"
+    )
+    return found
+
+
+def test_only_rows_in_sight_are_drawn_and_scrolling_draws_the_others(
+    show: Show, moments_url: str
+) -> None:
+    fetched: list[str] = []
+    tab = show(moments_url)
+    tab.page.on("request", lambda request: fetched.append(request.url))
+    tab.open().await_path()
+    rows = tab.get("row")
+    expect(rows).to_have_count(MOMENTS)
+    rows.first.scroll_into_view_if_needed()
+    expect(rows.first.get_by_test_id("row-frame")).to_have_count(13)
+    at_the_top = drawn_rows(tab)
+    assert at_the_top[0] == 0
+    assert len(at_the_top) < MOST_DRAWN
+    # Of the rows, and of the path that is open, which is the last one.
+    assert sum("/frames?" in url for url in fetched) <= len(at_the_top) + 1
+
+    rows.last.scroll_into_view_if_needed()
+    expect(rows.last.get_by_test_id("row-frame")).to_have_count(13)
+    tab.frame.locator("leaf-row").last.locator("canvas").wait_for()
+    at_the_end = drawn_rows(tab)
+    assert at_the_end[-1] == MOMENTS - 1
+    assert 0 not in at_the_end
+    assert len(at_the_end) < MOST_DRAWN
+    assert rows.last.evaluate(IS_PAINTED)
+
+
+def test_rows_that_are_all_drawn_would_be_seen(show: Show, moments_url: str) -> None:
+    tab = show(moments_url)
+    tab.page.add_init_script(SEES_EVERYTHING)
+    tab.open().await_path()
+    expect(tab.frame.locator("leaf-row canvas")).to_have_count(MOMENTS, timeout=30_000)
+    assert len(drawn_rows(tab)) == MOMENTS
+
+
+def test_rows_keep_their_place_when_they_go_out_of_sight(show: Show, moments_url: str) -> None:
+    tab = show(moments_url).open().await_path()
+    height = "(row) => row.getBoundingClientRect().height"
+    first = tab.get("row").first
+    first.scroll_into_view_if_needed()
+    first.locator("canvas").wait_for()
+    shown = first.evaluate(height)
+    tab.get("row").last.scroll_into_view_if_needed()
+    first.locator("canvas").wait_for(state="detached")
+    assert first.evaluate(height) == pytest.approx(shown, abs=0.5)
