@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lightning_leaf.data_matrix import LocalDataMatrix
 from lightning_leaf.errors import LeafError, NonFiniteError
 from lightning_leaf.fisher_rao import fisher_rao_distance, fisher_rao_length
+from lightning_leaf.geometry import LocalGeometry, local_geometry
 from lightning_leaf.leading_spectrum import LeadingSpectrum
 from lightning_leaf.leaf_path import LeafPath, PathStatus, SinglePath
 from lightning_leaf.matrix_free import MatrixFreeDataMatrix
@@ -42,6 +43,7 @@ __all__ = [
     "LocalDataMatrixEffectiveRank",
     "LocalDataMatrixMonitor",
     "LocalDataMatrixTrace",
+    "LocalGeometry",
     "MatrixFreeDataMatrix",
     "MeasurementWriter",
     "NonFiniteError",
@@ -58,6 +60,7 @@ __all__ = [
     "fisher_rao_distance",
     "fisher_rao_length",
     "horizontal_path",
+    "local_geometry",
     "orthogonal_walk",
     "read_measurements",
 ]

@@ -9,15 +9,18 @@ CHUNK_SIZE = 32
 NUMBERS_AT_ONCE = 2**28
 """Of the gradients of a chunk: 1 GiB in float32."""
 
+ROWS_OF_A_GRAPH = 200
+"""Gradients that weigh about as much as the graphs of a forward and a backward pass."""
 
-def checked_chunk_size(chunk_size: int | None, default: int = CHUNK_SIZE) -> int:
+
+def checked_chunk_size(chunk_size: int | None) -> int:
     """The largest number of inputs per forward pass.
 
     Raises:
         LeafError: If it is not a positive whole number.
     """
     if chunk_size is None:
-        return default
+        return CHUNK_SIZE
     if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
         raise LeafError(f"chunk_size expects a positive whole number; got {chunk_size!r}.")
     return chunk_size

@@ -49,18 +49,7 @@ class Classifier:
             LeafError: If x is no batch of floating-point inputs.
             NonFiniteError: If x holds NaN or infinity.
         """
-        if not isinstance(x, Tensor) or x.ndim < 2 or x.numel() == 0:
-            what = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-            raise LeafError(
-                f"{name} expects a batch of inputs, a tensor of shape (B, ...) with B ≥ 1; got "
-                f"{what}. For a single input add the batch axis with {name}.unsqueeze(0)."
-            )
-        if not x.is_floating_point():
-            raise LeafError(
-                f"{name} expects floating-point inputs, because G is made of derivatives with "
-                f"respect to them; got {x.dtype}. Scale images to float first (ToTensor or "
-                "ConvertImageDtype); for token ids measure the model on embeddings."
-            )
+        checked_inputs(x, name)
         if self._full_precision is None and x.dtype == torch.float64 and self.device is None:
             self.dtype = torch.float64  # a callable without parameters computes in its input's type
         # The clone also turns a tensor made in inference mode into an ordinary one.
@@ -173,6 +162,22 @@ def score_gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...) ->
         )
         jacobian[:, label] = gradient.reshape(x.shape[0], -1)
     return jacobian
+
+
+def checked_inputs(x: Tensor, name: str) -> None:
+    """Raise LeafError unless x is a batch of floating-point inputs."""
+    if not isinstance(x, Tensor) or x.ndim < 2 or x.numel() == 0:
+        what = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise LeafError(
+            f"{name} expects a batch of inputs, a tensor of shape (B, ...) with B ≥ 1; got "
+            f"{what}. For a single input add the batch axis with {name}.unsqueeze(0)."
+        )
+    if not x.is_floating_point():
+        raise LeafError(
+            f"{name} expects floating-point inputs, because G is made of derivatives with "
+            f"respect to them; got {x.dtype}. Scale images to float first (ToTensor or "
+            "ConvertImageDtype); for token ids measure the model on embeddings."
+        )
 
 
 def require_finite(tensor: Tensor, name: str) -> None:

@@ -130,6 +130,10 @@ class LocalDataMatrix:
         """
         return self.tangent.dimension()
 
+    def finite_derivatives(self) -> Tensor:  # (B,)
+        """Whether the gradients of each input are finite; its probabilities are."""
+        return self.tangent.gram.isfinite().flatten(1).all(1)
+
     def factor(self) -> Tensor:  # (B, C, d)
         """A = diag(√p) · ∇ log p, with AᵀA = G and AAᵀ = K."""
         return (self._weights @ self.tangent.jacobian).to(self.tangent.jacobian.dtype)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from lightning_leaf.chunks import checked_chunk_size
+from lightning_leaf.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, fitting_chunk_size
 from lightning_leaf.classifier import log_softmax, measuring, require_finite
 from lightning_leaf.data_matrix import checked_rows, checked_vectors
 from lightning_leaf.errors import LeafError
@@ -22,8 +22,6 @@ from lightning_leaf.trace_estimate import TraceEstimate, estimate_trace
 EXACT_CLASSES = 160
 """Up to so many, a backward pass for each costs no more than the draws and products of an estimate:
 64, and twice about 48."""
-CHUNK_SIZE = 8
-"""Inputs whose graphs, of a forward and a backward pass, are held at once."""
 DRAWS = 64
 EIGENVALUES = 8
 SPECTRUM_RTOL = 1e-2
@@ -92,15 +90,17 @@ class MatrixFreeDataMatrix:
         Args:
             model: Any classifier that :meth:`LocalDataMatrix.at` takes.
             x: Floating-point inputs of any shape, ``(B, ...)``, as the model takes them.
-            chunk_size: Inputs that are worked on at once; bounds memory. Default 8.
+            chunk_size: Inputs that are worked on at once at most; bounds memory. Default: 32, or
+                8 of 224×224 pixels.
             seed: Of the draws and starting vectors: the same questions get the same answers.
 
         Raises:
             LeafError, NonFiniteError: See :meth:`LocalDataMatrix.at`.
         """
-        size = checked_chunk_size(chunk_size, default=CHUNK_SIZE)
+        size = checked_chunk_size(chunk_size)
         with measuring(model) as classifier:
             inputs = classifier.prepare(x)
+            size = fitting_chunk_size(size, ROWS_OF_A_GRAPH, inputs[0].numel())
             classifier.require_usable(inputs[:size])
             scores = []
             for chunk in torch.split(inputs, size):
@@ -171,6 +171,10 @@ class MatrixFreeDataMatrix:
                 )
             )
         )
+
+    def finite_derivatives(self) -> Tensor:  # (B,)
+        """Whether the derivatives of each input are finite; its probabilities are."""
+        return torch.cat(self._each(lambda products, _: products.finite()))
 
     def pushforward(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, C)
         """A v, float64: the image of v under x ↦ 2√p, whose length is that of v in the metric G."""

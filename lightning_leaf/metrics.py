@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lightning_leaf.data_matrix import LocalDataMatrix
+from lightning_leaf.classifier import require_finite
 from lightning_leaf.errors import LeafError
-from lightning_leaf.spectrum import RANK_KINDS, RankKind, effective_rank
+from lightning_leaf.geometry import LocalGeometry, local_geometry
+from lightning_leaf.spectrum import RANK_KINDS, RankKind
 
 
 class _MeanOverInputs(Metric):
@@ -23,6 +24,7 @@ class _MeanOverInputs(Metric):
 
     total: Tensor
     count: Tensor
+    _ranks: tuple[RankKind, ...] = ()
 
     def __init__(self, *, chunk_size: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -40,7 +42,9 @@ class _MeanOverInputs(Metric):
         Raises:
             LeafError: See :meth:`LocalDataMatrix.at`.
         """
-        values = self._of(LocalDataMatrix.at(model, x, chunk_size=self.chunk_size))
+        geometry = local_geometry(model, x, ranks=self._ranks, chunk_size=self.chunk_size)
+        values = self._of(geometry)
+        require_finite(values.unsqueeze(1), "the geometry of x")
         self.total += values.sum().to(self.total)
         self.count += values.numel()
 
@@ -60,7 +64,7 @@ class _MeanOverInputs(Metric):
         """
         return self._plot(val, ax)
 
-    def _of(self, matrix: LocalDataMatrix) -> Tensor:  # (B,)
+    def _of(self, geometry: LocalGeometry) -> Tensor:  # (B,)
         raise NotImplementedError
 
 
@@ -70,7 +74,7 @@ class LocalDataMatrixTrace(_MeanOverInputs):
     The quantity of Figure 2 of Grementieri & Fioresi. ``plot()`` draws it, as for every metric.
 
     Args:
-        chunk_size: Inputs per forward pass, see :meth:`LocalDataMatrix.at`.
+        chunk_size: Inputs per forward pass, see :func:`local_geometry`.
         kwargs: Arguments of :class:`torchmetrics.Metric`.
 
     Example:
@@ -84,8 +88,8 @@ class LocalDataMatrixTrace(_MeanOverInputs):
         '0.500000'
     """
 
-    def _of(self, matrix: LocalDataMatrix) -> Tensor:
-        return matrix.trace()
+    def _of(self, geometry: LocalGeometry) -> Tensor:
+        return geometry.trace
 
 
 class LocalDataMatrixEffectiveRank(_MeanOverInputs):
@@ -93,7 +97,7 @@ class LocalDataMatrixEffectiveRank(_MeanOverInputs):
 
     Args:
         kind: Which effective rank, see :func:`effective_rank`.
-        chunk_size: Inputs per forward pass, see :meth:`LocalDataMatrix.at`.
+        chunk_size: Inputs per forward pass, see :func:`local_geometry`.
         kwargs: Arguments of :class:`torchmetrics.Metric`.
 
     Raises:
@@ -116,6 +120,7 @@ class LocalDataMatrixEffectiveRank(_MeanOverInputs):
         if kind not in RANK_KINDS:
             raise LeafError(f"kind expects one of {', '.join(RANK_KINDS)}; got {kind!r}.")
         self.kind = kind
+        self._ranks = (kind,)
 
-    def _of(self, matrix: LocalDataMatrix) -> Tensor:
-        return effective_rank(matrix.eigenvalues(), kind=self.kind)
+    def _of(self, geometry: LocalGeometry) -> Tensor:
+        return geometry.effective_rank[self.kind]

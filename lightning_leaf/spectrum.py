@@ -1,5 +1,6 @@
 """Effective ranks: how many directions a spectrum is spread over."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -78,3 +79,16 @@ def effective_rank(
         rank = (count * (scaled > rtol)).sum(-1)
     rank = torch.where(largest.squeeze(-1) > 0, rank, 0)
     return torch.where(finite, rank, torch.nan)
+
+
+def checked_ranks(ranks: Sequence[RankKind]) -> tuple[RankKind, ...]:
+    """Kinds of effective ranks.
+
+    Raises:
+        LeafError: If one is unknown.
+    """
+    if isinstance(ranks, str) or any(kind not in RANK_KINDS for kind in ranks):
+        raise LeafError(
+            f"ranks expects a list out of {', '.join(map(repr, RANK_KINDS))}; got {ranks!r}."
+        )
+    return tuple(ranks)

@@ -8,11 +8,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lightning_leaf.chunks import checked_chunk_size, fitting_chunk_size
+from lightning_leaf.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, fitting_chunk_size
 from lightning_leaf.classifier import Classifier, log_softmax, score_gradients
 from lightning_leaf.errors import LeafError
 from lightning_leaf.least_squares import RowSpaceProjection
-from lightning_leaf.matrix_free import CHUNK_SIZE as PRODUCTS_CHUNK_SIZE
 from lightning_leaf.matrix_free import EXACT_CLASSES, PROJECTION_RTOL
 from lightning_leaf.products import Products
 from lightning_leaf.tangent import TangentSpace
@@ -180,12 +179,12 @@ class Method:
 
     def choose(self, classifier: Classifier, classes: int, size: int) -> tuple[Tangents, int]:
         """The way to find D_x of inputs of ``size`` numbers, and how many walks go at once."""
-        rtol = self.rtol
+        rtol, chunk = self.rtol, checked_chunk_size(self.chunk_size)
         if rtol is None and self.top_classes is None:
             rtol = 0 if classes <= EXACT_CLASSES else PROJECTION_RTOL
         if rtol:
-            chunk = checked_chunk_size(self.chunk_size, default=PRODUCTS_CHUNK_SIZE)
-            return TangentsByProducts(classifier, rtol), chunk
+            return TangentsByProducts(classifier, rtol), fitting_chunk_size(
+                chunk, ROWS_OF_A_GRAPH, size
+            )
         top = None if self.top_classes is None else min(self.top_classes, classes)
-        chunk = checked_chunk_size(self.chunk_size)
         return TangentsByClasses(classifier, top), fitting_chunk_size(chunk, top or classes, size)

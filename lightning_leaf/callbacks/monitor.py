@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from lightning_leaf.callbacks import trainer_state
 from lightning_leaf.callbacks.base import LeafCallback, OnError, checked_count
 from lightning_leaf.callbacks.probes import Inputs, choose_inputs
-from lightning_leaf.data_matrix import LocalDataMatrix
-from lightning_leaf.errors import LeafError, NonFiniteError
+from lightning_leaf.geometry import local_geometry
+from lightning_leaf.matrix_free import EXACT_CLASSES
 from lightning_leaf.quiet import quiet, random_streams
-from lightning_leaf.spectrum import RANK_KINDS, RankKind, effective_rank
+from lightning_leaf.spectrum import RankKind, checked_ranks
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -27,10 +30,18 @@ DEFAULT_PROBE = 32
 SHARE_OF_TRAINING = 0.016
 """Of a training's arithmetic that measuring takes where nothing is said."""
 UNKNOWN_INTERVAL = 100
-"""Where the arithmetic cannot be told: batches without tensors, weights that start as NaN."""
+"""Where the arithmetic cannot be told: batches without tensors."""
 
-Geometry = tuple[Tensor, Tensor, Tensor]
-"""Trace (), eigenvalues (C,) and tangent dimension () of G at one input, on the CPU."""
+
+@dataclass(frozen=True)
+class Found:
+    """What was measured at one input; NaN where the module returns what is not finite."""
+
+    trace: float
+    standard_error: float
+    ranks: tuple[float, ...]
+    tangent_dimension: float
+    classes: int
 
 
 class LocalDataMatrixMonitor(LeafCallback):
@@ -46,7 +57,11 @@ class LocalDataMatrixMonitor(LeafCallback):
     ``leaf/trace_ratio``             the median over its first value above zero
     ``leaf/effective_rank_<kind>``   mean effective rank, see :func:`effective_rank`
     ``leaf/tangent_dimension``       mean dimension of the tangent distribution D_x, at most C − 1
+    ``leaf/trace_standard_error``    of the mean, where it is an estimate
     ================================ ==========================================================
+
+    Up to 160 classes every class is taken; beyond, traces and ranks are estimated, see
+    :class:`MatrixFreeDataMatrix`, and the tangent dimension is not known.
 
     They go to all loggers of the trainer and into ``trainer.callback_metrics``, where
     ``EarlyStopping`` and ``ModelCheckpoint`` find them. The value at step k belongs to the weights
@@ -62,7 +77,8 @@ class LocalDataMatrixMonitor(LeafCallback):
             below 2 % of the training. A step takes about three forward passes' worth of
             arithmetic for each of its B examples; measuring takes C + 1 (one forward, C backward
             passes to the input) for each of P inputs; n = P (C + 1) / (3 B · 1.6 %), rounded up to
-            two digits: 130 for ten classes and batches of 60.
+            two digits: 130 for ten classes and batches of 60. Beyond 160 classes the cost is that
+            of 160.
         ranks: Which effective ranks to log: ``"entropy"``, ``"stable"``, ``"participation"``,
             ``"threshold"``.
         name: Prefix of the logged names; distinct for each monitor of a trainer.
@@ -106,15 +122,11 @@ class LocalDataMatrixMonitor(LeafCallback):
         super().__init__(name, chunk_size, on_error)
         if isinstance(probe, int):
             checked_count(probe, "probe")
-        if isinstance(ranks, str) or any(kind not in RANK_KINDS for kind in ranks):
-            raise LeafError(
-                f"ranks expects a list out of {', '.join(map(repr, RANK_KINDS))}; got {ranks!r}."
-            )
         self.every_n_steps = (
             None if every_n_steps is None else checked_count(every_n_steps, "every_n_steps")
         )
         self.interval = self.every_n_steps
-        self.ranks = tuple(ranks)
+        self.ranks = checked_ranks(ranks)
         self._wanted = probe
         self._seed = seed
         self._probe: Examples | None = None
@@ -171,10 +183,12 @@ class LocalDataMatrixMonitor(LeafCallback):
             due = fit_ended or not steps or self.interval is None or step % self.interval == 0
             if not due or (steps and steps[-1] == step):
                 return
-            geometries = self._measure(pl_module)
+            found = self._measure(pl_module)
             if self.interval is None:
-                self.interval = self._affordable(trainer, geometries, batch)
-            self._record(trainer, step, self._row(geometries))
+                self.interval = self._affordable(trainer, found, batch)
+            if not steps and found[0].classes > EXACT_CLASSES:
+                self._say_that_it_estimates(found[0].classes)
+            self._record(trainer, step, self._row(found))
 
     def _forget_after(self, start: int) -> None:
         """Drop what an earlier fit measured beyond the point where this one starts."""
@@ -195,39 +209,65 @@ class LocalDataMatrixMonitor(LeafCallback):
                 )
             )
 
-    def _measure(self, module: LightningModule) -> list[Geometry | None]:
+    def _measure(self, module: LightningModule) -> list[Found]:
         assert self._probe is not None
         inputs = self._probe.inputs[self.processes.share(len(self._probe))]
         with quiet(module), self.processes.same_module(module) as measured:
             shares = self.processes.everywhere(
-                lambda: self._chunks.run(lambda size: _geometries(measured, inputs, size))
+                lambda: self._chunks.run(lambda size: self._found(measured, inputs, size))
             )
         return self.processes.merge(shares)
 
-    def _affordable(self, trainer: Trainer, geometries: list[Geometry | None], batch: Any) -> int:
+    def _found(self, module: nn.Module, inputs: Tensor, chunk_size: int) -> list[Found]:
+        if not len(inputs):
+            return []  # more processes than inputs
+        # Estimates may take more passes in one process than in another, and they must not then.
+        exact = True if self.processes.module_is_shared else None
+        geometry = local_geometry(
+            module, inputs, ranks=self.ranks, chunk_size=chunk_size, exact=exact, seed=self._seed
+        )
+        ranks = torch.stack([geometry.effective_rank[kind] for kind in self.ranks], dim=1)
+        columns = (geometry.trace, geometry.standard_error, ranks, geometry.tangent_dimension)
+        classes = geometry.log_probs.shape[1]
+        return [
+            Found(trace, error, tuple(row), dimension, classes)
+            for trace, error, row, dimension in zip(*(c.tolist() for c in columns), strict=True)
+        ]
+
+    def _affordable(self, trainer: Trainer, found: list[Found], batch: Any) -> int:
         """The interval at which measuring takes a small share of the training."""
         examples = trainer_state.examples_per_step(trainer, batch)
-        finite = next(filter(None, geometries), None)
-        inputs = max(1, len(self.processes.share(len(geometries))))
+        inputs = max(1, len(self.processes.share(len(found))))
         interval = (
             UNKNOWN_INTERVAL
-            if examples is None or finite is None
-            else affordable_interval(inputs, len(finite[1]), examples)
+            if examples is None
+            else affordable_interval(inputs, found[0].classes, examples)
         )
         return self.processes.on_zero(lambda: interval)  # batches of the ranks may differ
 
-    def _row(self, geometries: list[Geometry | None]) -> dict[str, float]:
-        finite = [geometry for geometry in geometries if geometry is not None]
-        if len(finite) < len(geometries):
-            return dict.fromkeys(self.history, float("nan"))
-        trace, spectrum, dimension = map(torch.stack, zip(*finite, strict=True))
+    def _say_that_it_estimates(self, classes: int) -> None:
+        rank_zero_info(
+            f"{type(self).__name__}(name={self.name!r}): for {classes} classes the trace is "
+            f"estimated, with a standard error, and effective ranks come from the leading "
+            f"eigenvalues; {self.name}/tangent_dimension is not known."
+        )
+
+    def _row(self, found: list[Found]) -> dict[str, float]:
+        if any(math.isnan(one.trace) for one in found):
+            return dict.fromkeys(self.history, math.nan)
+        trace = torch.tensor([one.trace for one in found], dtype=torch.float64)
+        errors = [one.standard_error for one in found]
         row = {
             "trace_mean": trace.mean().item(),
             "trace_median": trace.quantile(0.5).item(),
-            "tangent_dimension": dimension.double().mean().item(),
         }
-        for kind in self.ranks:
-            row[f"effective_rank_{kind}"] = effective_rank(spectrum, kind).mean().item()
+        if any(errors):
+            row["trace_standard_error"] = math.hypot(*errors) / len(errors)
+        else:
+            row["tangent_dimension"] = fmean(one.tangent_dimension for one in found)
+        ranks = zip(*(one.ranks for one in found), strict=True)
+        for kind, values in zip(self.ranks, ranks, strict=True):
+            row[f"effective_rank_{kind}"] = fmean(values)
         return row
 
     def _record(self, trainer: Trainer, step: int, row: dict[str, float]) -> None:
@@ -236,10 +276,13 @@ class LocalDataMatrixMonitor(LeafCallback):
         first = next((median for median in medians if median > 0), 0.0)
         row = row | {"trace_ratio": row["trace_median"] / first if first else float("nan")}
         row["step"] = step
+        known = len(self.history["step"])
+        for column in row:
+            self.history.setdefault(column, [math.nan] * known)
         for column, values in self.history.items():
-            values.append(row[column])
+            values.append(row.get(column, math.nan))
         metrics = {
-            f"{self.name}/{column}": row[column] for column in self.history if column != "step"
+            f"{self.name}/{column}": value for column, value in row.items() if column != "step"
         }
         with random_streams():
             self.processes.everywhere(
@@ -258,6 +301,8 @@ class LocalDataMatrixMonitor(LeafCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         saved = state_dict.get("history", {"step": []})  # another version may have kept others
         unknown = [float("nan")] * len(saved["step"])
+        if "trace_standard_error" in saved:
+            self.history["trace_standard_error"] = []
         for column in self.history:  # other ranks may have been asked for before
             self.history[column] = list(saved.get(column, unknown))
         if self.every_n_steps is None:
@@ -275,22 +320,9 @@ class LocalDataMatrixMonitor(LeafCallback):
         return plot_history(self.history, reference=first[0] if first else None)
 
 
-def _geometries(module: nn.Module, inputs: Tensor, chunk_size: int) -> list[Geometry | None]:
-    """The geometry at every input, None at each where the module returns NaN or infinity."""
-    found: list[Geometry | None] = []
-    # Only one chunk's gradients are held at a time.
-    for i in range(0, len(inputs), chunk_size):
-        try:
-            g = LocalDataMatrix.at(module, inputs[i : i + chunk_size], chunk_size=chunk_size)
-        except NonFiniteError:  # the weights have diverged, the probe is finite
-            return [None] * len(inputs)
-        values = (g.trace(), g.eigenvalues(), g.tangent_dimension())
-        found += zip(*(value.cpu() for value in values), strict=True)
-    return found
-
-
 def affordable_interval(inputs: int, classes: int, examples_per_step: int) -> int:
     """Steps after which measuring has taken its share of a training, rounded up to two digits."""
-    steps = math.ceil(inputs * (classes + 1) / (3 * examples_per_step * SHARE_OF_TRAINING))
+    passes = min(classes, EXACT_CLASSES) + 1
+    steps = math.ceil(inputs * passes / (3 * examples_per_step * SHARE_OF_TRAINING))
     unit = int(10 ** max(0, len(str(steps)) - 2))
     return math.ceil(steps / unit) * unit

@@ -165,6 +165,10 @@ class PathSnapshot(LeafCallback):
             shares = self.processes.at_zero(lambda: self._chunks.run(paths))
         return None if shares is None else LeafPath(self.processes.merge(shares))
 
+    def _rtol(self) -> float | None:
+        """Every class where processes share the module: their projections must end together."""
+        return 0 if self.processes.module_is_shared else None
+
     def _normalization(self) -> Normalization | None:
         """As given, else as found; a domain alone is in units of the inputs."""
         if self.normalize is not None or self.domain is not None or self._sources is None:

@@ -34,6 +34,10 @@ class Processes:
     Args:
         trainer: Whose processes.
 
+    Attributes:
+        module_is_shared: Whether a forward pass takes every process, because each holds but a part
+            of the module.
+
     Raises:
         LeafError: If they are not connected, or do not reach each other.
     """
@@ -41,7 +45,7 @@ class Processes:
     def __init__(self, trainer: Trainer) -> None:
         self._count = trainer.world_size
         self._rank = trainer.global_rank
-        self._module_is_shared = trainer_state.shards_module(trainer)
+        self.module_is_shared = trainer_state.shards_module(trainer)
         self._group: Any = None
         if self._count > 1:
             if not (dist.is_available() and dist.is_initialized()):
@@ -64,13 +68,13 @@ class Processes:
         All of them where a forward pass takes every process, because each holds but a part of the
         module.
         """
-        if self._module_is_shared:
+        if self.module_is_shared:
             return list(range(count))
         return list(range(self._rank, count, self._count))
 
     def merge(self, shares: list[list[T]]) -> list[T]:
         """The results of all pieces in their order, given those of every process."""
-        if self._module_is_shared:
+        if self.module_is_shared:
             return shares[0]
         count = sum(map(len, shares))
         return [shares[piece % self._count][piece // self._count] for piece in range(count)]
@@ -130,12 +134,12 @@ class Processes:
                     if not torch.equal(named[name].cpu(), value):
                         with torch.no_grad():
                             named[name].copy_(value)
-        yield _LikeZero(module) if self._count > 1 and self._module_is_shared else module
+        yield _LikeZero(module) if self._count > 1 and self.module_is_shared else module
 
     def wants(self, flag: Callable[[], bool]) -> Callable[[], bool]:
         """A question that each process may ask at any moment of its own share of the work."""
         # Processes that evaluate a shared module together must give it up together.
-        return (lambda: self.on_zero(flag)) if self._module_is_shared else flag
+        return (lambda: self.on_zero(flag)) if self.module_is_shared else flag
 
 
 def _connect() -> Any:

@@ -128,6 +128,7 @@ class HorizontalPathSnapshot(PathSnapshot):
                 max_steps=self.noise_steps if max_steps else 0,
                 normalize=self._normalization(),
                 domain=self.domain,
+                rtol=self._rtol(),
                 keep_points=2,
                 chunk_size=chunk,
                 progress=False,
@@ -142,6 +143,7 @@ class HorizontalPathSnapshot(PathSnapshot):
             threshold=self.threshold,
             normalize=self._normalization(),
             domain=self.domain,
+            rtol=self._rtol(),
             chunk_size=chunk,
             progress=False,
         )
@@ -228,6 +230,7 @@ class OrthogonalWalkSnapshot(PathSnapshot):
             max_steps=max_steps,
             normalize=self._normalization(),
             domain=self.domain,
+            rtol=self._rtol(),
             chunk_size=chunk,
             progress=False,
         )

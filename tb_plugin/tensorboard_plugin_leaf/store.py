@@ -36,6 +36,8 @@ MAX_SCALAR_POINTS: Final = 1000
 _MONITORED = re.compile(
     r"(?P<prefix>.+)/(trace_mean|trace_median|trace_ratio|tangent_dimension|effective_rank_\w+)"
 )
+# Of many classes the tangent dimension is not known.
+_SIGNATURES = (("trace_mean", "tangent_dimension"), ("trace_mean", "trace_standard_error"))
 _BLOB_CACHE_BYTES: Final = 2**26
 # Of JSON; what is made of it takes about four times as much. Enough for 10 000 snapshots.
 _INDEX_CACHE_BYTES: Final = 2**25
@@ -216,14 +218,14 @@ class Store:
 
 
 def monitored(tags: Iterable[str]) -> list[str]:
-    """The sorted tags that a monitor of LEAF wrote: known names beside both of
-    `<prefix>/trace_mean` and `<prefix>/tangent_dimension`."""
+    """The sorted tags that a monitor of LEAF wrote: known names beside `<prefix>/trace_mean` and
+    one of `<prefix>/tangent_dimension`, `<prefix>/trace_standard_error`."""
     tags = set(tags)
     matches = {tag: match["prefix"] for tag in tags if (match := _MONITORED.fullmatch(tag))}
     return sorted(
         tag
         for tag, prefix in matches.items()
-        if {f"{prefix}/trace_mean", f"{prefix}/tangent_dimension"} <= tags
+        if any({f"{prefix}/{name}" for name in names} <= tags for names in _SIGNATURES)
     )
 
 

@@ -91,6 +91,7 @@ def test_newest_value_of_a_step_wins(steps: list[int], kept: list[int]) -> None:
         (["leaf/trace_mean", "leaf/tangent_dimension"], True),
         (["a/b/trace_mean", "a/b/tangent_dimension"], True),
         (["leaf/trace_mean"], False),
+        (["leaf/trace_mean", "leaf/trace_median"], False),
         (["leaf/trace_mean", "other/tangent_dimension"], False),
         (["trace_mean", "tangent_dimension"], False),
         (["/trace_mean", "/tangent_dimension"], False),
@@ -100,6 +101,11 @@ def test_newest_value_of_a_step_wins(steps: list[int], kept: list[int]) -> None:
 )
 def test_monitors_are_known_by_two_tags_side_by_side(tags: list[str], found: bool) -> None:
     assert monitored(tags) == (sorted(tags) if found else [])
+
+
+def test_monitors_of_many_classes_are_known_by_their_standard_error() -> None:
+    tags = ["leaf/trace_mean", "leaf/trace_standard_error"]
+    assert monitored(tags) == ["leaf/trace_mean"]
 
 
 def test_numbers_in_names_sort_as_numbers() -> None:

@@ -1,0 +1,114 @@
+"""A training of two hundred classes: the callbacks estimate, say so, and leave it as it was."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_leaf import (
+    HorizontalPathSnapshot,
+    LocalDataMatrix,
+    LocalDataMatrixMonitor,
+    OrthogonalWalkSnapshot,
+    effective_rank,
+)
+from tests.callbacks.training import SmallCNN, digits, fit, ignore_lightning, scalars
+
+pytestmark = ignore_lightning
+
+CLASSES = 200
+
+
+class ManyClasses(SmallCNN):
+    """Digits, and a hundred and ninety classes that never occur."""
+
+    def __init__(self) -> None:
+        super().__init__(lr=0.05)
+        last = self.net[-1]
+        assert isinstance(last, nn.Linear)
+        self.net[-1] = nn.Linear(last.in_features, CLASSES)
+
+
+def probe() -> torch.Tensor:
+    return digits()[0][-12:]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A training with all three callbacks, and the same one without."""
+    root: Path = tmp_path_factory.mktemp("many")
+    monitor = LocalDataMatrixMonitor(probe(), every_n_steps=5, on_error="raise")
+    images = digits()[0]
+    paths = HorizontalPathSnapshot(
+        "fit_end", (images[-3:], images[-6:-3]), max_steps=5, on_error="raise"
+    )
+    walks = OrthogonalWalkSnapshot("fit_end", images[-2:], max_steps=5, on_error="raise")
+    torch.manual_seed(0)
+    module = ManyClasses()
+    alone = copy.deepcopy(module)
+    fit(root / "with", monitor, paths, walks, module=module, max_steps=10)
+    fit(root / "without", module=alone, max_steps=10)
+    return root / "with", monitor, paths, walks, module, alone
+
+
+def test_the_trace_is_logged_with_its_standard_error(trained) -> None:
+    root, monitor, *_, module, _ = trained
+    logged = scalars(root)
+    g = LocalDataMatrix.at(module.net, probe())
+    error = logged["leaf/trace_standard_error"][10]
+    assert 0 < error < 0.1 * logged["leaf/trace_mean"][10]
+    assert abs(logged["leaf/trace_mean"][10] - g.trace().mean().item()) < 5 * error
+    assert monitor.history["trace_standard_error"][-1] == pytest.approx(error)
+
+
+def test_effective_ranks_are_near_the_exact_ones(trained) -> None:
+    root, *_, module, _ = trained
+    g = LocalDataMatrix.at(module.net, probe())
+    expected = effective_rank(g.eigenvalues()).mean().item()
+    assert scalars(root)["leaf/effective_rank_entropy"][10] == pytest.approx(expected, rel=0.3)
+
+
+def test_what_is_not_known_is_not_logged(trained) -> None:
+    root, monitor, *_ = trained
+    assert "leaf/tangent_dimension" not in scalars(root)
+    assert torch.tensor(monitor.history["tangent_dimension"]).isnan().all()
+
+
+def test_few_classes_are_logged_without_a_standard_error(tmp_path: Path) -> None:
+    """Negative control."""
+    fit(tmp_path, LocalDataMatrixMonitor(probe(), every_n_steps=5), max_steps=5)
+    logged = scalars(tmp_path)
+    assert "leaf/tangent_dimension" in logged
+    assert "leaf/trace_standard_error" not in logged
+
+
+def test_paths_and_walks_are_taken(trained) -> None:
+    _, _, paths, walks, *_ = trained
+    for callback, count in ((paths, 3), (walks, 2)):
+        assert len(callback.last_snapshot.paths) == count
+    assert all((path.horizontality > 0.9).all() for path in paths.last_snapshot.paths)
+
+
+def test_the_training_is_bitwise_the_same(trained) -> None:
+    *_, module, alone = trained
+    pairs = zip(module.state_dict().items(), alone.state_dict().items(), strict=True)
+    assert all(torch.equal(value, other) for (_, value), (_, other) in pairs)
+
+
+def test_it_is_said_that_it_is_an_estimate(tmp_path: Path, caplog) -> None:
+    monitor = LocalDataMatrixMonitor(probe(), every_n_steps=5)
+    with caplog.at_level("INFO", logger="lightning.pytorch"):
+        fit(tmp_path, monitor, module=ManyClasses(), max_steps=1)
+    assert "for 200 classes the trace is estimated" in caplog.text
+
+
+def test_the_history_goes_on_after_a_resume(trained) -> None:
+    _, monitor, *_ = trained
+    resumed = LocalDataMatrixMonitor(probe(), every_n_steps=5)
+    resumed.load_state_dict(monitor.state_dict())
+    assert resumed.history["trace_standard_error"] == monitor.history["trace_standard_error"]
