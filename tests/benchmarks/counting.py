@@ -56,7 +56,7 @@ class Count:
     exact: Work
     """One forward, C backwards, and trace and spectrum of G."""
     step: Work
-    """One step of a horizontal path: the same, with two projections on D_x."""
+    """One step of a horizontal path by all classes: the same, with projections on D_x instead."""
     activation_bytes: float
     """Kept from the forward for the backwards, without parameters."""
 
@@ -82,8 +82,8 @@ def count(subject: Subject, batch: int) -> Count:
 
     def projections() -> None:
         tangent = TangentSpace(jacobian)
-        for _ in range(2):  # of the displacement, and of the step that was taken
-            tangent.project(x.flatten(1))
+        tangent.project(x.flatten(1))  # the displacement
+        tangent.share(x.flatten(1).double())  # of the step that was taken
 
     one_forward = Work(
         forward.get_total_flops(), parameters + x.nbytes + activations + scores.nbytes

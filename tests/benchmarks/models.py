@@ -43,7 +43,7 @@ class Subject:
 
 PAPER_CNN = Subject("the paper's CNN", lambda: SmallCNN((1, 28, 28)), (1, 28, 28), 10, 64)
 RESNET18 = Subject(
-    "ResNet-18, 10 classes", lambda: models.resnet18(num_classes=10), (3, 224, 224), 10, 4
+    "ResNet-18, 10 classes", lambda: models.resnet18(num_classes=10), (3, 224, 224), 10, 2
 )
 RESNET18_1000 = Subject("ResNet-18, 1000 classes", models.resnet18, (3, 224, 224), 1000, 2)
 VIT_B_16 = Subject("ViT-B/16, 1000 classes", models.vit_b_16, (3, 224, 224), 1000, 2)
