@@ -7,16 +7,16 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning_leaf.errors import Interrupted, LeafError
 from lightning_leaf.spectrum import RANK_KINDS
 
-if TYPE_CHECKING:
-    from lightning_leaf.predict.summary import Summary
-
 BATCH_SIZE = 32
 PLOT = "checkpoints.png"
+
+Measured = tuple[Path, int | None]
+"""Where the rows of a checkpoint are, and after how many steps it was saved."""
 
 
 def add_parser(commands: Any, positive: Any, accelerators: list[str]) -> None:
@@ -88,9 +88,9 @@ def run(args: argparse.Namespace) -> int:
     # A command that is installed does not look for modules where it is called.
     sys.path.insert(0, os.getcwd())
     try:
-        summaries = _measure_all(args)
+        folders = _measure_all(args)
         if getattr(rank_zero_only, "rank", 0) == 0:
-            _report(summaries, args.out)
+            _report(folders, args)
     except Interrupted:
         return _refused(
             "told to end; what was measured is written. Start again with the same --out to go on."
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _measure_all(args: argparse.Namespace) -> list[Summary]:
+def _measure_all(args: argparse.Namespace) -> list[Measured]:
     from lightning_leaf.predict.datasets import loader_of
     from lightning_leaf.predict.dotted import named
 
@@ -119,13 +119,12 @@ def _measure_all(args: argparse.Namespace) -> list[Summary]:
     return [_measure(path, make, loader, args) for path in args.checkpoint]
 
 
-def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Summary:
+def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Measured:
     import lightning as L
 
-    from lightning_leaf.predict import LeafPredictor, MeasurementWriter, read_measurements
+    from lightning_leaf.predict import LeafPredictor, MeasurementWriter
     from lightning_leaf.predict.checkpoints import classifier_of, read_checkpoint
     from lightning_leaf.predict.fingerprint import fingerprint
-    from lightning_leaf.predict.summary import summarize
 
     checkpoint = read_checkpoint(path)
     classifier = classifier_of(checkpoint, make, args.model)
@@ -149,23 +148,24 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Su
                 enable_model_summary=False,
             )
             trainer.predict(predictor, rest, return_predictions=False)
-    return summarize(read_measurements(folder), folder.name, checkpoint.step)
+    return folder, checkpoint.step
 
 
-def _report(summaries: list[Summary], out: Path) -> None:
-    from lightning_leaf.predict.summary import LEGEND, plot_summaries, summary_table
+def _report(measured: list[Measured], args: argparse.Namespace) -> None:
+    from lightning_leaf.predict.summary import LEGEND, plot_summaries, summarize, summary_table
 
+    summaries = [summarize(folder, args.ranks, step) for folder, step in measured]
     print()
     for line in summary_table(summaries):
         print(line)
-    print(f"{LEGEND}\n\nRows: {out}/*/*.parquet")
+    print(f"{LEGEND}\n\nRows: {args.out}/*/*.parquet")
     if len(summaries) > 1:
         try:
-            plot_summaries(summaries).savefig(out / PLOT)
+            plot_summaries(summaries).savefig(args.out / PLOT)
         except ModuleNotFoundError as error:
             print(f"Not drawn: {error}")
         else:
-            print(f"Drawn: {out / PLOT}")
+            print(f"Drawn: {args.out / PLOT}")
 
 
 def _refused(why: str) -> int:

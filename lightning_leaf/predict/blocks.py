@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
 from lightning_leaf.errors import LeafError
@@ -48,7 +50,7 @@ class RemainingBlocks(DistributedSampler[Any]):
         return self.blocks
 
 
-def remaining_loader(loader: DataLoader[Any], measured: Collection[int]) -> DataLoader[Any]:
+def remaining_loader(loader: DataLoader[Any], measured: NDArray[np.int64]) -> DataLoader[Any]:
     """A loader of the blocks of a data set that are not measured yet, in its order.
 
     Raises:
@@ -61,8 +63,10 @@ def remaining_loader(loader: DataLoader[Any], measured: Collection[int]) -> Data
             "Measuring into a folder expects a DataLoader with a batch_size over a data set with "
             f"positions and a length, to know what is measured already; got {what}."
         )
-    blocks = blocks_of(len(loader.dataset), size)  # type: ignore[arg-type]
-    rest = [block for block in blocks if not all(index in measured for index in block)]
+    length = len(loader.dataset)  # type: ignore[arg-type]
+    done = np.zeros(length, bool)
+    done[measured[measured < length]] = True
+    rest = [block for block in blocks_of(length, size) if not done[block.start : block.stop].all()]
     return DataLoader(
         loader.dataset,
         size,

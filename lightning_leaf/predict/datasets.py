@@ -15,6 +15,8 @@ from lightning_leaf.predict.dotted import named
 STAGES = ("predict", "val", "test")
 """Whose loader of a data module is taken: the first that it has."""
 
+TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+
 
 def loader_of(name: str, data_dir: Path, batch_size: int, limit: int | None) -> DataLoader[Any]:
     """Batches of what is named, in the order of the data set.
@@ -68,10 +70,16 @@ def _made(name: str) -> Any:
 
 def _loader_of_module(module: L.LightningDataModule, name: str) -> Any:
     """The data module's loader for prediction, else for validation, else for tests."""
+    if own := [hook for hook in TRANSFER_HOOKS if _overrides(module, hook)]:
+        raise LeafError(
+            f"Expected {name} to leave the transfer of batches to the classifier; it has its own "
+            f"{own[0]}, without which the classifier would see other inputs. Move it to the "
+            "LightningModule or into the data set's transform."
+        )
     module.prepare_data()
     for stage in STAGES:
         method = f"{stage}_dataloader"
-        if getattr(type(module), method) is getattr(L.LightningDataModule, method):
+        if not _overrides(module, method):
             continue
         module.setup("validate" if stage == "val" else stage)
         loader = getattr(module, method)()
@@ -87,3 +95,7 @@ def _loader_of_module(module: L.LightningDataModule, name: str) -> Any:
         f"Expected {name} to have a predict_dataloader, val_dataloader or test_dataloader; it has "
         "none of them."
     )
+
+
+def _overrides(module: L.LightningDataModule, method: str) -> bool:
+    return getattr(type(module), method) is not getattr(L.LightningDataModule, method)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lightning_leaf.errors import LeafError
 from lightning_leaf.predict.columns import Rows
@@ -91,16 +94,14 @@ class MeasurementFolder:
         """The files of the table, by their first position."""
         return sorted(self.path.glob("part-*.parquet"))
 
-    def measured(self) -> set[int]:
+    def measured(self) -> NDArray[np.int64]:
         """The positions of all rows.
 
         Raises:
             LeafError: If a file cannot be read.
         """
-        found: set[int] = set()
-        for part in self.parts():
-            found.update(_read(part, ["index"])["index"].to_pylist())
-        return found
+        found = [_read(part, ["index"])["index"].to_numpy() for part in self.parts()]
+        return np.concatenate(found) if found else np.empty(0, np.int64)
 
     def add(self, rows: Rows, columns: dict[str, str], terms: dict[str, Any]) -> Path:
         """Write some rows as one file, which is there whole or not at all.
@@ -117,8 +118,11 @@ class MeasurementFolder:
         name = f"part-{rows['index'][0]:012d}.parquet"
         return self._write(name, lambda file: parquet.write_table(table, file))
 
-    def read(self) -> pa.Table:
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """All rows so far, in the order of the data set; what they are of is in the metadata.
+
+        Args:
+            columns: Which, beside the index; default: all.
 
         Raises:
             LeafError: If there is no table, a file cannot be read, or a row is there twice.
@@ -129,9 +133,11 @@ class MeasurementFolder:
             raise LeafError(
                 f"{self.path} is expected to hold measurements (part-….parquet); it holds none."
             )
-        table = pa.concat_tables([_read(part) for part in parts]).sort_by("index")
-        indices = table["index"].to_pylist()
-        if twice := [a for a, b in itertools.pairwise(indices) if a == b]:
+        names = None if columns is None else list(dict.fromkeys(["index", *columns]))
+        table = pa.concat_tables([_read(part, names) for part in parts]).sort_by("index")
+        indices = table["index"].to_numpy()
+        twice = indices[1:][np.diff(indices) == 0]
+        if len(twice):
             raise LeafError(
                 f"{self.path} is expected to hold one row for each input; input {twice[0]} has "
                 "more: two runs have written to it at once. Measure again into another folder."
@@ -165,11 +171,12 @@ class MeasurementFolder:
         return target
 
 
-def read_measurements(folder: str | Path) -> pa.Table:
+def read_measurements(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The table that a :class:`MeasurementWriter` has written so far, in the order of the data.
 
     Args:
         folder: The writer's.
+        columns: Which to read, beside the index; default: all.
 
     Returns:
         A pyarrow table, one row for each input or path; ``.to_pandas()`` makes a data frame.
@@ -178,7 +185,7 @@ def read_measurements(folder: str | Path) -> pa.Table:
         LeafError: If there is no table, a file cannot be read, or a row is there twice.
         ModuleNotFoundError: If pyarrow is not installed, with the command that installs it.
     """
-    return MeasurementFolder(folder).read()
+    return MeasurementFolder(folder).read(columns)
 
 
 def _read(part: Path, columns: list[str] | None = None) -> Any:

@@ -35,11 +35,12 @@ class LeafPredictor(Predictor):
                                 derivatives hold NaN or infinity: what is not known is None
     =========================== ==============================================================
 
-    Memory does not grow with the data set: one chunk's gradients are held, chunk_size · C · d
-    numbers, and with a :class:`~lightning_leaf.predict.MeasurementWriter` a few thousand rows.
-    Processes do not talk to each other but at the beginning and the end, so N of them measure N
-    times as fast, on one node or many. The classifier is measured in evaluation mode and full
-    precision and left as it was.
+    Memory hardly grows with the data set: one chunk's gradients are held, chunk_size · C · d
+    numbers, with a :class:`~lightning_leaf.predict.MeasurementWriter` a few thousand rows, and
+    Lightning's list of positions, 40 bytes for each input of a process. Processes do not talk to
+    each other but at the beginning and the end, so N of them measure N times as fast, on one node
+    or many, under any strategy that leaves each the whole classifier. It is measured in evaluation
+    mode and full precision and left as it was. The trainer is one of ``lightning.pytorch``.
 
     Args:
         classifier: Any classifier, see :meth:`LocalDataMatrix.at`; a LightningModule's own batch

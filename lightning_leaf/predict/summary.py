@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_leaf.predict.columns import NON_FINITE
+from lightning_leaf.predict.columns import NON_FINITE, input_columns
+from lightning_leaf.predict.folder import read_measurements
+from lightning_leaf.spectrum import RankKind
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,13 +44,20 @@ class Summary:
     inputs: int
     non_finite: int
     trace: tuple[float, float, float, float]
-    ranks: dict[str, float]
+    ranks: dict[RankKind, float]
     tangent_dimension: float
     accuracy: float
 
 
-def summarize(table: pa.Table, name: str, step: int | None) -> Summary:
-    """Summarize the table of a :class:`LeafPredictor`."""
+def summarize(folder: Path, ranks: Sequence[RankKind], step: int | None) -> Summary:
+    """Summarize what a :class:`LeafPredictor` has measured into a folder.
+
+    Raises:
+        LeafError: If the folder cannot be read.
+    """
+    # A spectrum for each input is most of the table.
+    columns = [name for name in input_columns(ranks) if name != "eigenvalues"]
+    table = read_measurements(folder, columns)
     trace = _values(table, "trace")
     labelled = [
         label == predicted
@@ -58,16 +68,12 @@ def summarize(table: pa.Table, name: str, step: int | None) -> Summary:
     ]
     quantiles = np.quantile(trace, [0.1, 0.5, 0.9]) if len(trace) else [float("nan")] * 3
     return Summary(
-        name,
+        folder.name,
         step,
         inputs=table.num_rows,
         non_finite=table["status"].to_pylist().count(NON_FINITE),
         trace=(_mean(trace), *map(float, quantiles)),  # type: ignore[arg-type]
-        ranks={
-            column.removeprefix(RANK): _mean(_values(table, column))
-            for column in table.column_names
-            if column.startswith(RANK)
-        },
+        ranks={kind: _mean(_values(table, f"{RANK}{kind}")) for kind in ranks},
         tangent_dimension=_mean(_values(table, "tangent_dimension")),
         accuracy=_mean(np.array(labelled, dtype=float)),
     )

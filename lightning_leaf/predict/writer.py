@@ -32,8 +32,9 @@ class MeasurementWriter(BasePredictionWriter):
     file ``measurement.json`` says what they are of. Started again with the same folder, only the
     inputs that are not in it are measured, also by another number of processes: batches are always
     the same ones, so that the table is bitwise that of a run that was never interrupted, on like
-    machines with as many threads. A folder of other settings, another checkpoint, another batch
-    size or data of another length is refused before anything is measured.
+    machines with as many threads. A folder of other settings, another checkpoint (a function is
+    known by its name alone), another batch size or data of another length is refused before
+    anything is measured.
 
     On many nodes the folder lies on a file system that all of them see. Processes wait for each
     other at the start and at the end and exchange nothing: with n of them the time is that of
@@ -99,8 +100,12 @@ class MeasurementWriter(BasePredictionWriter):
         self._data = {"inputs": len(loader.dataset), "batch_size": rest.batch_size}  # type: ignore[arg-type]
         return rest
 
-    def open(self, predictor: Predictor) -> None:
+    def open(self, predictor: Predictor, precision: str = "32-true") -> None:
         """Begin the table of a predictor in the folder, or go on with it.
+
+        Args:
+            predictor: What fills it.
+            precision: The trainer's, which may round weights and inputs.
 
         Raises:
             LeafError: If the folder holds other measurements, or :meth:`remaining` was not called.
@@ -111,8 +116,11 @@ class MeasurementWriter(BasePredictionWriter):
                 "trainer.predict(predictor, writer.remaining(dataloader)); got another loader."
             )
         self._terms = {
-            **predictor.settings, **self._data, "checkpoint": fingerprint(predictor.classifier)
-        }  # fmt: skip
+            **predictor.settings,
+            **self._data,
+            "precision": precision,
+            "checkpoint": fingerprint(predictor.classifier),
+        }
         self._columns = predictor.columns
         self._folder.open(self._terms)
 
@@ -128,7 +136,7 @@ class MeasurementWriter(BasePredictionWriter):
                 "MeasurementWriter expects a LeafPredictor or PathPredictor in trainer.predict; "
                 f"got {type(pl_module).__name__}."
             )
-        self.open(pl_module)
+        self.open(pl_module, str(trainer.precision))
         if trainer.is_global_zero:
             self._folder.forget_unfinished()
         # Nobody writes before everybody has read the folder.

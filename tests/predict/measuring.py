@@ -8,9 +8,11 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.strategies import ModelParallelStrategy
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from lightning_leaf import LeafError
 from lightning_leaf.predict import LeafPredictor, MeasurementWriter, PairDataset, PathPredictor
 from lightning_leaf.predict.predictor import Predictor
 
@@ -90,6 +92,16 @@ def write_as(processes: int, folder: Path, task: str, batches: int | None = None
         )
     finally:
         os.environ["LOCAL_RANK"] = rank
+
+
+def sharded() -> str:
+    """What is said in each process of a classifier that they would hold in parts."""
+    trainer = L.Trainer(devices=2, strategy=ModelParallelStrategy(2, 1), **QUIET)
+    try:
+        trainer.predict(LeafPredictor(classifier()), DataLoader(data(), BATCH))
+    except LeafError as refused:
+        return str(refused).partition("; ")[2]
+    return "not refused"
 
 
 class Tally:

@@ -44,6 +44,15 @@ class Digits(L.LightningDataModule):
         return DataLoader(self.held_out, 100)
 
 
+class Moved(Digits):
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return 2 * batch[0], batch[1]
+
+
+class Empty(L.LightningDataModule):
+    """Has no loader of its own."""
+
+
 def plain() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 

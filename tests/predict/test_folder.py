@@ -57,6 +57,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_folder_holds_the_rows_that_are_predicted(whole: Path) -> None:
     table = read_measurements(whole)
     assert table.to_pydict() == rows_of(LeafPredictor(classifier()), data())
+    traces = read_measurements(whole, ["trace"])
+    assert traces.to_pydict() == table.select(["index", "trace"]).to_pydict()
     # 75 rows in batches of 8, a file whenever 20 are there.
     starts = [0, 24, 48, 72]
     parts = [f"part-{start:012d}.parquet" for start in starts]
@@ -134,6 +136,7 @@ def _in_another_process(folder: Path, how: str) -> subprocess.CompletedProcess[s
         ({"predictor": LeafPredictor(classifier(), eigenvalues=3)}, "eigenvalues was 32 and is 3"),
         ({"dataset": data(inputs=INPUTS - 1)}, f"inputs was {INPUTS} and is {INPUTS - 1}"),
         ({"batch_size": 5}, "batch_size was 8 and is 5"),
+        ({"precision": "bf16-true"}, "precision was '32-true' and is 'bf16-true'"),
     ],
 )
 def test_a_folder_of_something_else_is_refused_and_left_alone(

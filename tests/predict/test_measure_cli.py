@@ -196,6 +196,8 @@ class Evil:
         ({"data": "tests.predict.project.numbers"}, "it gave int"),
         ({"data": "tests.predict.project.no_data"}, "the data set is empty"),
         ({"data": "tests.predict.project.needy"}, "raised TypeError"),
+        ({"data": "tests.predict.project.Moved"}, "has its own on_after_batch_transfer"),
+        ({"data": "tests.predict.project.Empty"}, "to have a predict_dataloader, val_dataloader"),
         ({"data": "tests.predict.project.Digit"}, "Did you mean 'Digits'?"),
         ({"checkpoint": "nowhere.ckpt"}, "there is no such file"),
         ({"checkpoint": "README.md"}, "torch.load(weights_only=True)"),

@@ -10,7 +10,7 @@ import pytest
 
 from lightning_leaf.predict import read_measurements
 from tests.pair import Pair
-from tests.predict.measuring import BATCH, INPUTS, write_as
+from tests.predict.measuring import BATCH, INPUTS, sharded, write_as
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "measure.py"
 
@@ -50,6 +50,10 @@ def test_a_process_without_inputs_waits_for_the_other(pair: Pair, tmp_path: Path
     # Nothing is left for either.
     pair.run(write_as, 2, tmp_path, "one input")
     assert parts(tmp_path) == [0]
+
+
+def test_a_classifier_that_is_spread_over_processes_is_refused(pair: Pair) -> None:
+    assert pair.run(sharded) == ["ModelParallelStrategy shards it. Use strategy='ddp'."] * 2
 
 
 def test_the_example_runs_and_goes_on(tmp_path: Path) -> None:
