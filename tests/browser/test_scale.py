@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from lightning_leaf.publish import CLASSES_SHOWN, MAX_BYTES
 from tests.benchmarks.logs_written import MOMENTS, write_moments
-from tests.browser.leaf_tab import IS_PAINTED, LeafTab
+from tests.benchmarks.long_path import CLASSES, STEPS, publish_long_path
+from tests.browser.leaf_tab import IS_PAINTED, LeafTab, missing_curves, missing_in_strip
 from tests.tensorboard_process import await_snapshots, tensorboard
 
 Show = Callable[..., LeafTab]
@@ -88,3 +91,32 @@ def test_rows_keep_their_place_when_they_go_out_of_sight(show: Show, moments_url
     tab.get("row").last.scroll_into_view_if_needed()
     first.locator("canvas").wait_for(state="detached")
     assert first.evaluate(height) == pytest.approx(shown, abs=0.5)
+
+
+def test_ten_thousand_steps_of_a_thousand_classes(show: Show, tmp_path: Path) -> None:
+    path = publish_long_path(tmp_path)
+    assert path.log_probs.shape == (STEPS + 1, CLASSES)
+    # All of it would be twenty times too large.
+    assert path.log_probs.nbytes >= 20 * MAX_BYTES
+    (file,) = tmp_path.rglob("*tfevents*")
+    assert file.stat().st_size < MAX_BYTES
+    with tensorboard(tmp_path, "--load_fast=true") as url:
+        await_snapshots(url, 1)
+        tab = show(url).open()
+        tab.get("strip").locator("canvas").first.wait_for()
+        answer = tab.path()
+        assert answer["steps"] == answer["curve_steps"][-1] == STEPS
+        assert len(answer["classes"]) == CLASSES_SHOWN + 1
+        assert answer["classes"][-1] == "other"
+        assert [*missing_in_strip(tab), *missing_curves(tab)] == []
+        by_step = zip(*answer["probabilities"], strict=True)
+        assert all(sum(values) == pytest.approx(1, abs=1e-3) for values in by_step)
+
+        scrubber = tab.get("scrubber")
+        scrubber.press("Home")
+        assert tab.current_frames() == [0]
+        scrubber.press("End")
+        assert tab.current_frames() == [STEPS]
+        assert tab.cursor_steps() == [STEPS] * 2
+        best = int(path.log_probs[-1].argmax())
+        expect(scrubber).to_have_attribute("aria-valuetext", re.compile(f"predicted {best}, "))
