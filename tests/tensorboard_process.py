@@ -19,12 +19,14 @@ START_SECONDS = 90
 
 
 @contextmanager
-def tensorboard(logdir: Path | None, *arguments: str) -> Iterator[str]:
+def tensorboard(
+    logdir: Path | None, *arguments: str, python: str = sys.executable
+) -> Iterator[str]:
     """The URL, with a slash at its end, of a TensorBoard that lives as long as the context.
 
     Without `logdir`, the arguments name what it shows.
     """
-    command = [sys.executable, "-m", "tensorboard.main", "--port=0", "--host=127.0.0.1"]
+    command = [python, "-m", "tensorboard.main", "--port=0", "--host=127.0.0.1"]
     shown = [] if logdir is None else [f"--logdir={logdir}"]
     process = subprocess.Popen(
         [*command, *shown, *arguments],
