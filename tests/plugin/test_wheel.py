@@ -129,7 +129,7 @@ def test_wheel_alone_shows_the_tab(
 def test_tab_is_missed_where_the_wheel_is_not_installed(python: str, tmp_path: Path) -> None:
     (packages,) = Path(python).parents[1].glob("lib/python*/site-packages")
     (entry,) = packages.glob("tensorboard_plugin_leaf-*.dist-info")
-    elsewhere = entry.rename(tmp_path / entry.name)
+    elsewhere = entry.rename(Path(python).parent / entry.name)
     try:
         with tensorboard(tmp_path, "--load_fast=false", python=python) as url:
             assert "leaf" not in json.loads(fetch(f"{url}data/plugins_listing"))
