@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from lightning_leaf.classifier import measuring
-from lightning_leaf.data_matrix import LocalDataMatrix
-from lightning_leaf.errors import NonFiniteError
+from lightning_leaf.geometry import local_geometry
 from lightning_leaf.leaf_path import PathKind, PathStatus, SinglePath
-from lightning_leaf.spectrum import RankKind, effective_rank
+from lightning_leaf.spectrum import RankKind
 
 Rows = dict[str, list[Any]]
 """Columns by name, all of one length; None where there is nothing to tell."""
@@ -29,6 +26,7 @@ def input_columns(ranks: Sequence[RankKind]) -> dict[str, str]:
         "predicted_label": "int64",
         "probability": "double",
         "trace": "double",
+        "trace_standard_error": "double",
         **{f"effective_rank_{kind}": "double" for kind in ranks},
         "tangent_dimension": "int64",
         "eigenvalues": "list<double>",
@@ -44,74 +42,35 @@ def input_rows(
     eigenvalues: int,
     chunk_size: int,
 ) -> Rows:
-    """The geometry at every input; only one chunk's gradients are held at a time."""
-    columns = [name for name in input_columns(ranks) if name not in ("index", "label")]
-    rows: Rows = {name: [] for name in columns}
-    for chunk in torch.split(inputs, chunk_size):
-        finite, matrices = _finite_matrices(model, chunk)
-        found = {} if matrices is None else _geometry(matrices, ranks, eigenvalues)
-        for name in columns:
-            values: list[Any] = [NON_FINITE if name == "status" else None] * len(chunk)
-            for row, value in zip(finite, found.get(name, []), strict=True):
-                values[row] = value
-            rows[name] += values
-    return rows
-
-
-def _geometry(g: LocalDataMatrix, ranks: Sequence[RankKind], eigenvalues: int) -> Rows:
-    spectrum = g.eigenvalues()  # (n, C)
-    log_probability, label = g.log_probs.max(-1)
+    """What the model predicts and its geometry at every input."""
+    found = local_geometry(
+        model, inputs, ranks=ranks, eigenvalues=eigenvalues, chunk_size=chunk_size
+    )
+    finite = found.finite.tolist()
+    log_probability, label = found.log_probs.max(-1)
+    numbers = {
+        "probability": log_probability.exp(),
+        "trace": found.trace,
+        "trace_standard_error": found.standard_error,
+        **{f"effective_rank_{kind}": found.effective_rank[kind] for kind in ranks},
+    }
+    dimensions = _numbers(found.tangent_dimension)
     return {
-        "predicted_label": label.tolist(),
-        "probability": log_probability.exp().tolist(),
-        "trace": g.trace().tolist(),
-        **{f"effective_rank_{kind}": effective_rank(spectrum, kind).tolist() for kind in ranks},
-        "tangent_dimension": g.tangent_dimension().tolist(),
-        "eigenvalues": spectrum[:, :eigenvalues].tolist(),
-        "status": [OK] * len(g),
+        "predicted_label": _where(finite, label.tolist()),
+        **{name: _numbers(values) for name, values in numbers.items()},
+        "tangent_dimension": [None if each is None else int(each) for each in dimensions],
+        "eigenvalues": _where(finite, found.eigenvalues.tolist()),
+        "status": [OK if each else NON_FINITE for each in finite],
     }
 
 
-def _finite_matrices(
-    model: Callable[..., Any],
-    x: Tensor,  # (n, ...)
-) -> tuple[list[int], LocalDataMatrix | None]:
-    """At which inputs everything is finite, and the local data matrices there."""
-    rows = torch.arange(len(x))
-    try:
-        g = _matrices(model, x)
-    except NonFiniteError:
-        rows = _rows_with_finite_scores(model, x)
-        if not len(rows):
-            return [], None
-        g = _matrices(model, x[rows])
-    # Finite scores may have derivatives that are not: √x at zero.
-    whole = g.tangent.gram.isfinite().flatten(1).all(1)
-    if not bool(whole.all()):
-        rows = rows[whole.cpu()]
-        if not len(rows):
-            return [], None
-        g = LocalDataMatrix(g.log_probs[whole], g.tangent.jacobian[whole], x.shape[1:])
-    return rows.tolist(), g
+def _where(known: list[bool], values: list[Any]) -> list[Any]:
+    return [value if each else None for each, value in zip(known, values, strict=True)]
 
 
-def _matrices(model: Callable[..., Any], x: Tensor) -> LocalDataMatrix:
-    """The one place that decides how a chunk of inputs is measured."""
-    return LocalDataMatrix.at(model, x, chunk_size=len(x))
-
-
-def _rows_with_finite_scores(model: Callable[..., Any], x: Tensor) -> Tensor:  # -> (m,)
-    """At which inputs both they and the model's scores are finite."""
-    rows = _rows_that_are_finite(x)
-    if not len(rows):
-        return rows
-    with measuring(model) as classifier, torch.no_grad():
-        scores = classifier.scores(classifier.prepare(x[rows]))
-    return rows[_rows_that_are_finite(scores.cpu())]
-
-
-def _rows_that_are_finite(x: Tensor) -> Tensor:  # (n, ...) -> (m,)
-    return x.isfinite().flatten(1).all(1).nonzero().flatten()
+def _numbers(values: Tensor) -> list[float | None]:  # (n,)
+    """None instead of NaN: tables know what is missing."""
+    return _where(values.isfinite().tolist(), values.tolist())
 
 
 _PATH_COLUMNS = {

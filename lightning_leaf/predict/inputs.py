@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightning_leaf.callbacks.base import checked_count
-from lightning_leaf.errors import LeafError
 from lightning_leaf.examples import read_batch
 from lightning_leaf.predict.columns import Rows, input_columns, input_rows
 from lightning_leaf.predict.predictor import Predictor, require_one_row_each
-from lightning_leaf.spectrum import RANK_KINDS, RankKind
+from lightning_leaf.spectrum import RankKind, checked_ranks
 
-EIGENVALUES = 32
+EIGENVALUES = 16
 """Leading eigenvalues kept of each input: all of a classifier of few classes."""
 
 
@@ -28,8 +27,11 @@ class LeafPredictor(Predictor):
     ``predicted_label``         argmax_y p(y|x), and
     ``probability``             its probability
     ``trace``                   tr G, in units of 1 / input²
+    ``trace_standard_error``    zero up to 160 classes; beyond, trace and ranks are estimates, see
+                                :func:`~lightning_leaf.local_geometry`
     ``effective_rank_<kind>``   see :func:`~lightning_leaf.effective_rank`
-    ``tangent_dimension``       dimension of the tangent distribution D_x, at most C − 1
+    ``tangent_dimension``       dimension of the tangent distribution D_x, at most C − 1; None
+                                beyond 160 classes
     ``eigenvalues``             the largest eigenvalues of G, descending
     ``status``                  ``"ok"``; ``"non_finite"`` where the input, the scores or their
                                 derivatives hold NaN or infinity: what is not known is None
@@ -47,7 +49,8 @@ class LeafPredictor(Predictor):
             transfer hooks are used.
         ranks: Which effective ranks: ``"entropy"``, ``"stable"``, ``"participation"``,
             ``"threshold"``.
-        eigenvalues: How many to keep of each input, at most; there are C.
+        eigenvalues: How many to keep of each input, at most; there are C. Beyond 160 classes each
+            costs products.
         chunk_size: Inputs per forward pass; bounds memory. Default 32, halved where memory runs
             out.
 
@@ -79,11 +82,7 @@ class LeafPredictor(Predictor):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__(classifier, chunk_size)
-        if isinstance(ranks, str) or any(kind not in RANK_KINDS for kind in ranks):
-            raise LeafError(
-                f"ranks expects a list out of {', '.join(map(repr, RANK_KINDS))}; got {ranks!r}."
-            )
-        self._ranks = tuple(ranks)
+        self._ranks = checked_ranks(ranks)
         self._eigenvalues = checked_count(eigenvalues, "eigenvalues")
 
     @property

@@ -125,13 +125,17 @@ def _cells(summary: Summary) -> list[str]:
     return [
         "–" if summary.step is None else f"{summary.step:,}",
         f"{summary.inputs:,}",
-        *(f"{value:.3g}" for value in summary.trace),
-        *(f"{value:.2f}" for value in summary.ranks.values()),
-        f"{summary.tangent_dimension:.2f}",
-        "–" if np.isnan(summary.accuracy) else f"{100 * summary.accuracy:.1f} %",
+        *(_told(value, ".3g") for value in summary.trace),
+        *(_told(value, ".2f") for value in summary.ranks.values()),
+        _told(summary.tangent_dimension, ".2f"),
+        _told(summary.accuracy, ".1%").replace("%", " %"),
         f"{summary.non_finite:,}",
         summary.name,
     ]
+
+
+def _told(value: float, form: str) -> str:
+    return "–" if np.isnan(value) else format(value, form)
 
 
 def _values(table: pa.Table, column: str) -> Any:  # (n,)

@@ -38,8 +38,8 @@ class MeasurementWriter(BasePredictionWriter):
 
     On many nodes the folder lies on a file system that all of them see. Processes wait for each
     other at the start and at the end and exchange nothing: with n of them the time is that of
-    N / n inputs, and one batch where N does not divide. A row takes about 60 + 8 min(C, 32) bytes
-    before compression; a million inputs of ten classes are 140 MB in some 120 files, one for
+    N / n inputs, and one batch where N does not divide. A row takes about 70 + 8 min(C, 16) bytes
+    before compression; a million inputs of ten classes are 150 MB in some 120 files, one for
     every 8192 rows or minute of a process. A thousand processes thus make less than twenty files a
     second, which is what a parallel file system notices, not the bytes.
 

@@ -54,5 +54,5 @@ if __name__ == "__main__":
         killed_while_writing(3)  # the first is measurement.json
         write(folder)
     else:
-        # Two passes for each batch: the first asks whether the model is usable.
+        # Some passes for each batch: the first ask what the model is, and whether it is usable.
         write(folder, LeafPredictor(Told(itertools.count(-7))), rows_per_file=1000)

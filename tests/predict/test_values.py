@@ -64,7 +64,7 @@ def test_labels_predictions_and_probabilities_are_told() -> None:
 
 def test_only_the_leading_eigenvalues_of_many_classes_are_kept() -> None:
     model, dataset = nn.Linear(20, 40), TensorDataset(torch.rand(3, 20))
-    assert [len(each) for each in rows_of(LeafPredictor(model), dataset)["eigenvalues"]] == [32] * 3
+    assert [len(each) for each in rows_of(LeafPredictor(model), dataset)["eigenvalues"]] == [16] * 3
     few = rows_of(LeafPredictor(model, eigenvalues=2), dataset)
     g = LocalDataMatrix.at(model, dataset.tensors[0])
     assert torch.tensor(few["eigenvalues"]).allclose(g.eigenvalues()[:, :2].float(), rtol=1e-4)
@@ -72,6 +72,23 @@ def test_only_the_leading_eigenvalues_of_many_classes_are_kept() -> None:
     whole = effective_rank(g.eigenvalues()).tolist()
     assert few["effective_rank_entropy"] == pytest.approx(whole, rel=1e-4)
     assert whole[0] > 2
+
+
+def test_many_classes_are_estimated_and_say_so() -> None:
+    torch.manual_seed(SEED)
+    model = nn.Sequential(nn.Linear(30, 40), nn.GELU(), nn.Linear(40, 200))
+    dataset = TensorDataset(torch.randn(6, 30))
+    rows = rows_of(LeafPredictor(model), dataset)
+    errors = torch.tensor(rows["trace_standard_error"])
+    exact = LocalDataMatrix.at(model, dataset.tensors[0])
+    assert (errors > 0).all()
+    assert ((torch.tensor(rows["trace"]) - exact.trace()).abs() < 6 * errors).all()
+    largest = exact.eigenvalues()[:, :16].float()
+    assert torch.tensor(rows["eigenvalues"]).allclose(largest, rtol=0.05)
+    assert rows["tangent_dimension"] == [None] * 6
+    assert rows["status"] == ["ok"] * 6
+    # Few classes are not.
+    assert set(rows_of(LeafPredictor(classifier()), data())["trace_standard_error"]) == {0.0}
 
 
 class RootNet(nn.Module):
