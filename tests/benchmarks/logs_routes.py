@@ -30,12 +30,17 @@ def snapshot_routes(url: str, started: float) -> Figures:
         return sum(len(run["snapshots"]) for run in fetch_json(route + "snapshots")["runs"])
 
     figures = await_count(listed, started)
+    figures |= timed("list of snapshots", route + "snapshots")
+    return figures | path_routes(url) | memory()
+
+
+def path_routes(url: str) -> Figures:
+    route = f"{url}data/plugin/leaf/"
     runs = fetch_json(route + "snapshots")["runs"]
     snapshot = runs[0]["snapshots"][0]
     key = urlencode({"run": runs[0]["run"], "tag": snapshot["tag"]})
-    figures |= timed("list of snapshots", route + "snapshots")
-    figures |= timed("curves of a path", f"{route}path?{key}")
-    return figures | timed("frames of a path", f"{route}frames?{key}") | memory()
+    figures = timed("curves of a path", f"{route}path?{key}")
+    return figures | timed("frames of a path", f"{route}frames?{key}")
 
 
 def image_routes(url: str, started: float) -> Figures:
@@ -52,8 +57,8 @@ def image_routes(url: str, started: float) -> Figures:
     return figures | timed("one image", f"{route}individualImage?{image['query']}") | memory()
 
 
-def await_count(listed: Callable[[], int], started: float, count: int = SNAPSHOTS) -> Figures:
-    while listed() < count:
+def await_count(listed: Callable[[], int], started: float) -> Figures:
+    while listed() < SNAPSHOTS:
         time.sleep(SECONDS_BETWEEN_QUESTIONS)
     return {"everything listed after": f"{time.monotonic() - started:.1f} s"}
 

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks.logs_routes import Figures, await_count, image_routes, snapshot_routes
-from tests.benchmarks.logs_seen import images_tab, leaf_tab, opened_browser, path_over_training
+from tests.benchmarks.logs_routes import (
+    Figures,
+    image_routes,
+    path_routes,
+    snapshot_routes,
+)
+from tests.benchmarks.logs_seen import (
+    images_tab,
+    leaf_tab,
+    one_path,
+    opened_browser,
+    path_over_training,
+)
 from tests.benchmarks.logs_written import (
     MOMENTS,
     PATHS,
@@ -18,8 +29,9 @@ from tests.benchmarks.logs_written import (
     write_logs,
     write_moments,
 )
+from tests.benchmarks.long_path import CLASSES, STEPS, publish_long_path
 from tests.benchmarks.machine import describe
-from tests.tensorboard_process import ask, tensorboard
+from tests.tensorboard_process import await_snapshots, tensorboard
 
 LOADERS = {"python": "--load_fast=false", "rust": "--load_fast=true"}
 TARGETS = {
@@ -34,41 +46,47 @@ def run() -> None:
     """Make the log directories, and print what each loader of TensorBoard makes of them."""
     print(describe())
     with tempfile.TemporaryDirectory() as folder, opened_browser() as browser:
-        leaf, images, training = (Path(folder, name) for name in ("leaf", "images", "training"))
+        names = ("leaf", "images", "training", "long")
+        leaf, images, training, long = (Path(folder, name) for name in names)
         started = time.monotonic()
         write_logs(leaf, images)
         write_moments(training)
         print(f"{RUNS} runs, {SNAPSHOTS} snapshots of {PATHS} paths, made in ", end="")
         print(f"{time.monotonic() - started:.0f} s")
         print(f"on disk: snapshots {size(leaf):.1f} MB, images {size(images):.1f} MB")
-        tables: dict[str, dict[str, Figures]] = {
-            "The LEAF tab": {},
-            "TensorBoard's Images tab": {},
-            f"The LEAF tab, one path at {MOMENTS} moments of a training": {},
-        }
-        of_leaf, of_images, of_training = tables.values()
-        for name, argument in LOADERS.items():
-            started = time.monotonic()
-            with tensorboard(leaf, argument) as url:
-                of_leaf[name] = snapshot_routes(url, started) | leaf_tab(browser, url)
-            started = time.monotonic()
-            with tensorboard(images, argument) as url:
-                of_images[name] = image_routes(url, started) | images_tab(browser, url)
-            started = time.monotonic()
-            with tensorboard(training, argument) as url:
-                of_training[name] = await_count(lambda: moments(url), started, MOMENTS)
-                of_training[name] |= path_over_training(browser, url)
-    for title, figures in tables.items():
-        print_table(title, figures)
+        started = time.monotonic()
+        publish_long_path(long)
+        print(f"a path of {STEPS} steps through {CLASSES} classes: snapshot of ", end="")
+        print(f"{size(long):.3f} MB, made in {time.monotonic() - started:.1f} s")
+
+        def of_leaf(url: str, started: float) -> Figures:
+            return snapshot_routes(url, started) | leaf_tab(browser, url)
+
+        def of_images(url: str, started: float) -> Figures:
+            return image_routes(url, started) | images_tab(browser, url)
+
+        def of_training(url: str, _: float) -> Figures:
+            await_snapshots(url, MOMENTS)
+            return path_over_training(browser, url)
+
+        def of_long(url: str, _: float) -> Figures:
+            await_snapshots(url, 1)
+            return path_routes(url) | one_path(browser, url)
+
+        print_table("The LEAF tab", leaf, of_leaf)
+        print_table("TensorBoard's Images tab", images, of_images)
+        print_table(f"The LEAF tab, a path at {MOMENTS} moments", training, of_training)
+        print_table(f"The LEAF tab, {STEPS} steps × {CLASSES} classes", long, of_long)
 
 
-def moments(url: str) -> int:
-    return sum(len(run["snapshots"]) for run in ask(url, "snapshots")["runs"])
-
-
-def print_table(title: str, figures: Mapping[str, Figures]) -> None:
+def print_table(title: str, logdir: Path, measure: Callable[[str, float], Figures]) -> None:
     """A line for each figure, a column for each loader, targets beside."""
-    print(f"\n{title:<52}{''.join(f'{name:<26}' for name in figures)}target")
-    for name in next(iter(figures.values())):
-        outcomes = "".join(f"{of_loader[name]:<26}" for of_loader in figures.values())
-        print(f"  {name:<50}{outcomes}{TARGETS.get(name, '')}".rstrip())
+    outcomes: dict[str, Figures] = {}
+    for name, argument in LOADERS.items():
+        started = time.monotonic()
+        with tensorboard(logdir, argument) as url:
+            outcomes[name] = measure(url, started)
+    print(f"\n{title:<48}{''.join(f'{name:<26}' for name in LOADERS)}target")
+    for figure in outcomes["python"]:
+        cells = "".join(f"{of_loader[figure]:<26}" for of_loader in outcomes.values())
+        print(f"  {figure:<46}{cells}{TARGETS.get(figure, '')}".rstrip(), flush=True)

@@ -44,7 +44,8 @@ async (page, run) => {
 }
 """
 OPEN_IMAGES = """
-async (isolator, run) => {
+async (isolator) => {
+  const run = isolator.parentElement.querySelector("[id^=checkbox-]").id.slice("checkbox-".length);
   const frame = () => new Promise(requestAnimationFrame);
   const dashboard = document.querySelector("tf-image-dashboard").shadowRoot;
   const isPainted = (loader) =>
@@ -132,9 +133,7 @@ def images_tab(browser: Browser, url: str) -> Figures:
     isolators = page.locator(".isolator")
     isolators.first.wait_for(timeout=120_000)
     page.wait_for_timeout(1000)
-    # Runs stand in the order of their names as text.
-    names = sorted(f"version_{number}" for number in range(isolators.count()))
-    clicks = [isolators.nth(i).evaluate(OPEN_IMAGES, names[i]) for i in range(OPENED)]
+    clicks = [isolators.nth(i).evaluate(OPEN_IMAGES) for i in range(OPENED)]
     page.close()
     return {
         "tab opened until runs listed": milliseconds(opening),
@@ -158,16 +157,29 @@ def path_over_training(browser: Browser, url: str) -> Figures:
     rows.last.locator("canvas").first.wait_for()
     scrolling = frame_figures("scrolling", seen["times"])
 
-    tab.get("path").evaluate(WATCH_FRAMES)
-    scrubber = tab.get("scrubber")
-    scrubber.focus()
-    for key in ["Home", *["ArrowRight"] * 12, *["ArrowLeft"] * 12] * 2:
-        page.keyboard.press(key)
-        time.sleep(SECONDS_PER_WHEEL)
-    moving = frame_figures("moving", tab.get("path").evaluate(STOP_WATCHING)["times"])
+    moving = moving_along(page, tab)
     page.close()
     drawn = f"{seen['rows']} of {MOMENTS}, {seen['canvases']} canvases"
     return scrolling | {"rows drawn at once, most": drawn} | moving
+
+
+def one_path(browser: Browser, url: str) -> Figures:
+    """Frames while a person moves along the one path there is."""
+    page = new_page(browser)
+    tab = LeafTab(page, url).open()
+    tab.get("strip").locator("canvas").first.wait_for()
+    moving = moving_along(page, tab)
+    page.close()
+    return moving
+
+
+def moving_along(page: Page, tab: LeafTab) -> Figures:
+    tab.get("path").evaluate(WATCH_FRAMES)
+    tab.get("scrubber").focus()
+    for key in ["Home", *["ArrowRight"] * 12, *["ArrowLeft"] * 12] * 2:
+        page.keyboard.press(key)
+        time.sleep(SECONDS_PER_WHEEL)
+    return frame_figures("moving", tab.get("path").evaluate(STOP_WATCHING)["times"])
 
 
 def frame_figures(doing: str, times: Sequence[float]) -> Figures:
