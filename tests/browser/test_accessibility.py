@@ -32,6 +32,20 @@ async () => {
 }
 """
 
+# Of a group of radio buttons the Tab key reaches the one that is checked.
+NUMBER_CONTROLS = """
+() => {
+  const all = document.querySelectorAll("button, input, select, summary, [tabindex]");
+  const isReached = (one) => !one.disabled && one.getAttribute("tabindex") !== "-1" &&
+    (one.type !== "radio" || one.checked);
+  return [...all].filter(isReached).map((one, i) => { one.dataset.number = i; }).length;
+}
+"""
+FOCUSED = """
+() => document.hasFocus() && document.activeElement.dataset.number !== undefined
+  ? Number(document.activeElement.dataset.number) : null
+"""
+
 
 @pytest.fixture(scope="session")
 def axe() -> str:
@@ -191,6 +205,27 @@ def test_server_that_goes_away(show: Show, url: str, axe: str) -> None:
     assert violations_everywhere(tab, axe) == []
     assert all("ERR_FAILED" in complaint for complaint in tab.complaints)
     tab.complaints.clear()
+
+
+def test_tab_key_reaches_everything_in_reading_order(tab: LeafTab) -> None:
+    """Once around the page, from its first control until the focus leaves the frame."""
+    controls, reached = tab_round(tab)
+    assert len(controls) > 30
+    assert reached == controls
+    tab.get("copy-link").evaluate("(button) => { button.tabIndex = 1; }")
+    controls, reached = tab_round(tab)
+    assert reached != controls
+
+
+def tab_round(tab: LeafTab) -> tuple[list[int], list[int]]:
+    """The controls of the page by number, and those that the Tab key reaches, in its order."""
+    count = leaf_frame(tab).evaluate(NUMBER_CONTROLS)
+    tab.get("run-filter").focus()
+    reached = []
+    while (number := leaf_frame(tab).evaluate(FOCUSED)) is not None and len(reached) <= count:
+        reached.append(number)
+        tab.page.keyboard.press("Tab")
+    return list(range(count)), reached
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,9 @@ class AxisOptions {
     return {
       ...this.style(label),
       grid: { show: false },
-      size: 20 * this.scale,
-      gap: 3 * this.scale,
+      // Clear of the last label of the axes of values.
+      size: 23 * this.scale,
+      gap: 6 * this.scale,
       splits: (chart) => linearTicks(range, this.length(chart, "width") / PIXELS_PER_TICK.x, true),
       values: (_, splits) => splits.map(formatCount),
     };
