@@ -14,6 +14,7 @@ from lightning_leaf.classifier import score_gradients
 from tests.benchmarks.counting import count
 from tests.benchmarks.machine import describe
 from tests.benchmarks.models import PAPER_CNN, RESNET18, Subject
+from tests.benchmarks.peaks import product_precision
 from tests.benchmarks.timing import Timing, devices, interleaved, scaled, table
 
 REPEATS = 5
@@ -29,6 +30,7 @@ TOLERANCE = 1e-9
 Jacobian = Callable[[nn.Module, Tensor], Tensor]  # (b, ...) -> (b, C, d)
 
 
+@product_precision("highest")
 def run() -> None:
     """Check that all ways agree, then print their times per input for every chunk size."""
     print(describe())

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tests.benchmarks.machine import describe
 from tests.benchmarks.models import PAPER_CNN, digits
+from tests.benchmarks.peaks import product_precision
 from tests.benchmarks.peers import PEERS, Spectrum
 from tests.benchmarks.timing import devices, interleaved, readable, table
 
@@ -16,6 +17,7 @@ INPUTS = 64
 REPEATS = 7
 
 
+@product_precision("highest")
 def run() -> None:
     """Check that all agree, then print their times and how many times ours they take."""
     print(describe())

@@ -14,7 +14,7 @@ from lightning_leaf.matrix_free import EXACT_CLASSES
 from tests.benchmarks.counting import Count, Work, count
 from tests.benchmarks.machine import describe
 from tests.benchmarks.models import SUBJECTS, Subject
-from tests.benchmarks.peaks import Peaks, measure_peaks
+from tests.benchmarks.peaks import Peaks, measure_peaks, product_precision
 from tests.benchmarks.timing import Timing, devices, interleaved, readable, scaled, table
 
 REPEATS = 5
@@ -24,6 +24,7 @@ paths of theirs are walked by products, which is other work than what is counted
 PATH_STEPS = 4
 
 
+@product_precision("highest")
 def run() -> None:
     """Count, measure what the machine can do, and print how near to it we are."""
     print(describe())

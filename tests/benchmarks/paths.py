@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lightning_leaf import horizontal_path
 from tests.benchmarks.machine import describe
 from tests.benchmarks.models import PAPER_CNN, digits
+from tests.benchmarks.peaks import product_precision
 from tests.benchmarks.peers import per_sample_path
 from tests.benchmarks.timing import devices, interleaved, readable, table
 
@@ -24,6 +25,7 @@ ALONE = 4
 REPEATS = 3
 
 
+@product_precision("highest")
 def run() -> None:
     """Check that both arrive at the same points, then print the time of a step of one path."""
     print(describe())
