@@ -64,6 +64,6 @@ def test_the_example_runs_and_goes_on(tmp_path: Path) -> None:
         ).stdout.splitlines()[-3:]
         for devices in ([], ["--devices", "2"])
     ]
-    assert printed[0][0] == "1797 inputs; the least and the most sensitive:"
+    assert printed[0][0] == "360 inputs; the least and the most sensitive:"
     # The second run found everything done.
     assert printed[1] == printed[0]
