@@ -45,7 +45,9 @@ async (page, run) => {
 """
 OPEN_IMAGES = """
 async (isolator) => {
-  const run = isolator.parentElement.querySelector("[id^=checkbox-]").id.slice("checkbox-".length);
+  let row = isolator;
+  while (!row.querySelector("[id^=checkbox-]")) row = row.parentElement;
+  const run = row.querySelector("[id^=checkbox-]").id.slice("checkbox-".length);
   const frame = () => new Promise(requestAnimationFrame);
   const dashboard = document.querySelector("tf-image-dashboard").shadowRoot;
   const isPainted = (loader) =>
