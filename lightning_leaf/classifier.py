@@ -148,20 +148,24 @@ def log_softmax(scores: Tensor) -> Tensor:  # (B, C) -> (B, C)
     return scores.detach().double().log_softmax(-1)
 
 
-def score_gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...) -> (B, C, d)
-    """The logit Jacobian J = ∂s/∂x of every input, by one backward pass per class.
+def contrast_gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...) -> (B, C, d)
+    """∇s_i − ∇s_0 of every input, by C − 1 backward passes; the first row is zero.
+
+    G and D_x do not change when one row is added to all rows of the logit Jacobian J, because
+    (diag p − p pᵀ) 1 = 0: these rows serve for it.
 
     Summing a class over the batch before differentiating is right because inputs do not mix; see
     :meth:`Classifier.require_usable`.
     """
     classes = scores.shape[1]
-    jacobian = x.new_empty(x.shape[0], classes, x[0].numel())  # (B, C, d)
-    for label in range(classes):
+    rows = x.new_zeros(x.shape[0], classes, x[0].numel())  # (B, C, d)
+    contrasts = scores - scores[:, :1]
+    for label in range(1, classes):
         (gradient,) = torch.autograd.grad(
-            scores[:, label].sum(), x, retain_graph=label < classes - 1, materialize_grads=True
+            contrasts[:, label].sum(), x, retain_graph=label < classes - 1, materialize_grads=True
         )
-        jacobian[:, label] = gradient.reshape(x.shape[0], -1)
-    return jacobian
+        rows[:, label] = gradient.reshape(x.shape[0], -1)
+    return rows
 
 
 def checked_inputs(x: Tensor, name: str) -> None:

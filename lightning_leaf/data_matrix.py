@@ -11,10 +11,10 @@ from torch import Tensor
 
 from lightning_leaf.chunks import checked_chunk_size, fitting_chunk_size
 from lightning_leaf.classifier import (
+    contrast_gradients,
     log_softmax,
     measuring,
     require_finite,
-    score_gradients,
 )
 from lightning_leaf.errors import LeafError
 from lightning_leaf.interruption import stop_if_wanted
@@ -27,8 +27,8 @@ class LocalDataMatrix:
 
     Equation 6 of Grementieri & Fioresi, "Model-centric data manifold". G is d×d, where d is the
     size of an input, but its rank is at most C − 1, the number of classes less one: it is kept
-    as the logit Jacobian J (C×d) and the log-probabilities of each input. Gradients are float32
-    (float64 for float64 models); probabilities, Gram matrices and spectra are float64.
+    as the contrasts ∇s_i − ∇s_0 (C×d) and the log-probabilities of each input. Gradients are
+    float32 (float64 for float64 models); probabilities, Gram matrices and spectra are float64.
 
     Make one with :meth:`at`.
 
@@ -68,7 +68,7 @@ class LocalDataMatrix:
         *,
         chunk_size: int | None = None,
     ) -> LocalDataMatrix:
-        """The local data matrices of ``model`` at the inputs x: one forward, C backward passes.
+        """The local data matrices of ``model`` at the inputs x: one forward, C − 1 backward passes.
 
         The model is measured in evaluation mode and left exactly as it was.
 
@@ -97,7 +97,7 @@ class LocalDataMatrix:
                 scores = classifier.scores(chunk.clone())
                 require_finite(scores.detach(), "the classifier's output")
                 log_probs.append(log_softmax(scores))
-                jacobians.append(score_gradients(scores, chunk))
+                jacobians.append(contrast_gradients(scores, chunk))
             return cls(torch.cat(log_probs), torch.cat(jacobians), inputs.shape[1:])
 
     def __len__(self) -> int:

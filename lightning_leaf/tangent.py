@@ -21,7 +21,8 @@ class TangentSpace:
     where float32 gradients carry no more than rounding.
 
     Args:
-        jacobian: J = ∂s/∂x (or of log-probabilities: contrasts are the same), ``(B, C, d)``.
+        jacobian: J = ∂s/∂x, to which one row may have been added everywhere (log-probabilities
+            instead of scores, contrasts with one class), ``(B, C, d)``.
 
     Attributes:
         jacobian: As given.

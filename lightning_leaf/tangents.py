@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, fitting_chunk_size
-from lightning_leaf.classifier import Classifier, log_softmax, score_gradients
+from lightning_leaf.classifier import Classifier, contrast_gradients, log_softmax
 from lightning_leaf.errors import LeafError
 from lightning_leaf.least_squares import RowSpaceProjection
 from lightning_leaf.matrix_free import EXACT_CLASSES, PROJECTION_RTOL
@@ -53,7 +53,7 @@ class TangentsByClasses:
     def at(self, x: Tensor) -> tuple[Tensor, Projector, Tensor]:
         x = x.detach().requires_grad_()
         scores = self._classifier.scores(x.clone())
-        jacobian = score_gradients(scores if self._top is None else _top(scores, self._top), x)
+        jacobian = contrast_gradients(scores if self._top is None else _top(scores, self._top), x)
         finite = scores.isfinite().all(1) & jacobian.isfinite().flatten(1).all(1)
         # One diverged path must not break the eigendecompositions of the others.
         jacobian = torch.where(finite[:, None, None], jacobian, 0)

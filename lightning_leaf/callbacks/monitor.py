@@ -75,10 +75,10 @@ class LocalDataMatrixMonitor(LeafCallback):
             (32 of its examples).
         every_n_steps: Optimizer steps between measurements. Default: as many as keep measuring
             below 2 % of the training. A step takes about three forward passes' worth of
-            arithmetic for each of its B examples; measuring takes C + 1 (one forward, C backward
-            passes to the input) for each of P inputs; n = P (C + 1) / (3 B · 1.6 %), rounded up to
-            two digits: 130 for ten classes and batches of 60. Beyond 160 classes the cost is that
-            of 160.
+            arithmetic for each of its B examples; measuring takes C (one forward, C − 1
+            backward passes to the input) for each of P inputs; n = P C / (3 B · 1.6 %), rounded up
+            to two digits: 120 for ten classes and batches of 60. More than 160 classes cost as
+            many as 160.
         ranks: Which effective ranks to log: ``"entropy"``, ``"stable"``, ``"participation"``,
             ``"threshold"``.
         name: Prefix of the logged names; distinct for each monitor of a trainer.
@@ -322,7 +322,7 @@ class LocalDataMatrixMonitor(LeafCallback):
 
 def affordable_interval(inputs: int, classes: int, examples_per_step: int) -> int:
     """Steps after which measuring has taken its share of a training, rounded up to two digits."""
-    passes = min(classes, EXACT_CLASSES) + 1
+    passes = min(classes, EXACT_CLASSES)  # one forward, the others backward
     steps = math.ceil(inputs * passes / (3 * examples_per_step * SHARE_OF_TRAINING))
     unit = int(10 ** max(0, len(str(steps)) - 2))
     return math.ceil(steps / unit) * unit

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lightning_leaf.classifier import score_gradients
+from lightning_leaf.classifier import contrast_gradients
 from tests.benchmarks.counting import count
 from tests.benchmarks.machine import describe
 from tests.benchmarks.models import PAPER_CNN, RESNET18, Subject
@@ -41,35 +41,47 @@ def run() -> None:
 
 
 def loop(model: nn.Module, x: Tensor) -> Tensor:
-    """One backward pass per class over all inputs, as the package does."""
+    """One backward pass per contrast over all inputs, as the package does."""
     x = x.clone().requires_grad_()
-    return score_gradients(model(x.clone()), x)
+    return contrast_gradients(model(x.clone()), x)
 
 
 def batched(model: nn.Module, x: Tensor) -> Tensor:
-    """One backward pass, vectorised over classes."""
+    """One backward pass, vectorised over contrasts of classes."""
     x = x.clone().requires_grad_()
     scores = model(x.clone())
-    classes = scores.shape[1]
-    one_hot = torch.eye(classes, device=x.device).unsqueeze(1).expand(-1, len(x), -1)  # (C, b, C)
-    (gradients,) = torch.autograd.grad(scores, x, one_hot, is_grads_batched=True)
-    return gradients.flatten(2).transpose(0, 1)
+    contrasts = contrast_matrix(scores.shape[1], x.device)
+    cotangents = contrasts.unsqueeze(1).expand(-1, len(x), -1)  # (C − 1, b, C)
+    (gradients,) = torch.autograd.grad(scores, x, cotangents, is_grads_batched=True)
+    return with_first_row(gradients.flatten(2).transpose(0, 1))
 
 
 def copies(model: nn.Module, x: Tensor) -> Tensor:
-    """One backward pass over a copy of every input for each class."""
+    """One backward pass over a copy of every input for each contrast of classes."""
     with torch.no_grad():
         classes = model(x[:1]).shape[1]
-    many = x.repeat_interleave(classes, dim=0).requires_grad_()  # (b C, ...)
-    scores = model(many.clone()).reshape(len(x), classes, classes)
-    (gradients,) = torch.autograd.grad(scores.diagonal(dim1=1, dim2=2).sum(), many)
-    return gradients.reshape(len(x), classes, -1)
+    many = x.repeat_interleave(classes - 1, dim=0).requires_grad_()  # (b (C − 1), ...)
+    scores = model(many.clone()).reshape(len(x), classes - 1, classes)
+    contrasts = contrast_matrix(classes, x.device)
+    (gradients,) = torch.autograd.grad((scores * contrasts).sum(), many)
+    return with_first_row(gradients.reshape(len(x), classes - 1, -1))
+
+
+def contrast_matrix(classes: int, device: torch.device) -> Tensor:  # (C − 1, C)
+    """Rows e_i − e_0."""
+    one_hot = torch.eye(classes, device=device)
+    return one_hot[1:] - one_hot[0]
+
+
+def with_first_row(gradients: Tensor) -> Tensor:  # (b, C − 1, d) -> (b, C, d)
+    """Of e_0 − e_0."""
+    return nn.functional.pad(gradients, (0, 0, 1, 0))
 
 
 def loop_channels_last(model: nn.Module, x: Tensor) -> Tensor:
     """The loop, on inputs whose channels lie side by side in memory."""
     x = x.clone(memory_format=torch.channels_last).requires_grad_()
-    return score_gradients(model(x.clone()), x)
+    return contrast_gradients(model(x.clone()), x)
 
 
 WAYS: dict[str, Jacobian] = {

@@ -54,7 +54,7 @@ class Count:
     backward: Work
     """Of one class, with respect to the input alone."""
     exact: Work
-    """One forward, C backwards, and trace and spectrum of G."""
+    """One forward, C − 1 backwards, and trace and spectrum of G."""
     step: Work
     """One step of a horizontal path by all classes: the same, with projections on D_x instead."""
     activation_bytes: float
@@ -92,7 +92,7 @@ def count(subject: Subject, batch: int) -> Count:
     one_backward = Work(
         backward.get_total_flops(), parameters + activations + scores.nbytes + x.nbytes
     )
-    network = one_forward + one_backward.times(subject.classes)
+    network = one_forward + one_backward.times(subject.classes - 1)
     return Count(
         forward=one_forward,
         backward=one_backward,

@@ -21,7 +21,7 @@ from lightning_leaf import (
     classifier,
     data_matrix,
     quiet,
-    walk,
+    tangents,
 )
 from lightning_leaf.callbacks import probes
 from tests.callbacks.training import digits, make_trainer
@@ -204,12 +204,12 @@ def test_values_have_full_precision_under_autocast(
 
 
 def accumulating(scores: Tensor, x: Tensor) -> Tensor:
-    """The same Jacobian by ``backward``, which reaches every parameter."""
+    """The same gradients by ``backward``, which reaches every parameter."""
     x.retain_grad()
     rows = []
     for label in range(scores.shape[1]):
         x.grad = None
-        scores[:, label].sum().backward(retain_graph=True)
+        (scores[:, label] - scores[:, 0]).sum().backward(retain_graph=True)
         rows.append(x.grad.flatten(1).clone())
     return torch.stack(rows, 1)
 
@@ -218,8 +218,8 @@ def test_gradients_of_parameters_are_not_touched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without = outcome(Training(), tmp_path / "without")
-    monkeypatch.setattr(data_matrix, "score_gradients", accumulating)
-    monkeypatch.setattr(walk, "score_gradients", accumulating)
+    monkeypatch.setattr(data_matrix, "contrast_gradients", accumulating)
+    monkeypatch.setattr(tangents, "contrast_gradients", accumulating)
     found = differences(without, outcome(Training(), tmp_path / "with", leaf_callbacks()))
     assert any(where.startswith("/gradients/") for where in found)
     assert any(where.startswith("/hooks/") for where in found)
@@ -248,7 +248,7 @@ def test_an_error_leaves_the_training_as_it_was(
         raise ArithmeticError("half-way")
 
     without = outcome(Training(), tmp_path / "without")
-    monkeypatch.setattr(data_matrix, "score_gradients", broken)
+    monkeypatch.setattr(data_matrix, "contrast_gradients", broken)
     with pytest.warns(UserWarning, match="switched itself off.*ArithmeticError: half-way"):
         watched = outcome(Training(), tmp_path / "with", [LocalDataMatrixMonitor()])
     assert differences(without, watched) == []
