@@ -33,6 +33,14 @@ class RowSpaceProjection:
         coefficients, projection = self.coefficients[rows], self.projection[rows]
         return RowSpaceProjection(coefficients, projection, self.error[rows], self.iterations)
 
+    def extended(self, count: int) -> RowSpaceProjection:
+        """With so many more systems, of which nothing is known."""
+        parts = (self.coefficients, self.projection, self.error)
+        coefficients, projection, error = (
+            torch.cat([part, part.new_zeros(count, *part.shape[1:])]) for part in parts
+        )
+        return RowSpaceProjection(coefficients, projection, error, self.iterations)
+
 
 def project_on_rows(
     forward: Callable[[Tensor], Tensor],  # (B, d) -> (B, C)
@@ -126,7 +134,7 @@ def _at_most(rest: Tensor, unit: Tensor) -> Tensor:
 
 
 def _estimated_error(decreases: list[Tensor], unit: Tensor) -> Tensor:
-    window = max(MIN_WINDOW, len(decreases) // 2)
+    window = max(MIN_WINDOW, len(decreases) // 4)
     if len(decreases) < 2 * window:
         # A system that is solved exactly by fewer iterations has nothing left to gain.
         solved = decreases[-1] <= torch.finfo(unit.dtype).eps * unit

@@ -42,6 +42,9 @@ class Tangents(Protocol):
     def select(self, rows: Tensor) -> Tangents:
         """For some of the walks only."""
 
+    def joined(self, count: int) -> Tangents:
+        """For so many more walks, which have just begun."""
+
 
 class TangentsByClasses:
     """One backward pass for every class, or for the ``top`` most probable ones of every point."""
@@ -60,6 +63,9 @@ class TangentsByClasses:
         return log_softmax(scores), TangentSpace(jacobian), finite.detach()
 
     def select(self, rows: Tensor) -> TangentsByClasses:
+        return self
+
+    def joined(self, count: int) -> TangentsByClasses:
         return self
 
 
@@ -102,6 +108,10 @@ class TangentsByProducts:
 
     def select(self, rows: Tensor) -> TangentsByProducts:
         memory = [solution.select(rows) for solution in self._memory]
+        return TangentsByProducts(self._classifier, self._rtol, memory)
+
+    def joined(self, count: int) -> TangentsByProducts:
+        memory = [solution.extended(count) for solution in self._memory]
         return TangentsByProducts(self._classifier, self._rtol, memory)
 
 

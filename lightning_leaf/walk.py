@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -51,6 +51,9 @@ class Goal(Protocol):
     def select(self, rows: Tensor) -> Goal:
         """The goal of some of the walks only."""
 
+    def joined(self, others: Goal) -> Goal:
+        """The goal of these walks and of others of the same kind."""
+
 
 class Along:
     """Along the leaf towards a destination: the displacement to it, projected on D_x."""
@@ -87,8 +90,14 @@ class Along:
         return (self._idle < STALL_WINDOW) & (_norm(displacement) > 1e-6 * self._step_size)
 
     def select(self, rows: Tensor) -> Along:
-        state = (self._step_size, self._threshold, self._closest, self._idle)
-        return Along(self.destinations[rows], *(values[rows] for values in state))
+        return Along(*(values[rows] for values in self._state()))
+
+    def joined(self, others: Goal) -> Along:
+        assert isinstance(others, Along)
+        return Along(*map(torch.cat, zip(self._state(), others._state(), strict=True)))
+
+    def _state(self) -> tuple[Tensor, ...]:
+        return self.destinations, self._step_size, self._threshold, self._closest, self._idle
 
 
 class Across:
@@ -146,6 +155,15 @@ class Across:
         start, direction = self._start[rows], self._direction[rows]
         return Across(start, direction, self._step_size[rows], self._bounds)
 
+    def joined(self, others: Goal) -> Across:
+        assert isinstance(others, Across)
+        return Across(
+            torch.cat([self._start, others._start]),
+            torch.cat([self._direction, others._direction]),
+            torch.cat([self._step_size, others._step_size]),
+            self._bounds,
+        )
+
 
 def walk(
     classifier: Classifier,
@@ -155,10 +173,10 @@ def walk(
     method: Method,
     progress: bool,
 ) -> LeafPath:
-    """Take all the walks, a chunk at a time."""
+    """Take all the walks, a batch at a time; where one has ended, the next takes its place."""
     classes = classifier.require_usable(start[: method.chunk_size])
-    tangents, chunk_size = method.choose(classifier, classes, start[0].numel())
-    paths: list[SinglePath] = []
+    tangents, size = method.choose(classifier, classes, start[0].numel())
+    paths: dict[int, SinglePath] = {}
     with tqdm(
         total=len(start) * terms.max_steps,
         desc=f"{terms.kind} paths",
@@ -166,63 +184,124 @@ def walk(
         disable=None if progress else True,
         delay=0.5,
     ) as bar:
-        for rows in torch.split(torch.arange(len(start), device=start.device), chunk_size):
-            paths += _walk_chunk(tangents, start[rows], goal.select(rows), terms, rows, bar)
-    return LeafPath(paths)
+        batch = _Batch(tangents, start, goal, terms)
+        batch.admit(list(range(min(size, len(start)))))
+        admitted = len(batch)
+        while len(batch):
+            taken = batch.advance()
+            bar.update(taken)
+            stop_if_wanted()
+            for row, path in batch.release():
+                paths[row] = path
+                bar.update(terms.max_steps - path.steps)
+            waiting = range(admitted, min(len(start), admitted + size - len(batch)))
+            batch.admit(list(waiting))
+            admitted += len(waiting)
+    return LeafPath([paths[row] for row in range(len(start))])
 
 
-def _walk_chunk(
-    tangents: Tangents, x: Tensor, goal: Goal, terms: Terms, rows: Tensor, bar: tqdm[NoReturn]
-) -> list[SinglePath]:
-    paths: dict[int, SinglePath] = {}
-    recorder = Recorder(rows.tolist(), terms.keep_points)
-    status = torch.full((len(x),), WALKING, device=x.device)
-    steps = torch.zeros_like(status)
-    length = x.new_zeros(len(x), dtype=torch.float64)
-    previous = None
+class _Batch:
+    """Walks that go on together, each at its own step.
 
-    for step in range(terms.max_steps + 1):
-        log_probs, tangent, finite = tangents.at(x)
-        if previous is not None:
-            length = length + fisher_rao_distance(previous, log_probs)
-        previous = log_probs
+    Args:
+        tangents: How they find out about their points.
+        start: Of all walks, ``(N, ...)``.
+        goal: Of all walks.
+        terms: What was agreed for all walks.
+    """
 
-        distance = goal.distance(x)
-        target = (x.flatten(1) + goal.displacement(x, tangent)).reshape(x.shape).to(x.dtype)
+    def __init__(self, tangents: Tangents, start: Tensor, goal: Goal, terms: Terms) -> None:
+        self._start = start
+        self._all_goals = goal
+        self._terms = terms
+        self._recorder = Recorder(terms.keep_points)
+        none = torch.zeros(0, dtype=torch.long, device=start.device)
+        self._tangents = tangents.select(none)
+        self._goal = goal.select(none)
+        self._x = start[none]
+        self._status = none  # of each walk, WALKING or the code of a status
+        self._taken = none  # steps
+        self._age = none  # steps and, once it has ended, rounds in which it stood still
+        self._length = start.new_zeros(0, dtype=torch.float64)
+        self._previous: Tensor | None = None  # log-probabilities at the last points
+
+    def __len__(self) -> int:
+        return len(self._x)
+
+    def admit(self, rows: list[int]) -> None:
+        """Let some of all walks begin."""
+        if not rows:
+            return
+        chosen = torch.tensor(rows, device=self._start.device)
+        zeros = torch.zeros_like(chosen)
+        self._x = torch.cat([self._x, self._start[chosen]])
+        self._status = torch.cat([self._status, zeros + WALKING])
+        self._taken = torch.cat([self._taken, zeros])
+        self._age = torch.cat([self._age, zeros])
+        self._length = torch.cat([self._length, zeros.double()])
+        self._goal = self._goal.joined(self._all_goals.select(chosen))
+        self._tangents = self._tangents.joined(len(rows))
+        self._recorder.admit(rows)
+
+    def advance(self) -> int:
+        """Some steps of every walk, until a status is to be read; the number of steps taken."""
+        oldest = max(self._recorder.ages)
+        rounds = min(STEPS_BETWEEN_CHECKS, self._terms.max_steps - oldest + 1)
+        for _ in range(rounds):
+            self._step()
+        self._recorder.flush()
+        return min(rounds, self._terms.max_steps - oldest) * len(self)
+
+    def _step(self) -> None:
+        x, terms = self._x, self._terms
+        log_probs, tangent, finite = self._tangents.at(x)
+        if self._previous is not None:
+            before = self._previous
+            if len(before) < len(x):  # who has just begun comes from nowhere
+                before = torch.cat([before, log_probs[len(before) :]])
+            self._length = self._length + fisher_rao_distance(before, log_probs)
+        self._previous = log_probs
+
+        distance = self._goal.distance(x)
+        target = (x.flatten(1) + self._goal.displacement(x, tangent)).reshape(x.shape).to(x.dtype)
         if terms.bounds is not None:
             target = target.clamp(*terms.bounds)
         actual = (target - x).flatten(1).double()
         horizontality = tangent.share(actual)
-        recorder.add(step, x, log_probs, distance, horizontality, length)
+        self._recorder.add(x, log_probs, distance, horizontality, self._length)
 
-        status = _end(status, ~finite, PathStatus.NON_FINITE)
-        status = _end(status, goal.reached(distance), PathStatus.REACHED)
-        status = _end(status, ~goal.made_progress(distance, actual), PathStatus.STALLED)
-        if step == terms.max_steps:
-            status = _end(status, finite, PathStatus.OUT_OF_STEPS)
+        status = _end(self._status, ~finite, PathStatus.NON_FINITE)
+        status = _end(status, self._goal.reached(distance), PathStatus.REACHED)
+        status = _end(status, ~self._goal.made_progress(distance, actual), PathStatus.STALLED)
+        status = _end(status, self._age == terms.max_steps, PathStatus.OUT_OF_STEPS)
         walking = status == WALKING
-        steps = steps + walking
-        x = torch.where(walking.reshape(-1, *[1] * (x.ndim - 1)), target, x)
+        self._status = status
+        self._age = self._age + 1
+        self._taken = self._taken + walking
+        self._x = torch.where(walking.reshape(-1, *[1] * (x.ndim - 1)), target, x)
 
-        if (step + 1) % STEPS_BETWEEN_CHECKS == 0 or step == terms.max_steps:
-            stop_if_wanted()
-            recorder.flush()
-            bar.update(STEPS_BETWEEN_CHECKS * len(x) if step < terms.max_steps else 0)
-            done = (~walking).nonzero().flatten().tolist()
-            for i in done:
-                end = None if goal.destinations is None else goal.destinations[i]
-                paths[recorder.rows[i]] = recorder.path(
-                    i, terms, STATUSES[int(status[i])], int(steps[i]), x[i], end
-                )
+    def release(self) -> list[tuple[int, SinglePath]]:
+        """The walks that have ended, which leave the batch."""
+        walking = self._status == WALKING
+        ended = []
+        for i in (~walking).nonzero().flatten().tolist():
+            end = None if self._goal.destinations is None else self._goal.destinations[i]
+            status, taken = STATUSES[int(self._status[i])], int(self._taken[i])
+            path = self._recorder.path(i, self._terms, status, taken, self._x[i], end)
+            ended.append((self._recorder.rows[i], path))
+        if ended:
             rest = walking.nonzero().flatten()
-            if not len(rest):
-                break
-            if done:
-                x, status, steps, length = x[rest], status[rest], steps[rest], length[rest]
-                previous, goal = previous[rest], goal.select(rest)
-                tangents = tangents.select(rest)
-                recorder.select(rest)
-    return [paths[row] for row in sorted(paths)]
+            self._x, self._status, self._taken = (
+                self._x[rest],
+                self._status[rest],
+                self._taken[rest],
+            )
+            self._age, self._length = self._age[rest], self._length[rest]
+            assert self._previous is not None
+            self._previous = self._previous[rest]
+            self._goal, self._tangents = self._goal.select(rest), self._tangents.select(rest)
+            self._recorder.select(rest)
+        return ended
 
 
 def _end(status: Tensor, ended: Tensor, why: PathStatus) -> Tensor:
