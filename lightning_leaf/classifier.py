@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,9 @@ from lightning_leaf.errors import LeafError, NonFiniteError
 from lightning_leaf.quiet import quiet
 
 HALF_PRECISION = (torch.float16, torch.bfloat16)
+NUMBERS_IN_ONE_PASS = 2**17
+"""Up to so many numbers of gradients, all classes in one pass are the faster way on a CPU; beyond,
+its intermediate results leave the cache (``python -m tests.benchmarks chunks``)."""
 
 
 class Classifier:
@@ -157,12 +161,42 @@ def contrast_gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...)
     Summing a class over the batch before differentiating is right because inputs do not mix; see
     :meth:`Classifier.require_usable`.
     """
-    classes = scores.shape[1]
-    rows = x.new_zeros(x.shape[0], classes, x[0].numel())  # (B, C, d)
-    contrasts = scores - scores[:, :1]
-    for label in range(1, classes):
+    contrasts = (scores - scores[:, :1])[:, 1:]  # (B, C − 1)
+    rows = None
+    if x.device.type == "cpu" and contrasts[0].numel() * x.numel() <= NUMBERS_IN_ONE_PASS:
+        rows = in_one_pass(contrasts, x)
+    if rows is None:
+        rows = one_by_one(contrasts, x)
+    return torch.nn.functional.pad(rows, (0, 0, 1, 0))
+
+
+def in_one_pass(scores: Tensor, x: Tensor) -> Tensor | None:  # (B, n), (B, ...) -> (B, n, d)
+    """All passes as one, or None where an operation of the model cannot be vectorised."""
+    count = scores.shape[1]
+    one_hot = torch.eye(count, dtype=scores.dtype).unsqueeze(1).expand(-1, len(x), -1)
+
+    def gradient(cotangent: Tensor) -> Tensor:
+        (found,) = torch.autograd.grad(
+            scores, x, cotangent, retain_graph=True, materialize_grads=True
+        )
+        return found
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        try:
+            gradients: Tensor = torch.vmap(gradient)(one_hot)  # (n, B, ...)
+        except (RuntimeError, NotImplementedError):
+            return None
+    return gradients.flatten(2).transpose(0, 1)
+
+
+def one_by_one(scores: Tensor, x: Tensor) -> Tensor:  # (B, n), (B, ...) -> (B, n, d)
+    """One pass after the other."""
+    count = scores.shape[1]
+    rows = x.new_zeros(x.shape[0], count, x[0].numel())
+    for label in range(count):
         (gradient,) = torch.autograd.grad(
-            contrasts[:, label].sum(), x, retain_graph=label < classes - 1, materialize_grads=True
+            scores[:, label].sum(), x, retain_graph=label < count - 1, materialize_grads=True
         )
         rows[:, label] = gradient.reshape(x.shape[0], -1)
     return rows

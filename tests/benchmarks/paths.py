@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 from typing import Any
 
@@ -59,7 +60,8 @@ def run() -> None:
         print(
             f"\n{device.type}: paths of {STEPS} steps, {PAPER_CNN.name}, {what} "
             f"(medians of {REPEATS} repeats)\n"
-            f"  last points of both are at most {apart:.0e} apart, of {STEPS * STEP_SIZE:g} walked"
+            f"  in float64, last points of both are at most {apart:.0e} apart, of "
+            f"{STEPS * STEP_SIZE:g} walked"
         )
         print(table(("", "paths", "time", "min – max", "path-step", "times ours"), rows))
 
@@ -88,17 +90,20 @@ def one_by_one(model: nn.Module, start: Tensor, end: Tensor) -> Tensor:
 
 
 def largest_gap(model: nn.Module, start: Tensor, end: Tensor) -> float:
-    """Distance between both algorithms' last points.
+    """Distance between both algorithms' last points, in float64.
+
+    In float32 a path may pass a kink of a ReLU on one side or the other, whoever walks it.
 
     Raises:
         SystemExit: If they differ on a processor. On CUDA the published solver assumes a full
             rank that is not there, and takes one direction of rounding noise along.
     """
+    model, start, end = copy.deepcopy(model).double(), start.double(), end.double()
     paths = together(model, start, end)
     last = torch.stack([path.points[-1] for path in paths])
     gaps = (last - one_by_one(model, start, end).cpu()).flatten(1).norm(dim=1)
     apart = float(gaps.max())
-    if start.device.type == "cpu" and not apart < 1e-2 * STEPS * STEP_SIZE:
+    if start.device.type == "cpu" and not apart < 1e-6 * STEPS * STEP_SIZE:
         raise SystemExit(
             f"Both are expected to walk to the same points; they are {apart:.1e} apart."
         )

@@ -52,12 +52,17 @@ def slower(pair: Pair, processes: int, inputs: int) -> float:
 
 def seconds(processes: int, inputs: int, folder: Path) -> float:
     """Time of the prediction in this process; with one process the other waits outside."""
+    import logging
+
     import lightning as L
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
     from lightning_leaf.demo.classifier import SmallCNN
     from lightning_leaf.predict import LeafPredictor, MeasurementWriter
+
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
     if processes == 1 and os.environ["RANK"] == "1":
         return 0.0

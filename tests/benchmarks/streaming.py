@@ -1,0 +1,64 @@
+"""Memory of many inputs and of a thousand classes, beside what their gradients would take."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+
+import torch
+
+from lightning_leaf import local_geometry
+from lightning_leaf.demo.classifier import SmallCNN
+from tests.benchmarks.machine import describe
+from tests.benchmarks.models import RESNET18_1000
+from tests.benchmarks.timing import scaled, table
+
+CASES = {
+    "small CNN on 8×8, 10 classes": (1_000, 100_000),
+    "ResNet-18 on 224×224, 1000 classes": (8, 64),
+}
+
+
+def run() -> None:
+    """Measure few and many inputs, each in a process of its own, and print the memory it needed."""
+    print(describe())
+    rows = []
+    for case, counts in CASES.items():
+        for count in counts:
+            # A process's peak never falls: each measurement has its own.
+            arguments = [sys.executable, "-m", "tests.benchmarks.streaming", case, str(count)]
+            finished = subprocess.run(arguments, capture_output=True, text=True, check=True)
+            rows.append([case, str(count), *finished.stdout.split("|")])
+    print(table(("", "inputs", "took", "peak above the model's", "their gradients"), rows))
+
+
+def measure(case: str, count: int) -> None:
+    """Print time, growth of the peak of memory, and the size of all gradients."""
+    if case.startswith("small"):
+        model, shape, classes = SmallCNN((1, 8, 8)).eval(), (1, 8, 8), 10
+    else:
+        model, shape, classes = RESNET18_1000.model("cpu"), RESNET18_1000.shape, 1000
+    x = torch.randn(count, *shape)
+    with torch.no_grad():
+        model(x[:1])
+    before = peak()
+    started = time.perf_counter()
+    found = local_geometry(model, x)
+    seconds = time.perf_counter() - started
+    assert bool(found.finite.all())
+    print(
+        f"{seconds:.0f} s|{scaled(peak() - before, 'B')}|{scaled(4.0 * classes * x.numel(), 'B')}",
+        end="",
+    )
+
+
+def peak() -> float:
+    """The most memory that this process has had resident, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+if __name__ == "__main__":
+    measure(sys.argv[1], int(sys.argv[2]))
