@@ -203,6 +203,9 @@ class _ValueOfZero(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        if torch._C._functorch.is_batchedtensor(gradients[0]):
+            # Before any hook of a sharded module hears of it.
+            raise RuntimeError("Processes that share a module take one backward pass at a time.")
         return gradients[0]
 
 
