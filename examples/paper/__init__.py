@@ -1,0 +1,1 @@
+"""The experiments of Grementieri & Fioresi, "Model-centric data manifold", one module each."""

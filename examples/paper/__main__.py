@@ -1,0 +1,70 @@
+"""Reproduce the experiments of the paper, and hold its statements against what is measured.
+
+    python -m examples.paper all --quick                  # scikit-learn's digits, about a minute
+    python -m examples.paper all --data DIR --out DIR     # MNIST and CIFAR-10, hours
+    python -m examples.paper fig4 --data DIR --out DIR    # one experiment
+    python -m examples.paper readme --out DIR             # the report again, of what is there
+
+DIR/MNIST/raw is where torchvision finds MNIST, DIR/cifar10-jpeg.zip holds CIFAR-10 as JPEG files.
+What was trained or measured before is taken from --out: a run that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from examples.paper.readme import write_readme
+from examples.paper.registry import EXPERIMENTS
+from examples.paper.run import print_estimate, run
+from examples.paper.scale import FULL, QUICK
+from examples.paper.study import Study
+from lightning_leaf.demo.data import DataUnavailableError
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    listed = "\n".join(f"  {one.name:<10} {one.title}" for one in EXPERIMENTS.values())
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.paper",
+        description=__doc__,
+        epilog=f"experiments:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "experiments", nargs="+", choices=["all", "readme", *EXPERIMENTS],
+        metavar="experiment", help="which ones, all, or readme",
+    )  # fmt: skip
+    parser.add_argument("--data", type=Path, help="folder with MNIST/raw and cifar10-jpeg.zip")
+    parser.add_argument("--out", type=Path, default=Path("paper"), help="default: ./paper")
+    parser.add_argument("--seeds", type=int, help="trainings; default: 3, with --quick 1")
+    parser.add_argument("--quick", action="store_true", help="small numbers, of digits")
+    parser.add_argument("--to", type=Path, help="folder of the report; default: that of --out")
+    parser.add_argument("--train-steps", type=int, help="of the training in Fig. 2 (paper: 30000)")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = parsed(arguments)
+    scale = QUICK if args.quick else FULL
+    if args.train_steps is not None:
+        scale = scale.with_training(args.train_steps)
+    study = Study(scale, args.seeds or scale.seeds, args.data, args.out)
+    every = "all" in args.experiments
+    chosen = [one for name, one in EXPERIMENTS.items() if every or name in args.experiments]
+    try:
+        if chosen:
+            print_estimate(study, chosen)
+        for experiment in chosen:
+            run(study, experiment)
+        if every or "readme" in args.experiments:
+            print(f"\nreport: {write_readme(args.out, args.to or args.out)}")
+    except (DataUnavailableError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

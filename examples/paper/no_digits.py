@@ -1,0 +1,69 @@
+"""Figure 5: horizontal paths to images of non-existent digits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from examples.paper.experiment import Claim, Experiment, Found, claim, each
+from examples.paper.horizontal_paths import ON_THE_LEAF, draw_paths, reaching, share_left, walked
+from examples.paper.scale import Scale
+from examples.paper.study import Study
+from lightning_leaf import horizontal_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def measure(study: Study, seed: int) -> Found:
+    scale = study.scale
+    start, end = study.pairs(seed, scale.pairs)
+    mirrored = walked(study, seed, start, end.flip(-1), scale.path_steps)
+    # The same pairs not mirrored: what there is to compare with.
+    clean = horizontal_path(
+        study.network(seed),
+        start,
+        end,
+        step_size=scale.step_size,
+        threshold=scale.threshold,
+        max_steps=scale.path_steps,
+    )
+    mirrored["clean"] = {"left": clean.distance[:, -1], "from": clean.distance[:, 0]}
+    return mirrored
+
+
+def claims(study: Study, found: list[Found]) -> list[Claim]:
+    return [
+        reaching(
+            "There are paths from valid images to images of non-existent digits: the data leaf is "
+            "not limited to digits (section 4.3, Fig. 5).",
+            found,
+        ),
+        claim(
+            "Images of non-existent digits lie on the leaf as digits do (section 4.3).",
+            "Paths to mirrored digits leave {mirrored:.1%} of the distance, to the same digits "
+            "as they are {clean:.1%}.",
+            "the two differ by less than 5 %",
+            lambda mirrored, clean: abs(mirrored - clean) < 0.05,
+            mirrored=each(found, lambda one: share_left(one[ON_THE_LEAF]).mean()),
+            clean=each(found, lambda one: share_left(one["clean"]).mean()),
+        ),
+    ]
+
+
+def draw(study: Study, found: list[Found], figure: Figure) -> None:
+    draw_paths(study, found[0], figure)
+
+
+def points(scale: Scale) -> int:
+    return scale.pairs * min(scale.path_steps, 1500) * 3
+
+
+EXPERIMENT = Experiment(
+    "fig5",
+    "horizontal paths to images that are no digits",
+    measure,
+    draw,
+    claims,
+    points,
+    size=(10, 7.5),
+)

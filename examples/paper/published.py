@@ -1,0 +1,153 @@
+"""The published arithmetic, batched, and the loops that it is compared in.
+
+Written anew from its description. None of it belongs into the library: it projects on D_x and on
+one direction more, which is made of rounding noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from examples.paper.walked import log_probs, norm
+from lightning_leaf import LocalDataMatrix
+
+CHUNK = 50
+Project = Callable[[nn.Module, Tensor, Tensor], Tensor]
+"""From points x ``(n, ...)`` and vectors v ``(n, d)`` to what is left of v, ``(n, d)``."""
+
+
+def published_projection(network: nn.Module, x: Tensor, v: Tensor) -> Tensor:
+    """Least squares in the normalised columns ∇ log p_i, as if they were independent.
+
+    They are not: Σ p_i ∇ log p_i = 0. The driver ``gels`` (the only one there is on CUDA)
+    divides by what rounding has left of the missing direction.
+    """
+    columns = torch.nn.functional.normalize(score_gradients(network, x), dim=2).mT  # (n, d, C)
+    try:
+        solution: Tensor = torch.linalg.lstsq(columns, v.unsqueeze(2), driver="gels").solution
+    except RuntimeError:  # one path's last column has vanished altogether
+        return torch.cat([_one(a, b) for a, b in zip(columns, v, strict=True)])
+    return (columns @ solution).squeeze(2)
+
+
+def _one(columns: Tensor, v: Tensor) -> Tensor:  # (d, C), (d,) -> (1, d)
+    try:
+        solution: Tensor = torch.linalg.lstsq(columns, v.unsqueeze(1), driver="gels").solution
+    except RuntimeError:
+        return torch.zeros_like(v).unsqueeze(0)
+    return (columns @ solution).T
+
+
+def score_gradients(network: nn.Module, x: Tensor) -> Tensor:  # (n, ...) -> (n, C, d)
+    """∇ log p_i in the precision of the network, by one backward pass for each class."""
+    x = x.detach().requires_grad_()
+    log_p = network(x).log_softmax(1)
+    rows = [torch.autograd.grad(one.sum(), x, retain_graph=True)[0] for one in log_p.unbind(1)]
+    return torch.stack(rows, dim=1).flatten(2)
+
+
+def exact_projection(network: nn.Module, x: Tensor, v: Tensor) -> Tensor:
+    return LocalDataMatrix.at(network, x, chunk_size=len(x)).project(v)
+
+
+def with_random_direction(seed: int) -> Project:
+    """The exact projection, and that on one random direction orthogonal to it at every step."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def project(network: nn.Module, x: Tensor, v: Tensor) -> Tensor:
+        g = LocalDataMatrix.at(network, x, chunk_size=len(x))
+        random = g.reject(torch.randn(v.shape, generator=generator))
+        random = torch.nn.functional.normalize(random, dim=1)
+        return g.project(v) + (random * v).sum(1, keepdim=True) * random
+
+    return project
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Algorithm 1 with some projection; T is the number of steps over ``every``, plus one.
+
+    Attributes:
+        step: ``(T,)``.
+        distance: To the destination, ``(N, T)``.
+        horizontality: Share of the step in the exact tangent distribution, ``(N, T − 1)``.
+        points: The last ones.
+    """
+
+    step: list[int]
+    distance: Tensor
+    horizontality: Tensor
+    points: Tensor
+
+
+def descend(
+    network: nn.Module,
+    start: Tensor,  # (N, ...)
+    end: Tensor,  # (N, ...)
+    project: Project,
+    *,
+    step_size: float,
+    threshold: float,
+    steps: int,
+    every: int,
+    title: str,
+) -> Descent:
+    """Steps of one length along the projected displacement, until the destination is near."""
+    parts = []
+    with tqdm(total=steps * len(start), desc=title, disable=None, leave=False) as bar:
+        for x, y in zip(torch.split(start, CHUNK), torch.split(end, CHUNK), strict=True):
+            distances, shares = [norm(y - x)], []
+            for step in range(1, steps + 1):
+                v = project(network, x, (y - x).flatten(1))
+                v = step_size * torch.nn.functional.normalize(v, dim=1)
+                v[norm(y - x) <= threshold] = 0
+                if step % every == 0:
+                    tangent = LocalDataMatrix.at(network, x, chunk_size=len(x)).project(v)
+                    shares.append(norm(tangent) / norm(v))
+                x = x + v.reshape(x.shape)
+                if step % every == 0:
+                    distances.append(norm(y - x))
+                bar.update(len(x))
+            parts.append((torch.stack(distances, 1), torch.stack(shares, 1), x))
+    distance, horizontality, points = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Descent(list(range(0, steps + 1, every)), distance, horizontality, points)
+
+
+def walk_away(
+    network: nn.Module,
+    start: Tensor,  # (N, ...)
+    direction: Tensor,  # (N, ...)
+    bounds: tuple[Tensor, Tensor],
+    *,
+    orthogonal: bool,
+    step_size: float,
+    steps: list[int],
+    title: str,
+) -> tuple[Tensor, Tensor]:
+    """Steps along a direction, less its projection if ``orthogonal``, clamped after each.
+
+    Returns:
+        Points ``(N, T, ...)`` and log-probabilities ``(N, T, C)`` at those steps, 0 among them.
+    """
+    parts = []
+    with tqdm(total=steps[-1] * len(start), desc=title, disable=None, leave=False) as bar:
+        for x, r in zip(torch.split(start, CHUNK), torch.split(direction, CHUNK), strict=True):
+            points = [x]
+            for step in range(1, steps[-1] + 1):
+                v = r
+                if orthogonal:
+                    v = LocalDataMatrix.at(network, x, chunk_size=len(x)).reject(r)
+                v = step_size * torch.nn.functional.normalize(v.flatten(1), dim=1)
+                x = (x + v.reshape(x.shape)).clamp(*bounds)
+                if step in steps:
+                    points.append(x)
+                bar.update(len(x))
+            parts.append(torch.stack(points, 1))
+    points_of_all = torch.cat(parts)
+    log_p = log_probs(network, points_of_all.flatten(0, 1))
+    return points_of_all, log_p.reshape(*points_of_all.shape[:2], -1)

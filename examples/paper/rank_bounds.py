@@ -1,0 +1,114 @@
+"""Table 1: the rank of the local data matrix against its bound, for all networks and images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from examples.paper.experiment import Claim, Experiment, Found, Table, claim, each
+from examples.paper.figures import BLUE, GREY
+from examples.paper.networks import NETWORKS
+from examples.paper.published import score_gradients
+from examples.paper.scale import Scale
+from examples.paper.study import Study
+from lightning_leaf import LocalDataMatrix, effective_rank
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+PAPER = (
+    ("MNIST", 784, 10),
+    ("CIFAR-10", 3072, 10),
+    ("CIFAR-100", 3072, 100),
+    ("ImageNet", 150528, 1000),
+)
+"""Data set, size of an input and bound, as the paper has them; C − 1 is the sharp bound."""
+
+
+def measure(study: Study, seed: int) -> Found:
+    scale, images, colour = study.scale, study.images, study.colour_images
+    x = images.test[: scale.walks]
+    found: Found = {}
+    for kind in NETWORKS:
+        for step in (0, scale.paper_step):
+            name = f"{kind}, {images.name}, step {step:,}"
+            found[name] = ranks(study.network(seed, step, kind), x)
+    few = colour.test[: 4 * scale.colour_pairs]
+    name = f"vgg, {colour.name}, step {scale.colour_steps:,}"
+    found[name] = ranks(study.colour_network(seed), few)
+    return found
+
+
+def ranks(network: nn.Module, x: Tensor) -> Found:
+    """Of G with a relative cut of 1e-10, of D, and of what the published code solves with."""
+    parts = [LocalDataMatrix.at(network, part) for part in torch.split(x, 32)]
+    of_g = torch.cat([effective_rank(g.eigenvalues(), "threshold", rtol=1e-10) for g in parts])
+    of_d = torch.cat([g.tangent_dimension() for g in parts])
+    gradients = torch.cat([score_gradients(network, part) for part in torch.split(x, 32)])
+    columns = torch.nn.functional.normalize(gradients, dim=2).mT
+    singular = torch.linalg.svdvals(columns)
+    # gels divides by all of them.
+    return {
+        "size": x[0].numel(),
+        "classes": gradients.shape[1],
+        "G": int(of_g.max()),
+        "D_least": int(of_d.min()),
+        "D": int(of_d.max()),
+        "published": int((singular > 0).sum(1).max()),
+        "noise": float((singular[:, -1] / singular[:, 0]).median()),
+    }
+
+
+def claims(study: Study, found: list[Found]) -> list[Claim]:
+    def largest(one: Found, name: str) -> int:
+        return max(int(row[name]) for row in one.values() if isinstance(row, dict))
+
+    return [
+        claim(
+            "The rank of G is at most the number of classes, for MNIST and CIFAR-10 ten "
+            "(Proposition 2.1, Table 1).",
+            "It is at most {g:.0f}, the dimension of D at most {d:.0f}, at all images, networks "
+            "and steps: C − 1. The columns of the published least squares have {published:.0f} "
+            "singular values above zero.",
+            "at most C − 1 = 9 everywhere",
+            lambda g, d, published: max(g, d) <= 9,
+            g=each(found, lambda one: largest(one, "G")),
+            d=each(found, lambda one: largest(one, "D")),
+            published=each(found, lambda one: largest(one, "published")),
+        )
+    ]
+
+
+def tables(study: Study, found: list[Found]) -> list[Table]:
+    rows = [(name, f"{size:,}", str(bound), str(bound - 1), "", "") for name, size, bound in PAPER]
+    for name, row in found[0].items():
+        if isinstance(row, dict):
+            dimension = f"{row['D_least']} – {row['D']}"
+            classes = row["classes"]
+            cells = (f"{row['size']:,}", str(classes), str(classes - 1), str(row["G"]), dimension)
+            rows.append((name, *cells))
+    columns = ("data, network", "size", "the paper's bound", "C − 1", "rank G", "dim D")
+    return [Table("Bounds, and the largest rank found (first seed)", columns, tuple(rows))]
+
+
+def draw(study: Study, found: list[Found], figure: Figure) -> None:
+    panel = figure.subplots()
+    rows = [(name, row) for name, row in found[0].items() if isinstance(row, dict)]
+    for i, (_, row) in enumerate(rows):
+        panel.barh(i, row["D"], color=BLUE, height=0.6)
+    panel.axvline(9, color=GREY, lw=0.8, ls="--")
+    panel.set_yticks(range(len(rows)), [name for name, _ in rows])
+    panel.invert_yaxis()
+    panel.set(title="Largest dimension of D; the bound C − 1 is dashed")
+
+
+def points(scale: Scale) -> int:
+    return 15 * scale.walks
+
+
+EXPERIMENT = Experiment(
+    "table1", "rank of G against its bound", measure, draw, claims, points, tables=tables
+)

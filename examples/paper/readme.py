@@ -1,0 +1,102 @@
+"""The report: a table of the paper's claims, then every experiment with its figure."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from examples.paper.registry import EXPERIMENTS
+
+MARKS = {"agrees": "agrees", "partly": "in part", "disagrees": "**no**"}
+OPENING = """# The paper, reproduced figure by figure
+
+Every experiment of Grementieri & Fioresi, "Model-centric data manifold: the data through the eyes
+of the model", done with lightning-leaf, each of the paper's statements held against what was
+measured. `python -m examples.paper readme` wrote this page from the results of
+
+    python -m examples.paper all {options}
+
+on {data}, {seeds}; ± is the standard deviation over seeds.{warning}
+
+What is not as in the paper: the network is trained without the dropout of PyTorch's MNIST example,
+projections are exact (`published` compares them with the published arithmetic), a step never
+overshoots the closest point of the tangent plane, and a path that gets no closer for 100 steps ends
+as *stalled*. Distances are in the units of normalised inputs.
+"""
+QUICK_WARNING = """
+
+**These are the small numbers of `--quick`: scikit-learn's digits of 8×8 pixels, few pairs, short
+paths. They show that everything runs and what is printed; the paper's claims are about MNIST.**"""
+
+
+def write_readme(out: Path, to: Path) -> Path:
+    """From the results under ``out``, a README and its figures in the folder ``to``.
+
+    Raises:
+        FileNotFoundError: If there are no results, or not all of one scale.
+    """
+    results = read_results(out)
+    scales = {json.dumps([result["scale"], result["seeds"]]) for result in results}
+    if len(scales) != 1:
+        raise FileNotFoundError(
+            f"{out}/results expects the results of experiments at one scale; found {len(scales)} "
+            'scales. Run "python -m examples.paper all" with the same options first.'
+        )
+    to.mkdir(parents=True, exist_ok=True)
+    for result in results:
+        target = to / result["figure"]
+        if target.resolve() != (out / result["figure"]).resolve():
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(out / result["figure"], target)
+    file = to / "README.md"
+    file.write_text("\n".join([opening(results[0]), claims_table(results), *map(section, results)]))
+    return file
+
+
+def read_results(out: Path) -> list[dict[str, Any]]:
+    """The results that there are, in the order of the paper."""
+    files = [out / "results" / f"{name}.json" for name in EXPERIMENTS]
+    return [json.loads(file.read_text()) for file in files if file.exists()]
+
+
+def opening(result: dict[str, Any]) -> str:
+    scale, seeds = result["scale"], len(result["seeds"])
+    quick = scale["name"] == "quick"
+    return OPENING.format(
+        options=f"{'--quick' if quick else '--data DIR'} --seeds {seeds}",
+        data=f"{scale['data']} and {scale['colour']}",
+        seeds="one seed" if seeds == 1 else f"{seeds} seeds",
+        warning=QUICK_WARNING if quick else "",
+    )
+
+
+def claims_table(results: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            claim["paper"],
+            claim["measured"],
+            MARKS[claim["verdict"]],
+            f"[{result['experiment']}](#{result['experiment'].lower()})",
+        )
+        for result in results
+        for claim in result["claims"]
+    ]
+    return "## Claims\n\n" + markdown(("the paper", "measured", "agrees", "see"), rows)
+
+
+def section(result: dict[str, Any]) -> str:
+    name, title = result["experiment"], result["title"]
+    parts = [f"## {name}", f"{title[0].upper()}{title[1:]}.", f"![{title}]({result['figure']})"]
+    rules = [f"- “{claim['paper']}” agrees if: {claim['rule']}." for claim in result["claims"]]
+    parts.append("\n".join(rules))
+    for table in result["tables"]:
+        parts += [f"{table['title']}:", markdown(table["columns"], table["rows"]).rstrip()]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---" for _ in columns], *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '∣') for cell in line)} |" for line in lines)

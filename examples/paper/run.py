@@ -1,0 +1,83 @@
+"""Runs experiments: estimate, measurements, figure and results as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from examples.paper.experiment import Experiment
+from examples.paper.figures import drawing
+from examples.paper.networks import NETWORKS
+from examples.paper.study import Study
+from lightning_leaf import LocalDataMatrix
+
+TRAINING_STEP = 20
+"""A training step, in points: images at which gradients of all classes are taken."""
+MARKS = {"agrees": "✓", "partly": "~", "disagrees": "✗"}
+
+
+def print_estimate(study: Study, experiments: Sequence[Experiment]) -> None:
+    """How long it may take, from the time of a small measurement."""
+    seconds = _seconds_per_point(study)
+    scale = study.scale
+    trained = scale.train_steps * TRAINING_STEP
+    total = trained + sum(one.points(scale) for one in experiments)
+    print(
+        f"{scale.name} scale, {scale.data}, {study.seeds} seed(s): about "
+        f"{_duration(total * seconds * study.seeds)}, less what {study.out} holds already"
+    )
+    for one in experiments:
+        print(f"  {one.name:<10} {_duration(one.points(scale) * seconds):>7} a seed  {one.title}")
+
+
+def run(study: Study, experiment: Experiment) -> None:
+    """Measure, draw, write and print one experiment."""
+    seeds = range(study.seeds)
+    found = [
+        study.measured(experiment, seed)
+        for seed in tqdm(seeds, desc=experiment.name, unit="seed", disable=None, leave=False)
+    ]
+    with drawing(experiment.size, study.out / "figures" / f"{experiment.name}.png") as figure:
+        experiment.draw(study, found, figure)
+    claims = experiment.claims(study, found)
+    result: dict[str, Any] = {
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "figure": f"figures/{experiment.name}.png",
+        "scale": asdict(study.scale),
+        "seeds": list(seeds),
+        "seconds": [round(one["seconds"], 1) for one in found],
+        "claims": [asdict(one) for one in claims],
+        "tables": [asdict(one) for one in experiment.tables(study, found)],
+    }
+    write_json(study.out / "results" / f"{experiment.name}.json", result)
+    print(f"\n{experiment.name}: {experiment.title} ({sum(result['seconds']):.0f} s)")
+    for one in claims:
+        print(f"  {MARKS[one.verdict]} {one.paper}\n      {one.measured}")
+
+
+def write_json(file: Path, content: Any) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _seconds_per_point(study: Study) -> float:
+    """A point of a path, or an image that trace and ranks are measured at."""
+    network = NETWORKS["cnn"](study.images.shape).eval().requires_grad_(False)
+    images = study.images.test[:32]
+    LocalDataMatrix.at(network, images[:2])
+    began = time.perf_counter()
+    LocalDataMatrix.at(network, images)
+    return (time.perf_counter() - began) / len(images)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

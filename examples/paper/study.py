@@ -1,0 +1,99 @@
+"""What all experiments share: images, trained networks, pairs, and what was measured before."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from examples.paper.experiment import Experiment, Found
+from examples.paper.images import Images, load_images
+from examples.paper.networks import NETWORKS, vgg
+from examples.paper.scale import Scale
+from examples.paper.training import Training
+
+
+@dataclass(frozen=True)
+class Study:
+    """The experiments at one scale.
+
+    Attributes:
+        scale: How much of everything.
+        seeds: How many trainings.
+        data_dir: Where MNIST and CIFAR-10 are; None where nothing of them is needed.
+        out: Where checkpoints, measurements, results and figures are.
+    """
+
+    scale: Scale
+    seeds: int
+    data_dir: Path | None
+    out: Path
+
+    @cached_property
+    def images(self) -> Images:
+        return load_images(self.scale.data, self.data_dir)
+
+    @cached_property
+    def colour_images(self) -> Images:
+        return load_images(self.scale.colour, self.data_dir)
+
+    def network(self, seed: int, step: int | None = None, kind: str = "cnn") -> nn.Module:
+        """A trained network: by default the paper's, at its step 10 000."""
+        scale = self.scale
+        keep = scale.measured if kind == "cnn" else scale.leaf_checkpoints
+        training = Training(
+            make=lambda: NETWORKS[kind](self.images.shape),
+            images=self.images,
+            seed=seed,
+            learning_rate=scale.learning_rate,
+            keep=keep,
+            folder=self.out / "checkpoints" / f"{scale.name}-{scale.data}-{kind}-{seed}",
+        )
+        return training.at(scale.paper_step if step is None else step)
+
+    def colour_network(self, seed: int) -> nn.Module:
+        """VGG-11 with batch-norm, trained."""
+        scale = self.scale
+        training = Training(
+            make=lambda: vgg(self.colour_images.shape, scale.colour_width),
+            images=self.colour_images,
+            seed=seed,
+            learning_rate=0.05,
+            keep=tuple(range(0, scale.colour_steps, 500)),
+            folder=self.out / "checkpoints" / f"{scale.name}-{scale.colour}-vgg-{seed}",
+        )
+        return training.at(scale.colour_steps)
+
+    def test_images(self, seed: int, count: int, use: int = 0) -> Tensor:  # (count, ...)
+        """Random test images; others for every seed and use."""
+        return self.images.test[self.test_rows(seed, count, use)]
+
+    def test_rows(self, seed: int, count: int, use: int = 0) -> Tensor:  # (count,)
+        generator = torch.Generator().manual_seed(100 * seed + use)
+        return torch.randperm(len(self.images.test), generator=generator)[:count]
+
+    def pairs(self, seed: int, count: int) -> tuple[Tensor, Tensor]:  # (count, ...) each
+        """Random pairs of test images."""
+        both = self.test_images(seed, 2 * count)
+        return both[:count], both[count:]
+
+    def measured(self, experiment: Experiment, seed: int) -> Found:
+        """What the experiment gives with that seed, measured now or before at the same scale."""
+        file = self.out / "measured" / f"{self.scale.name}-{experiment.name}-{seed}.pt"
+        scale = repr(self.scale)
+        if file.exists():
+            found: Found = torch.load(file, weights_only=True)
+            if found["scale"] == scale:
+                return found
+        began = time.perf_counter()
+        found = experiment.measure(self, seed)
+        found |= {"scale": scale, "seconds": time.perf_counter() - began}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_suffix(".part")
+        torch.save(found, unfinished)
+        unfinished.replace(file)
+        return found

@@ -1,0 +1,51 @@
+"""The weights in the role of the input: equation 5 is equation 6 with the two exchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+
+def weights_of(network: nn.Module) -> Tensor:  # (1, |W|)
+    """All weights as one input."""
+    return torch.cat([weight.flatten() for weight in network.parameters()]).unsqueeze(0).detach()
+
+
+def scores_of_weights(network: nn.Module, image: Tensor) -> Callable[[Tensor], Tensor]:
+    """w ↦ s(image, w) for batches of weights: the classifier whose local data matrix is F.
+
+    G of this function at w is the local Fisher matrix F(x, w) of the network at the image x.
+    """
+    names = [(name, weight.shape) for name, weight in network.named_parameters()]
+
+    def scores(flat: Tensor) -> Tensor:  # (|W|,) -> (C,)
+        pieces = torch.split(flat, [shape.numel() for _, shape in names])
+        weights = {
+            name: piece.reshape(shape) for (name, shape), piece in zip(names, pieces, strict=True)
+        }
+        output: Tensor = functional_call(network, weights, (image.unsqueeze(0),))
+        return output[0]
+
+    def of_batch(flat: Tensor) -> Tensor:  # (B, |W|) -> (B, C)
+        if len(flat) == 1:
+            return scores(flat[0]).unsqueeze(0)
+        stacked: Tensor = vmap(scores)(flat)
+        return stacked
+
+    return of_batch
+
+
+def in_double(network: nn.Module) -> nn.Module:
+    """A copy in float64, for derivatives that are compared with differences."""
+    return deepcopy(network).double()
+
+
+def unit(shape: torch.Size, seed: int) -> Tensor:
+    """Random directions of length one, float64."""
+    generator = torch.Generator().manual_seed(seed)
+    v = torch.randn(shape, generator=generator, dtype=torch.float64)
+    return torch.nn.functional.normalize(v.flatten(1), dim=1).reshape(shape)

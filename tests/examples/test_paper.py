@@ -1,0 +1,170 @@
+"""The reproduction of the paper runs, and finds what has to be found at any scale."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from examples.paper.experiment import Spread, claim
+from examples.paper.images import load_images
+from examples.paper.networks import cnn
+from examples.paper.registry import EXPERIMENTS
+from examples.paper.training import Training
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "examples.paper", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything at the small scale, once."""
+    folder = tmp_path_factory.mktemp("paper")
+    done = run("all", "--quick", "--out", str(folder))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+def values(out: Path, experiment: str, claim: int) -> Mapping[str, float]:
+    """The numbers of a claim, of the only seed."""
+    result = json.loads((out / "results" / f"{experiment}.json").read_text())
+    return {name: seeds[0] for name, seeds in result["claims"][claim]["values"].items()}
+
+
+def measured(out: Path, experiment: str) -> dict[str, Any]:
+    found: dict[str, Any] = torch.load(out / "measured" / f"quick-{experiment}-0.pt")
+    return found
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_leaves_claims_and_a_figure(out: Path, name: str) -> None:
+    result = json.loads((out / "results" / f"{name}.json").read_text())
+    assert result["claims"]
+    assert all(one["verdict"] in ("agrees", "partly", "disagrees") for one in result["claims"])
+    assert "{" not in "".join(one["measured"] for one in result["claims"])
+    assert (out / result["figure"]).stat().st_size > 10_000
+
+
+def test_rank_is_at_most_the_number_of_classes_less_one(out: Path) -> None:
+    found = values(out, "table1", 0)
+    assert max(found["g"], found["d"]) <= 9
+    # The published columns are as many as there are classes, and none is dropped.
+    assert found["published"] > 9
+
+
+def test_divergence_is_the_quadratic_form_for_short_steps_only(out: Path) -> None:
+    for space in range(2):
+        found = values(out, "kl", space)
+        assert max(found["random"], found["tangent"], abs(found["kernel"])) < 0.01
+    far = measured(out, "kl")["inputs (eq. 8)"]["tangent (im G)"][:, 0]
+    assert (far - 1).abs().median() > 0.1
+
+
+def test_inputs_of_a_relu_network_are_foliated_and_weights_are_not(out: Path) -> None:
+    inputs, weights = values(out, "theorem", 0), values(out, "theorem", 1)
+    assert inputs["relu"] < 1e-6
+    assert inputs["gelu"] > 1e-3
+    assert weights["weights"] > 0.1
+
+
+def test_published_arithmetic_leaves_the_tangent_distribution(out: Path) -> None:
+    steps, distance = values(out, "published", 0), values(out, "published", 1)
+    assert steps["exact"] > 0.999
+    assert steps["published"] < 0.9
+    assert distance["published"] < distance["exact"]
+
+
+def test_gradients_lie_in_the_tangent_distribution_and_their_signs_do_not(out: Path) -> None:
+    found = values(out, "attacks", 0)
+    assert found["gradient"] > 0.999
+    assert max(found["fgsm"], found["pgd"]) < 0.9
+
+
+def test_orthogonal_walks_keep_the_label_that_random_walks_lose(out: Path) -> None:
+    found = values(out, "fig3", 0)
+    assert found["kept"] > 0.9
+    assert found["kept"] > found["control"]
+
+
+def test_what_was_measured_is_taken_from_the_folder(out: Path) -> None:
+    result = out / "results" / "leaf.json"
+    before = result.read_text()
+    result.unlink()
+    kept = out / "measured" / "quick-leaf-0.pt"
+    stamp = kept.stat().st_mtime_ns
+    assert run("leaf", "--quick", "--out", str(out)).returncode == 0
+    assert result.read_text() == before
+    assert kept.stat().st_mtime_ns == stamp
+
+
+def test_report_holds_every_claim(out: Path, tmp_path: Path) -> None:
+    assert run("readme", "--out", str(out), "--to", str(tmp_path)).returncode == 0
+    report = (tmp_path / "README.md").read_text()
+    for name in EXPERIMENTS:
+        for one in json.loads((out / "results" / f"{name}.json").read_text())["claims"]:
+            assert one["measured"] in report
+        assert f"(figures/{name}.png)" in report
+        assert (tmp_path / "figures" / f"{name}.png").exists()
+
+
+def test_report_of_several_scales_is_refused(out: Path, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    for name in ("fig2", "fig4"):
+        result = json.loads((out / "results" / f"{name}.json").read_text())
+        result["scale"]["name"] = name
+        (tmp_path / "results" / f"{name}.json").write_text(json.dumps(result))
+    done = run("readme", "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "found 2 scales" in done.stderr
+
+
+def test_full_scale_without_data_says_what_to_do(tmp_path: Path) -> None:
+    done = run("fig2", "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert "--data" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_training_goes_on_bitwise_where_it_was_stopped(tmp_path: Path) -> None:
+    images = load_images("digits", None)
+
+    def training(folder: str, seed: int = 0) -> Training:
+        return Training(lambda: cnn(images.shape), images, seed, 0.2, (), tmp_path / folder)
+
+    training("stopped").at(15)
+    stopped, whole = training("stopped").at(30), training("whole").at(30)
+    other = training("other", seed=1).at(30)
+    for a, b, c in zip(stopped.parameters(), whole.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert not torch.equal(a, c)
+
+
+def test_claims_hold_for_all_seeds_or_not_at_all() -> None:
+    def verdict(*numbers: float) -> str:
+        return claim("", "{a}", "", lambda a: a > 1, lambda a: a > 0, a=numbers).verdict
+
+    assert verdict(2, 3) == "agrees"
+    assert verdict(2, 0.5) == "partly"
+    assert verdict(2, -1) == "disagrees"
+
+
+def test_spread_tells_mean_and_standard_deviation() -> None:
+    assert f"{Spread((0.1, 0.3)):.2f}" == "0.20 ± 0.14"
+    assert f"{Spread((0.1, 0.3)):.0%}" == "20% ± 14%"
+    assert f"{Spread((0.25,)):.1f}" == "0.2"
