@@ -171,7 +171,7 @@ def contrast_gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...)
 
 
 def in_one_pass(scores: Tensor, x: Tensor) -> Tensor | None:  # (B, n), (B, ...) -> (B, n, d)
-    """All passes as one, or None where an operation of the model cannot be vectorised."""
+    """All passes as one, or None where something in the model cannot be vectorised."""
     count = scores.shape[1]
     one_hot = torch.eye(count, dtype=scores.dtype).unsqueeze(1).expand(-1, len(x), -1)
 
@@ -185,7 +185,7 @@ def in_one_pass(scores: Tensor, x: Tensor) -> Tensor | None:  # (B, n), (B, ...)
         warnings.filterwarnings("ignore", message="There is a performance drop")
         try:
             gradients: Tensor = torch.vmap(gradient)(one_hot)  # (n, B, ...)
-        except (RuntimeError, NotImplementedError):
+        except Exception:  # of PyTorch, or of hooks that expect a gradient of the usual kind
             return None
     return gradients.flatten(2).transpose(0, 1)
 

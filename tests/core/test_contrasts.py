@@ -86,6 +86,21 @@ class Rare(torch.autograd.Function):
         return gradient
 
 
+def test_hooks_that_do_not_expect_it_are_no_error():
+    model, x = CASES[0].make(SEED)
+    shapes = []
+
+    def hook(module, inputs, outputs):
+        (gradient,) = outputs
+        if torch._C._functorch.is_batchedtensor(gradient):
+            raise TypeError("what is this?")
+        shapes.append(gradient.shape)
+
+    model.register_full_backward_hook(hook)
+    assert (LocalDataMatrix.at(model, x).trace() > 0).all()
+    assert len(shapes) >= 3  # one by one
+
+
 @pytest.mark.parametrize("function", [Doubled, Rare])
 def test_models_that_cannot_be_vectorised_are_measured_all_the_same(function):
     class Model(nn.Module):
