@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from examples.paper import (
+    activation_regions,
     adversarial,
     brackets,
     distance_to_leaf,
@@ -29,6 +30,7 @@ MODULES = (
     natural_images,
     second_order,
     brackets,
+    activation_regions,
     adversarial,
     fisher_of_weights,
     published_arithmetic,

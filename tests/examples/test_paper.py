@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from examples.paper.__main__ import main
 from examples.paper.experiment import Spread, claim
 from examples.paper.images import load_images
 from examples.paper.networks import cnn
@@ -22,21 +23,17 @@ from examples.paper.training import Training
 ROOT = Path(__file__).parents[2]
 
 
-def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "examples.paper", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything at the small scale, once."""
     folder = tmp_path_factory.mktemp("paper")
-    done = run("all", "--quick", "--out", str(folder))
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.paper", "all", "--quick", "--out", str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
 
@@ -102,19 +99,28 @@ def test_orthogonal_walks_keep_the_label_that_random_walks_lose(out: Path) -> No
     assert found["kept"] > found["control"]
 
 
+def test_leaves_do_not_go_on_where_activations_switch(out: Path) -> None:
+    boundary, square = values(out, "regions", 0), values(out, "regions", 1)
+    assert boundary["turn"] > 1e-4
+    assert boundary["rest"] < 1e-9
+    assert boundary["second"] < 1e-6
+    assert square["small"] < 1e-3
+    assert square["step"] > 0.01
+
+
 def test_what_was_measured_is_taken_from_the_folder(out: Path) -> None:
     result = out / "results" / "leaf.json"
     before = result.read_text()
     result.unlink()
     kept = out / "measured" / "quick-leaf-0.pt"
     stamp = kept.stat().st_mtime_ns
-    assert run("leaf", "--quick", "--out", str(out)).returncode == 0
+    assert main(["leaf", "--quick", "--out", str(out)]) == 0
     assert result.read_text() == before
     assert kept.stat().st_mtime_ns == stamp
 
 
 def test_report_holds_every_claim(out: Path, tmp_path: Path) -> None:
-    assert run("readme", "--out", str(out), "--to", str(tmp_path)).returncode == 0
+    assert main(["readme", "--out", str(out), "--to", str(tmp_path)]) == 0
     report = (tmp_path / "README.md").read_text()
     for name in EXPERIMENTS:
         for one in json.loads((out / "results" / f"{name}.json").read_text())["claims"]:
@@ -123,22 +129,23 @@ def test_report_holds_every_claim(out: Path, tmp_path: Path) -> None:
         assert (tmp_path / "figures" / f"{name}.png").exists()
 
 
-def test_report_of_several_scales_is_refused(out: Path, tmp_path: Path) -> None:
+def test_report_of_several_scales_is_refused(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "results").mkdir()
     for name in ("fig2", "fig4"):
         result = json.loads((out / "results" / f"{name}.json").read_text())
         result["scale"]["name"] = name
         (tmp_path / "results" / f"{name}.json").write_text(json.dumps(result))
-    done = run("readme", "--out", str(tmp_path))
-    assert done.returncode == 2
-    assert "found 2 scales" in done.stderr
+    assert main(["readme", "--out", str(tmp_path)]) == 2
+    assert "found 2 scales" in capsys.readouterr().err
 
 
-def test_full_scale_without_data_says_what_to_do(tmp_path: Path) -> None:
-    done = run("fig2", "--out", str(tmp_path))
-    assert done.returncode == 2
-    assert "--data" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_full_scale_without_data_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fig2", "--out", str(tmp_path)]) == 2
+    assert "--data" in capsys.readouterr().err
 
 
 def test_training_goes_on_bitwise_where_it_was_stopped(tmp_path: Path) -> None:

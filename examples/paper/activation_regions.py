@@ -1,0 +1,193 @@
+"""Whether leaves go on where activations switch: Theorem 3.1 speaks of one activation region.
+
+Where a single unit switches, the contrasts J of a ReLU network change by a matrix of rank one,
+a nᵀ with the normal n of the boundary. Of D before, 7 = C − 3 of the 8 = C − 2 directions in the
+boundary are in D behind it too; the last one need not be. Where it is not, the piece of a leaf
+before the boundary meets many leaves behind it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from examples.paper.experiment import Claim, Experiment, Found, Table, claim, each
+from examples.paper.figures import BLUE, GREY, ORANGE, RED, band, dots
+from examples.paper.scale import Scale
+from examples.paper.study import Study
+from examples.paper.walked import norm
+from examples.paper.weights import in_double, unit
+from lightning_leaf import LocalDataMatrix
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIDES = (0.01, 0.03, 0.1, 0.3, 1.0, 5.0, 20.0)
+"""Of the squares, in steps of Algorithm 1."""
+SUBSTEPS = 8
+SAME = 1e-9
+"""Relative change of J that is rounding: within a region it is constant."""
+
+
+def measure(study: Study, seed: int) -> Found:
+    relu = in_double(study.network(seed))
+    gelu = in_double(study.network(seed, study.scale.paper_step, "gelu"))
+    x = study.test_images(seed, study.scale.points, use=5).double()
+    sides = [side * study.scale.step_size for side in SIDES]
+    return {
+        **boundaries(relu, x, seed),
+        "relu": torch.stack([gap_outside(relu, x, side) for side in sides], 1),
+        "gelu": torch.stack([gap_outside(gelu, x, side) for side in sides], 1),
+        "step": study.scale.step_size,
+    }
+
+
+def boundaries(network: nn.Module, x: Tensor, seed: int) -> Found:
+    """The first boundary in a random tangent direction, and how D turns there; ``(B,)`` each.
+
+    ``turn`` and ``rest`` are the two largest sines of angles between D behind the boundary and the
+    part of D before it that lies in the boundary.
+    """
+    v = LocalDataMatrix.at(network, x).project(unit(x.shape, seed))
+    v = v / norm(v).reshape(-1, *[1] * (x.ndim - 1))
+    before = contrasts(network, x)
+    size = torch.linalg.matrix_norm(before)
+
+    def at(t: Tensor) -> Tensor:
+        return contrasts(network, x + t.reshape(-1, *[1] * (x.ndim - 1)) * v)
+
+    def same(t: Tensor) -> Tensor:
+        change: Tensor = torch.linalg.matrix_norm(at(t) - before)
+        return change <= SAME * size
+
+    low, high = torch.zeros(len(x)).double(), torch.full((len(x),), 1e-4).double()
+    while bool((inside := same(high)).any()):
+        low, high = torch.where(inside, high, low), torch.where(inside, 1.5 * high, high)
+    for _ in range(40):
+        middle = (low + high) / 2
+        inside = same(middle)
+        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+    behind = at(high * (1 + 1e-8))
+    change = torch.linalg.svd(behind - before, full_matrices=False)
+    normal = change.Vh[:, 0]  # (B, d)
+    d1, d2 = basis(before), basis(behind)
+    along = torch.linalg.svd((d1 @ normal.unsqueeze(2)).mT).Vh[:, 1:] @ d1  # D ∩ n^⊥
+    sines = torch.linalg.svdvals(along - along @ d2.mT @ d2)
+    return {
+        "distance": high,
+        "second": change.S[:, 1] / change.S[:, 0],
+        "turn": sines[:, 0],
+        "rest": sines[:, 1],
+    }
+
+
+def contrasts(network: nn.Module, x: Tensor) -> Tensor:  # (B, C, d)
+    rows = LocalDataMatrix.at(network, x).tangent.jacobian
+    return rows - rows.mean(1, keepdim=True)
+
+
+def basis(rows: Tensor) -> Tensor:  # (B, C, d) -> (B, C - 1, d)
+    vectors: Tensor = torch.linalg.svd(rows, full_matrices=False).Vh[:, :-1]
+    return vectors
+
+
+def gap_outside(network: nn.Module, x: Tensor, side: float) -> Tensor:  # (B,)
+    """Two sides of a square along two fields of D, in both orders: how much of the gap leaves D.
+
+    The fields are ∇p_i and ∇p_j, of length one, of the second and third most probable classes. On a
+    leaf both ways end on it, and the gap between their ends is tangent to it to lowest order.
+    """
+    top = LocalDataMatrix.at(network, x).log_probs.topk(3, dim=1).indices
+    i, j = top[:, 1], top[:, 2]
+    one = flow(network, flow(network, x, i, side), j, side)
+    other = flow(network, flow(network, x, j, side), i, side)
+    g = LocalDataMatrix.at(network, (one + other) / 2)
+    return norm(g.reject(one - other)) / norm(one - other)
+
+
+def flow(network: nn.Module, x: Tensor, of: Tensor, length: float) -> Tensor:
+    """Along the field ∇p_of, of length one, by the midpoint rule."""
+    h = length / SUBSTEPS
+    for _ in range(SUBSTEPS):
+        x = x + h * field(network, x + h / 2 * field(network, x, of), of)
+    return x
+
+
+def field(network: nn.Module, x: Tensor, of: Tensor) -> Tensor:
+    x = x.detach().requires_grad_()
+    log_p = network(x).log_softmax(1).gather(1, of.unsqueeze(1))
+    rows = torch.autograd.grad(log_p.sum(), x)[0].flatten(1)
+    return torch.nn.functional.normalize(rows, dim=1).reshape(x.shape)
+
+
+def claims(study: Study, found: list[Found]) -> list[Claim]:
+    step = SIDES.index(1.0)
+    return [
+        claim(
+            "The local leaves extend to a global structure of manifold (section 3).",
+            "The first activation switches after {distance:.1e} (steps of Algorithm 1 are "
+            "{times:.2g} times as long; medians). There J changes by a matrix of rank one (second "
+            "singular value {second:.0e} of the first), and one direction of the leaf leaves D "
+            "behind by an angle of sine {turn:.1e}, all others by {rest:.0e}: the leaf does not "
+            "go on as one.",
+            "all sines below a millionth",
+            lambda turn, **_: turn < 1e-6,
+            distance=each(found, lambda one: one["distance"].median()),
+            times=each(found, lambda one: one["step"] / one["distance"].median()),
+            second=each(found, lambda one: one["second"].median()),
+            turn=each(found, lambda one: one["turn"].median()),
+            rest=each(found, lambda one: one["rest"].median()),
+        ),
+        claim(
+            "Moving along D one stays on one leaf (section 3).",
+            "Two sides of a square in D, walked in both orders, end apart; of the gap {small:.0e} "
+            "is outside D for sides of a hundredth of a step, {step:.2f} for a step and "
+            "{large:.2f} for twenty (medians). With GELU it is {smooth:.2f} for a step.",
+            "less than a hundredth for a step",
+            lambda step, **_: step < 0.01,
+            small=each(found, lambda one: one["relu"][:, 0].median()),
+            step=each(found, lambda one: one["relu"][:, step].median()),
+            large=each(found, lambda one: one["relu"][:, -1].median()),
+            smooth=each(found, lambda one: one["gelu"][:, step].median()),
+        ),
+    ]
+
+
+def tables(study: Study, found: list[Found]) -> list[Table]:
+    rows = tuple(
+        (label, *(f"{float(found[0][key][:, i].median()):.2g}" for i in range(len(SIDES))))
+        for key, label in (("relu", "ReLU"), ("gelu", "GELU"))
+    )
+    columns = ("network", *(f"{side:g} steps" for side in SIDES))
+    return [Table("Share of the gap outside D, by the side of the square", columns, rows)]
+
+
+def draw(study: Study, found: list[Found], figure: Figure) -> None:
+    one = found[0]
+    turn, gap = figure.subplots(1, 2)
+    sines = {"the direction that turns": one["turn"], "all others": one["rest"]}
+    dots(turn, {name: values.clamp_min(1e-17) for name, values in sines.items()}, BLUE)
+    turn.set(yscale="log", title="Sine of the angle to D behind the first boundary")
+    for key, colour, label in (("relu", BLUE, "ReLU"), ("gelu", ORANGE, "GELU")):
+        band(gap, [side * one["step"] for side in SIDES], one[key], colour, label)
+    gap.axvline(float(one["distance"].median()), color=GREY, ls="--", lw=0.8, label="first switch")
+    gap.axvline(one["step"], color=RED, lw=0.8, label="a step of Algorithm 1")
+    gap.set(xscale="log", xlabel="side of the square", title="Share of the gap outside D")
+    gap.legend()
+
+
+def points(scale: Scale) -> int:
+    return 250 * scale.points
+
+
+EXPERIMENT = Experiment(
+    "regions",
+    "whether leaves go on where activations switch",
+    measure,
+    draw,
+    claims,
+    points,
+    tables=tables,
+)
