@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import resource
+import sys
 from pathlib import Path
 
 import torch
@@ -18,6 +20,16 @@ def describe() -> str:
         f"{torch.get_num_threads()} threads, {accelerator}, Python {platform.python_version()}, "
         f"torch {torch.__version__}"
     )
+
+
+def peak_memory() -> float:
+    """The most memory that this process has had resident, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # what getrusage says may be the peak of the process that started this one
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return 1024.0 * float(line.split()[1])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
 def _processor() -> str:

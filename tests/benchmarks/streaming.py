@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ import torch
 
 from lightning_leaf import local_geometry
 from lightning_leaf.demo.classifier import SmallCNN
-from tests.benchmarks.machine import describe
+from tests.benchmarks.machine import describe, peak_memory
 from tests.benchmarks.models import RESNET18_1000
 from tests.benchmarks.timing import scaled, table
 
@@ -43,21 +42,13 @@ def measure(case: str, count: int) -> None:
     x = torch.randn(count, *shape)
     with torch.no_grad():
         model(x[:1])
-    before = peak()
+    before = peak_memory()
     started = time.perf_counter()
     found = local_geometry(model, x)
     seconds = time.perf_counter() - started
     assert bool(found.finite.all())
-    print(
-        f"{seconds:.0f} s|{scaled(peak() - before, 'B')}|{scaled(4.0 * classes * x.numel(), 'B')}",
-        end="",
-    )
-
-
-def peak() -> float:
-    """The most memory that this process has had resident, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    grown, gradients = peak_memory() - before, 4.0 * classes * x.numel()
+    print(f"{seconds:.0f} s|{scaled(grown, 'B')}|{scaled(gradients, 'B')}", end="")
 
 
 if __name__ == "__main__":

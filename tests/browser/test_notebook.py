@@ -103,6 +103,7 @@ def test_views_are_steps_back_that_stay_in_the_notebook(notebook: NotebookTab) -
     titles = [notebook.get("path-title").inner_text()]
     for pair in (1, 2):
         notebook.get(f"pair-{pair}").click()
+        expect(notebook.get("path-title")).not_to_have_text(titles[-1])
         titles.append(notebook.get("path-title").inner_text())
         notebook.page.wait_for_timeout(400)
         assert f"index={pair}" in notebook.hash()

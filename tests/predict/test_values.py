@@ -211,17 +211,18 @@ def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], said: str
 
 
 MEMORY = """
-import resource, torch
+import torch
 from torch.utils.data import Dataset
 from lightning_leaf import LocalDataMatrix
 from lightning_leaf.predict import LeafPredictor
+from tests.benchmarks.machine import peak_memory
 from tests.predict.measuring import rows_of
 
 class Large(Dataset):
     def __len__(self): return 200
     def __getitem__(self, i): return torch.full((8_000,), i / 200)
 
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def peak(): return peak_memory() / 2**20
 
 model = torch.nn.Linear(8_000, 10)
 rows_of(LeafPredictor(model), torch.rand(8, 8_000))
