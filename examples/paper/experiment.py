@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Found = dict[str, Any]
 """What was measured with one seed: tensors, numbers, texts and containers of them."""
-Verdict = Literal["agrees", "partly", "disagrees"]
+Verdict = Literal["agrees", "partly", "disagrees", "not stated"]
 
 
 class Spread(tuple[float, ...]):
@@ -52,7 +52,7 @@ def claim(
     paper: str,
     sentence: str,
     rule: str,
-    agrees: Callable[..., bool],
+    agrees: Callable[..., bool] | None,
     partly: Callable[..., bool] | None = None,
     **values: Sequence[float],
 ) -> Claim:
@@ -62,14 +62,17 @@ def claim(
         paper: The statement.
         sentence: A format string of what was measured, by the names of ``values``.
         rule: When the two agree, in words.
-        agrees: The rule, of the numbers of one seed: it has to hold for all of them.
+        agrees: The rule, of the numbers of one seed: it has to hold for all of them. None where
+            the paper says nothing.
         partly: A weaker rule.
         values: Numbers, one for each seed.
     """
     names = list(values)
     seeds = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
     verdict: Verdict = "disagrees"
-    if all(agrees(**seed) for seed in seeds):
+    if agrees is None:
+        verdict = "not stated"
+    elif all(agrees(**seed) for seed in seeds):
         verdict = "agrees"
     elif partly is not None and all(partly(**seed) for seed in seeds):
         verdict = "partly"

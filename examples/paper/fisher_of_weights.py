@@ -87,7 +87,7 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
 
 
 def points(scale: Scale) -> int:
-    return 15 * scale.weights_probe * len(scale.measured)
+    return 30 * scale.weights_probe * len(scale.measured)
 
 
 EXPERIMENT = Experiment(

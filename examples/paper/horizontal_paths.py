@@ -87,11 +87,11 @@ def claims(study: Study, found: list[Found]) -> list[Claim]:
             line=each(found, lambda one: one[STRAIGHT]["doubt"].median()),
         ),
         claim(
-            "Leaves carry the metric G; the paper does not measure it (section 3).",
+            "Leaves carry the metric G (section 3).",
             "In this metric, the paths are {path:.2f} times as long as the shortest curve between "
             "the predictions at their ends, straight lines {line:.2f} times (medians).",
-            "nothing to agree with: no path is shorter than the shortest",
-            lambda path, line: path >= 1 - 1e-6,
+            "",
+            None,
             path=each(found, lambda one: detour(one[ON_THE_LEAF])),
             line=each(found, lambda one: detour(one[STRAIGHT])),
         ),
@@ -153,7 +153,7 @@ def draw_paths(study: Study, one: Found, figure: Figure) -> None:
 
 
 def points(scale: Scale) -> int:
-    return scale.pairs * min(scale.path_steps, 1500) * 2
+    return scale.pairs * min(scale.path_steps, 1000) * 2
 
 
 EXPERIMENT = Experiment(

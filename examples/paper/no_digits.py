@@ -39,7 +39,7 @@ def claims(study: Study, found: list[Found]) -> list[Claim]:
             found,
         ),
         claim(
-            "Images of non-existent digits lie on the leaf as digits do (section 4.3).",
+            "Paths lead to images of non-existent digits as they lead to digits (section 4.3).",
             "Paths to mirrored digits leave {mirrored:.1%} of the distance, to the same digits "
             "as they are {clean:.1%}.",
             "the two differ by less than 5 %",
@@ -55,7 +55,7 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
 
 
 def points(scale: Scale) -> int:
-    return scale.pairs * min(scale.path_steps, 1500) * 3
+    return scale.pairs * min(scale.path_steps, 1000) * 3
 
 
 EXPERIMENT = Experiment(

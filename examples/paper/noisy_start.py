@@ -42,7 +42,8 @@ def measure(study: Study, seed: int) -> Found:
         "left": from_noisy.distance[:, -1],
         "left_clean": from_clean.distance[:, -1],
         "from_clean": from_clean.distance[:, 0],
-        "reached": torch.tensor([float(path.status == "reached") for path in from_noisy]),
+        "reached": reached(from_noisy),
+        "clean_reached": reached(from_clean),
         "alike": torch.cosine_similarity(noise.flatten(1), rest.flatten(1)),
         # Without the part that clean paths leave too, which has nothing to do with the noise.
         "alike_less_clean": torch.cosine_similarity(
@@ -65,6 +66,10 @@ def noisy_images(study: Study, seed: int, x: Tensor) -> Tensor:
     return _last(walks)
 
 
+def reached(paths: LeafPath) -> Tensor:  # (N,)
+    return torch.tensor([float(path.status == "reached") for path in paths])
+
+
 def _last(paths: LeafPath) -> Tensor:  # (N, ...)
     return torch.stack([path.points[-1] for path in paths])
 
@@ -81,10 +86,13 @@ def claims(study: Study, found: list[Found]) -> list[Claim]:
             "It is impossible to link a noisy image with a valid one by a horizontal path "
             "(section 4.3, Fig. 6).",
             "{reached:.0%} of the paths from noisy images reach their destination; {left:.0%} of "
-            "the distance is left. Of the same pairs without noise {clean:.0%} is left.",
-            "none reaches it",
+            "the distance is left. Of the same pairs without noise {control:.0%} do, and "
+            "{clean:.0%} is left.",
+            "none reaches it, and 95 % do without noise; partly, if none reaches it",
+            lambda reached, control, **_: reached == 0 and control >= 0.95,
             lambda reached, **_: reached == 0,
             reached=each(found, lambda one: one["reached"].mean()),
+            control=each(found, lambda one: one["clean_reached"].mean()),
             left=each(found, lambda one: (one["left"] / one["from"]).mean()),
             clean=each(found, lambda one: (one["left_clean"] / one["from_clean"]).mean()),
         ),
@@ -126,7 +134,7 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
 
 
 def points(scale: Scale) -> int:
-    return scale.pairs * (2 * min(scale.noisy_steps, 1500) + scale.noise_steps)
+    return scale.pairs * (2 * min(scale.noisy_steps, 1000) + scale.noise_steps)
 
 
 EXPERIMENT = Experiment(

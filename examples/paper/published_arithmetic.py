@@ -27,7 +27,7 @@ COLOURS = {EXACT: BLUE, PUBLISHED: ORANGE, RANDOM: GREEN}
 
 def measure(study: Study, seed: int) -> Found:
     scale, network = study.scale, study.network(seed)
-    start, end = study.pairs(seed, scale.pairs)
+    start, end = study.pairs(seed, scale.published_pairs)
     rules: dict[str, Project] = {
         EXACT: exact_projection,
         PUBLISHED: published_projection,
@@ -138,7 +138,7 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
 
 
 def points(scale: Scale) -> int:
-    return round(scale.pairs * scale.path_steps * 3.1)
+    return 5 * scale.published_pairs * scale.path_steps
 
 
 EXPERIMENT = Experiment(

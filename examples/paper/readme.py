@@ -10,7 +10,7 @@ from typing import Any
 
 from examples.paper.registry import EXPERIMENTS
 
-MARKS = {"agrees": "agrees", "partly": "in part", "disagrees": "**no**"}
+MARKS = {"agrees": "agrees", "partly": "in part", "disagrees": "**no**", "not stated": "–"}
 OPENING = """# The paper, reproduced figure by figure
 
 Every experiment of Grementieri & Fioresi, "Model-centric data manifold: the data through the eyes
@@ -52,7 +52,8 @@ def write_readme(out: Path, to: Path) -> Path:
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(out / result["figure"], target)
     file = to / "README.md"
-    file.write_text("\n".join([opening(results[0]), claims_table(results), *map(section, results)]))
+    parts = [opening(results[0]), claims_table(results) + "\n", *map(section, results)]
+    file.write_text("\n".join(parts))
     return file
 
 
@@ -88,9 +89,13 @@ def claims_table(results: list[dict[str, Any]]) -> str:
 
 
 def section(result: dict[str, Any]) -> str:
-    name, title = result["experiment"], result["title"]
-    parts = [f"## {name}", f"{title[0].upper()}{title[1:]}.", f"![{title}]({result['figure']})"]
-    rules = [f"- “{claim['paper']}” agrees if: {claim['rule']}." for claim in result["claims"]]
+    parts = [f"## {result['experiment']}", result["text"]]
+    parts.append(f"![{result['title']}]({result['figure']})")
+    rules = [
+        f"- “{claim['paper']}” agrees if: {claim['rule']}."
+        for claim in result["claims"]
+        if claim["rule"]
+    ]
     parts.append("\n".join(rules))
     for table in result["tables"]:
         parts += [f"{table['title']}:", markdown(table["columns"], table["rows"]).rstrip()]

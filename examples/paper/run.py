@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,16 @@ from examples.paper.networks import NETWORKS
 from examples.paper.study import Study
 from lightning_leaf import LocalDataMatrix
 
-TRAINING_STEP = 20
+TRAINING_STEP = 12
 """A training step, in points: images at which gradients of all classes are taken."""
-MARKS = {"agrees": "✓", "partly": "~", "disagrees": "✗"}
+MARKS = {"agrees": "✓", "partly": "~", "disagrees": "✗", "not stated": "·"}
 
 
 def print_estimate(study: Study, experiments: Sequence[Experiment]) -> None:
     """How long it may take, from the time of a small measurement."""
     seconds = _seconds_per_point(study)
     scale = study.scale
-    trained = scale.train_steps * TRAINING_STEP
+    trained = 2 * scale.train_steps * TRAINING_STEP  # the paper's network, and with GELU
     total = trained + sum(one.points(scale) for one in experiments)
     print(
         f"{scale.name} scale, {scale.data}, {study.seeds} seed(s): about "
@@ -49,6 +51,7 @@ def run(study: Study, experiment: Experiment) -> None:
     result: dict[str, Any] = {
         "experiment": experiment.name,
         "title": experiment.title,
+        "text": getdoc(sys.modules[experiment.measure.__module__]),
         "figure": f"figures/{experiment.name}.png",
         "scale": asdict(study.scale),
         "seeds": list(seeds),

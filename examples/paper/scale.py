@@ -23,6 +23,7 @@ class Scale:
         pairs: Pairs of images for horizontal paths.
         step_size, threshold: Of Algorithm 1, in input units.
         path_steps, noisy_steps: Of Algorithm 1 at most, from clean and from noisy images.
+        published_pairs: Pairs that the published arithmetic is tried on.
         walks, walk_steps: Orthogonal walks, and steps of each.
         noise_steps: Of the orthogonal walk that makes an image noisy.
         points: Images at which derivatives are checked.
@@ -47,6 +48,7 @@ class Scale:
     threshold: float
     path_steps: int
     noisy_steps: int
+    published_pairs: int
     walks: int
     walk_steps: int
     noise_steps: int
@@ -67,11 +69,11 @@ class Scale:
 
 
 def growing(last: int, *first: int) -> tuple[int, ...]:
-    """Steps at which to measure: every one at first, a tenth of the training apart at the end."""
+    """Steps at which to measure, those given and then ever further apart."""
     steps = [*first]
-    while steps[-1] < last:
-        steps.append(min(last, steps[-1] + max(steps[-1] - steps[-2], round(0.15 * steps[-1]))))
-    return tuple(steps)
+    while (step := steps[-1] + max(50, round(0.15 * steps[-1]))) < 0.95 * last:
+        steps.append(step)
+    return (*steps, last)
 
 
 QUICK = Scale(
@@ -91,6 +93,7 @@ QUICK = Scale(
     threshold=0.3,
     path_steps=400,
     noisy_steps=300,
+    published_pairs=12,
     walks=12,
     walk_steps=300,
     noise_steps=60,
@@ -119,6 +122,7 @@ FULL = Scale(
     threshold=1.0,
     path_steps=5000,
     noisy_steps=10_000,
+    published_pairs=40,
     walks=100,
     walk_steps=1000,
     noise_steps=250,

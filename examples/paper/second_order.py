@@ -10,9 +10,10 @@ from torch import Tensor
 
 from examples.paper.experiment import Claim, Experiment, Found, Table, claim
 from examples.paper.figures import BLUE, GREEN, GREY, ORANGE, band
+from examples.paper.generic import generic, in_double, unit
 from examples.paper.scale import Scale
 from examples.paper.study import Study
-from examples.paper.weights import in_double, scores_of_weights, unit, weights_of
+from examples.paper.weights import scores_of_weights, weights_of
 from lightning_leaf import LocalDataMatrix
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ STEPS = tuple(10 ** (-k / 2) for k in range(0, 9))
 """Lengths ε of δ, of the length of the input: from the whole of it to a ten-thousandth."""
 RANDOM, TANGENT, KERNEL = "random", "tangent (im G)", "orthogonal (ker G)"
 COLOURS = {RANDOM: BLUE, TANGENT: GREEN, KERNEL: ORANGE}
-INPUTS, WEIGHTS = "inputs (eq. 8)", "weights (eq. 7)"
+INPUTS, IMAGES, WEIGHTS = "inputs (eq. 8)", "images as they are", "weights (eq. 7)"
+"""Inputs are images moved off the ties of their background, see :func:`generic`."""
 
 
 def measure(study: Study, seed: int) -> Found:
@@ -36,7 +38,8 @@ def measure(study: Study, seed: int) -> Found:
         curves(scores_of_weights(network, image), flat, seed + i) for i, image in enumerate(x[:few])
     ]
     return {
-        INPUTS: curves(network, x, seed),
+        INPUTS: curves(network, generic(x, seed), seed),
+        IMAGES: curves(network, x, seed),
         WEIGHTS: {
             name: torch.cat([one[name] for one in by_weights]) for name in (*COLOURS, "scale")
         },
@@ -95,6 +98,20 @@ def claims(study: Study, found: list[Found]) -> list[Claim]:
                 kernel=[float(one[space][KERNEL][:, -1].median()) for one in found],
             )
         )
+    made.append(
+        claim(
+            "G and equation 8 are those of the data x ∈ Σ; where G is not differentiable is a "
+            "closed set that proofs may avoid (section 3, appendix B).",
+            "At test images as they are, the ratio is off one by {random:.1e} for random and "
+            "{tangent:.1e} for tangent directions at the smallest δ; along the kernel the "
+            "divergence is {kernel:.1e} of that of the random direction.",
+            "both within 1 %, and less than 1 % along the kernel",
+            lambda random, tangent, kernel: max(random, tangent, abs(kernel)) < 0.01,
+            random=[error(one, IMAGES, RANDOM) for one in found],
+            tangent=[error(one, IMAGES, TANGENT) for one in found],
+            kernel=[float(one[IMAGES][KERNEL][:, -1].median()) for one in found],
+        )
+    )
     return made
 
 
@@ -102,7 +119,7 @@ def tables(study: Study, found: list[Found]) -> list[Table]:
     places = (0, 2, 4, 6, 8)
     rows = tuple(
         (space, name, *(f"{float(found[0][space][name][:, i].median()):.4g}" for i in places))
-        for space in (INPUTS, WEIGHTS)
+        for space in (INPUTS, IMAGES, WEIGHTS)
         for name in COLOURS
     )
     columns = ("space", "direction", *(f"ε = {STEPS[i]:.0e}" for i in places))
@@ -110,7 +127,7 @@ def tables(study: Study, found: list[Found]) -> list[Table]:
 
 
 def draw(study: Study, found: list[Found], figure: Figure) -> None:
-    for panel, space in zip(figure.subplots(1, 2), (INPUTS, WEIGHTS), strict=True):
+    for panel, space in zip(figure.subplots(1, 3), (INPUTS, IMAGES, WEIGHTS), strict=True):
         for name, colour in COLOURS.items():
             curves = found[0][space][name].abs().clamp(1e-9, 1e3)
             band(panel, STEPS, curves, colour, name)
@@ -125,6 +142,12 @@ def points(scale: Scale) -> int:
 
 
 EXPERIMENT = Experiment(
-    "kl", "the divergence of predictions to second order", measure, draw, claims, points,
+    "kl",
+    "the divergence of predictions to second order",
+    measure,
+    draw,
+    claims,
+    points,
+    size=(13, 3.6),
     tables=tables,
-)  # fmt: skip
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -37,15 +36,3 @@ def scores_of_weights(network: nn.Module, image: Tensor) -> Callable[[Tensor], T
         return stacked
 
     return of_batch
-
-
-def in_double(network: nn.Module) -> nn.Module:
-    """A copy in float64, for derivatives that are compared with differences."""
-    return deepcopy(network).double()
-
-
-def unit(shape: torch.Size, seed: int) -> Tensor:
-    """Random directions of length one, float64."""
-    generator = torch.Generator().manual_seed(seed)
-    v = torch.randn(shape, generator=generator, dtype=torch.float64)
-    return torch.nn.functional.normalize(v.flatten(1), dim=1).reshape(shape)

@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from examples.paper.__main__ import main
-from examples.paper.experiment import Spread, claim
+from examples.paper.experiment import Spread, Verdict, claim
 from examples.paper.images import load_images
 from examples.paper.networks import cnn
 from examples.paper.registry import EXPERIMENTS
@@ -53,7 +53,7 @@ def measured(out: Path, experiment: str) -> dict[str, Any]:
 def test_every_experiment_leaves_claims_and_a_figure(out: Path, name: str) -> None:
     result = json.loads((out / "results" / f"{name}.json").read_text())
     assert result["claims"]
-    assert all(one["verdict"] in ("agrees", "partly", "disagrees") for one in result["claims"])
+    assert all(one["verdict"] in get_args(Verdict) for one in result["claims"])
     assert "{" not in "".join(one["measured"] for one in result["claims"])
     assert (out / result["figure"]).stat().st_size > 10_000
 
