@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BLUE, ORANGE, GREEN, GREY, RED = "#2f6fab", "#d9822b", "#4a9a63", "#8a8f98", "#b5483a"
 STYLE: Any = {
+    "axes.axisbelow": True,
     "axes.edgecolor": GREY,
     "axes.grid": True,
     "axes.labelcolor": "#3c4048",

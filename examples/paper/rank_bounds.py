@@ -98,11 +98,13 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
     panel = figure.subplots()
     rows = [(name, row) for name, row in found[0].items() if isinstance(row, dict)]
     for i, (_, row) in enumerate(rows):
+        panel.barh(i, row["size"], color=GREY, alpha=0.25, height=0.6)
         panel.barh(i, row["D"], color=BLUE, height=0.6)
     panel.axvline(9, color=GREY, lw=0.8, ls="--")
+    panel.set_xscale("log")
     panel.set_yticks(range(len(rows)), [name for name, _ in rows])
     panel.invert_yaxis()
-    panel.set(title="Largest dimension of D; the bound C − 1 is dashed")
+    panel.set(title="Size of an input, and the largest dimension of D; the bound C − 1 is dashed")
 
 
 def points(scale: Scale) -> int:
