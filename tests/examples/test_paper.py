@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything at the small scale, once."""
     folder = tmp_path_factory.mktemp("paper")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run(
         [sys.executable, "-m", "examples.paper", "all", "--quick", "--out", str(folder)],
         capture_output=True,
@@ -35,6 +37,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    assert seconds < 150, f"about a minute is promised; it took {seconds:.0f} s of one core"
     return folder
 
 
