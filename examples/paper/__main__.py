@@ -37,7 +37,9 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="experiment", help="which ones, all, or readme",
     )  # fmt: skip
     parser.add_argument("--data", type=Path, help="folder with MNIST/raw and cifar10-jpeg.zip")
-    parser.add_argument("--out", type=Path, default=Path("paper"), help="default: ./paper")
+    parser.add_argument(
+        "--out", type=Path, default=Path("leaf_logs/paper"), help="default: leaf_logs/paper"
+    )
     parser.add_argument("--seeds", type=int, help="trainings; default: 3, with --quick 1")
     parser.add_argument("--quick", action="store_true", help="small numbers, of digits")
     parser.add_argument("--to", type=Path, help="folder of the report; default: that of --out")
