@@ -14,11 +14,15 @@ from typing import Any, get_args
 import pytest
 import torch
 
+from examples.paper import activation_regions
 from examples.paper.__main__ import main
 from examples.paper.experiment import Spread, Verdict, claim
+from examples.paper.generic import generic, in_double
 from examples.paper.images import load_images
 from examples.paper.networks import cnn
 from examples.paper.registry import EXPERIMENTS
+from examples.paper.scale import QUICK
+from examples.paper.study import Study
 from examples.paper.training import Training
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +114,25 @@ def test_leaves_do_not_go_on_where_activations_switch(out: Path) -> None:
     assert boundary["second"] < 1e-6
     assert square["small"] < 1e-3
     assert square["step"] > 0.01
+
+
+def test_squares_close_on_the_leaf_of_a_network_with_one_region(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What leaves D is the network's doing: not that of the fields, nor of the midpoint rule."""
+    study = Study(QUICK, seeds=1, data_dir=None, out=out)
+    x = generic(study.test_images(0, 8), seed=0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).double()
+    relu = in_double(study.network(0))
+    side = QUICK.step_size
+    assert activation_regions.gap_outside(linear, x, side).max() < 1e-3
+    coarse = activation_regions.gap_outside(relu, x, side)
+    assert coarse.median() > 0.1
+    monkeypatch.setattr(activation_regions, "SUBSTEPS", 4 * activation_regions.SUBSTEPS)
+    fine = activation_regions.gap_outside(relu, x, side)
+    assert fine.median() == pytest.approx(float(coarse.median()), rel=0.2)
 
 
 def test_what_was_measured_is_taken_from_the_folder(out: Path) -> None:
