@@ -223,7 +223,7 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
 
 def points(scale: Scale) -> int:
     kinds = 14 + len(scale.leaf_checkpoints) + len(NETWORKS)
-    return scale.leaf_pairs * min(scale.path_steps, 1000) * kinds
+    return scale.leaf_pairs * min(scale.path_steps, 500) * kinds
 
 
 EXPERIMENT = Experiment(

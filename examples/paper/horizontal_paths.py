@@ -153,7 +153,7 @@ def draw_paths(study: Study, one: Found, figure: Figure) -> None:
 
 
 def points(scale: Scale) -> int:
-    return scale.pairs * min(scale.path_steps, 1000) * 2
+    return scale.pairs * min(scale.path_steps, 500) * 2
 
 
 EXPERIMENT = Experiment(

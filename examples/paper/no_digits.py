@@ -47,7 +47,7 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
 
 
 def points(scale: Scale) -> int:
-    return scale.pairs * min(scale.path_steps, 1000) * 2
+    return scale.pairs * min(scale.path_steps, 500) * 2
 
 
 EXPERIMENT = Experiment(

@@ -134,7 +134,7 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
 
 
 def points(scale: Scale) -> int:
-    return scale.pairs * (2 * min(scale.noisy_steps, 1000) + scale.noise_steps)
+    return scale.pairs * (2 * min(scale.noisy_steps, 500) + scale.noise_steps)
 
 
 EXPERIMENT = Experiment(
