@@ -30,6 +30,7 @@ class Scale:
         leaf_pairs: Pairs for each kind of destination in ``leaf``.
         leaf_checkpoints: Steps of training at which ``leaf`` looks.
         colour_steps, colour_pairs, colour_width: Training, paths and channels of VGG-11.
+        colour_published_steps: Of its paths by the published arithmetic.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Scale:
     colour_steps: int
     colour_pairs: int
     colour_width: int
+    colour_published_steps: int
 
     def with_training(self, steps: int) -> Scale:
         """The same, trained for longer or shorter: what lies beyond is not measured."""
@@ -103,6 +105,7 @@ QUICK = Scale(
     colour_steps=60,
     colour_pairs=4,
     colour_width=8,
+    colour_published_steps=100,
 )
 
 FULL = Scale(
@@ -132,4 +135,5 @@ FULL = Scale(
     colour_steps=4000,
     colour_pairs=20,
     colour_width=64,
+    colour_published_steps=1000,
 )
