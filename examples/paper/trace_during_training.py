@@ -58,6 +58,15 @@ def returned(found: Found, statistic: str, reference: int) -> float:
     return NEVER if step is None else step
 
 
+def when(found: Found, statistic: str, reference: int) -> str:
+    """The same in words."""
+    trace = found[f"trace_{statistic}"][found["step"].index(reference) :]
+    if trace.max() <= TraceReturn.RISE * trace[0]:
+        return "never far above it"
+    step = returned(found, statistic, reference)
+    return "not yet" if step == NEVER else f"{step:,.0f}"
+
+
 def ratio_at(found: Found, statistic: str, step: int, reference: int) -> float:
     """The trace at a step over that at another, smoothed over five measurements."""
     trace = found[f"trace_{statistic}"]
@@ -115,8 +124,7 @@ def tables(study: Study, found: list[Found]) -> list[Table]:
     rows = []
     for statistic in ("mean", "median"):
         for reference in (0, first):
-            steps = [returned(one, statistic, reference) for one in found]
-            told = ", ".join("not yet" if step == NEVER else f"{step:,.0f}" for step in steps)
+            told = ", ".join(when(one, statistic, reference) for one in found)
             rows.append((statistic, f"{reference:,}", told))
     columns = ("trace", "back to its value at step", "at step (each seed)")
     return [Table("When the smoothed trace comes back", columns, tuple(rows))]
