@@ -14,9 +14,10 @@ from lightning_leaf.errors import LeafError, NonFiniteError
 from lightning_leaf.quiet import quiet
 
 HALF_PRECISION = (torch.float16, torch.bfloat16)
+INPUTS_IN_ONE_PASS = 16
 NUMBERS_IN_ONE_PASS = 2**17
-"""Up to so many numbers of gradients, all classes in one pass are the faster way on a CPU; beyond,
-its intermediate results leave the cache (``python -m tests.benchmarks chunks``)."""
+"""Up to so many inputs, and numbers of their gradients, one pass for all classes is the faster way
+on a CPU; beyond, intermediate results leave the cache: ``python -m tests.benchmarks chunks``."""
 
 
 class Classifier:
@@ -163,7 +164,8 @@ def contrast_gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...)
     """
     contrasts = (scores - scores[:, :1])[:, 1:]  # (B, C − 1)
     rows = None
-    if x.device.type == "cpu" and contrasts[0].numel() * x.numel() <= NUMBERS_IN_ONE_PASS:
+    small = len(x) <= INPUTS_IN_ONE_PASS and contrasts[0].numel() * x.numel() <= NUMBERS_IN_ONE_PASS
+    if small and x.device.type == "cpu":
         rows = in_one_pass(contrasts, x)
     if rows is None:
         rows = one_by_one(contrasts, x)

@@ -25,7 +25,7 @@ class PathStatus(str, Enum):
     REACHED = "reached"
     """It came within the threshold of its destination."""
     STALLED = "stalled"
-    """The projected displacement carries no more progress: the destination is off the leaf."""
+    """No step along the leaf leads closer; whether another way would, it does not tell."""
     OUT_OF_STEPS = "out_of_steps"
     """It took all its steps; for an orthogonal walk, which has no destination, the usual end."""
     NON_FINITE = "non_finite"

@@ -51,7 +51,7 @@ def horizontal_path(
     the leaf's tangent plane that is closest to the destination; α alone is the paper's step.
 
     A path is *reached* when ‖u‖ ≤ threshold; *stalled* when 100 steps brought it closer by less
-    than a fifth of one step (on the leaf there is no way closer), *out of steps* after
+    than a fifth of one step (no step along the leaf leads closer), *out of steps* after
     ``max_steps``, *non-finite* when the model returns NaN or infinity. Paths that are done leave
     the batch, and those that wait take their places. For networks with smooth activations (GELU,
     SiLU, tanh) D_x need not integrate to leaves (Theorem 3.1 is about piecewise-linear ones): the

@@ -11,7 +11,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lightning_leaf.classifier import NUMBERS_IN_ONE_PASS, in_one_pass, one_by_one
+from lightning_leaf.classifier import (
+    INPUTS_IN_ONE_PASS,
+    NUMBERS_IN_ONE_PASS,
+    in_one_pass,
+    one_by_one,
+)
 from tests.benchmarks.counting import count
 from tests.benchmarks.machine import describe
 from tests.benchmarks.models import PAPER_CNN, RESNET18, Subject
@@ -121,7 +126,8 @@ def report(subject: Subject, device: torch.device) -> None:
     print(table(("chunk", "activations", *WAYS), rows))
     if device.type == "cpu":
         numbers = (subject.classes - 1) * math.prod(subject.shape)
-        print(f"  the package takes one pass for up to {NUMBERS_IN_ONE_PASS // numbers} inputs")
+        most = min(INPUTS_IN_ONE_PASS, NUMBERS_IN_ONE_PASS // numbers)
+        print(f"  the package takes one pass for up to {most} inputs")
     if device.type == "cpu":
         # Tensors too large for the allocator to keep come from the kernel every time.
         faults = ([str(s), *(f"{calls[s, w].page_faults():.0f}" for w in WAYS)] for s in sizes)

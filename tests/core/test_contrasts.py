@@ -34,8 +34,8 @@ def test_rows_are_those_of_the_oracle(prepared, limit, monkeypatch):
         assert not torch.allclose(wrong, expected, atol=1e-10)
 
 
-def passes(count: int, monkeypatch) -> list[str]:
-    """Which way a batch of so many inputs goes: 10 classes, 100 numbers each."""
+def passes(count: int, size: int, monkeypatch) -> list[str]:
+    """Which way a batch of so many inputs goes: 10 classes, ``size`` numbers each."""
     taken = []
     for name in ("in_one_pass", "one_by_one"):
         original = getattr(classifier, name)
@@ -45,18 +45,18 @@ def passes(count: int, monkeypatch) -> list[str]:
             return original(*arguments)
 
         monkeypatch.setattr(classifier, name, spied)
-    case = next(case for case in CASES if case.name == "image_cnn")
-    model, x = case.make(SEED, batch=count)
-    LocalDataMatrix.at(model, x, chunk_size=count)
+    LocalDataMatrix.at(nn.Linear(size, 10), torch.randn(count, size), chunk_size=count)
     return taken
 
 
-def test_small_batches_take_one_pass(monkeypatch):
-    assert passes(145, monkeypatch) == ["in_one_pass"]  # 145 · 9 · 100 ≤ 2¹⁷
+@pytest.mark.parametrize(("count", "size"), [(1, 20), (16, 910)])  # 16 · 9 · 910 ≤ 2¹⁷
+def test_small_batches_take_one_pass(monkeypatch, count, size):
+    assert passes(count, size, monkeypatch) == ["in_one_pass"]
 
 
-def test_large_batches_take_one_for_every_class(monkeypatch):
-    assert passes(146, monkeypatch) == ["one_by_one"]
+@pytest.mark.parametrize(("count", "size"), [(17, 20), (16, 911)])
+def test_large_batches_take_one_for_every_class(monkeypatch, count, size):
+    assert passes(count, size, monkeypatch) == ["one_by_one"]
 
 
 class Doubled(torch.autograd.Function):
