@@ -30,6 +30,10 @@ class LocalDataMatrix:
     as the contrasts ∇s_i − ∇s_0 (C×d) and the log-probabilities of each input. Gradients are
     float32 (float64 for float64 models); probabilities, Gram matrices and spectra are float64.
 
+    Where the classifier is not differentiable, G is that of one side, which PyTorch chooses: at a
+    ReLU of zero, and at ties in max-pooling, which a background of one grey makes everywhere. To
+    second order it then tells of steps to that side only (``python -m examples.paper kl``).
+
     Make one with :meth:`at`.
 
     Attributes:
