@@ -14,6 +14,7 @@ import lightning as L
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -140,6 +141,8 @@ def outcome(
     trainer = make_trainer(root, [*callbacks, witness], **chosen)
     with training.around():
         trainer.fit(training.module(), train, validation, ckpt_path=resumed_from)
+    if dist.is_initialized():
+        dist.barrier()  # rank zero writes the logs that every rank reads
     return {
         **remains.of_module(trainer.lightning_module),
         **remains.of_streams(),
