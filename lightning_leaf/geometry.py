@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_leaf.chunks import checked_chunk_size
 from lightning_leaf.classifier import Classifier, checked_inputs, measuring
 from lightning_leaf.data_matrix import LocalDataMatrix
-from lightning_leaf.errors import NonFiniteError
+from lightning_leaf.errors import LeafError, NonFiniteError
 from lightning_leaf.matrix_free import EIGENVALUES, EXACT_CLASSES, MatrixFreeDataMatrix
 from lightning_leaf.spectrum import RankKind, checked_ranks, effective_rank
 
@@ -70,13 +70,14 @@ def local_geometry(
         model: Any classifier, see :meth:`LocalDataMatrix.at`.
         x: Inputs, as the model takes them; some may hold NaN or infinity.
         ranks: Which effective ranks, see :func:`effective_rank`.
-        eigenvalues: Largest eigenvalues wanted; there are C.
+        eigenvalues: Largest eigenvalues wanted; there are C. With 0, and no ranks, no spectrum is
+            taken.
         chunk_size: Inputs per forward pass at most. Default: 32, fewer of large inputs.
         exact: Whether to take every class. Default: up to 160 of them.
         seed: Of the draws where not every class is taken.
 
     Raises:
-        LeafError: See :meth:`LocalDataMatrix.at`; also if ``ranks`` names none of the kinds.
+        LeafError: See :meth:`LocalDataMatrix.at`; also if an argument is out of its range.
 
     Example:
         >>> import torch
@@ -87,6 +88,8 @@ def local_geometry(
         (True, (100,), (100, 8))
     """
     kinds = checked_ranks(ranks)
+    if isinstance(eigenvalues, bool) or not isinstance(eigenvalues, int) or eigenvalues < 0:
+        raise LeafError(f"eigenvalues expects a whole number, 0 or more; got {eigenvalues!r}.")
     size = checked_chunk_size(chunk_size)
     checked_inputs(x, "x")
     with measuring(model) as classifier:
@@ -125,24 +128,28 @@ def _unknown(
 
 
 def _measure(g: LocalDataMatrix | MatrixFreeDataMatrix, found: LocalGeometry, rows: Tensor) -> None:
-    """Write what G tells into the rows of its inputs."""
-    count = found.eigenvalues.shape[1]
+    """Write what G tells into the rows of its inputs; a spectrum that nobody wants is not taken."""
+    count, ranks = found.eigenvalues.shape[1], found.effective_rank
+    spectrum_wanted = count > 0 or len(ranks) > 0
     found.log_probs[rows] = g.log_probs.cpu()
     if isinstance(g, LocalDataMatrix):
-        trace, spectrum = g.trace(), g.eigenvalues()
+        found.trace[rows] = g.trace().cpu()
         found.standard_error[rows] = 0
         found.tangent_dimension[rows] = g.tangent_dimension().double().cpu()
-        found.eigenvalues[rows] = spectrum[:, :count].cpu()
-        ranks = {kind: effective_rank(spectrum, kind) for kind in found.effective_rank}
+        if spectrum_wanted:
+            spectrum = g.eigenvalues()
+            found.eigenvalues[rows] = spectrum[:, :count].cpu()
+            for kind, values in ranks.items():
+                values[rows] = effective_rank(spectrum, kind).cpu()
     else:
-        estimate, leading = g.trace_estimate(), g.spectrum(count)
-        trace = estimate.value
+        estimate = g.trace_estimate()
+        found.trace[rows] = estimate.value.cpu()
         found.standard_error[rows] = estimate.standard_error.cpu()
-        found.eigenvalues[rows] = leading.eigenvalues.cpu()
-        ranks = {kind: leading.effective_rank(trace, kind) for kind in found.effective_rank}
-    found.trace[rows] = trace.cpu()
-    for kind, values in ranks.items():
-        found.effective_rank[kind][rows] = values.cpu()
+        if spectrum_wanted:
+            leading = g.spectrum(max(count, 1))
+            found.eigenvalues[rows] = leading.eigenvalues[:, :count].cpu()
+            for kind, values in ranks.items():
+                values[rows] = leading.effective_rank(estimate.value, kind).cpu()
 
 
 def _where_finite(

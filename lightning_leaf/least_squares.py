@@ -74,9 +74,13 @@ def project_on_rows(
         start: A solution for a similar M and v.
         scale: What errors are relative to where it exceeds the projection, ‖v‖ say.
     """
-    coefficients, projection = _warm(transposed, v, start)
+    projection = torch.zeros_like(v) if start is None else transposed(start.coefficients).double()
+    # Of the solution for something similar, the multiple that is nearest to v.
+    factor = _ratio((projection * v).sum(1), projection.square().sum(1)).unsqueeze(1)
+    projection = factor * projection
     rest = v - projection  # (B, d)
     residual = forward(rest).double()  # (B, C)
+    coefficients = torch.zeros_like(residual) if start is None else factor * start.coefficients
     square = residual.square().sum(1)
     direction = residual
     cut = (residual.shape[1] * rounding) ** 2
@@ -87,7 +91,7 @@ def project_on_rows(
     gained = projection.square().sum(1)
     least = torch.zeros_like(square) if scale is None else scale.square()
     error = _at_most(rest, gained.maximum(least))
-    while len(decreases) < max_iterations and not bool((error <= rtol).all()):
+    while bool((error > rtol).any()):
         step = transposed(direction).double()  # (B, d)
         curvature = step.square().sum(1)
         quotient = _ratio(curvature, direction.square().sum(1))
@@ -101,23 +105,14 @@ def project_on_rows(
         gained = gained + decreases[-1]
         unit = gained.maximum(least)
         error = torch.minimum(_estimated_error(decreases, unit), _at_most(rest, unit))
+        if len(decreases) == max_iterations or not bool((error > rtol).any()):
+            break  # before a product that nobody would use
         earlier.append(residual * _ratio(torch.ones_like(square), square.sqrt()).unsqueeze(1))
         following = _without(forward(rest).double(), torch.stack(earlier, dim=-1))
         following_square = following.square().sum(1)
         direction = following + _ratio(following_square, square).unsqueeze(1) * direction
         residual, square = following, following_square
     return RowSpaceProjection(coefficients, projection, error, len(decreases))
-
-
-def _warm(
-    transposed: Callable[[Tensor], Tensor], v: Tensor, start: RowSpaceProjection | None
-) -> tuple[Tensor, Tensor]:
-    """Coefficients to start from and their combination: the multiple of ``start`` nearest to v."""
-    if start is None:
-        return v.new_zeros(len(v), 1), torch.zeros_like(v)
-    combined = transposed(start.coefficients).double()
-    factor = _ratio((combined * v).sum(1), combined.square().sum(1)).unsqueeze(1)
-    return factor * start.coefficients, factor * combined
 
 
 def _without(vector: Tensor, basis: Tensor) -> Tensor:  # (B, C), (B, C, m) -> (B, C)

@@ -132,8 +132,7 @@ class MatrixFreeDataMatrix:
         Raises:
             LeafError: If ``draws`` is less than 4.
         """
-        if isinstance(draws, bool) or not isinstance(draws, int) or draws < 4:
-            raise LeafError(f"draws expects a whole number of at least 4; got {draws!r}.")
+        _checked_whole(draws, 4, "draws")
         return _joined(
             self._each(
                 lambda products, _: estimate_trace(
@@ -204,8 +203,12 @@ class MatrixFreeDataMatrix:
         Args:
             v: One vector for each input.
             rtol: Estimated error at which to stop, relative to the projection.
-            max_iterations: Iterations, of two products each, to stop at.
+            max_iterations: Iterations, of two products each, to stop at (≥ 1).
+
+        Raises:
+            LeafError: If v has another shape, or a number is out of its range.
         """
+        _checked_whole(max_iterations, 1, "max_iterations")
         _checked_rtol(rtol)
         flat = self._flatten(v)
         return _joined(
@@ -247,6 +250,11 @@ def _versions(model: Callable[..., Any]) -> list[tuple[int, int]]:
         (parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version)
         for parameter in model.parameters()
     ]
+
+
+def _checked_whole(number: int, least: int, name: str) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise LeafError(f"{name} expects a whole number of at least {least}; got {number!r}.")
 
 
 def _checked_rtol(rtol: float) -> None:

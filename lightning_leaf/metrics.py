@@ -42,7 +42,9 @@ class _MeanOverInputs(Metric):
         Raises:
             LeafError: See :meth:`LocalDataMatrix.at`.
         """
-        geometry = local_geometry(model, x, ranks=self._ranks, chunk_size=self.chunk_size)
+        geometry = local_geometry(
+            model, x, ranks=self._ranks, eigenvalues=0, chunk_size=self.chunk_size
+        )
         values = self._of(geometry)
         require_finite(values.unsqueeze(1), "the geometry of x")
         self.total += values.sum().to(self.total)

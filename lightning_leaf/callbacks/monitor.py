@@ -226,12 +226,14 @@ class LocalDataMatrixMonitor(LeafCallback):
         geometry = local_geometry(
             module, inputs, ranks=self.ranks, chunk_size=chunk_size, exact=exact, seed=self._seed
         )
-        ranks = torch.stack([geometry.effective_rank[kind] for kind in self.ranks], dim=1)
-        columns = (geometry.trace, geometry.standard_error, ranks, geometry.tangent_dimension)
+        columns = (geometry.trace, geometry.standard_error, geometry.tangent_dimension)
+        ranks = [geometry.effective_rank[kind] for kind in self.ranks]
         classes = geometry.log_probs.shape[1]
         return [
             Found(trace, error, tuple(row), dimension, classes)
-            for trace, error, row, dimension in zip(*(c.tolist() for c in columns), strict=True)
+            for trace, error, dimension, *row in zip(
+                *(column.tolist() for column in (*columns, *ranks)), strict=True
+            )
         ]
 
     def _affordable(self, trainer: Trainer, found: list[Found], batch: Any) -> int:

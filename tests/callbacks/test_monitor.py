@@ -163,6 +163,13 @@ def test_the_default_interval_is_chosen_once_and_kept_over_a_resume(tmp_path: Pa
     assert (resumed.interval, resumed.history["step"]) == (27, [0, 16])
 
 
+def test_no_rank_need_be_asked_for(tmp_path: Path) -> None:
+    monitor = LocalDataMatrixMonitor(every_n_steps=4, ranks=[], on_error="raise")
+    fit(tmp_path, monitor)
+    assert set(scalars(tmp_path)) >= LOGGED - {"leaf/effective_rank_entropy"}
+    assert not any("rank" in column for column in monitor.history)
+
+
 def test_every_logger_gets_the_values(tmp_path: Path) -> None:
     loggers = [TensorBoardLogger(tmp_path / "tb"), CSVLogger(tmp_path / "csv")]
     fit(tmp_path, LocalDataMatrixMonitor(every_n_steps=4), logger=loggers)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+import lightning_leaf
 from lightning_leaf import LeafError, LocalDataMatrix, effective_rank, local_geometry
 from tests.cases import CASES, fresh_seeds
 from tests.core import many_classes
@@ -69,6 +70,27 @@ def test_nothing_finite_is_all_nan(classes):
     assert not found.finite.any()
 
 
+@pytest.mark.parametrize("kind", ["LocalDataMatrix.eigenvalues", "MatrixFreeDataMatrix.spectrum"])
+@pytest.mark.parametrize(
+    ("ranks", "eigenvalues", "taken"), [((), 0, 0), ((), 2, 1), (("stable",), 0, 1)]
+)
+def test_a_spectrum_is_taken_only_where_it_is_wanted(monkeypatch, kind, ranks, eigenvalues, taken):
+    owner, method = kind.split(".")
+    original, calls = getattr(getattr(lightning_leaf, owner), method), []
+
+    def spied(*arguments):
+        calls.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(getattr(lightning_leaf, owner), method, spied)
+    model = nn.Linear(20, 4 if owner == "LocalDataMatrix" else 200)
+    found = local_geometry(model, torch.randn(3, 20), ranks=ranks, eigenvalues=eigenvalues)
+    assert len(calls) == taken
+    assert found.eigenvalues.shape == (3, eigenvalues)
+    assert list(found.effective_rank) == list(ranks)
+    assert found.finite.all()
+
+
 def test_one_input_of_one_logit():
     found = local_geometry(nn.Linear(5, 1), torch.randn(1, 5))
     assert found.exact
@@ -80,6 +102,7 @@ def test_one_input_of_one_logit():
     [
         ({"ranks": "entropy"}, "ranks expects a list"),
         ({"ranks": ["nuclear"]}, r"got \['nuclear'\]"),
+        ({"eigenvalues": -1}, "0 or more; got -1"),
         ({"chunk_size": 0}, "chunk_size expects a positive whole number; got 0"),
         ({"x": torch.zeros(5)}, r"batch of inputs.*shape \(5,\)"),
     ],

@@ -129,6 +129,14 @@ def test_projections_converge_within_their_tolerance():
     assert ((found.projection - expected).norm(dim=1) < 3e-3 * expected.norm(dim=1)).all()
 
 
+def test_nothing_is_projected_to_nothing():
+    model, x = many_classes.make("perceptron", SEEDS[0])
+    found = MatrixFreeDataMatrix.at(model, x).projection(torch.zeros_like(x))
+    assert found.iterations == 0
+    assert found.coefficients.shape == (3, CLASSES)
+    assert (found.projection == 0).all()
+
+
 def test_answers_depend_on_neither_order_nor_company():
     model, x = many_classes.make("convolutions", SEEDS[0], batch=5)
     g, reversed_ = MatrixFreeDataMatrix.at(model, x), MatrixFreeDataMatrix.at(model, x.flip(0))
@@ -157,6 +165,7 @@ def test_a_model_that_has_been_trained_on_is_refused():
         (lambda g: g.spectrum(CLASSES), "from 1 to C − 1 = 199; got 200"),
         (lambda g: g.spectrum(2, rtol=0), "between 0 and 1; got 0"),
         (lambda g: g.projection(torch.zeros(3, 300), rtol=1), "between 0 and 1; got 1"),
+        (lambda g: g.projection(torch.zeros(3, 300), max_iterations=0), "at least 1; got 0"),
     ],
 )
 def test_values_out_of_range_are_named(question, message):

@@ -150,6 +150,12 @@ def test_a_path_that_diverges_leaves_the_others_alone():
     assert none.status == PathStatus.NON_FINITE
 
 
+def test_paths_that_are_there_from_the_start_are_no_error():
+    model, x = many_classes.make("perceptron", SEED)
+    paths = horizontal_path(model, x, x.clone(), step_size=0.1, threshold=1.0)
+    assert [(path.status, path.steps) for path in paths] == [(PathStatus.REACHED, 0)] * 3
+
+
 @pytest.mark.parametrize("domain", [None, (-1.5, 1.5)])
 def test_walks_across_the_leaves_keep_the_prediction(domain):
     model, x = many_classes.make("perceptron", SEED)
