@@ -83,6 +83,21 @@ def test_projection_would_fail_on_the_wrong_rows(measured, kind):
     assert relative(g.project(v.roll(1, 0)), oracle.project(exact, x, v)) > 10 * TOLERANCE[kind]
 
 
+def test_certainty_does_not_drown_the_matrix_in_rounding(kind):
+    """Logits a hundred apart: tr G ≈ Σ_{i≠w} p_i ‖∇s_i − ∇s_w‖² is far below float64's 1 − p_w."""
+    model = torch.nn.Linear(20, 4).double()
+    model.bias.data = torch.tensor([100.0, 0.0, 5.0, -5.0]).double()
+    x = 0.1 * torch.randn(5, 20).double()
+    weight = model.weight.detach()
+    g = kind.at(model, x)
+    losers = g.log_probs[:, 1:].exp()  # (B, 3)
+    contrasts = (weight[1:] - weight[0]).square().sum(1)
+    expected = (losers * contrasts).sum(1)
+    assert (expected < 1e-30).all()
+    assert torch.allclose(g.trace(), expected, rtol=1e-8, atol=0)
+    assert torch.allclose(g.eigenvalues().sum(1), expected, rtol=0.02, atol=0)
+
+
 def test_probabilities_and_shapes_are_the_same(case, kind):
     model, x = case.make(3)
     g, other = kind.at(model, x), LocalDataMatrix.at(model, x)
