@@ -96,6 +96,12 @@ def test_certainty_does_not_drown_the_matrix_in_rounding(kind):
     assert (expected < 1e-30).all()
     assert torch.allclose(g.trace(), expected, rtol=1e-8, atol=0)
     assert torch.allclose(g.eigenvalues().sum(1), expected, rtol=0.02, atol=0)
+    v, c = torch.randn_like(x), torch.randn_like(g.log_probs)
+    # A v of the winner is −Σ_i p_i (∇s_i − ∇s_w)·v, and Aᵀc is Σ_i √p_i c_i (∇s_i − ∇s_w).
+    along = (v @ (weight[1:] - weight[0]).T * losers).sum(1)
+    assert torch.allclose(g.pushforward(v)[:, 0], -along, rtol=1e-6, atol=0)
+    across = (losers.sqrt() * c[:, 1:]) @ (weight[1:] - weight[0])
+    assert relative(g.pullback(c), across) < 1e-8
 
 
 def test_probabilities_and_shapes_are_the_same(case, kind):
