@@ -41,10 +41,11 @@ class NotebookTab(LeafTab):
         self.host.locator("body").evaluate("(body) => body.classList.add('dark-mode')")
         self.frame.locator("html.dark").wait_for()
 
-    def hash(self) -> str:
-        """What TensorBoard's address ends in."""
-        text: str = self.host.locator("html").evaluate("() => location.hash")
-        return text
+    def await_address(self, part: str) -> None:
+        """Wait until TensorBoard's address tells of a view: until then, it is no step back."""
+        host = self.page.locator("#tensorboard-frame-1").element_handle().content_frame()
+        assert host is not None
+        host.wait_for_function("(part) => location.hash.includes(part)", arg=part)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,7 @@ def notebook(show: Callable[..., LeafTab], notebook_url: str) -> NotebookTab:
     tab.get("run-digits/sgd").get_by_role("button").click()
     tab.get("pair-3").wait_for()
     tab.await_path()
+    tab.await_address("run=digits")
     return tab
 
 
@@ -105,8 +107,7 @@ def test_views_are_steps_back_that_stay_in_the_notebook(notebook: NotebookTab) -
         notebook.get(f"pair-{pair}").click()
         expect(notebook.get("path-title")).not_to_have_text(titles[-1])
         titles.append(notebook.get("path-title").inner_text())
-        notebook.page.wait_for_timeout(400)
-        assert f"index={pair}" in notebook.hash()
+        notebook.await_address(f"index={pair}")
     for title in reversed(titles[:-1]):
         notebook.page.evaluate("history.back()")
         expect(notebook.get("path-title")).to_have_text(title)
