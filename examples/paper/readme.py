@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mode
 from typing import Any
 
 from examples.paper.registry import EXPERIMENTS
@@ -17,9 +18,9 @@ Every experiment of Grementieri & Fioresi, "Model-centric data manifold: the dat
 of the model", done with lightning-leaf, each of the paper's statements held against what was
 measured. `python -m examples.paper readme` wrote this page from the results of
 
-    python -m examples.paper all {options}
+{commands}
 
-on {data}, {seeds}; ± is the standard deviation over seeds.{warning}
+on {data}; ± is the standard deviation over seeds.{warning}
 
 What is not as in the paper: the network is trained without the dropout of PyTorch's MNIST example,
 projections are exact (`published` compares them with the published arithmetic), a step never
@@ -35,26 +36,26 @@ paths. They show that everything runs and what is printed; the paper's claims ar
 
 
 def write_readme(out: Path, to: Path) -> Path:
-    """From the results under ``out``, a README and its figures in the folder ``to``.
+    """From the results under ``out``, a README with its figures and numbers in the folder ``to``.
 
     Raises:
         FileNotFoundError: If there are no results, or not all of one scale.
     """
     results = read_results(out)
-    scales = {json.dumps([result["scale"], result["seeds"]]) for result in results}
+    scales = {json.dumps(result["scale"]) for result in results}
     if len(scales) != 1:
         raise FileNotFoundError(
             f"{out}/results expects the results of experiments at one scale; found {len(scales)} "
             'scales. Run "python -m examples.paper all" with the same options first.'
         )
     to.mkdir(parents=True, exist_ok=True)
-    for result in results:
-        target = to / result["figure"]
-        if target.resolve() != (out / result["figure"]).resolve():
-            target.parent.mkdir(exist_ok=True)
-            shutil.copyfile(out / result["figure"], target)
+    if to.resolve() != out.resolve():
+        for result in results:
+            for name in (result["figure"], f"results/{result['experiment']}.json"):
+                (to / name).parent.mkdir(exist_ok=True)
+                shutil.copyfile(out / name, to / name)
     file = to / "README.md"
-    parts = [opening(results[0]), claims_table(results) + "\n", *map(section, results)]
+    parts = [opening(results), claims_table(results) + "\n", *map(section, results)]
     file.write_text("\n".join(parts))
     return file
 
@@ -65,15 +66,25 @@ def read_results(out: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in files if file.exists()]
 
 
-def opening(result: dict[str, Any]) -> str:
-    scale, seeds = result["scale"], len(result["seeds"])
-    quick = scale["name"] == "quick"
+def opening(results: list[dict[str, Any]]) -> str:
+    scale = results[0]["scale"]
     return OPENING.format(
-        options=f"{'--quick' if quick else '--data DIR'} --seeds {seeds}",
+        commands="\n".join(commands(results)),
         data=f"{scale['data']} and {scale['colour']}",
-        seeds="one seed" if seeds == 1 else f"{seeds} seeds",
-        warning=QUICK_WARNING if quick else "",
+        warning=QUICK_WARNING if scale["name"] == "quick" else "",
     )
+
+
+def commands(results: list[dict[str, Any]]) -> list[str]:
+    """What was run: everything with the usual number of seeds, some of it with others."""
+    options = "--quick" if results[0]["scale"]["name"] == "quick" else "--data DIR"
+    seeds = {result["experiment"]: len(result["seeds"]) for result in results}
+    usual = mode(seeds.values())
+    lines = [f"    python -m examples.paper all {options} --seeds {usual}"]
+    for count in sorted({*seeds.values()} - {usual}):
+        names = " ".join(name for name, number in seeds.items() if number == count)
+        lines.append(f"    python -m examples.paper {names} {options} --seeds {count}")
+    return lines
 
 
 def claims_table(results: list[dict[str, Any]]) -> str:
@@ -91,7 +102,9 @@ def claims_table(results: list[dict[str, Any]]) -> str:
 
 
 def section(result: dict[str, Any]) -> str:
+    seeds = len(result["seeds"])
     parts = [f"## {result['experiment']}", result["text"]]
+    parts.append("One seed." if seeds == 1 else f"{seeds} seeds.")
     parts.append(f"![{result['title']}]({result['figure']})")
     rules = [
         f"- “{claim['paper']}” agrees if: {claim['rule']}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from examples.paper.experiment import Spread, Verdict, claim
 from examples.paper.generic import generic, in_double
 from examples.paper.images import load_images
 from examples.paper.networks import cnn
+from examples.paper.readme import write_readme
 from examples.paper.registry import EXPERIMENTS
 from examples.paper.scale import QUICK
 from examples.paper.study import Study
@@ -154,6 +156,20 @@ def test_report_holds_every_claim(out: Path, tmp_path: Path) -> None:
             assert one["measured"] in report
         assert f"(figures/{name}.png)" in report
         assert (tmp_path / "figures" / f"{name}.png").exists()
+        assert (tmp_path / "results" / f"{name}.json").exists()
+    assert "    python -m examples.paper all --quick --seeds 1\n\n" in report
+
+
+def test_report_tells_what_was_run_with_more_seeds(out: Path, tmp_path: Path) -> None:
+    shutil.copytree(out / "results", tmp_path / "results")
+    shutil.copytree(out / "figures", tmp_path / "figures")
+    file = tmp_path / "results" / "fig2.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"seeds": [0, 1, 2]}))
+    report = write_readme(tmp_path, tmp_path).read_text()
+    assert (
+        "    python -m examples.paper all --quick --seeds 1\n"
+        "    python -m examples.paper fig2 --quick --seeds 3\n\n"
+    ) in report
 
 
 def test_report_of_several_scales_is_refused(
