@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -11,7 +12,7 @@ from playwright.sync_api import FrameLocator, Locator, Page
 
 from tests.tensorboard_process import ask
 
-PATIENCE_MS = 30_000
+PATIENCE_SECONDS = 30
 TRAINING_CHARTS = ("trace-chart", "rank-chart", "dimension-chart")
 
 # A class whose probability stays below this may be hidden behind others.
@@ -91,9 +92,16 @@ class LeafTab:
 
     def await_path(self) -> LeafTab:
         """Wait until a path and all curves of training are there."""
-        self.get("frame").first.wait_for(timeout=PATIENCE_MS)
-        self.frame.locator(".story[aria-busy=false]").wait_for(timeout=PATIENCE_MS)
+        self.get("frame").first.wait_for()
+        self.frame.locator(".story[aria-busy=false]").wait_for()
         return self
+
+    def await_complaint(self, word: str) -> None:
+        """Wait until the browser has complained of something in that word."""
+        last = time.monotonic() + PATIENCE_SECONDS
+        while not any(word in complaint for complaint in self.complaints):
+            assert time.monotonic() < last, f"nothing of {word!r}, only {self.complaints}"
+            self.page.wait_for_timeout(50)
 
     def choose_dark_mode(self) -> None:
         self.page.evaluate("document.body.classList.add('dark-mode')")

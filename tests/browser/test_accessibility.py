@@ -11,7 +11,7 @@ from playwright.sync_api import Frame
 from tensorboard_plugin_leaf import encode, write
 
 from tests.browser.conftest import skip_or_fail
-from tests.browser.leaf_tab import PATIENCE_MS, LeafTab
+from tests.browser.leaf_tab import LeafTab
 from tests.browser.training_curves import write_training_curves
 from tests.plugin import synthetic
 from tests.plugin.logs import LogDirectory, blob_summary
@@ -153,7 +153,7 @@ def test_colours_and_signals(show: Show, url: str, axe: str, run: str) -> None:
 
 def test_training_without_a_path(show: Show, curves_url: str, axe: str) -> None:
     tab = show(curves_url).open()
-    tab.get("no-path").wait_for(timeout=PATIENCE_MS)
+    tab.get("no-path").wait_for()
     tab.get("trace-chart").locator("canvas").wait_for()
     tab.get("trace-chart").locator(".u-over").hover()
     tab.get("tooltip").first.wait_for()
@@ -162,13 +162,13 @@ def test_training_without_a_path(show: Show, curves_url: str, axe: str) -> None:
 
 def test_empty_log_directory(show: Show, empty_url: str, axe: str) -> None:
     tab = show(empty_url).open()
-    tab.get("empty").wait_for(timeout=PATIENCE_MS)
+    tab.get("empty").wait_for()
     assert violations_everywhere(tab, axe) == []
 
 
 def test_damaged_and_newer_snapshots(show: Show, damaged_url: str, axe: str) -> None:
     tab = show(damaged_url).open(run="run", tag="path")
-    tab.get("path-error").wait_for(timeout=PATIENCE_MS)
+    tab.get("path-error").wait_for()
     tab.get("damaged").wait_for()
     assert violations_everywhere(tab, axe) == []
     # The browser itself reports the answer 404, which is how the page learned of the damage.
@@ -180,7 +180,7 @@ def test_loading(show: Show, url: str, axe: str) -> None:
     tab = show(url)
     tab.page.route("**/data/plugin/leaf/snapshots", lambda route: None)
     tab.open()
-    tab.get("loading").wait_for(timeout=PATIENCE_MS)
+    tab.get("loading").wait_for()
     assert violations_everywhere(tab, axe) == []
 
 
@@ -188,7 +188,7 @@ def test_loading_a_path(show: Show, url: str, axe: str) -> None:
     tab = show(url)
     tab.page.route("**/data/plugin/leaf/path?*", lambda route: None)
     tab.open()
-    tab.frame.get_by_text("Loading the path…").wait_for(timeout=PATIENCE_MS)
+    tab.frame.get_by_text("Loading the path…").wait_for()
     assert violations_everywhere(tab, axe) == []
 
 
@@ -201,7 +201,7 @@ def test_server_that_goes_away(show: Show, url: str, axe: str) -> None:
     tab.page.unroute("**/data/plugin/leaf/*")
     tab.page.route("**/data/plugin/leaf/snapshots", lambda route: route.abort())
     tab.page.reload()
-    tab.get("failed").wait_for(timeout=PATIENCE_MS)
+    tab.get("failed").wait_for()
     assert violations_everywhere(tab, axe) == []
     assert all("ERR_FAILED" in complaint for complaint in tab.complaints)
     tab.complaints.clear()
@@ -261,6 +261,5 @@ def test_what_is_broken_is_found(tab: LeafTab, axe: str, sabotage: str, rule: st
 def test_what_the_browser_complains_of_is_heard(tab: LeafTab, sabotage: str, word: str) -> None:
     assert tab.complaints == []
     tab.frame.locator("html").evaluate(sabotage)
-    tab.page.wait_for_timeout(300)
-    assert any(word in complaint for complaint in tab.complaints)
+    tab.await_complaint(word)
     tab.complaints.clear()

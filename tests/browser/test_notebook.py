@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import FrameLocator, expect
 
-from tests.browser.leaf_tab import PATIENCE_MS, LeafTab, missing
+from tests.browser.leaf_tab import LeafTab, missing
 
 # As `%tensorboard` writes it into the output of a cell.
 CELL = """<!doctype html>
@@ -34,7 +34,7 @@ class NotebookTab(LeafTab):
 
     def open(self, **view: str) -> NotebookTab:
         self.page.goto(self.url)
-        self.host.get_by_role("tab", name="LEAF").click(timeout=PATIENCE_MS)
+        self.host.get_by_role("tab", name="LEAF").click()
         return self
 
     def choose_dark_mode(self) -> None:
@@ -141,6 +141,5 @@ def test_trying_the_clipboard_would_be_complained_of(notebook: NotebookTab) -> N
     notebook.frame.locator("body").evaluate(
         "() => navigator.clipboard.writeText('link').catch(() => {})"
     )
-    notebook.page.wait_for_timeout(300)
-    assert any("Permissions policy" in complaint for complaint in notebook.complaints)
+    notebook.await_complaint("Permissions policy")
     notebook.complaints.clear()

@@ -77,7 +77,7 @@ def test_rows_that_are_all_drawn_would_be_seen(show: Show, moments_url: str) -> 
     tab = show(moments_url)
     tab.page.add_init_script(SEES_EVERYTHING)
     tab.open().await_path()
-    expect(tab.frame.locator("leaf-row canvas")).to_have_count(MOMENTS, timeout=30_000)
+    expect(tab.frame.locator("leaf-row canvas")).to_have_count(MOMENTS)
     assert len(drawn_rows(tab)) == MOMENTS
 
 
