@@ -76,12 +76,15 @@ class Descent:
         step: ``(T,)``.
         distance: To the destination, ``(N, T)``.
         horizontality: Share of the step in the exact tangent distribution, ``(N, T − 1)``.
+        gain: How much nearer the destination the step leads, to first order: by its part in the
+            exact tangent distribution and by the rest of it, ``(N, 2, T − 1)``.
         points: The last ones.
     """
 
     step: list[int]
     distance: Tensor
     horizontality: Tensor
+    gain: Tensor
     points: Tensor
 
 
@@ -101,21 +104,27 @@ def descend(
     parts = []
     with tqdm(total=steps * len(start), desc=title, disable=None, leave=False) as bar:
         for x, y in zip(torch.split(start, CHUNK), torch.split(end, CHUNK), strict=True):
-            distances, shares = [norm(y - x)], []
+            distances, shares, gains = [norm(y - x)], [], []
             for step in range(1, steps + 1):
-                v = project(network, x, (y - x).flatten(1))
+                rest = (y - x).flatten(1)
+                v = project(network, x, rest)
                 v = step_size * torch.nn.functional.normalize(v, dim=1)
-                v[norm(y - x) <= threshold] = 0
+                v[norm(rest) <= threshold] = 0
                 if step % every == 0:
-                    tangent = LocalDataMatrix.at(network, x, chunk_size=len(x)).project(v)
+                    tangent = exact_projection(network, x, v)
                     shares.append(norm(tangent) / norm(v))
+                    towards = torch.nn.functional.normalize(rest, dim=1)
+                    parts_of_v = torch.stack([tangent, v - tangent], 1)  # (n, 2, d)
+                    gains.append((parts_of_v @ towards.unsqueeze(2)).squeeze(2).double())
                 x = x + v.reshape(x.shape)
                 if step % every == 0:
                     distances.append(norm(y - x))
                 bar.update(len(x))
-            parts.append((torch.stack(distances, 1), torch.stack(shares, 1), x))
-    distance, horizontality, points = (torch.cat(part) for part in zip(*parts, strict=True))
-    return Descent(list(range(0, steps + 1, every)), distance, horizontality, points)
+            parts.append(
+                (torch.stack(distances, 1), torch.stack(shares, 1), torch.stack(gains, 2), x)
+            )
+    distance, horizontality, gain, points = (torch.cat(part) for part in zip(*parts, strict=True))
+    return Descent(list(range(0, steps + 1, every)), distance, horizontality, gain, points)
 
 
 def walk_away(

@@ -21,6 +21,7 @@ from examples.paper.experiment import Spread, Verdict, claim
 from examples.paper.generic import generic, in_double
 from examples.paper.images import load_images
 from examples.paper.networks import cnn
+from examples.paper.published import descend, exact_projection, with_random_direction
 from examples.paper.readme import write_readme
 from examples.paper.registry import EXPERIMENTS
 from examples.paper.scale import QUICK
@@ -95,6 +96,19 @@ def test_published_arithmetic_leaves_the_tangent_distribution(out: Path) -> None
     assert steps["exact"] > 0.999
     assert steps["published"] < 0.9
     assert distance["published"] < distance["exact"]
+    assert steps["outside"] > 0.3
+
+
+def test_what_a_step_gains_is_told_apart_by_its_parts(out: Path) -> None:
+    study = Study(QUICK, seeds=1, data_dir=None, out=out)
+    network, (start, end) = study.network(0), study.pairs(0, 6)
+    options: Any = {"step_size": 0.01, "threshold": 0.1, "steps": 20, "every": 1, "title": ""}
+    for project, outside in ((exact_projection, False), (with_random_direction(0), True)):
+        path = descend(network, start, end, project, **options)
+        nearer = path.distance[:, :-1] - path.distance[:, 1:]
+        assert torch.allclose(path.gain.sum(1), nearer, atol=2e-5)
+        share = path.gain[:, 1].sum() / nearer.sum()
+        assert (share > 0.003) if outside else (share.abs() < 1e-3)
 
 
 def test_gradients_lie_in_the_tangent_distribution_and_their_signs_do_not(out: Path) -> None:
