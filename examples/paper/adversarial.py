@@ -1,4 +1,8 @@
-"""Section 5: adversarial perturbations leave the leaf, a step along the gradient does not."""
+"""Section 5: adversarial perturbations leave the leaf, a step along the gradient does not.
+
+Perturbations are brought to one length before they are compared; a random direction is the
+control.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Theorem 3.1: the fields ∇p_i are in involution in the inputs, not in the weights."""
+"""Theorem 3.1: the fields ∇p_i are in involution in the inputs, not in the weights.
+
+A distribution has leaves if the Lie brackets of its fields stay in it (Frobenius). Brackets are
+taken exactly, by second derivatives in float64; what is shown is the share of a bracket outside
+the span of all fields. The network with GELU is the control.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Is the destination on the leaf, and how far off is it?"""
+"""Is the destination on the leaf, and how far off is it?
+
+What is left of the distance when a path has stalled, split into what lies in D, which is left
+undone, and what is orthogonal to it: for destinations of several kinds, along training, for other
+networks. Two controls have destinations that are on the leaf for certain: where a path has led
+before, and the way back. That these are not reached either tells that a stalled path does not
+prove its destination to be off the leaf: Algorithm 1 walks downhill, and may come to rest
+elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Section 3: the Fisher matrix of the weights loses its content in training, as G does."""
+"""Section 3: the Fisher matrix of the weights loses its content in training, as G does.
+
+F(x, w) is the same matrix with the weights in place of the input: the library measures it by
+taking the weights for the input of a function.
+"""
 
 from __future__ import annotations
 

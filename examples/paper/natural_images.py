@@ -1,4 +1,9 @@
-"""Appendix C: horizontal paths of VGG-11 on CIFAR-10, beside plain interpolation."""
+"""Appendix C: horizontal paths of VGG-11 on CIFAR-10, beside plain interpolation.
+
+The network has batch-norm and one linear layer behind its convolutions. As many steps lead from
+image to image as in the experiments on MNIST, and paths are also walked by the published
+arithmetic, which the paper's words are about.
+"""
 
 from __future__ import annotations
 

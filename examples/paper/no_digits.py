@@ -1,4 +1,7 @@
-"""Figure 5: horizontal paths to images of non-existent digits."""
+"""Figure 5: horizontal paths to images of non-existent digits.
+
+Destinations are test images mirrored left to right; the same pairs not mirrored are the control.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""Figure 6: no horizontal path leads from a noisy image to a valid one."""
+"""Figure 6: no horizontal path leads from a noisy image to a valid one.
+
+Images become noisy by an orthogonal walk among valid pixels. The same pairs without noise are the
+control: where they do not arrive either, it says nothing about noise that the noisy ones do not.
+What can be said is what becomes of the noise: whether what is left is made of it and of what clean
+pairs leave, at right angles.
+"""
 
 from __future__ import annotations
 

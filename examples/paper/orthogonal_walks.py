@@ -1,4 +1,10 @@
-"""Figure 3: walks orthogonal to the leaf, which the model does not see."""
+"""Figure 3: walks orthogonal to the leaf, which the model does not see.
+
+Three walks from every image, in the same random direction, among valid pixels: the library's
+orthogonal walk, where pixels at their bounds stay out of the step and of the projection; steps
+clamped after their projection, as in the paper, which leads off the kernel of G; and steps without
+any projection.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""Why published paths come nearer: they move in one direction more, made of rounding noise."""
+"""Why published paths come nearer: they move in one direction more, made of rounding noise.
+
+The published code projects by least squares on the columns ∇log p_i, scaled to unit length, with a
+solver that takes them for independent. They are not: one combination of them is zero but for
+rounding, the solver divides by it, and so projects on one direction more, which rounding chooses
+anew at every step. Even a random direction leads a little closer to anything, and where D leads no
+further it goes on leading. Exact projections with a direction drawn at random at every step are
+the control that does so by intention.
+"""
 
 from __future__ import annotations
 

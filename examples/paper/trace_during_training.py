@@ -1,4 +1,10 @@
-"""Figure 2: the trace of the local data matrix rises within the first steps and falls slowly."""
+"""Figure 2: the trace of the local data matrix rises within the first steps and falls slowly.
+
+A few doubtful images carry the mean; the median is back much sooner. What "the beginning of the
+training" is decides whether the paper's step 10,000 is one of return: its code logged the trace
+for the first time at step 100, when it had already risen. The dimension of D does not follow the
+trace; the spread of the spectrum, which effective ranks tell, does.
+"""
 
 from __future__ import annotations
 
