@@ -56,6 +56,7 @@ def write_readme(out: Path, to: Path) -> Path:
                 shutil.copyfile(out / name, to / name)
     file = to / "README.md"
     parts = [opening(results), claims_table(results) + "\n", *map(section, results)]
+    parts.append(numbers(results[0]["scale"]))
     file.write_text("\n".join(parts))
     return file
 
@@ -115,6 +116,20 @@ def section(result: dict[str, Any]) -> str:
     for table in result["tables"]:
         parts += [f"{table['title']}:", markdown(table["columns"], table["rows"]).rstrip()]
     return "\n\n".join(parts) + "\n"
+
+
+def numbers(scale: dict[str, Any]) -> str:
+    """How much of everything was taken."""
+    rows = [
+        (f"`{name}`", ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+        for name, value in scale.items()
+        if name not in ("name", "seeds")
+    ]
+    return (
+        "## Numbers\n\nWhat they are of is said in `examples/paper/scale.py`.\n\n"
+        + markdown(("name", "number"), rows)
+        + "\n"
+    )
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
