@@ -174,8 +174,9 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
     drift.plot(steps[1:], predicted[1:], color=GREY, ls="--", label="not projected: eq. 8")
     kept.set(title="Walks that keep their label", xlabel="step", ylim=(0, 1.05))
     drift.set(title="KL from the start (median)", xlabel="step", yscale="log")
+    drift.set_ylim(top=1e4 * drift.get_ylim()[1])  # room for the legend
     kept.legend()
-    drift.legend()
+    drift.legend(loc="upper left", ncols=2)
 
 
 def points(scale: Scale) -> int:
