@@ -89,7 +89,9 @@ def claims(study: Study, found: list[Found]) -> list[Claim]:
             "interpolations (appendix C).",
             "Paths lead up to {aside:.2f} of the distance away from the straight line, and end in "
             "a direction whose cosine with it is {along:.2f}; {left:.0%} of the distance is left, "
-            "{reached:.0%} reach their destination (accuracy of the network: {accuracy:.0%}).",
+            "{reached:.0%} reach their destination, {stalled:.0%} stall; {arrives:.0%} end with "
+            "its prediction, after {labels:.1f} predictions on the way (accuracy of the network: "
+            "{accuracy:.0%}).",
             "less than a tenth away from the line, cosine above 0.95",
             lambda aside, along, **_: aside < 0.1 and along > 0.95,
             lambda aside, along, **_: along > 0.95,
@@ -97,6 +99,9 @@ def claims(study: Study, found: list[Found]) -> list[Claim]:
             along=each(found, lambda one: one["along"].mean()),
             left=each(found, lambda one: share_left(one).mean()),
             reached=each(found, lambda one: one["reached"].mean()),
+            stalled=each(found, lambda one: one["stalled"].mean()),
+            arrives=each(found, lambda one: one["arrives"].mean()),
+            labels=each(found, lambda one: one["labels"].mean()),
             accuracy=each(found, lambda one: one["accuracy"]),
         ),
         claim(

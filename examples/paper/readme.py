@@ -20,7 +20,7 @@ measured. `python -m examples.paper readme` wrote this page from the results of
 
 {commands}
 
-on {data}; ± is the standard deviation over seeds.{warning}
+on {data}, on a CPU with PyTorch {torch}; ± is the standard deviation over seeds.{warning}
 
 What is not as in the paper: the network is trained without the dropout of PyTorch's MNIST example,
 projections are exact (`published` compares them with the published arithmetic), a step never
@@ -72,6 +72,7 @@ def opening(results: list[dict[str, Any]]) -> str:
     return OPENING.format(
         commands="\n".join(commands(results)),
         data=f"{scale['data']} and {scale['colour']}",
+        torch=results[0]["torch"],
         warning=QUICK_WARNING if scale["name"] == "quick" else "",
     )
 

@@ -11,6 +11,7 @@ from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
+import torch
 from tqdm.auto import tqdm
 
 from examples.paper.experiment import Experiment
@@ -55,6 +56,7 @@ def run(study: Study, experiment: Experiment) -> None:
         "figure": f"figures/{experiment.name}.png",
         "scale": asdict(study.scale),
         "seeds": list(seeds),
+        "torch": torch.__version__,
         "seconds": [round(one["seconds"], 1) for one in found],
         "claims": [asdict(one) for one in claims],
         "tables": [asdict(one) for one in experiment.tables(study, found)],
