@@ -76,7 +76,7 @@ def claims(study: Study, found: list[Found]) -> list[Claim]:
             "Moving along a leaf one obtains points with different labels (section 4.2).",
             "{arrives:.0%} of the paths between images of different predictions end with the "
             "prediction of their destination, after {labels:.1f} predictions on the way.",
-            "90 % of them do",
+            "90 % of them do; partly, if half of them do",
             lambda arrives, labels: arrives >= 0.9,
             lambda arrives, labels: arrives >= 0.5,
             arrives=each(found, lambda one: among_different(one, "arrives")),

@@ -92,7 +92,7 @@ def claims(study: Study, found: list[Found]) -> list[Claim]:
             "{reached:.0%} reach their destination, {stalled:.0%} stall; {arrives:.0%} end with "
             "its prediction, after {labels:.1f} predictions on the way (accuracy of the network: "
             "{accuracy:.0%}).",
-            "less than a tenth away from the line, cosine above 0.95",
+            "less than a tenth away from the line, cosine above 0.95; partly, if the cosine is",
             lambda aside, along, **_: aside < 0.1 and along > 0.95,
             lambda aside, along, **_: along > 0.95,
             aside=each(found, lambda one: one["aside"].mean()),

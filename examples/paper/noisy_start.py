@@ -108,7 +108,8 @@ def claims(study: Study, found: list[Found]) -> list[Claim]:
             "Cosine between the noise put in and the difference of the end points from noisy and "
             "clean starts: {difference:.2f}; between it and all that is left: {cosine:.2f}. What "
             "is left is {ratio:.2f} of √(noise² + rest of the clean pair²).",
-            "cosine of the difference above 0.8, and Pythagoras within 10 %",
+            "cosine of the difference above 0.8, and Pythagoras within 10 %; partly, if the cosine "
+            "is above 0.5",
             lambda difference, ratio, **_: difference > 0.8 and abs(ratio - 1) < 0.1,
             lambda difference, **_: difference > 0.5,
             difference=each(found, lambda one: one["alike_less_clean"].mean()),
