@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mode
@@ -100,7 +101,14 @@ def claims_table(results: list[dict[str, Any]]) -> str:
         for result in results
         for claim in result["claims"]
     ]
-    return "## Claims\n\n" + markdown(("the paper", "measured", "agrees", "see"), rows)
+    counts = Counter(claim["verdict"] for result in results for claim in result["claims"])
+    return (
+        f"## Claims\n\nOf the paper's statements {counts['agrees']} agree with what was measured, "
+        f"{counts['partly']} in part, {counts['disagrees']} do not. Where the difference comes "
+        "from is told under [published](#published) (the arithmetic of the projections), "
+        "[regions](#regions) (where leaves end) and [leaf](#leaf) (how far off destinations "
+        "are).\n\n" + markdown(("the paper", "measured", "agrees", "see"), rows)
+    )
 
 
 def section(result: dict[str, Any]) -> str:

@@ -186,6 +186,14 @@ def test_report_tells_what_was_run_with_more_seeds(out: Path, tmp_path: Path) ->
     ) in report
 
 
+def test_the_report_in_the_repository_is_that_of_its_numbers(tmp_path: Path) -> None:
+    folder = ROOT / "examples" / "paper"
+    assert {file.stem for file in (folder / "results").glob("*.json")} == set(EXPERIMENTS)
+    written = write_readme(folder, tmp_path)
+    assert written.read_text() == (folder / "README.md").read_text()
+    assert {file.stem for file in (folder / "figures").glob("*.png")} == set(EXPERIMENTS)
+
+
 def test_report_of_several_scales_is_refused(
     out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
