@@ -1,9 +1,9 @@
 """Equations 7 and 8: the divergence of predictions is ½ δᵀGδ to second order.
 
-Directions are random, tangent (in im G) and orthogonal (in ker G), lengths go down to a ten-
-thousandth of that of the image. Where a background of one grey ties the maxima that pooling takes,
-which is at most test images, the network is not differentiable, G is that of one side, and the
-equation does not hold at the images as they are.
+Directions are random, tangent (in im G) and orthogonal (in ker G), lengths go down to 1e-4 of that
+of the image. Where a background of one grey ties the maxima that pooling takes, which is at most
+test images, the network is not differentiable, G is that of one side, and the equation does not
+hold at the images as they are.
 """
 
 from __future__ import annotations
