@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from lightning_leaf import LocalDataMatrix, effective_rank, horizontal_path, orthogonal_walk
-from lightning_leaf.demo.data import load
+from lightning_leaf.data.image_datasets import load
 
 
 def train(model, images, labels, steps=1500, batch=60):

@@ -10,8 +10,8 @@ import lightning as L
 from lightning.pytorch.cli import LightningCLI
 from torch.utils.data import DataLoader
 
+from lightning_leaf.data.image_datasets import DataName, load
 from lightning_leaf.demo.classifier import SmallCNN
-from lightning_leaf.demo.data import DataName, load
 
 
 class ImageDataModule(L.LightningDataModule):

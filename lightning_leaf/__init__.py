@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lightning_leaf.data_matrix import LocalDataMatrix
+from lightning_leaf.data.normalization import Normalization
 from lightning_leaf.errors import LeafError, NonFiniteError
-from lightning_leaf.fisher_rao import fisher_rao_distance, fisher_rao_length
-from lightning_leaf.geometry import LocalGeometry, local_geometry
-from lightning_leaf.leading_spectrum import LeadingSpectrum
-from lightning_leaf.leaf_path import LeafPath, PathStatus, SinglePath
-from lightning_leaf.matrix_free import MatrixFreeDataMatrix
-from lightning_leaf.normalization import Normalization
-from lightning_leaf.paths import horizontal_path, orthogonal_walk
-from lightning_leaf.spectrum import effective_rank
-from lightning_leaf.trace_estimate import TraceEstimate
+from lightning_leaf.geometry.data_matrix import LocalDataMatrix
+from lightning_leaf.geometry.effective_rank import effective_rank
+from lightning_leaf.geometry.fisher_rao import fisher_rao_distance, fisher_rao_length
+from lightning_leaf.geometry.local_geometry import LocalGeometry, local_geometry
+from lightning_leaf.geometry.matrix_free.data_matrix import MatrixFreeDataMatrix
+from lightning_leaf.geometry.matrix_free.leading_spectrum import LeadingSpectrum
+from lightning_leaf.geometry.matrix_free.trace_estimate import TraceEstimate
+from lightning_leaf.paths.horizontal_path import horizontal_path, orthogonal_walk
+from lightning_leaf.paths.leaf_path import LeafPath, PathStatus, SinglePath
 
 if TYPE_CHECKING:
     from lightning_leaf.callbacks import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         TraceReturn,
         Trigger,
     )
-    from lightning_leaf.metrics import LocalDataMatrixEffectiveRank, LocalDataMatrixTrace
+    from lightning_leaf.geometry.metrics import LocalDataMatrixEffectiveRank, LocalDataMatrixTrace
     from lightning_leaf.predict import (
         LeafPredictor,
         MeasurementWriter,
@@ -69,9 +69,9 @@ __all__ = [
 _IMPORTED_WHEN_USED = {
     "HorizontalPathSnapshot": "callbacks",
     "LeafPredictor": "predict",
-    "LocalDataMatrixEffectiveRank": "metrics",
+    "LocalDataMatrixEffectiveRank": "geometry.metrics",
     "LocalDataMatrixMonitor": "callbacks",
-    "LocalDataMatrixTrace": "metrics",
+    "LocalDataMatrixTrace": "geometry.metrics",
     "MeasurementWriter": "predict",
     "OrthogonalWalkSnapshot": "callbacks",
     "PairDataset": "predict",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pair import Pair
+from tests.support.pair import Pair
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers have a core each. Torch's threads wait for each other where they have to share one.

@@ -21,7 +21,7 @@ from examples.paper.registry import EXPERIMENTS
 from examples.paper.run import print_estimate, run
 from examples.paper.scale import FULL, QUICK
 from examples.paper.study import Study
-from lightning_leaf.demo.data import DataUnavailableError
+from lightning_leaf.data.image_datasets import DataUnavailableError
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lightning_leaf import Normalization
-from lightning_leaf.demo.data import DataUnavailableError, load
-from lightning_leaf.examples import normalization_of
+from lightning_leaf.data.batches import normalization_of
+from lightning_leaf.data.image_datasets import DataUnavailableError, load
 
 CIFAR_ARCHIVE = "cifar10-jpeg.zip"
 CIFAR = Normalization((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))

@@ -19,8 +19,8 @@ from examples.paper.published import walk_away
 from examples.paper.scale import Scale
 from examples.paper.study import Study
 from lightning_leaf import LocalDataMatrix, orthogonal_walk
-from lightning_leaf.normalization import input_bounds
-from lightning_leaf.paths import random_directions
+from lightning_leaf.data.normalization import input_bounds
+from lightning_leaf.paths.horizontal_path import random_directions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,7 +1,10 @@
 """Callbacks for ``lightning.pytorch`` and ``pytorch_lightning`` trainers."""
 
+from lightning_leaf.callbacks.horizontal_path_snapshot import (
+    HorizontalPathSnapshot,
+    OrthogonalWalkSnapshot,
+)
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
-from lightning_leaf.callbacks.snapshots import HorizontalPathSnapshot, OrthogonalWalkSnapshot
 from lightning_leaf.callbacks.triggers import (
     AtCheckpoint,
     AtEpochEnd,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from lightning_leaf.callbacks import trainer_state
-from lightning_leaf.callbacks.memory import FittingChunks
-from lightning_leaf.callbacks.processes import Processes
-from lightning_leaf.chunks import CHUNK_SIZE
 from lightning_leaf.errors import Interrupted, LeafError
-from lightning_leaf.interruption import interrupted_when
+from lightning_leaf.model.chunks import CHUNK_SIZE
+from lightning_leaf.model.interruption import interrupted_when
+from lightning_leaf.model.memory import FittingChunks
+from lightning_leaf.trainer import state as trainer_state
+from lightning_leaf.trainer.processes import Processes
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer

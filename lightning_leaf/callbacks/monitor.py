@@ -12,19 +12,19 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from lightning_leaf.callbacks import trainer_state
 from lightning_leaf.callbacks.base import LeafCallback, OnError, checked_count
 from lightning_leaf.callbacks.probes import Inputs, choose_inputs
-from lightning_leaf.geometry import local_geometry
-from lightning_leaf.matrix_free import EXACT_CLASSES
-from lightning_leaf.quiet import quiet, random_streams
-from lightning_leaf.spectrum import RankKind, checked_ranks
+from lightning_leaf.geometry.effective_rank import RankKind, checked_ranks
+from lightning_leaf.geometry.local_geometry import local_geometry
+from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES
+from lightning_leaf.model.quiet import quiet, random_streams
+from lightning_leaf.trainer import state as trainer_state
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
     from matplotlib.figure import Figure
 
-    from lightning_leaf.examples import Examples
+    from lightning_leaf.data.batches import Examples
 
 DEFAULT_PROBE = 32
 SHARE_OF_TRAINING = 0.016
@@ -316,7 +316,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         Raises:
             ModuleNotFoundError: If matplotlib is not installed.
         """
-        from lightning_leaf.plotting import plot_history
+        from lightning_leaf.drawing.plotting import plot_history
 
         first = self.history["trace_median"][:1]
         return plot_history(self.history, reference=first[0] if first else None)

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from lightning_leaf.callbacks import trainer_state
 from lightning_leaf.callbacks.base import LeafCallback, OnError, checked_count, checked_length
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
 from lightning_leaf.callbacks.triggers import Moment, When, triggers
+from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
+from lightning_leaf.display.snapshots import Occasion, publish, save_files, snapshot_of
 from lightning_leaf.errors import LeafError
-from lightning_leaf.leaf_path import LeafPath, SinglePath
-from lightning_leaf.normalization import Bound, Normalization, input_bounds
-from lightning_leaf.publish import Occasion, publish, save_files, snapshot_of
-from lightning_leaf.quiet import quiet, random_streams
+from lightning_leaf.model.quiet import quiet, random_streams
+from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
+from lightning_leaf.trainer import state as trainer_state
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
     from tensorboard_plugin_leaf import Snapshot
 
-    from lightning_leaf.examples import Examples
+    from lightning_leaf.data.batches import Examples
 
 Normalize = Normalization | tuple[Bound, Bound] | nn.Module
 

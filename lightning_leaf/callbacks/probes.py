@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, default_collate
 
-from lightning_leaf.callbacks import trainer_state
-from lightning_leaf.errors import LeafError
-from lightning_leaf.examples import (
+from lightning_leaf.data.batches import (
     Examples,
     class_names_of,
     examples_of,
     normalization_of,
 )
-from lightning_leaf.generators import unchanged_generators
-from lightning_leaf.normalization import input_bounds
+from lightning_leaf.data.generators import unchanged_generators
+from lightning_leaf.data.normalization import input_bounds
+from lightning_leaf.errors import LeafError
+from lightning_leaf.trainer import state as trainer_state
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -121,7 +121,7 @@ def choose_inputs(
 ) -> Examples:
     """The examples that a ``probe=`` or ``starts=`` argument stands for.
 
-    Must be called inside :func:`~lightning_leaf.quiet.quiet`: reading a data set may draw random
+    Call it inside :func:`~lightning_leaf.model.quiet.quiet`: reading a data set may draw random
     numbers.
 
     Raises:

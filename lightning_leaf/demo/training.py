@@ -16,8 +16,8 @@ from lightning_leaf.callbacks import (
     OrthogonalWalkSnapshot,
 )
 from lightning_leaf.callbacks.triggers import When
+from lightning_leaf.data.image_datasets import DataName, load
 from lightning_leaf.demo.classifier import SmallCNN
-from lightning_leaf.demo.data import DataName, load
 from lightning_leaf.demo.report import PathCallback
 
 BATCH_SIZE = 60

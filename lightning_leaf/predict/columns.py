@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_leaf.geometry import local_geometry
-from lightning_leaf.leaf_path import PathKind, PathStatus, SinglePath
-from lightning_leaf.spectrum import RankKind
+from lightning_leaf.geometry.effective_rank import RankKind
+from lightning_leaf.geometry.local_geometry import local_geometry
+from lightning_leaf.paths.leaf_path import PathKind, PathStatus, SinglePath
 
 Rows = dict[str, list[Any]]
 """Columns by name, all of one length; None where there is nothing to tell."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lightning_leaf.callbacks.base import checked_count
-from lightning_leaf.examples import read_batch
+from lightning_leaf.data.batches import read_batch
+from lightning_leaf.geometry.effective_rank import RankKind, checked_ranks
 from lightning_leaf.predict.columns import Rows, input_columns, input_rows
 from lightning_leaf.predict.predictor import Predictor, require_one_row_each
-from lightning_leaf.spectrum import RankKind, checked_ranks
 
 EIGENVALUES = 16
 """Leading eigenvalues kept of each input: all of a classifier of few classes."""

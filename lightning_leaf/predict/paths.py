@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_leaf.callbacks.base import checked_count, checked_length
+from lightning_leaf.data.batches import Examples, read_batch
+from lightning_leaf.data.normalization import Bound, Normalization
 from lightning_leaf.errors import LeafError
-from lightning_leaf.examples import Examples, read_batch
-from lightning_leaf.leaf_path import LeafPath, PathKind
-from lightning_leaf.normalization import Bound, Normalization
-from lightning_leaf.paths import horizontal_path, orthogonal_walk
+from lightning_leaf.paths.horizontal_path import horizontal_path, orthogonal_walk
+from lightning_leaf.paths.leaf_path import LeafPath, PathKind
 from lightning_leaf.predict.columns import Rows, path_columns, path_row, path_without_steps
 from lightning_leaf.predict.predictor import Predictor, require_one_row_each
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import lightning as L
 
-from lightning_leaf.callbacks import trainer_state
-from lightning_leaf.callbacks.memory import FittingChunks
-from lightning_leaf.chunks import checked_chunk_size
 from lightning_leaf.errors import LeafError
-from lightning_leaf.interruption import interrupted_when
+from lightning_leaf.model.chunks import checked_chunk_size
+from lightning_leaf.model.interruption import interrupted_when
+from lightning_leaf.model.memory import FittingChunks
+from lightning_leaf.model.quiet import quiet
 from lightning_leaf.predict.columns import Rows
-from lightning_leaf.quiet import quiet
+from lightning_leaf.trainer import state as trainer_state
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer

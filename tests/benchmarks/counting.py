@@ -17,9 +17,9 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from lightning_leaf.classifier import Classifier, log_softmax
-from lightning_leaf.data_matrix import LocalDataMatrix
-from lightning_leaf.tangent import TangentSpace
+from lightning_leaf.geometry.data_matrix import LocalDataMatrix
+from lightning_leaf.geometry.tangent_space import TangentSpace
+from lightning_leaf.model.classifier import Classifier, log_softmax
 from tests.benchmarks.models import Subject
 
 

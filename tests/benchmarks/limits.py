@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_leaf import LocalDataMatrix, horizontal_path
-from lightning_leaf.classifier import measuring
-from lightning_leaf.matrix_free import EXACT_CLASSES
+from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES
+from lightning_leaf.model.classifier import measuring
 from tests.benchmarks.counting import Count, Work, count
 from tests.benchmarks.machine import describe
 from tests.benchmarks.models import SUBJECTS, Subject

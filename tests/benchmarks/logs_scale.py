@@ -31,7 +31,7 @@ from tests.benchmarks.logs_written import (
 )
 from tests.benchmarks.long_path import CLASSES, STEPS, publish_long_path
 from tests.benchmarks.machine import describe
-from tests.tensorboard_process import await_snapshots, tensorboard
+from tests.support.tensorboard_process import await_snapshots, tensorboard
 
 LOADERS = {"python": "--load_fast=false", "rust": "--load_fast=true"}
 TARGETS = {

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.benchmarks.logs_routes import Figures
 from tests.benchmarks.logs_written import MOMENTS
 from tests.browser.conftest import chromium
-from tests.browser.leaf_tab import LeafTab
+from tests.support.browser.leaf_tab import LeafTab
 
 OPENED = 11
 TABS = 3

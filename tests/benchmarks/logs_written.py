@@ -14,8 +14,8 @@ from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tensorboard_plugin_leaf import encode, tag_of
 
-from tests.plugin import synthetic
-from tests.plugin.logs import blob_summary
+from tests.support.plugin import synthetic
+from tests.support.plugin.logs import blob_summary
 
 RUNS = 100
 SNAPSHOTS = 2000

@@ -9,8 +9,8 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from lightning_leaf import LeafPath, PathStatus, SinglePath, fisher_rao_length
-from lightning_leaf.examples import Examples
-from lightning_leaf.publish import Occasion, publish, snapshot_of
+from lightning_leaf.data.batches import Examples
+from lightning_leaf.display.snapshots import Occasion, publish, snapshot_of
 
 STEPS = 10_000
 CLASSES = 1000

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from lightning_leaf.data.image_datasets import load
 from lightning_leaf.demo.classifier import SmallCNN
-from lightning_leaf.demo.data import load
 
 SEED = 0
 

@@ -19,8 +19,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from lightning_leaf import LocalDataMatrixMonitor
+from lightning_leaf.data.image_datasets import load
 from lightning_leaf.demo.classifier import SmallCNN
-from lightning_leaf.demo.data import load
 from tests.benchmarks.machine import describe
 
 STEPS = 260

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.machine import describe
-from tests.pair import Pair
+from tests.support.pair import Pair
 
 INPUTS = 1024
 REPEATS = 5

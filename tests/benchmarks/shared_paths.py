@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning_leaf import HorizontalPathSnapshot
 from tests.benchmarks.machine import describe
-from tests.pair import Pair
+from tests.support.pair import Pair
 
 PAIRS = 8
 STEPS = 40

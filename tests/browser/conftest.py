@@ -12,12 +12,12 @@ import pytest
 from playwright.sync_api import Browser, expect
 from tensorboard_plugin_leaf import Snapshot, write
 
-from tests.browser.chromium import NONE, chromium, started
-from tests.browser.leaf_tab import PATIENCE_SECONDS, LeafTab
-from tests.browser.training_curves import write_training_curves
-from tests.plugin import synthetic
-from tests.plugin.logs import LogDirectory
-from tests.tensorboard_process import await_snapshots, tensorboard
+from tests.support.browser.chromium import NONE, chromium, started
+from tests.support.browser.leaf_tab import PATIENCE_SECONDS, LeafTab
+from tests.support.browser.training_curves import write_training_curves
+from tests.support.plugin import synthetic
+from tests.support.plugin.logs import LogDirectory
+from tests.support.tensorboard_process import await_snapshots, tensorboard
 
 # Waiting for what comes anyway costs nothing; machines that do much at once are slow.
 expect.set_options(timeout=1000 * PATIENCE_SECONDS)

@@ -11,11 +11,11 @@ from playwright.sync_api import Frame
 from tensorboard_plugin_leaf import encode, write
 
 from tests.browser.conftest import skip_or_fail
-from tests.browser.leaf_tab import LeafTab
-from tests.browser.training_curves import write_training_curves
-from tests.plugin import synthetic
-from tests.plugin.logs import LogDirectory, blob_summary
-from tests.tensorboard_process import await_snapshots, tensorboard
+from tests.support.browser.leaf_tab import LeafTab
+from tests.support.browser.training_curves import write_training_curves
+from tests.support.plugin import synthetic
+from tests.support.plugin.logs import LogDirectory, blob_summary
+from tests.support.tensorboard_process import await_snapshots, tensorboard
 
 Show = Callable[..., LeafTab]
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageStat
 from playwright.sync_api import Browser
 
-from tests.browser.leaf_tab import LeafTab, missing
-from tests.browser.pictures import DOCS, WIDTH, take_pictures
-from tests.tensorboard_process import ask, await_snapshots, tensorboard
+from tests.support.browser.leaf_tab import LeafTab, missing
+from tests.support.browser.pictures import DOCS, WIDTH, take_pictures
+from tests.support.tensorboard_process import ask, await_snapshots, tensorboard
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.leaf_tab import LeafTab
-from tests.plugin.hostile_logs import (
+from tests.support.browser.leaf_tab import LeafTab
+from tests.support.plugin.hostile_logs import (
     GOOD_TAG,
     SCRIPT_RUN,
     SCRIPTS,
     await_hostile_logs,
     write_hostile_logs,
 )
-from tests.tensorboard_process import tensorboard
+from tests.support.tensorboard_process import tensorboard
 
 MARKS = "[window.leafMark, ...Array.from(frames, (frame) => frame.leafMark)].filter(Boolean)"
 

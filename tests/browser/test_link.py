@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.browser.leaf_tab import TRAINING_CHARTS, LeafTab
 from tests.browser.test_zoom import PATH_CHARTS, drag, pictures, shown_steps
+from tests.support.browser.leaf_tab import TRAINING_CHARTS, LeafTab
 
 Show = Callable[..., LeafTab]
 

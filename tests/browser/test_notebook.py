@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from playwright.sync_api import FrameLocator, expect
 
-from tests.browser.leaf_tab import LeafTab, missing
+from tests.support.browser.leaf_tab import LeafTab, missing
 
 # As `%tensorboard` writes it into the output of a cell.
 CELL = """<!doctype html>

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import HOSTILE_RUN
-from tests.browser.leaf_tab import LeafTab, missing, missing_curves, missing_in_strip
+from tests.support.browser.leaf_tab import LeafTab, missing, missing_curves, missing_in_strip
 
 Show = Callable[..., LeafTab]
 

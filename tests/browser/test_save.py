@@ -17,9 +17,9 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.browser.conftest import HOSTILE_RUN
-from tests.browser.leaf_tab import CURVE_PIXELS, TRAINING_CHARTS, LeafTab
 from tests.browser.test_zoom import PATH_CHARTS
-from tests.tensorboard_process import ask
+from tests.support.browser.leaf_tab import CURVE_PIXELS, TRAINING_CHARTS, LeafTab
+from tests.support.tensorboard_process import ask
 
 Show = Callable[..., LeafTab]
 Pixels = npt.NDArray[np.uint8]

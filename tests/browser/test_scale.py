@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from lightning_leaf.publish import CLASSES_SHOWN, MAX_BYTES
+from lightning_leaf.display.snapshots import CLASSES_SHOWN, MAX_BYTES
 from tests.benchmarks.logs_written import MOMENTS, write_moments
 from tests.benchmarks.long_path import CLASSES, STEPS, publish_long_path
-from tests.browser.leaf_tab import IS_PAINTED, LeafTab, missing_curves, missing_in_strip
-from tests.tensorboard_process import await_snapshots, tensorboard
+from tests.support.browser.leaf_tab import IS_PAINTED, LeafTab, missing_curves, missing_in_strip
+from tests.support.tensorboard_process import await_snapshots, tensorboard
 
 Show = Callable[..., LeafTab]
 

@@ -10,11 +10,11 @@ import pytest
 from playwright.sync_api import Locator, expect
 from tensorboard_plugin_leaf import encode
 
-from tests.browser.leaf_tab import LeafTab, missing
-from tests.browser.training_curves import write_training_curves
-from tests.plugin import synthetic
-from tests.plugin.logs import LogDirectory, blob_summary
-from tests.tensorboard_process import await_snapshots, tensorboard
+from tests.support.browser.leaf_tab import LeafTab, missing
+from tests.support.browser.training_curves import write_training_curves
+from tests.support.plugin import synthetic
+from tests.support.plugin.logs import LogDirectory, blob_summary
+from tests.support.tensorboard_process import await_snapshots, tensorboard
 
 Show = Callable[..., LeafTab]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.leaf_tab import LeafTab
+from tests.support.browser.leaf_tab import LeafTab
 
 Show = Callable[..., LeafTab]
 Place = tuple[float, float]

@@ -8,11 +8,11 @@ from pathlib import Path
 from playwright.sync_api import expect
 from tensorboard_plugin_leaf import write
 
-from tests.browser.leaf_tab import COUNT_PIXELS, TRAINING_CHARTS, LeafTab, missing_training
-from tests.browser.training_curves import write_training_curves
-from tests.plugin import synthetic
-from tests.plugin.logs import LogDirectory
-from tests.tensorboard_process import await_snapshots, tensorboard
+from tests.support.browser.leaf_tab import COUNT_PIXELS, TRAINING_CHARTS, LeafTab, missing_training
+from tests.support.browser.training_curves import write_training_curves
+from tests.support.plugin import synthetic
+from tests.support.plugin.logs import LogDirectory
+from tests.support.tensorboard_process import await_snapshots, tensorboard
 
 Show = Callable[..., LeafTab]
 

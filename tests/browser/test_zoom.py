@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.browser.leaf_tab import TRAINING_CHARTS, LeafTab, missing_curves
+from tests.support.browser.leaf_tab import TRAINING_CHARTS, LeafTab, missing_curves
 
 Show = Callable[..., LeafTab]
 PATH_CHARTS = ("probability-chart", "distance-chart")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.callbacks.killed import MOMENTS, train
-from tests.callbacks.training import ignore_lightning, scalars, snapshots
-from tests.tensorboard_process import ask, await_snapshots, tensorboard
+from tests.support.callbacks.killed import MOMENTS, train
+from tests.support.callbacks.training import ignore_lightning, scalars, snapshots
+from tests.support.tensorboard_process import ask, await_snapshots, tensorboard
 
 pytestmark = ignore_lightning
 
@@ -21,7 +21,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training that was killed while it wrote the snapshot of step 7."""
     root = tmp_path_factory.mktemp("killed")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.callbacks.killed", str(root)], capture_output=True, text=True
+        [sys.executable, "-m", "tests.support.callbacks.killed", str(root)],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
     return root

@@ -17,7 +17,7 @@ from lightning_leaf import (
     OrthogonalWalkSnapshot,
     effective_rank,
 )
-from tests.callbacks.training import SmallCNN, digits, fit, ignore_lightning, scalars
+from tests.support.callbacks.training import SmallCNN, digits, fit, ignore_lightning, scalars
 
 pytestmark = ignore_lightning
 

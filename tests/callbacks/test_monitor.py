@@ -21,7 +21,7 @@ from lightning_leaf import (
     effective_rank,
 )
 from lightning_leaf.callbacks.monitor import SHARE_OF_TRAINING, affordable_interval
-from tests.callbacks.training import (
+from tests.support.callbacks.training import (
     SmallCNN,
     digits,
     fit,

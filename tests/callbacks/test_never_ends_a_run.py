@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
-from lightning_leaf.callbacks import memory
-from tests.callbacks.training import (
+from lightning_leaf.model import memory
+from tests.support.callbacks.training import (
     SmallCNN,
     digits,
     fit,
@@ -30,8 +30,8 @@ from tests.callbacks.training import (
     scalars,
     snapshots,
 )
-from tests.undisturbed.contract import differences
-from tests.undisturbed.remains import Outcome, of_module, of_streams
+from tests.support.undisturbed.contract import differences
+from tests.support.undisturbed.remains import Outcome, of_module, of_streams
 
 pytestmark = ignore_lightning
 

@@ -7,9 +7,9 @@ import torch
 
 from lightning_leaf import LeafError
 from lightning_leaf.callbacks.probes import pair_up
-from lightning_leaf.examples import Examples
-from tests.callbacks.choosing import are_from, pairs
-from tests.callbacks.training import digits, ignore_lightning, validation_data
+from lightning_leaf.data.batches import Examples
+from tests.support.callbacks.choosing import are_from, pairs
+from tests.support.callbacks.training import digits, ignore_lightning, validation_data
 
 pytestmark = ignore_lightning
 

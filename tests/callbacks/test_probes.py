@@ -9,8 +9,16 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from lightning_leaf import LeafError
 from lightning_leaf.callbacks.probes import choose_inputs, choose_pairs
-from tests.callbacks.choosing import Digits, InFirstStep, Stream, are_from, inputs, loader, pairs
-from tests.callbacks.training import (
+from tests.support.callbacks.choosing import (
+    Digits,
+    InFirstStep,
+    Stream,
+    are_from,
+    inputs,
+    loader,
+    pairs,
+)
+from tests.support.callbacks.training import (
     SmallCNN,
     digits,
     fit,

@@ -22,7 +22,7 @@ from lightning_leaf import (
     horizontal_path,
     orthogonal_walk,
 )
-from tests.callbacks.training import (
+from tests.support.callbacks.training import (
     SmallCNN,
     digits,
     fit,

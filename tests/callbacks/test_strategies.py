@@ -11,9 +11,9 @@ import torch
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 
 from lightning_leaf import LeafError, LocalDataMatrixMonitor
-from lightning_leaf.callbacks import trainer_state
-from lightning_leaf.callbacks.processes import Processes
-from tests.callbacks.training import SmallCNN, fit, ignore_lightning
+from lightning_leaf.trainer import state as trainer_state
+from lightning_leaf.trainer.processes import Processes
+from tests.support.callbacks.training import SmallCNN, fit, ignore_lightning
 
 pytestmark = ignore_lightning
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from lightning_leaf.cli import main
-from lightning_leaf.demo import data as demo_data
+from lightning_leaf.data import image_datasets as demo_data
 from lightning_leaf.demo import training
 from lightning_leaf.demo.report import history_table, path_line
-from tests.callbacks.training import ignore_lightning, scalars, snapshots
-from tests.plugin import synthetic
+from tests.support.callbacks.training import ignore_lightning, scalars, snapshots
+from tests.support.plugin import synthetic
 
 pytestmark = ignore_lightning
 

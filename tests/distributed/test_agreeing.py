@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.distributed import trainings, waiting
-from tests.pair import Pair
+from tests.support.distributed import trainings, waiting
+from tests.support.pair import Pair
 
 
 def test_moments_are_the_same_on_all_ranks_once_and_after_a_resume(

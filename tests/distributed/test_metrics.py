@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lightning_leaf import LocalDataMatrix, effective_rank
-from tests.distributed import metrics
-from tests.pair import Pair
+from tests.support.distributed import metrics
+from tests.support.pair import Pair
 
 
 def test_the_result_over_two_processes_is_that_over_all_data(pair: Pair) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.distributed import trainings
-from tests.pair import Pair
+from tests.support.distributed import trainings
+from tests.support.pair import Pair
 
 
 def test_two_processes_measure_what_one_measures(pair: Pair, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.callbacks.training import scalars, snapshots
+from tests.support.callbacks.training import scalars, snapshots
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

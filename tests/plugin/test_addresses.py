@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 import pytest
 from tensorboard_plugin_leaf import tag_of, write
 
-from tests.plugin import synthetic
-from tests.plugin.logs import LogDirectory
-from tests.tensorboard_process import ask, await_snapshots, tensorboard
+from tests.support.plugin import synthetic
+from tests.support.plugin.logs import LogDirectory
+from tests.support.tensorboard_process import ask, await_snapshots, tensorboard
 
 NAMES = ("with spaces/and more", "ünï/コード", "<b>&amp;</b>", "100%25+1#?&run=x")
 # The data server of the fast loader cannot read the key that it makes of such a name.

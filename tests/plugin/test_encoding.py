@@ -29,8 +29,8 @@ from tensorboard_plugin_leaf.encoding import (
 )
 from tensorboard_plugin_leaf.snapshot import STATUSES
 
-from tests.plugin import synthetic
-from tests.plugin.limits import examples
+from tests.support.plugin import synthetic
+from tests.support.plugin.limits import examples
 
 text = st.text(max_size=8)
 count = st.integers(0, 2**53 - 1)

@@ -27,8 +27,6 @@ from tensorboard_plugin_leaf.encoding import (
     read_sheet,
 )
 
-from tests.plugin import synthetic
-from tests.plugin.limits import examples, few_megabytes
 from tests.plugin.test_encoding import (
     BLOBS,
     INDEX,
@@ -38,6 +36,8 @@ from tests.plugin.test_encoding import (
     members_of,
     with_values,
 )
+from tests.support.plugin import synthetic
+from tests.support.plugin.limits import examples, few_megabytes
 
 STRANGE = [
     "",

@@ -15,8 +15,8 @@ from tensorboard.compat.proto import summary_pb2
 from tensorboard.context import RequestContext
 from tensorboard_plugin_leaf import write
 
-from tests.plugin import synthetic
-from tests.plugin.hostile_logs import (
+from tests.support.plugin import synthetic
+from tests.support.plugin.hostile_logs import (
     CONTENTS,
     DAMAGED_RUN,
     GOOD_RUNS,
@@ -26,9 +26,9 @@ from tests.plugin.hostile_logs import (
     await_hostile_logs,
     write_hostile_logs,
 )
-from tests.plugin.limits import few_megabytes
-from tests.plugin.logs import LogDirectory
-from tests.tensorboard_process import ask, tensorboard
+from tests.support.plugin.limits import few_megabytes
+from tests.support.plugin.logs import LogDirectory
+from tests.support.tensorboard_process import ask, tensorboard
 
 PATIENCE_SECONDS = 20
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from tensorboard_plugin_leaf import tag_of, write
 from werkzeug.test import Client, TestResponse
 
-from tests.plugin import synthetic
-from tests.plugin.limits import examples
-from tests.plugin.logs import LOADERS, LogDirectory
+from tests.support.plugin import synthetic
+from tests.support.plugin.limits import examples
+from tests.support.plugin.logs import LOADERS, LogDirectory
 
 ROUTE = "/data/plugin/leaf/"
 ROUTES = ("index.js", "static/index.js", "snapshots", "path", "frames", "scalars")

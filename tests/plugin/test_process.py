@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from tensorboard_plugin_leaf import tag_of, write
 
-from tests.plugin import synthetic
-from tests.plugin.logs import LogDirectory
-from tests.tensorboard_process import ask, await_snapshots, tensorboard
+from tests.support.plugin import synthetic
+from tests.support.plugin.logs import LogDirectory
+from tests.support.tensorboard_process import ask, await_snapshots, tensorboard
 
 HEAVY = ("torch", "lightning", "pytorch_lightning", "tensorflow", "lightning_leaf")
 

@@ -18,8 +18,8 @@ from tensorboard_plugin_leaf import Snapshot, encode, plugin, summary_of, tag_of
 from tensorboard_plugin_leaf.snapshot import PathRecord
 from werkzeug.test import Client, TestResponse
 
-from tests.plugin import synthetic
-from tests.plugin.logs import LOADERS, LogDirectory, blob_summary
+from tests.support.plugin import synthetic
+from tests.support.plugin.logs import LOADERS, LogDirectory, blob_summary
 
 ROUTE = "/data/plugin/leaf/"
 

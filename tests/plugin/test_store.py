@@ -16,7 +16,7 @@ from tensorboard_plugin_leaf.resumed import (
 )
 from tensorboard_plugin_leaf.store import monitored, natural_order
 
-from tests.plugin import synthetic
+from tests.support.plugin import synthetic
 
 
 class Taken(NamedTuple):

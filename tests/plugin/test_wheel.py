@@ -17,9 +17,9 @@ import pytest
 from packaging.requirements import Requirement
 from tensorboard_plugin_leaf import tag_of, write
 
-from tests.plugin import synthetic
-from tests.plugin.logs import LogDirectory
-from tests.tensorboard_process import ask, await_snapshots, tensorboard
+from tests.support.plugin import synthetic
+from tests.support.plugin.logs import LogDirectory
+from tests.support.tensorboard_process import ask, await_snapshots, tensorboard
 
 pytest.importorskip("hatchling")
 

@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader
 from lightning_leaf import LeafError
 from lightning_leaf.predict import LeafPredictor, MeasurementWriter, read_measurements
 from lightning_leaf.predict.folder import METADATA_KEY
-from tests.callbacks.training import ignore_lightning
-from tests.predict.measuring import (
+from tests.support.callbacks.training import ignore_lightning
+from tests.support.predict.measuring import (
     BATCH,
     INPUTS,
     QUIET,
@@ -125,7 +125,7 @@ def test_a_run_that_is_told_to_end_writes_what_it_has(tmp_path: Path) -> None:
 
 
 def _in_another_process(folder: Path, how: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.predict.killed", str(folder), how]
+    command = [sys.executable, "-m", "tests.support.predict.killed", str(folder), how]
     return subprocess.run(command, capture_output=True, text=True)
 
 

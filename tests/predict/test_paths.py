@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_leaf import LeafError, horizontal_path
 from lightning_leaf.predict import PairDataset, PathPredictor
-from tests.callbacks.training import ignore_lightning
-from tests.cases import fresh_seeds
-from tests.predict.measuring import BATCH, Scaling, classifier, data, pairs, rows_of
+from tests.support.callbacks.training import ignore_lightning
+from tests.support.cases import fresh_seeds
+from tests.support.predict.measuring import BATCH, Scaling, classifier, data, pairs, rows_of
 
 pytestmark = ignore_lightning
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lightning_leaf.predict import read_measurements
-from tests.pair import Pair
-from tests.predict.measuring import BATCH, INPUTS, sharded, write_as
+from tests.support.pair import Pair
+from tests.support.predict.measuring import BATCH, INPUTS, sharded, write_as
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "measure.py"
 

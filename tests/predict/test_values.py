@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_leaf import LeafError, LocalDataMatrix, effective_rank
+from lightning_leaf.geometry.effective_rank import RANK_KINDS
 from lightning_leaf.predict import LeafPredictor
-from lightning_leaf.spectrum import RANK_KINDS
-from tests import oracle
-from tests.callbacks.training import ignore_lightning
-from tests.cases import CASES, Case, fresh_seeds
-from tests.predict.measuring import QUIET, Scaling, classifier, data, rows_of
+from tests.support import oracle
+from tests.support.callbacks.training import ignore_lightning
+from tests.support.cases import CASES, Case, fresh_seeds
+from tests.support.predict.measuring import QUIET, Scaling, classifier, data, rows_of
 
 pytestmark = ignore_lightning
 
@@ -216,7 +216,7 @@ from torch.utils.data import Dataset
 from lightning_leaf import LocalDataMatrix
 from lightning_leaf.predict import LeafPredictor
 from tests.benchmarks.machine import peak_memory
-from tests.predict.measuring import rows_of
+from tests.support.predict.measuring import rows_of
 
 class Large(Dataset):
     def __len__(self): return 200

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.trainers.packages import PACKAGES
+from tests.support.trainers.packages import PACKAGES
 
 
 @pytest.fixture(params=PACKAGES)

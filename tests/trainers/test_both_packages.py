@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
-from tests.callbacks.training import ignore_lightning, snapshots
-from tests.trainers.packages import PACKAGES, leaf_callbacks, train, weights, written
+from tests.support.callbacks.training import ignore_lightning, snapshots
+from tests.support.trainers.packages import PACKAGES, leaf_callbacks, train, weights, written
 
 pytestmark = ignore_lightning
 

@@ -20,8 +20,8 @@ from lightning_leaf import (
     OrthogonalWalkSnapshot,
     TraceReturn,
 )
-from tests.callbacks.training import scalars, snapshots
-from tests.trainers.command_line import (
+from tests.support.callbacks.training import scalars, snapshots
+from tests.support.trainers.command_line import (
     cli,
     configured,
     described,

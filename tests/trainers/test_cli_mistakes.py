@@ -14,7 +14,7 @@ import pytest
 
 from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
 from lightning_leaf.callbacks import AtSteps
-from tests.trainers.command_line import complaint, configured, described, entry, ignore_cli
+from tests.support.trainers.command_line import complaint, configured, described, entry, ignore_cli
 
 pytestmark = ignore_cli
 

@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torchvision import models
 
 from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
-from tests.callbacks.training import fit, ignore_lightning, scalars, snapshots
+from tests.support.callbacks.training import fit, ignore_lightning, scalars, snapshots
 
 pytestmark = ignore_lightning
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrix, LocalDataMatrixMonitor
 from lightning_leaf.callbacks.base import LeafCallback
-from tests.callbacks.training import (
+from tests.support.callbacks.training import (
     SmallCNN,
     digits,
     fit,
@@ -27,7 +27,7 @@ from tests.callbacks.training import (
     snapshots,
     train_data,
 )
-from tests.trainers.packages import leaf_callbacks, weights, written
+from tests.support.trainers.packages import leaf_callbacks, weights, written
 
 pytestmark = ignore_lightning
 

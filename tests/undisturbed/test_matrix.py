@@ -10,8 +10,8 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.precision import MixedPrecision
 
-from tests.callbacks.training import make_trainer, snapshots
-from tests.undisturbed.contract import (
+from tests.support.callbacks.training import make_trainer, snapshots
+from tests.support.undisturbed.contract import (
     Training,
     differences,
     ignore_advice,
@@ -19,8 +19,8 @@ from tests.undisturbed.contract import (
     loaders,
     outcome,
 )
-from tests.undisturbed.modules import Plain
-from tests.undisturbed.trainings import MODULES, PRECISIONS, TRAININGS
+from tests.support.undisturbed.modules import Plain
+from tests.support.undisturbed.trainings import MODULES, PRECISIONS, TRAININGS
 
 pytestmark = ignore_advice
 

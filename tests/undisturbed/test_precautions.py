@@ -18,15 +18,14 @@ from lightning_leaf import (
     LeafError,
     LocalDataMatrix,
     LocalDataMatrixMonitor,
-    classifier,
-    data_matrix,
-    quiet,
-    tangents,
 )
 from lightning_leaf.callbacks import probes
-from tests.callbacks.training import digits, make_trainer
-from tests.undisturbed import modules
-from tests.undisturbed.contract import (
+from lightning_leaf.geometry import data_matrix
+from lightning_leaf.model import classifier, quiet
+from lightning_leaf.paths import projectors as tangents
+from tests.support.callbacks.training import digits, make_trainer
+from tests.support.undisturbed import modules
+from tests.support.undisturbed.contract import (
     Training,
     differences,
     ignore_advice,
@@ -34,7 +33,7 @@ from tests.undisturbed.contract import (
     loaders,
     outcome,
 )
-from tests.undisturbed.trainings import TRAININGS
+from tests.support.undisturbed.trainings import TRAININGS
 
 pytestmark = ignore_advice
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.pair import Pair
-from tests.undisturbed import processes
+from tests.support.pair import Pair
+from tests.support.undisturbed import processes
 
 
 @pytest.mark.parametrize("name", processes.TRAININGS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.undisturbed.contract import (
+from tests.support.undisturbed.contract import (
     Outcome,
     Training,
     differences,

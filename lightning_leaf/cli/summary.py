@@ -1,0 +1,146 @@
+"""What a measured data set says of each checkpoint, as a table and over training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lightning_leaf.geometry.effective_rank import RankKind
+from lightning_leaf.predict.columns import NON_FINITE, input_columns
+from lightning_leaf.predict.folder import read_measurements
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from matplotlib.figure import Figure
+
+RANK = "effective_rank_"
+LEGEND = (
+    "Trace and effective ranks of the local data matrix; dim D: dimension of the tangent\n"
+    "distribution; NaN: inputs where the model returned NaN or infinity, left out of the rest."
+)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One checkpoint on one data set; NaN where nothing is known.
+
+    Attributes:
+        name: What the checkpoint is called.
+        step: Optimizer steps that it had taken, where known.
+        inputs: How many were measured.
+        non_finite: At how many of them the model returned NaN or infinity.
+        trace: Mean, 10 %, 50 % and 90 % quantiles of tr G over the others.
+        ranks: Mean effective rank by kind.
+        tangent_dimension: Mean dimension of the tangent distribution.
+        accuracy: Share of the labelled inputs whose label was predicted.
+    """
+
+    name: str
+    step: int | None
+    inputs: int
+    non_finite: int
+    trace: tuple[float, float, float, float]
+    ranks: dict[RankKind, float]
+    tangent_dimension: float
+    accuracy: float
+
+
+def summarize(folder: Path, ranks: Sequence[RankKind], step: int | None) -> Summary:
+    """Summarize what a :class:`LeafPredictor` has measured into a folder.
+
+    Raises:
+        LeafError: If the folder cannot be read.
+    """
+    # A spectrum for each input is most of the table.
+    columns = [name for name in input_columns(ranks) if name != "eigenvalues"]
+    table = read_measurements(folder, columns)
+    trace = _values(table, "trace")
+    labelled = [
+        label == predicted
+        for label, predicted in zip(
+            table["label"].to_pylist(), table["predicted_label"].to_pylist(), strict=True
+        )
+        if label is not None and predicted is not None
+    ]
+    quantiles = np.quantile(trace, [0.1, 0.5, 0.9]) if len(trace) else [float("nan")] * 3
+    return Summary(
+        folder.name,
+        step,
+        inputs=table.num_rows,
+        non_finite=table["status"].to_pylist().count(NON_FINITE),
+        trace=(_mean(trace), *map(float, quantiles)),  # type: ignore[arg-type]
+        ranks={kind: _mean(_values(table, f"{RANK}{kind}")) for kind in ranks},
+        tangent_dimension=_mean(_values(table, "tangent_dimension")),
+        accuracy=_mean(np.array(labelled, dtype=float)),
+    )
+
+
+def summary_table(summaries: Sequence[Summary]) -> list[str]:
+    """A row of text for each checkpoint, below a row of headings."""
+    headings = ["step", "inputs", "mean trace", "10 %", "median", "90 %"]
+    headings += [f"{kind} rank" for kind in summaries[0].ranks]
+    headings += ["dim D", "accuracy", "NaN", "checkpoint"]
+    lines = [headings, *map(_cells, summaries)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headings))]
+    return [
+        "  ".join(
+            [
+                *(cell.rjust(width) for cell, width in zip(line[:-1], widths, strict=False)),
+                line[-1],
+            ]
+        )
+        for line in lines
+    ]
+
+
+def plot_summaries(summaries: Sequence[Summary]) -> Figure:
+    """Trace, effective ranks and tangent dimension over the checkpoints, in order of their steps.
+
+    Where a step is not known, the checkpoints are numbered as they were given.
+
+    Raises:
+        ModuleNotFoundError: If matplotlib is not installed, with the command that installs it.
+    """
+    from lightning_leaf.drawing.plotting import plot_history
+
+    steps = [each.step for each in summaries]
+    axis = list(range(1, len(steps) + 1)) if None in steps else [int(step or 0) for step in steps]
+    ordered = sorted(zip(axis, summaries, strict=True), key=lambda pair: pair[0])
+    history = {
+        "step": [float(step) for step, _ in ordered],
+        "trace_mean": [each.trace[0] for _, each in ordered],
+        "trace_median": [each.trace[2] for _, each in ordered],
+        "tangent_dimension": [each.tangent_dimension for _, each in ordered],
+    }
+    for kind in summaries[0].ranks:
+        history[f"{RANK}{kind}"] = [each.ranks[kind] for _, each in ordered]
+    return plot_history(history, reference=None)
+
+
+def _cells(summary: Summary) -> list[str]:
+    return [
+        "–" if summary.step is None else f"{summary.step:,}",
+        f"{summary.inputs:,}",
+        *(_told(value, ".3g") for value in summary.trace),
+        *(_told(value, ".2f") for value in summary.ranks.values()),
+        _told(summary.tangent_dimension, ".2f"),
+        _told(summary.accuracy, ".1%").replace("%", " %"),
+        f"{summary.non_finite:,}",
+        summary.name,
+    ]
+
+
+def _told(value: float, form: str) -> str:
+    return "–" if np.isnan(value) else format(value, form)
+
+
+def _values(table: pa.Table, column: str) -> Any:  # (n,)
+    return table[column].drop_null().to_numpy().astype(float)
+
+
+def _mean(values: Any) -> float:
+    return float(values.mean()) if len(values) else float("nan")

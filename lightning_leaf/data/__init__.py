@@ -1,0 +1,1 @@
+"""From data sets and data loaders to labelled inputs."""

@@ -1,0 +1,1 @@
+"""Paths as snapshots, and snapshots as what loggers show."""

@@ -1,0 +1,152 @@
+"""Figures with matplotlib, for notebooks and scripts. matplotlib is an optional dependency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lightning_leaf.paths.leaf_path import SinglePath
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STRIP_FRAMES = 12
+CLASSES_SHOWN = 20
+
+
+def plot_paths(paths: Sequence[SinglePath], *, classes: Sequence[str] | None = None) -> Figure:
+    """A row for each path: strip of points, class probabilities, distance and horizontality.
+
+    Args:
+        paths: One or more paths of the same inputs, such as a :class:`LeafPath`.
+        classes: Names of the C classes; numbers by default.
+
+    Returns:
+        A figure that belongs to no window: it shows in notebooks; ``figure.savefig`` saves it.
+
+    Raises:
+        ModuleNotFoundError: If matplotlib is not installed, with the command that installs it.
+    """
+    figure = _figure(width=15, height=4.2 * len(paths))
+    for part, path in zip(_rows(figure, len(paths)), paths, strict=True):
+        names = _class_names(path, classes)
+        part.suptitle(f"{path.kind} path: {path.describe()}", x=0.01, ha="left", fontsize="medium")
+        strip, curves = part.subfigures(2, 1, height_ratios=[1, 2])
+        _draw_strip(strip, path, names)
+        left, right = curves.subplots(1, 2)
+        _draw_probabilities(left, path, names)
+        _draw_distance(right, path)
+    return figure
+
+
+def plot_history(history: Mapping[str, Sequence[float]], *, reference: float | None) -> Figure:
+    """Training curves: trace (log scale, with its reference), effective ranks, tangent dimension.
+
+    Args:
+        history: Series over ``"step"``: ``"trace_mean"``, ``"trace_median"``,
+            ``"effective_rank_<kind>"`` and ``"tangent_dimension"``.
+        reference: Trace that the run is read against, drawn as a line; None for no line.
+    """
+    figure = _figure(width=15, height=3.6)
+    trace, rank, dimension = figure.subplots(1, 3)
+    steps = history["step"]
+    for statistic in ("median", "mean"):
+        trace.plot(steps, history[f"trace_{statistic}"], label=statistic)
+    if reference is not None:
+        trace.axhline(reference, color="grey", linestyle="--", label="initial value")
+    # A log scale of no positive value warns; NaN alone is such a run.
+    if any(value > 0 for value in history["trace_mean"]):
+        trace.set_yscale("log")
+    trace.set(title="Trace of the local data matrix", xlabel="step")
+    trace.legend()
+    prefix = "effective_rank_"
+    for key, values in history.items():
+        if key.startswith(prefix):
+            rank.plot(steps, values, label=key.removeprefix(prefix))
+    rank.set(title="Effective rank", xlabel="step")
+    if rank.lines:
+        rank.legend()
+    dimension.plot(steps, history["tangent_dimension"])
+    dimension.set(title="Tangent dimension", xlabel="step")
+    dimension.set_ylim(bottom=0)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            'Plotting needs matplotlib: python -m pip install "lightning-leaf[plot]"'
+        ) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _rows(figure: Figure, count: int) -> list[Any]:
+    rows = figure.subfigures(count, 1, squeeze=False)
+    return list(rows[:, 0])
+
+
+def _class_names(path: SinglePath, classes: Sequence[str] | None) -> list[str]:
+    count = path.log_probs.shape[-1]
+    if classes is None:
+        return [str(label) for label in range(count)]
+    if len(classes) != count:
+        raise ValueError(f"classes expects {count} names, one per class; got {len(classes)}.")
+    return [str(name) for name in classes]
+
+
+def _draw_strip(figure: Any, path: SinglePath, names: Sequence[str]) -> None:
+    chosen = torch.linspace(0, len(path.points) - 1, min(STRIP_FRAMES, len(path.points)))
+    panels = figure.subplots(1, len(chosen) + (path.end is not None), squeeze=False)[0]
+    for panel, i in zip(panels, chosen.round().long().tolist(), strict=False):
+        step = int(path.point_steps[i])
+        p = path.log_probs[step].exp()
+        label = int(p.argmax())
+        _draw_input(panel, path.points[i], path)
+        panel.set_xlabel(f"{names[label]}  {float(p[label]):.2f}\nstep {step}", fontsize="x-small")
+    if path.end is not None:
+        _draw_input(panels[-1], path.end, path)
+        panels[-1].set_xlabel("destination", fontsize="x-small")
+
+
+def _draw_input(panel: Axes, x: Tensor, path: SinglePath) -> None:
+    panel.set(xticks=[], yticks=[])
+    image = x.ndim == 2 or (x.ndim == 3 and x.shape[0] in (1, 3))
+    if not image:
+        panel.plot(x.reshape(-1, x.shape[-1]).T.numpy(), linewidth=0.8)
+        return
+    ends = torch.stack([path.start, *([] if path.end is None else [path.end])])
+    if path.normalization is not None:
+        pixels = path.normalization.to_pixels(x.unsqueeze(0))[0]
+    else:
+        pixels = (x - ends.min()) / (ends.max() - ends.min()).clamp_min(1e-12)
+    pixels = pixels.clamp(0, 1)
+    if pixels.ndim == 3:
+        pixels = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
+    panel.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+
+
+def _draw_probabilities(panel: Axes, path: SinglePath, names: Sequence[str]) -> None:
+    p = path.log_probs.exp()  # (T + 1, C)
+    for label in p.amax(0).argsort(descending=True)[:CLASSES_SHOWN].sort().values.tolist():
+        panel.plot(p[:, label].numpy(), label=names[label])
+    panel.set(title="Class probabilities", xlabel="step", ylim=(-0.02, 1.02))
+    panel.legend(fontsize="x-small", ncols=2, loc="upper right")
+
+
+def _draw_distance(panel: Axes, path: SinglePath) -> None:
+    where = "to the destination" if path.kind == "horizontal" else "from the start"
+    (line,) = panel.plot(path.distance.numpy(), label=f"distance {where}")
+    panel.set(title="Distance and horizontality", xlabel="step", ylabel="distance (input units)")
+    panel.set_ylim(bottom=0)
+    share = panel.twinx()
+    (grey,) = share.plot(
+        path.horizontality.numpy(), color="grey", linewidth=0.8, label="horizontality"
+    )
+    share.set(ylim=(-0.02, 1.02), ylabel="horizontality")
+    panel.legend(handles=[line, grey], fontsize="x-small", loc="lower left")

@@ -1,0 +1,1 @@
+"""The local data matrix of many classes, by products with vectors."""

@@ -1,0 +1,1 @@
+"""Any model as a classifier, and measuring it without leaving a trace."""

@@ -1,0 +1,1 @@
+"""Paths along and across the leaves."""

@@ -1,0 +1,1 @@
+"""What callbacks and predictors read of a trainer, and its processes."""

@@ -1,0 +1,318 @@
+"""The command `lightning-leaf measure`: from checkpoints to rows, a table and a picture."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_leaf import LocalDataMatrix, effective_rank
+from lightning_leaf.cli import main
+from lightning_leaf.cli.checkpoints import classifier_of, read_checkpoint
+from lightning_leaf.predict import read_measurements
+from tests.support.callbacks.training import ignore_lightning
+from tests.support.predict import project
+
+pytestmark = ignore_lightning
+
+MODEL, DATA = "tests.support.predict.project.Classifier", "tests.support.predict.project.Digits"
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return project.train(tmp_path_factory.mktemp("training"))
+
+
+def command(checkpoints: list[Path], out: Path, *more: str) -> list[str]:
+    files = [f"--checkpoint={checkpoints[0]}"] if len(checkpoints) == 1 else [
+        "--checkpoint", *map(str, checkpoints),
+    ]  # fmt: skip
+    return [
+        "measure", *files, f"--model={MODEL}", f"--data={DATA}", f"--out={out}",
+        "--accelerator=cpu", *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured(
+    checkpoints: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str, str]:
+    """The folder, and what the command prints in a process of its own."""
+    out = tmp_path_factory.mktemp("measured")
+    arguments = command(checkpoints, out, "--ranks", "entropy", "stable")
+    done = subprocess.run(["lightning-leaf", *arguments], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out, done.stdout, done.stderr
+
+
+def folder_of(checkpoint: Path, out: Path) -> Path:
+    (folder,) = out.glob(f"{checkpoint.stem}-*")
+    return folder
+
+
+def test_rows_are_those_of_each_checkpoint(
+    checkpoints: list[Path], measured: tuple[Path, str, str]
+) -> None:
+    images, labels = project.validation_data().tensors
+    traces = []
+    for checkpoint in checkpoints:
+        table = read_measurements(folder_of(checkpoint, measured[0]))
+        model = project.Classifier.load_from_checkpoint(checkpoint)
+        g = LocalDataMatrix.at(model, images)
+        assert table["trace"].to_pylist() == pytest.approx(g.trace().tolist(), rel=1e-4)
+        assert table["label"].to_pylist() == labels.tolist()
+        traces.append(table["trace"].to_pylist())
+    # Made with their own weights, not with those of another or fresh ones.
+    assert traces[0] != pytest.approx(traces[1], rel=1e-2)
+
+
+def test_the_table_summarizes_every_checkpoint(
+    checkpoints: list[Path], measured: tuple[Path, str, str]
+) -> None:
+    lines = measured[1].splitlines()
+    heading = next(i for i, line in enumerate(lines) if line.strip().startswith("step "))
+    assert re.split(r"  +", lines[heading].strip()) == [
+        "step", "inputs", "mean trace", "10 %", "median", "90 %", "entropy rank", "stable rank",
+        "dim D", "accuracy", "NaN", "checkpoint",
+    ]  # fmt: skip
+    images, labels = project.validation_data().tensors
+    shares = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    for step, checkpoint, line in zip((8, 16, 24), checkpoints, lines[heading + 1 :], strict=False):
+        model = project.Classifier.load_from_checkpoint(checkpoint).eval()
+        g = LocalDataMatrix.at(model, images)
+        cells = line.replace(" %", "").split()
+        trace, rank = g.trace(), effective_rank(g.eigenvalues())
+        assert cells[0] == str(step)
+        assert cells[1] == f"{len(images)}"
+        assert [float(cell) for cell in cells[2:7]] == pytest.approx(
+            torch.stack([trace.mean(), *trace.quantile(shares), rank.mean()]).tolist(), rel=0.01
+        )
+        accuracy = 100 * (model(images).argmax(1) == labels).float().mean()
+        assert float(cells[9]) == pytest.approx(float(accuracy), abs=0.11)
+        assert cells[10:] == ["0", folder_of(checkpoint, measured[0]).name]
+
+
+def test_trace_and_rank_are_drawn_over_the_checkpoints(measured: tuple[Path, str, str]) -> None:
+    picture = measured[0] / "checkpoints.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert picture.stat().st_size > 10_000
+    assert f"Drawn: {picture}" in measured[1]
+
+
+def test_progress_is_shown(measured: tuple[Path, str, str]) -> None:
+    assert len(re.findall(r"Predicting DataLoader 0: 100%", "".join(measured[1:]))) >= 3
+    assert "Traceback" not in measured[2]
+
+
+def test_started_again_only_what_is_missing_is_measured(
+    checkpoints: list[Path], measured: tuple[Path, str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = measured[0]
+    folder = folder_of(checkpoints[1], out)
+    before = read_measurements(folder)
+    (part,) = folder.glob("part-*.parquet")
+    others = {file: file.stat().st_mtime_ns for file in out.rglob("part-*.parquet")}
+    del others[part]
+    part.unlink()
+    assert main(command(checkpoints, out, "--ranks", "entropy", "stable")) == 0
+    assert read_measurements(folder).equals(before)
+    assert {file: file.stat().st_mtime_ns for file in others} == others
+    printed = capsys.readouterr()
+    again = re.findall(r"^ *\d+ +397.*$", printed.out, re.MULTILINE)
+    assert again == re.findall(r"^ *\d+ +397.*$", measured[1], re.MULTILINE)
+    assert len(again) == 3
+    # One rank less is another table.
+    assert main(command(checkpoints, out)) == 1
+    assert "ranks was ['entropy', 'stable'] and is ['entropy']" in capsys.readouterr().err
+
+
+def test_two_devices_write_the_same_rows(
+    checkpoints: list[Path], measured: tuple[Path, str, str], tmp_path: Path
+) -> None:
+    arguments = command(checkpoints[:2], tmp_path, "--devices=2", "--ranks", "entropy", "stable")
+    done = subprocess.run(["lightning-leaf", *arguments], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-3000:]
+    for checkpoint in checkpoints[:2]:
+        ours, theirs = (folder_of(checkpoint, out) for out in (tmp_path, measured[0]))
+        assert len(list(ours.glob("part-*"))) == 2
+        # With as many threads it would be bitwise the same.
+        pairs = zip(*(read_measurements(each)["trace"].to_pylist() for each in (ours, theirs)),
+            strict=True)  # fmt: skip
+        assert all(one == pytest.approx(other, rel=1e-5) for one, other in pairs)
+    # Told once, by the first process.
+    assert done.stdout.count("mean trace") == 1
+
+
+def test_state_dicts_and_named_data_do_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "weights.pt"
+    torch.save(project.plain().state_dict(), file)
+    arguments = ["measure", f"--checkpoint={file}", f"--out={tmp_path}", "--accelerator=cpu"]
+    model = "--model=tests.support.predict.project.plain"
+    assert main([*arguments, model, "--data=digits", "--limit=50"]) == 0
+    (folder,) = tmp_path.glob("weights-*/")
+    assert read_measurements(folder).num_rows == 50
+    assert " –      50 " in capsys.readouterr().out
+    assert not (tmp_path / "checkpoints.png").exists()
+    # Another limit is data of another length.
+    assert main([*arguments, model, "--data=digits", "--limit=40"]) == 1
+    assert "inputs was 50 and is 40" in capsys.readouterr().err
+    dataset = "--data=tests.support.predict.project.validation"
+    assert main([*arguments, model, dataset, f"--out={tmp_path / 'other'}"]) == 0
+
+
+class Foreign:
+    """Needs code to be read."""
+
+
+class Evil:
+    """Runs code when it is read by a reader that allows it."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.trace,)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model": "Classifier"}, "as a dotted path, package.module.Name; got 'Classifier'"),
+        ({"model": "nowhere.Classifier"}, "there is no module 'nowhere'"),
+        ({"model": "tests.support.predict.project.Clasifier"}, "Did you mean 'Classifier'?"),
+        ({"model": "tests.predict.nowhere.Classifier"}, "'tests.predict' has no 'nowhere'"),
+        (
+            {"model": "tests.support.predict.project.validation"},
+            "Expected a class or function that makes",
+        ),
+        (
+            {"model": "tests.support.predict.project.numbers"},
+            "to make a torch.nn.Module; it made int",
+        ),
+        (
+            {"model": "tests.support.predict.project.needy"},
+            "without arguments; it raised TypeError",
+        ),
+        (
+            {"model": "tests.support.predict.project.plain"},
+            "the file lacks 1.bias, 1.weight; the file has",
+        ),
+        ({"data": "tests.support.predict.project.numbers"}, "it gave int"),
+        ({"data": "tests.support.predict.project.no_data"}, "the data set is empty"),
+        ({"data": "tests.support.predict.project.needy"}, "raised TypeError"),
+        ({"data": "tests.support.predict.project.Moved"}, "has its own on_after_batch_transfer"),
+        (
+            {"data": "tests.support.predict.project.Empty"},
+            "to have a predict_dataloader, val_dataloader",
+        ),
+        ({"data": "tests.support.predict.project.Digit"}, "Did you mean 'Digits'?"),
+        ({"checkpoint": "nowhere.ckpt"}, "there is no such file"),
+        ({"checkpoint": "README.md"}, "torch.load(weights_only=True)"),
+        ({"out": "README.md/folder"}, "Cannot write"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_told(
+    checkpoints: list[Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    changed: dict[str, str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    options = {"checkpoint": checkpoints[0], "model": MODEL, "data": DATA, "out": tmp_path}
+    arguments = [f"--{name}={value}" for name, value in (options | changed).items()]
+    assert main(["measure", *arguments, "--accelerator=cpu"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("lightning-leaf measure: ")
+    assert said in message
+    assert "Traceback" not in message
+    assert not list(tmp_path.rglob("part-*"))
+
+
+def test_code_of_a_checkpoint_is_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, trace = tmp_path / "foreign.ckpt", tmp_path / "was here"
+    weights = project.plain().state_dict()
+    for foreign in (Foreign(), Evil(trace)):
+        torch.save({"state_dict": weights, "hyper_parameters": {"what": foreign}}, file)
+        assert main(command([file], tmp_path)) == 1
+        assert "which runs no code of the file" in capsys.readouterr().err
+    assert not trace.exists()
+    torch.load(file, weights_only=False)
+    assert trace.exists()
+
+
+def test_files_that_hold_no_weights_are_refused(
+    checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "odd.ckpt"
+    for content, said in [
+        ({"epoch": 3}, "it holds a dict with the keys epoch"),
+        ([torch.ones(2)], "it holds list"),
+        ({}, "(none)"),
+    ]:
+        torch.save(content, file)
+        assert main(command([file], tmp_path)) == 1
+        assert said in capsys.readouterr().err
+    file.write_bytes(checkpoints[0].read_bytes()[:2000])
+    assert main(command([file], tmp_path)) == 1
+    assert "damaged or something else" in capsys.readouterr().err
+
+
+def test_weights_of_another_shape_are_told(checkpoints: list[Path]) -> None:
+    checkpoint = read_checkpoint(checkpoints[0])
+    checkpoint.hyper_parameters["width"] = 5
+    with pytest.raises(ValueError, match=r"net.1.bias \(\(5,\) expected, \(12,\) came\)"):
+        classifier_of(checkpoint, project.Classifier, "Classifier")
+
+
+def test_a_classifier_that_cannot_be_measured_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "weights.pt"
+    torch.save(project.softened().state_dict(), file)
+    model = "--model=tests.support.predict.project.softened"
+    assert main([*command([file], tmp_path), model]) == 1
+    assert "Leave out the last softmax" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--ranks=entropi", "invalid choice: 'entropi' (choose from"),
+        ("--devices=0", "positive whole number"),
+        ("--limit=0", "positive whole number"),
+        ("--batch-size=x", "invalid"),
+        ("--accelerator=x", "invalid choice"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argument: str, said: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([*command([tmp_path], tmp_path), argument])
+    assert said in capsys.readouterr().err
+
+
+def test_help_tells_everything_at_once() -> None:
+    program = (
+        "import sys\nfrom lightning_leaf.cli import main\n"
+        "try: main(['measure', '--help'])\n"
+        "except SystemExit: print({'lightning', 'pyarrow'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    options = ("checkpoint", "model", "data", "out", "ranks", "batch-size", "devices")
+    for option in (*options, "accelerator", "limit", "data-dir"):
+        assert f"--{option}" in done.stdout
+    assert done.stdout.splitlines()[-1] == "set()"

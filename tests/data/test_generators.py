@@ -1,0 +1,67 @@
+"""Generators that a data set carries go on where they were."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_leaf.data.generators import unchanged_generators
+
+GENERATORS: dict[str, tuple[Any, Any]] = {
+    "torch": (
+        lambda: torch.Generator().manual_seed(0),
+        lambda g: torch.rand(1, generator=g).item(),
+    ),
+    "numpy": (lambda: np.random.default_rng(0), lambda g: g.random()),
+    "numpy, old": (lambda: np.random.RandomState(0), lambda g: g.rand()),
+    "python": (lambda: random.Random(0), lambda g: g.random()),
+}
+
+
+class Carrier:
+    def __init__(self, content: Any) -> None:
+        self.content = content
+
+    def collate(self, batch: Any) -> Any:
+        return batch
+
+
+PLACES: dict[str, Any] = {
+    "in an attribute": Carrier,
+    "in a transform of a list": lambda g: Carrier([Carrier(g), Carrier(None)]),
+    "in a dict": lambda g: Carrier({"rng": g}),
+    "behind a method": lambda g: Carrier(g).collate,
+    "in a loop of references": lambda g: _looped(g),
+}
+
+
+def _looped(generator: Any) -> Carrier:
+    outer = Carrier(generator)
+    outer.itself = outer
+    return outer
+
+
+@pytest.mark.parametrize(("make", "draw"), GENERATORS.values(), ids=GENERATORS.keys())
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+def test_a_generator_goes_on_where_it_was(make: Any, draw: Any, place: Any) -> None:
+    generator, expected = make(), make()
+    draw(generator), draw(expected)
+    with unchanged_generators(place(generator)):
+        inside = draw(generator)
+    assert draw(generator) == draw(expected) == inside
+    # Negative control: without it the next number is another.
+    draw(generator)
+    assert draw(generator) != draw(expected)
+
+
+def test_data_are_not_searched() -> None:
+    class Watched(list):  # type: ignore[type-arg]
+        def __iter__(self) -> Any:
+            raise AssertionError("looked through the data")
+
+    with unchanged_generators(Carrier(Watched(range(1000)))):
+        pass

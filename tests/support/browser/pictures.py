@@ -1,0 +1,89 @@
+"""Takes the pictures of the README: the LEAF tab in the real TensorBoard, light and dark.
+
+    python -m tests.support.browser.pictures [LOGDIR]
+
+LOGDIR is what `lightning-leaf demo --data mnist --data-dir DIR --logdir LOGDIR` wrote; without it,
+the demo trains on its own digits first. The pictures go to the folder `docs`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from playwright.sync_api import Browser, Locator
+
+from tests.support.browser.chromium import NONE, chromium, started
+from tests.support.browser.leaf_tab import LeafTab
+from tests.support.tensorboard_process import await_snapshots, tensorboard
+
+DOCS = Path(__file__).parents[2] / "docs"
+WIDTH = 1280
+TALL = 2000
+
+
+def take_pictures(browser: Browser, url: str, folder: Path) -> list[Path]:
+    """Pictures of the whole tab, and of all pairs of its snapshot, as the page shows them first."""
+    pictures = []
+    for mode in ("light", "dark"):
+        ending = "-dark.png" if mode == "dark" else ".png"
+        page = browser.new_page()
+        tab = LeafTab(page, url).open().await_path()
+        if mode == "dark":
+            tab.choose_dark_mode()
+        fit_height(tab, tab.get("rows"))
+        pictures.append(folder / f"leaf-tab{ending}")
+        page.screenshot(path=pictures[-1])
+        tab.get("tab-pairs").click()
+        fit_height(tab, tab.get("rows"))
+        pictures.append(folder / f"leaf-pairs{ending}")
+        tab.get("rows").screenshot(path=pictures[-1])
+        if tab.complaints:
+            raise RuntimeError(f"The browser complained: {tab.complaints}")
+        page.close()
+    return pictures
+
+
+def fit_height(tab: LeafTab, last: Locator) -> None:
+    """Make the window as high as the page, down to its last part, and wait until it is painted."""
+    # What is out of sight is not drawn.
+    tab.page.set_viewport_size({"width": WIDTH, "height": TALL})
+    for row in tab.get("row").all():
+        row.get_by_test_id("row-frame").last.wait_for()
+    box = last.bounding_box()
+    assert box is not None
+    margin = 14
+    height = round(box["y"] + box["height"]) + margin
+    tab.page.set_viewport_size({"width": WIDTH, "height": height})
+    # Pointers stay away from what would answer them, and charts are drawn after a while.
+    tab.page.mouse.move(0, 0)
+    tab.page.wait_for_timeout(1000)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.support.browser.pictures", description=__doc__
+    )
+    parser.add_argument("logdir", type=Path, nargs="?", metavar="LOGDIR")
+    logdir = parser.parse_args(argv).logdir
+    path = chromium()
+    if path is None:
+        print(f"The pictures were not taken: {NONE}.", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory() as folder:
+        if logdir is None:
+            logdir = Path(folder)
+            subprocess.run(["lightning-leaf", "demo", f"--logdir={logdir}"], check=True)
+        with tensorboard(logdir) as url, started(path) as browser:
+            await_snapshots(url, 1)
+            for picture in take_pictures(browser, url, DOCS):
+                print(f"{picture}: {picture.stat().st_size / 1000:.0f} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

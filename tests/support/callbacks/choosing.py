@@ -1,0 +1,80 @@
+"""Examples chosen as the callbacks choose them, in trainings of one step."""
+
+from __future__ import annotations
+
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from lightning_leaf.callbacks.probes import choose_inputs, choose_pairs
+from lightning_leaf.data.batches import Examples
+from lightning_leaf.model.quiet import quiet
+from tests.support.callbacks.training import digits, fit, train_data
+
+
+class Digits(Dataset):
+    """The digits with names and transforms."""
+
+    classes = tuple(f"digit {i}" for i in range(10))
+
+    def __init__(self, transform=None):
+        self.transform = transform or torch.nn.Identity()
+
+    def __len__(self):
+        return 1797
+
+    def __getitem__(self, index):
+        images, labels = digits()
+        return self.transform(images[index]), labels[index]
+
+
+class Stream(IterableDataset):
+    """The first digits, one after the other."""
+
+    def __iter__(self):
+        return iter(train_data(128))
+
+
+class InFirstStep(Callback):
+    """Chooses as the callbacks do: in the first hook that is handed a batch."""
+
+    def __init__(self, choose, wanted, seed):
+        self.choose, self.wanted, self.seed = choose, wanted, seed
+
+    def on_train_start(self, trainer, pl_module):
+        self.chosen = None
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if self.chosen is not None:
+            return
+        self.batch = batch
+        self.before()
+        with quiet(pl_module):
+            self.chosen = self.choose(self.wanted, trainer, pl_module, batch, seed=self.seed)
+        self.after()
+
+    def before(self): ...
+    def after(self): ...
+
+
+def inputs(root, wanted=8, *, choose=choose_inputs, seed=0, **options):
+    """What is chosen in a training of one step."""
+    callback = InFirstStep(choose, wanted, seed)
+    fit(root, callback, max_steps=1, limit_val_batches=1, **options)
+    return callback.chosen
+
+
+def pairs(root, wanted=8, **options):
+    return inputs(root, wanted, choose=choose_pairs, **options)
+
+
+def loader(dataset, **options):
+    return DataLoader(dataset, **({"batch_size": 64} | options))
+
+
+def are_from(examples: Examples, dataset) -> bool:
+    """Whether the examples are those at their positions in the data set."""
+    items = [dataset[i] for i in examples.indices]
+    return torch.equal(examples.inputs, torch.stack([x for x, _ in items])) and (
+        examples.labels == tuple(int(y) for _, y in items)
+    )

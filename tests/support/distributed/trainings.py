@@ -1,0 +1,329 @@
+"""What two processes do together; every function runs in both of them and tells what it saw."""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import torch.distributed as dist
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+from torch.utils.data import DataLoader, Dataset
+
+from lightning_leaf import (
+    HorizontalPathSnapshot,
+    LocalDataMatrix,
+    LocalDataMatrixMonitor,
+    OrthogonalWalkSnapshot,
+    Trigger,
+    horizontal_path,
+    orthogonal_walk,
+)
+from lightning_leaf.callbacks.base import LeafCallback
+from tests.support.callbacks.training import (
+    SmallCNN,
+    digits,
+    make_trainer,
+    train_data,
+    validation_data,
+)
+from tests.support.undisturbed.processes import Sharded, fsdp2
+
+QUICK: dict[str, Any] = {"max_steps": 6, "on_error": "raise"}
+
+
+def train(
+    root: Path,
+    *callbacks: Callback,
+    module: L.LightningModule | None = None,
+    ckpt_path: Path | None = None,
+    **options: Any,
+) -> L.Trainer:
+    """A training from seed 0; each process sees its own half of the data."""
+    L.seed_everything(0, verbose=False)
+    trainer = make_trainer(root, callbacks, **({"strategy": "ddp", "devices": 2} | options))
+    loader = DataLoader(train_data(), batch_size=32, shuffle=True)
+    validation = DataLoader(validation_data(), batch_size=200)
+    trainer.fit(module or SmallCNN(), loader, validation, ckpt_path=ckpt_path)
+    return trainer
+
+
+class AsOneProcess(Callback):
+    """Measures as one process would, with the weights and buffers of this one."""
+
+    def __init__(self, inputs: Tensor) -> None:
+        self._inputs = inputs
+        self.traces: dict[int, float] = {}
+        self.running_means: dict[int, list[float]] = {}
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+        step = trainer.global_step
+        trace = LocalDataMatrix.at(pl_module, self._inputs).trace()
+        self.traces[step] = trace.mean().item()
+        self.running_means[step] = pl_module.net[1].running_mean.tolist()
+
+
+def measured(root: Path) -> dict[str, Any]:
+    inputs = digits()[0][-9:]
+    monitor = LocalDataMatrixMonitor(inputs, every_n_steps=3, on_error="raise")
+    one = AsOneProcess(inputs)
+    train(root, one, monitor)
+    return {
+        "history": monitor.history,
+        "as one process": one.traces,
+        "running means": one.running_means,
+    }
+
+
+class Tally:
+    """A number that is not an attribute of the module: those are restored."""
+
+    count = 0
+
+
+class Counted(SmallCNN):
+    """Counts the inputs of all its forward passes outside of training."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__()
+        self._tally = tally
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._tally.count += 0 if self.training else len(x)
+        return super().forward(x)
+
+
+def walked(root: Path) -> dict[str, Any]:
+    """Three paths from noisy starts and three walks, and the same of one process."""
+    images, _ = digits()
+    ends = images[100:103], images[200:203]
+    paths = HorizontalPathSnapshot(pairs=ends, domain=(-1, 2), noise_steps=4, **QUICK)
+    walks = OrthogonalWalkSnapshot(starts=images[:3], domain=(-1, 2), **QUICK)
+    tally = Tally()
+    module = Counted(tally)
+    train(root, paths, walks, module=module, limit_val_batches=0)
+    inputs = tally.count
+    common: dict[str, Any] = {"domain": (-1, 2), "progress": False}
+    noisy = orthogonal_walk(module, ends[0], max_steps=4, **common).points[:, -1]
+    return {
+        "inputs": inputs,
+        "taken": [each.last_snapshot for each in (paths, walks)],
+        "expected": [
+            horizontal_path(module, noisy, ends[1], max_steps=6, **common),
+            orthogonal_walk(module, images[:3], max_steps=6, **common),
+        ],
+    }
+
+
+class Moments(Callback):
+    """The steps at which the callbacks before it have taken a snapshot, and why."""
+
+    def __init__(self, snapshot: HorizontalPathSnapshot) -> None:
+        self.taken: list[tuple[int, str]] = []
+        inner = snapshot._take
+
+        def noting(trainer: Any, module: Any, moment: Any, reason: str) -> None:
+            self.taken.append((moment.step, reason))
+            inner(trainer, module, moment, reason)
+
+        snapshot._take = noting  # type: ignore[method-assign]
+
+
+class RisingAndFalling(SmallCNN):
+    """Its trace rises and comes back, as that of a large training does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(x)
+        step = self.trainer.fit_loop.epoch_loop._batches_that_stepped
+        return super().forward(x) * (0.1 * (1 + step) if step <= 4 else 0.001)
+
+
+def moments(root: Path, saved: Path, resumed: bool) -> list[tuple[int, str]]:
+    monitor = LocalDataMatrixMonitor(every_n_steps=1, probe=4, on_error="raise")
+    snapshot = HorizontalPathSnapshot(["trace_return", "checkpoint"], pairs=2, **QUICK)
+    saver = ModelCheckpoint(saved, every_n_train_steps=3, save_top_k=-1)
+    seen = Moments(snapshot)
+    train(
+        root,
+        monitor,
+        snapshot,
+        saver,
+        seen,
+        module=RisingAndFalling(),
+        ckpt_path=next(saved.glob("*step=3.ckpt")) if resumed else None,
+        enable_checkpointing=True,
+        max_steps=12,
+    )
+    return seen.taken
+
+
+class OnlyAt(Trigger):
+    """Fires on one rank alone, at one step."""
+
+    reason = "mine"
+
+    def __init__(self, rank: int, step: int) -> None:
+        self._rank, self._step = rank, step
+
+    def fires(self, moment: Any) -> bool:
+        return moment.step == self._step and dist.get_rank() == self._rank
+
+
+def of_two_minds(root: Path) -> list[tuple[int, str]]:
+    snapshot = HorizontalPathSnapshot([OnlyAt(0, 2), OnlyAt(1, 4)], pairs=1, **QUICK)
+    seen = Moments(snapshot)
+    train(root, snapshot, seen)
+    return seen.taken
+
+
+class Unreadable(Dataset[Any]):
+    """Cannot be read on rank one."""
+
+    def __len__(self) -> int:
+        return 64
+
+    def __getitem__(self, index: int) -> Any:
+        if dist.get_rank() == 1:
+            raise OSError("the disk is gone")
+        return train_data()[index]
+
+
+class Failing(SmallCNN):
+    """Fails on one rank from the third step on, when it is not trained."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training and self.trainer.global_step >= 3 and dist.get_rank() == 1:
+            raise RuntimeError("only for training")
+        return super().forward(x)
+
+
+class Full(CSVLogger):
+    """A logger whose disk is full when the trace arrives."""
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        if any("trace" in name for name in metrics) and dist.get_rank() == 0 and step:
+            raise OSError("no space left on device")
+        super().log_metrics(metrics, step)
+
+
+FAILURES: dict[str, Callable[[Path], tuple[Sequence[LeafCallback], dict[str, Any]]]] = {
+    "data": lambda root: ([LocalDataMatrixMonitor(Unreadable(), 1)], {}),
+    "forward": lambda root: (
+        [
+            LocalDataMatrixMonitor(every_n_steps=1),
+            HorizontalPathSnapshot([2, 5], pairs=2, max_steps=2),
+        ],
+        {"module": Failing(), "limit_val_batches": 0},
+    ),
+    "logger": lambda root: ([LocalDataMatrixMonitor(every_n_steps=1)], {"logger": Full(root)}),
+    "files": lambda root: (
+        [HorizontalPathSnapshot([2, 5], pairs=2, max_steps=2, save_files=True)],
+        {"logger": CSVLogger(root, version=0)},
+    ),
+}
+
+
+def failed(root: Path, failure: str) -> dict[str, Any]:
+    callbacks, options = FAILURES[failure](root)
+    if failure == "files":
+        root.mkdir(exist_ok=True, parents=True)
+        blocked = root / "lightning_logs" / "version_0" / "leaf"
+        blocked.parent.mkdir(exist_ok=True, parents=True)
+        blocked.write_text("a file where a folder should be")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trainer = train(root, *callbacks, **options)
+        said = [str(each.message) for each in caught if "switched itself off" in str(each.message)]
+    return {
+        "steps": trainer.global_step,
+        "off": [callback._switched_off for callback in callbacks],
+        "said": said,
+    }
+
+
+class Scarce(SmallCNN):
+    """Has memory for two inputs at a time on rank one, when it is not trained."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training and len(x) > 2 and dist.get_rank() == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        return super().forward(x)
+
+
+def short_of_memory(root: Path) -> dict[str, Any]:
+    inputs = digits()[0][-9:]
+    monitor, one = LocalDataMatrixMonitor(inputs, 4, on_error="raise"), AsOneProcess(inputs)
+    others = [one] if os.environ["RANK"] == "0" else []
+    train(root, *others, monitor, module=Scarce(), limit_val_batches=0)
+    return {
+        "chunk": monitor._chunks.size,
+        "history": monitor.history["trace_mean"],
+        "as one process": one.traces,
+    }
+
+
+class Terminated(SmallCNN):
+    """Both processes are told to end in the middle of a walk, as by a cluster's scheduler."""
+
+    def __init__(self, tally: Tally) -> None:
+        super().__init__()
+        self._tally = tally
+
+    def forward(self, x: Tensor) -> Tensor:
+        self._tally.count += not self.training
+        if self._tally.count == 60:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().forward(x)
+
+
+def terminated(root: Path) -> dict[str, Any]:
+    snapshot = HorizontalPathSnapshot(
+        2, pairs=2, domain=(-9, 9), step_size=1e-6, max_steps=10**6, on_error="raise"
+    )
+    tally = Tally()
+    module = Terminated(tally)
+    ended = False
+    with suppress(SIGTERMException):
+        train(root, snapshot, module=module, limit_val_batches=0)
+        ended = True
+    return {"ended normally": ended, "forward passes": tally.count, "training": module.training}
+
+
+def sharded(root: Path) -> dict[str, Any]:
+    """Measured under FSDP2, and by one process with the gathered weights."""
+    images, _ = digits()
+    ends = images[100:103], images[200:203]
+    monitor = LocalDataMatrixMonitor(images[-9:], every_n_steps=3, on_error="raise")
+    paths = HorizontalPathSnapshot(pairs=ends, **QUICK)
+    trainer = train(
+        root,
+        monitor,
+        paths,
+        module=Sharded(),
+        strategy=fsdp2(root),
+        enable_checkpointing=False,
+    )
+    whole = SmallCNN()
+    whole.net.load_state_dict(
+        {
+            name: value.full_tensor() if isinstance(value, DTensor) else value
+            for name, value in trainer.lightning_module.net.state_dict().items()
+        }
+    )
+    return {
+        "trace": monitor.history["trace_mean"],
+        "last trace": LocalDataMatrix.at(whole, images[-9:]).trace().mean().item(),
+        "taken": paths.last_snapshot,
+        "expected": horizontal_path(whole, *ends, max_steps=6, progress=False),
+    }

@@ -1,0 +1,65 @@
+"""Paths through given predictions, made without a model, and snapshots of them."""
+
+import torch
+from tensorboard_plugin_leaf import Snapshot
+
+from lightning_leaf import PathStatus, fisher_rao_length
+from lightning_leaf.data.batches import Examples
+from lightning_leaf.display.snapshots import Occasion, snapshot_of
+from lightning_leaf.paths.leaf_path import LeafPath, PathKind, SinglePath
+
+OCCASION = Occasion("mine", 30, 2, "checkpoint", f"{7:016x}", 0)
+UNIT = (torch.tensor(0.0), torch.tensor(1.0))
+
+
+def made_path(
+    log_probs: torch.Tensor,  # (T + 1, C)
+    shape: tuple[int, ...] = (1, 8, 8),
+    kind: PathKind = "horizontal",
+    kept: int = 300,
+    seed: int = 0,
+) -> SinglePath:
+    """A path through given predictions, with random points and curves."""
+    generator = torch.Generator().manual_seed(seed)
+    steps = len(log_probs) - 1
+    point_steps = torch.linspace(0, steps, min(kept, steps + 1)).round().long()
+    horizontal = kind == "horizontal"
+    return SinglePath(
+        kind=kind,
+        points=torch.rand(len(point_steps), *shape, generator=generator),
+        point_steps=point_steps,
+        log_probs=log_probs.float(),
+        distance=torch.linspace(5, 1, steps + 1, dtype=torch.float64),
+        horizontality=torch.rand(steps, generator=generator, dtype=torch.float64),
+        fisher_rao_length=fisher_rao_length(log_probs),
+        status=PathStatus.OUT_OF_STEPS,
+        end=torch.rand(*shape, generator=generator) if horizontal else None,
+        step_size=0.1,
+        threshold=0.5 if horizontal else None,
+        normalization=None,
+    )
+
+
+def predictions(steps: int, classes: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    walk = torch.randn(steps + 1, classes, generator=generator).cumsum(0) / 10
+    return walk.double().log_softmax(1)
+
+
+def flips(steps: int, *at: int) -> torch.Tensor:
+    """Two classes; the predicted one changes at the given steps, and nothing else does."""
+    first = torch.isin(torch.arange(steps + 1), torch.tensor(at)).cumsum(0) % 2 == 0
+    return torch.where(first[:, None], torch.tensor([0.9, 0.1]), torch.tensor([0.1, 0.9])).log()
+
+
+def taken(
+    *paths: SinglePath,
+    bounds: tuple[torch.Tensor, torch.Tensor] | None = UNIT,
+    names: tuple[str, ...] | None = None,
+) -> Snapshot:
+    """The snapshot of paths between examples that start and end where the paths do."""
+    path = LeafPath(paths)
+    rows = range(len(path))
+    sources = Examples(path.start, tuple(rows), tuple(10 + row for row in rows), names)
+    ends = None if path.end is None else Examples(path.end, tuple(1 + row for row in rows))
+    return snapshot_of(path, OCCASION, sources, ends, bounds)

@@ -1,0 +1,85 @@
+"""What somebody's own project holds: a classifier, data, and mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from tests.support.callbacks.training import make_trainer, train_data, validation_data
+
+
+class Classifier(L.LightningModule):
+    """Made with the hyper-parameters that its checkpoints hold."""
+
+    def __init__(self, width: int, activation: str = "relu", lr: float = 0.1) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, width), getattr(nn, activation)(), nn.Linear(width, 10)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.net(x)
+        return scores
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=self.hparams["lr"])
+
+
+class Digits(L.LightningDataModule):
+    def setup(self, stage: str) -> None:
+        assert stage == "validate"
+        self.held_out = validation_data()
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(self.held_out, 100)
+
+
+class Moved(Digits):
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return 2 * batch[0], batch[1]
+
+
+class Empty(L.LightningDataModule):
+    """Has no loader of its own."""
+
+
+def plain() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+
+
+def needy(width: int) -> nn.Module:
+    return nn.Linear(width, 2)
+
+
+def no_data() -> Dataset[Any]:
+    return TensorDataset(torch.rand(0, 1, 8, 8))
+
+
+def numbers() -> int:
+    return 3
+
+
+validation: Dataset[Any] = validation_data()
+
+
+def softened() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Softmax(1))
+
+
+def train(root: Path) -> list[Path]:
+    """Checkpoints at steps 8, 16 and 24 of a real training."""
+    saver = ModelCheckpoint(root, "{step}", save_top_k=-1, every_n_train_steps=8)
+    L.seed_everything(0, verbose=False)
+    trainer = make_trainer(root, [saver], max_steps=24, enable_checkpointing=True, logger=False)
+    trainer.fit(Classifier(12, activation="Tanh"), DataLoader(train_data(), 64, shuffle=True))
+    return sorted(root.glob("*.ckpt"), key=lambda path: int(path.stem.partition("=")[2]))
