@@ -28,7 +28,7 @@ extensions = [
     "sphinx_design",
     "mathml",
 ]
-exclude_patterns = ["_build", "_generated", "jupyter_execute", "**/README.md"]
+exclude_patterns = ["_build", "_generated", "jupyter_execute", "README.md"]
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist", "substitution"]
 myst_heading_anchors = 4
