@@ -62,6 +62,10 @@ class Classifier:
         require_finite(x, name)
         return x
 
+    def __call__(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
+        """Return :meth:`scores`."""
+        return self.scores(x)
+
     def scores(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
         """Scores whose softmax is p(y|x): logits or log-probabilities as the model returns them.
 
@@ -134,11 +138,20 @@ class Classifier:
 
 @contextmanager
 def measuring(model: Callable[..., Any]) -> Iterator[Classifier]:
-    """A :class:`Classifier` for ``model``, inside :func:`~lightning_leaf.model.quiet.quiet`.
+    """Open ``model`` for measuring: a :class:`Classifier` inside ``quiet``.
+
+    An open :class:`Classifier` is returned as it is. Every function that takes a model therefore
+    takes an open classifier too, and does not open it again.
+
+    Args:
+        model: A module or function, or a :class:`Classifier` that is already open.
 
     Raises:
-        LeafError: If ``model`` cannot be called.
+        LeafError: If ``model`` is not callable.
     """
+    if isinstance(model, Classifier):
+        yield model
+        return
     if not callable(model):
         raise LeafError(
             "model expects a torch.nn.Module or a function from inputs to logits; got "
