@@ -15,6 +15,7 @@ from lightning_leaf.model.interruption import interrupted_when
 from lightning_leaf.model.memory import FittingChunks
 from lightning_leaf.trainer import state as trainer_state
 from lightning_leaf.trainer.processes import Processes
+from lightning_leaf.trainer.strategies import require_evaluation_between_steps
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -72,7 +73,7 @@ class LeafCallback(Callback):
         if stage != "fit":
             return
         self._switched_off = False
-        trainer_state.require_supported_strategy(trainer)
+        require_evaluation_between_steps(trainer)
         others = _leaf_callbacks_of(trainer)
         names = [other.name for other in others]
         if names.count(self.name) > 1:

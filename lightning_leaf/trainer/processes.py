@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lightning_leaf.errors import Interrupted, LeafError
 from lightning_leaf.model.classifier import find_scores
-from lightning_leaf.trainer import state as trainer_state
+from lightning_leaf.trainer.strategies import shards_module
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -45,7 +45,7 @@ class Processes:
     def __init__(self, trainer: Trainer) -> None:
         self._count = trainer.world_size
         self._rank = trainer.global_rank
-        self.module_is_shared = trainer_state.shards_module(trainer)
+        self.module_is_shared = shards_module(trainer)
         self._group: Any = None
         if self._count > 1:
             if not (dist.is_available() and dist.is_initialized()):

@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from lightning_leaf.errors import LeafError
-
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-UNSUPPORTED_STRATEGIES = ("FSDPStrategy", "DeepSpeedStrategy")
 AVERAGING_CALLBACKS = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")
 
 
@@ -83,36 +80,8 @@ def averaging_callbacks_after(trainer: Trainer, callback: object) -> list[str]:
     ]
 
 
-def require_supported_strategy(trainer: Trainer) -> None:
-    """Refuse strategies under which a module cannot be evaluated between two training steps.
-
-    Raises:
-        LeafError: If the trainer has such a strategy.
-    """
-    names = _class_names(trainer.strategy)
-    if any(name in UNSUPPORTED_STRATEGIES for name in names):
-        raise LeafError(
-            "The LEAF callbacks expect a strategy under which the module can be evaluated between "
-            f"two training steps; {names[0]} does not allow it. Use strategy='ddp', or "
-            "ModelParallelStrategy (FSDP2), which shards the module too, or leave the callbacks "
-            "out."
-        )
-    half = str(trainer.precision).endswith("-true") and str(trainer.precision)[:2] in ("16", "bf")
-    if shards_module(trainer) and half:
-        raise LeafError(
-            "The LEAF callbacks measure half-precision modules on copies of their parameters in "
-            f"full precision, which {names[0]} does not allow; got "
-            f"precision={trainer.precision!r}. Use a mixed precision."
-        )
-
-
-def shards_module(trainer: Trainer) -> bool:
-    """Whether each process holds but a part of the module."""
-    return "ModelParallelStrategy" in _class_names(trainer.strategy)
-
-
 def _class_names(instance: object) -> list[str]:
-    # By name: the strategies of lightning.pytorch and of pytorch_lightning are different classes.
+    # By name: the callbacks of lightning.pytorch and of pytorch_lightning are different classes.
     return [kind.__name__ for kind in type(instance).__mro__]
 
 
