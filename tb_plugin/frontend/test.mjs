@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const folder = fileURLToPath(new URL("test/", import.meta.url));
+const root = fileURLToPath(new URL(".", import.meta.url));
+const folder = join(root, "test");
 const names = readdirSync(folder).filter((name) => name.endsWith(".test.ts"));
 const outdir = mkdtempSync(join(tmpdir(), "leaf-tab-"));
 try {
@@ -23,6 +24,7 @@ try {
   });
   const files = readdirSync(outdir).map((name) => join(outdir, name));
   const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], {
+    cwd: root,
     stdio: "inherit",
   });
   process.exitCode = status ?? 1;

@@ -1,18 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Scalar } from "../src/api.ts";
-import { describeChart } from "../src/chart_spec.ts";
+import type { Scalar } from "../src/data/api.ts";
+import { describeChart } from "../src/charts/spec.ts";
 import {
   classCurves,
   distanceSpec,
   firstFrame,
   probabilitySpec,
   readingAt,
-} from "../src/path_curves.ts";
-import { freestBox } from "../src/rule_labels.ts";
-import { smooth } from "../src/smoothing.ts";
-import { momentMarkers, rankSpec, traceSpec } from "../src/story.ts";
-import { extent, linearTicks, logTicks, padded } from "../src/ticks.ts";
+} from "../src/path/curves.ts";
+import { freestBox } from "../src/charts/rule_labels.ts";
+import { smooth } from "../src/training/smoothing.ts";
+import { momentMarkers, rankSpec, traceSpec } from "../src/training/curves.ts";
+import { linearTicks, logTicks, padded } from "../src/charts/ticks.ts";
+import { extent } from "../src/numeric/range.ts";
 import { path, run, snapshot } from "./samples.ts";
 
 const SETTINGS = { smoothing: 0, log: true, dark: false };

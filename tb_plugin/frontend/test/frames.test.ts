@@ -1,14 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { SignalFrames } from "../src/api.ts";
+import type { SignalFrames } from "../src/data/api.ts";
 import {
   channelMeanDifference,
   divergingColours,
   largest,
   paintDifference,
-} from "../src/difference.ts";
-import { signalDifference, signalOf } from "../src/frames.ts";
-import { signalPath } from "../src/signal_line.ts";
+} from "../src/frames/difference.ts";
+import { signalDifference, signalOf } from "../src/frames/frames.ts";
+import { signalPath } from "../src/frames/signal_line.ts";
 
 const SIGNAL: SignalFrames = {
   type: "signal",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Queue } from "../src/queue.ts";
+import { Queue } from "../src/data/queue.ts";
 
 test("a queue runs so many tasks at a time, urgent ones first", async () => {
   const queue = new Queue(2);

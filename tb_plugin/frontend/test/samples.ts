@@ -1,6 +1,6 @@
 /** Small runs, snapshots and paths. */
 
-import type { Path, PathIndex, Run, Snapshot } from "../src/api.ts";
+import type { Path, PathIndex, Run, Snapshot } from "../src/data/api.ts";
 
 export function pathIndex(changes: Partial<PathIndex> = {}): PathIndex {
   return {

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { toCsv } from "../src/csv.ts";
-import { frameSize } from "../src/frame_picture.ts";
-import { encodeGif } from "../src/gif.ts";
-import { pathCsv, pathJson, trainingCsv } from "../src/path_data.ts";
-import { pathFileName } from "../src/path_files.ts";
-import { fileName } from "../src/save.ts";
-import { findOpened } from "../src/view.ts";
+import { toCsv } from "../src/save/csv.ts";
+import { frameSize } from "../src/frames/picture.ts";
+import { encodeGif } from "../src/save/gif.ts";
+import { pathCsv, pathJson } from "../src/path/tables.ts";
+import { pathFileName } from "../src/path/files.ts";
+import { fileName } from "../src/save/files.ts";
+import { findOpened } from "../src/view/view.ts";
+import { trainingCsv } from "../src/training/table.ts";
 import { path, run, snapshot } from "./samples.ts";
 
 test("what a table needs quotes for is quoted, and nothing else", () => {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fromFragment, toFragment } from "../src/address.ts";
-import { forHost, ofHost } from "../src/place.ts";
-import { rowsOf } from "../src/rows.ts";
+import { fromFragment, toFragment } from "../src/view/fragment.ts";
+import { forHost, ofHost } from "../src/host/location.ts";
+import { rowsOf } from "../src/rows/rows.ts";
 import {
   drawnRuns,
   findOpened,
@@ -10,7 +10,7 @@ import {
   listedRuns,
   samePathIn,
   type View,
-} from "../src/view.ts";
+} from "../src/view/view.ts";
 import { pathIndex, run, snapshot } from "./samples.ts";
 
 const names = (runs: { run: string }[]) => runs.map((item) => item.run);

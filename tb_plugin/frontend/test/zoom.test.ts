@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { zoomByKey } from "../src/chart_zoom.ts";
-import { Cursor } from "../src/cursor.ts";
-import { framesWithin, inside, stepsBetween, valuesWithin, zoomed } from "../src/zoom.ts";
+import { zoomByKey } from "../src/charts/zoom.ts";
+import { Cursor } from "../src/cursor/cursor.ts";
+import { framesWithin, inside, stepsBetween, valuesWithin, zoomed } from "../src/numeric/step_range.ts";
 
 test("a drag in any direction selects whole steps, and less than a step nothing", () => {
   assert.deepEqual(stepsBetween(20.4, 3.6), [4, 20]);

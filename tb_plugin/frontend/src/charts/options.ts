@@ -1,0 +1,163 @@
+/** A chart's specification as data and options of uPlot. */
+
+import uPlot from "uplot";
+import { drawRules } from "./rules.ts";
+import { type Axis, type ChartSpec, wholeRange } from "./spec.ts";
+import { linearTicks, logTicks, padded } from "./ticks.ts";
+import { formatCount, formatValue } from "../text/numbers.ts";
+import { type Colours, FONT } from "../theme/colours.ts";
+import { extent, type Range } from "../numeric/range.ts";
+import { inside, valuesWithin } from "../numeric/step_range.ts";
+
+const FONT_PIXELS = 11;
+const LABEL_SIZE = 16;
+const PIXELS_PER_TICK = { x: 70, y: 34 };
+
+/** In pixels of the page; a `scale` other than 1 makes all of the drawing larger. */
+export interface ChartSize {
+  width: number;
+  height: number;
+  scale?: number;
+}
+
+/**
+ * Curves with steps of their own are joined over all steps. Lines pass over steps of others, which
+ * come as undefined, and break where a value is missing, which is null.
+ */
+export function chartData({ curves }: ChartSpec): uPlot.AlignedData {
+  const steps = curves[0]?.steps ?? [];
+  if (curves.every((curve) => curve.steps === steps)) {
+    return [steps, ...curves.map(({ values }) => values)];
+  }
+  const tables = curves.map((curve): uPlot.AlignedData => [curve.steps, curve.values]);
+  return uPlot.join(tables);
+}
+
+/**
+ * @param steps The steps that are shown; null for all.
+ * @param drawn Called after each drawing, when positions on the chart are known.
+ */
+export function chartOptions(
+  spec: ChartSpec,
+  steps: Range | null,
+  colours: Colours,
+  { width, height, scale = 1 }: ChartSize,
+  drawn: (chart: uPlot) => void,
+): uPlot.Options {
+  const whole = wholeRange(spec);
+  const zoom = inside(steps, whole);
+  const [first, last] = zoom ?? whole;
+  const x: Range = first === last ? [first - 1, last + 1] : [first, last];
+  const left = valueRange(spec, "left", spec.left, zoom);
+  const right = spec.right && valueRange(spec, "right", spec.right, zoom);
+  const axes = new AxisOptions(colours, scale);
+  return {
+    width: width * scale,
+    height: height * scale,
+    // Room for half of the last label of an axis.
+    padding: [10 * scale, spec.right ? 0 : 22 * scale, 0, 0],
+    legend: { show: false },
+    cursor: { show: false },
+    scales: {
+      x: { time: false, range: () => x },
+      left: { distr: spec.left.log ? 3 : 1, range: () => left },
+      ...(right && { right: { range: () => right } }),
+    },
+    series: [
+      {},
+      ...spec.curves.map((curve): uPlot.Series => ({
+        label: curve.name,
+        scale: curve.axis ?? "left",
+        stroke: curve.colour,
+        width: curve.width * scale,
+        ...(curve.dash?.length && { dash: curve.dash.map((length) => length * scale) }),
+        points: { show: curve.steps.length === 1 },
+      })),
+    ],
+    axes: [
+      axes.ofSteps(spec.xLabel, x),
+      axes.ofValues("left", spec.left, left),
+      ...(spec.right && right ? [axes.ofValues("right", spec.right, right)] : []),
+    ],
+    hooks: { draw: [(chart) => drawRules(chart, spec, colours.surface, scale), drawn] },
+  };
+}
+
+/** What a zoomed chart shows fills its height; otherwise an axis reaches as far as it should. */
+function valueRange(
+  { curves, rules }: ChartSpec,
+  side: "left" | "right",
+  axis: Axis,
+  zoom: Range | null,
+): Range {
+  if (axis.range) return axis.range;
+  const shown = curves.filter((curve) => (curve.axis ?? "left") === side);
+  const ruled = side === "left" && !zoom ? rules.map(({ value }) => value) : [];
+  const all = [
+    ...shown.map(({ steps, values }) => (zoom ? valuesWithin(steps, values, zoom) : values)),
+    ruled,
+  ];
+  const positive = all.map((values) => values.filter((value) => !axis.log || (value ?? 0) > 0));
+  const [low, high] = extent(positive) ?? (axis.log ? [0.1, 1] : [0, 1]);
+  if (axis.fromZero && !zoom) return [0, high > 0 ? high * 1.12 : 1];
+  return padded([low, high], axis.log ?? false);
+}
+
+class AxisOptions {
+  private readonly font: string;
+
+  constructor(
+    private readonly colours: Colours,
+    private readonly scale: number,
+  ) {
+    this.font = `${Math.round(FONT_PIXELS * scale)}px ${FONT}`;
+  }
+
+  ofSteps(label: string, range: Range): uPlot.Axis {
+    return {
+      ...this.style(label),
+      grid: { show: false },
+      // Clear of the last label of the axes of values.
+      size: 23 * this.scale,
+      gap: 6 * this.scale,
+      splits: (chart) => linearTicks(range, this.length(chart, "width") / PIXELS_PER_TICK.x, true),
+      values: (_, splits) => splits.map(formatCount),
+    };
+  }
+
+  ofValues(side: "left" | "right", axis: Axis, range: Range): uPlot.Axis {
+    const ticks = axis.log ? logTicks : linearTicks;
+    const letters = (texts: string[] | null) =>
+      Math.max(2, ...(texts ?? []).map(({ length }) => length));
+    return {
+      ...this.style(axis.label),
+      scale: side,
+      side: side === "left" ? 3 : 1,
+      grid: { show: side === "left", stroke: this.colours.grid, width: this.scale },
+      gap: 6 * this.scale,
+      // As wide as its widest label: none is cut.
+      size: (_, texts) => (12 + 6.5 * letters(texts)) * this.scale,
+      splits: (chart) => ticks(range, this.length(chart, "height") / PIXELS_PER_TICK.y),
+      // uPlot would leave out labels of logarithmic axes.
+      filter: (_, splits) => splits,
+      values: (_, splits) => splits.map((value) => formatValue(value)),
+    };
+  }
+
+  private style(label: string): uPlot.Axis {
+    return {
+      label,
+      labelSize: LABEL_SIZE * this.scale,
+      labelGap: 0,
+      labelFont: this.font,
+      font: this.font,
+      stroke: this.colours["text-quiet"],
+      ticks: { show: false },
+      border: { show: false },
+    };
+  }
+
+  private length(chart: uPlot, side: "width" | "height"): number {
+    return chart.bbox[side] / devicePixelRatio / this.scale;
+  }
+}

@@ -1,0 +1,120 @@
+/** A chart as a picture, with its title and a legend of all its curves. */
+
+import uPlot from "uplot";
+import { chartData, chartOptions } from "./options.ts";
+import type { ChartSpec, Curve, Marker } from "./spec.ts";
+import { Picture, type Text } from "../save/picture.ts";
+import type { Colours } from "../theme/colours.ts";
+import type { Range } from "../numeric/range.ts";
+
+export interface ShownChart {
+  title: string;
+  subtitle: string;
+  /** What it belongs to; may be empty. */
+  origin: string;
+  spec: ChartSpec;
+  steps: Range | null;
+  markers: readonly Marker[];
+}
+
+const PLOT = { width: 720, height: 280 };
+const MARGIN = 16;
+const LINE = 18;
+const WIDTH = PLOT.width + 2 * MARGIN;
+const SWATCH = 18;
+const GAP = 16;
+const MOST_ENTRIES = 40;
+
+export async function chartPicture(chart: ShownChart, colours: Colours): Promise<Blob> {
+  const quiet: Text = { size: 12, colour: colours["text-quiet"] };
+  const entries = legendEntries(chart.spec, new Picture(1, 1, colours), quiet);
+  const header = MARGIN + LINE * (chart.origin ? 2 : 1) + 4;
+  const lines = 1 + Math.max(-1, ...entries.map(({ line }) => line));
+  const picture = new Picture(WIDTH, header + PLOT.height + lines * LINE + MARGIN, colours);
+  const title: Text = { size: 14, weight: 500, colour: colours.text, width: WIDTH - 2 * MARGIN };
+  picture.write(chart.title, MARGIN, MARGIN + 11, title);
+  const after = MARGIN + picture.measure(chart.title, title) + 8;
+  const rest = Math.max(WIDTH - MARGIN - after, 40);
+  picture.write(chart.subtitle, after, MARGIN + 11, { ...quiet, width: rest });
+  picture.write(chart.origin, MARGIN, MARGIN + 11 + LINE, { ...quiet, width: WIDTH - 2 * MARGIN });
+  await drawPlot(picture, chart, header, colours);
+  for (const { curve, text, left, line } of entries) {
+    const y = header + PLOT.height + (line + 1) * LINE;
+    if (curve) drawSwatch(picture.context, curve, MARGIN + left, y - 4);
+    picture.write(text, MARGIN + left + SWATCH + 6, y, { ...quiet, width: PLOT.width - SWATCH });
+  }
+  return picture.toPng();
+}
+
+/** Drawn anew in the size of the picture, whatever the screen's. */
+async function drawPlot(
+  picture: Picture,
+  { spec, steps, markers }: ShownChart,
+  top: number,
+  colours: Colours,
+): Promise<void> {
+  const scale = picture.sharpness / devicePixelRatio;
+  const plot = await new Promise<uPlot>((drawn) => {
+    const options = chartOptions(spec, steps, colours, { ...PLOT, scale }, drawn);
+    new uPlot(options, chartData(spec), document.createElement("div"));
+  });
+  for (const marker of markers) drawMarker(plot, marker, picture.sharpness, colours);
+  picture.context.drawImage(plot.ctx.canvas, MARGIN, top, PLOT.width, PLOT.height);
+  plot.destroy();
+}
+
+function drawMarker(plot: uPlot, marker: Marker, pixel: number, colours: Colours): void {
+  const { ctx, bbox } = plot;
+  const x = plot.valToPos(marker.x, "x", true);
+  if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) return;
+  const foot = bbox.top + bbox.height - 2 * pixel;
+  ctx.fillStyle = marker.isCurrent ? colours.cursor : marker.colour;
+  ctx.beginPath();
+  ctx.moveTo(x, foot - 9 * pixel);
+  ctx.lineTo(x + 5 * pixel, foot);
+  ctx.lineTo(x - 5 * pixel, foot);
+  ctx.fill();
+}
+
+interface Entry {
+  /** The last entry may be of many. */
+  curve: Curve | null;
+  text: string;
+  left: number;
+  line: number;
+}
+
+/** Names of curves, from left to right as far as there is room, then on the next line. */
+function legendEntries({ curves }: ChartSpec, picture: Picture, style: Text): Entry[] {
+  let left = 0;
+  let line = 0;
+  const named = curves.filter(({ isBackground, steps }) => !isBackground && steps.length > 0);
+  const entries: (Curve | null)[] = named.slice(0, MOST_ENTRIES);
+  if (named.length > MOST_ENTRIES) entries.push(null);
+  return entries.map((curve) => {
+    const text = curve ? curveName(curve) : `and ${named.length - MOST_ENTRIES} more`;
+    const width = SWATCH + 6 + picture.measure(text, style);
+    if (left > 0 && left + width > PLOT.width) {
+      left = 0;
+      line += 1;
+    }
+    const entry = { curve, text, left, line };
+    left += width + GAP;
+    return entry;
+  });
+}
+
+function curveName({ name, axis }: Curve): string {
+  return axis === "right" ? `${name} (right axis)` : name;
+}
+
+function drawSwatch(context: CanvasRenderingContext2D, curve: Curve, x: number, y: number): void {
+  context.strokeStyle = curve.colour;
+  context.lineWidth = 3;
+  context.setLineDash(curve.dash ?? []);
+  context.beginPath();
+  context.moveTo(x, y);
+  context.lineTo(x + SWATCH, y);
+  context.stroke();
+  context.setLineDash([]);
+}

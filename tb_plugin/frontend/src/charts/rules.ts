@@ -1,0 +1,82 @@
+/** Draws the horizontal lines of a chart, with labels that keep clear of its curves. */
+
+import type uPlot from "uplot";
+import type { ChartSpec } from "./spec.ts";
+import { type Box, freestBox, type Trail } from "./rule_labels.ts";
+import { FONT } from "../theme/colours.ts";
+
+const FONT_PIXELS = 11;
+const LABEL_PLACES = [1, 0.5, 0.02, 0.75, 0.25];
+
+/** @param scale The size of what is drawn, in pixels of the page. */
+export function drawRules(chart: uPlot, spec: ChartSpec, surface: string, scale: number): void {
+  if (spec.rules.length === 0) return;
+  const { ctx, bbox } = chart;
+  const pixel = devicePixelRatio * scale;
+  const trails = trailsOf(chart, spec);
+  const taken: Box[] = [];
+  ctx.save();
+  ctx.font = `${FONT_PIXELS * pixel}px ${FONT}`;
+  ctx.textAlign = "left";
+  ctx.textBaseline = "alphabetic";
+  ctx.lineJoin = "round";
+  for (const { value, label, colour } of spec.rules) {
+    const y = chart.valToPos(value, "left", true);
+    // A zoomed chart may leave a line out.
+    if (!(y >= bbox.top && y <= bbox.top + bbox.height)) continue;
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = pixel;
+    ctx.setLineDash([4 * pixel, 3 * pixel]);
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y);
+    ctx.lineTo(bbox.left + bbox.width, y);
+    ctx.stroke();
+
+    if (!label) continue;
+    const boxes = labelBoxes(chart, ctx.measureText(label).width, y, pixel);
+    const free = boxes.filter((box) => !taken.some((other) => overlap(box, other)));
+    const box = freestBox(free, trails);
+    // Labels that cover each other say nothing.
+    if (!box) continue;
+    taken.push(box);
+    ctx.setLineDash([]);
+    ctx.lineWidth = 4 * pixel;
+    ctx.strokeStyle = surface;
+    ctx.fillStyle = colour;
+    ctx.strokeText(label, box.left, box.bottom - 2 * pixel);
+    ctx.fillText(label, box.left, box.bottom - 2 * pixel);
+  }
+  ctx.restore();
+}
+
+/** Places for a label: above the line, and below it where there is room. */
+function labelBoxes({ bbox }: uPlot, width: number, y: number, pixel: number): Box[] {
+  const height = (FONT_PIXELS + 4) * pixel;
+  const above = y - 2 * pixel;
+  const below = y + height + pixel;
+  const bottoms = [above, below].filter(
+    (bottom) => bottom - height >= bbox.top && bottom <= bbox.top + bbox.height,
+  );
+  return (bottoms.length ? bottoms : [above]).flatMap((bottom) =>
+    LABEL_PLACES.map((place) => {
+      const left = bbox.left + place * (bbox.width - width - 4 * pixel);
+      return { left, right: left + width, top: bottom - height, bottom };
+    }),
+  );
+}
+
+function trailsOf(chart: uPlot, { curves }: ChartSpec): Trail[] {
+  return curves.map(({ steps, values, axis = "left" }) => ({
+    xs: steps.map((step) => chart.valToPos(step, "x", true)),
+    ys: values.map((value) => (value === null ? null : chart.valToPos(value, axis, true))),
+  }));
+}
+
+function overlap(one: Box, other: Box): boolean {
+  return (
+    one.left < other.right &&
+    other.left < one.right &&
+    one.top < other.bottom &&
+    other.top < one.bottom
+  );
+}

@@ -1,0 +1,67 @@
+/** What a chart shows, apart from how it is drawn. */
+
+import type { Values } from "../data/api.ts";
+import { formatCount, formatValue } from "../text/numbers.ts";
+import { extent, type Range } from "../numeric/range.ts";
+
+export interface Curve {
+  name: string;
+  steps: number[];
+  values: Values;
+  colour: string;
+  width: number;
+  dash?: number[];
+  axis?: "left" | "right";
+  /** Drawn behind, without a line of its own in the tooltip. */
+  isBackground?: boolean;
+}
+
+/** A horizontal dashed line; without a text if the label is empty. */
+export interface Rule {
+  value: number;
+  label: string;
+  colour: string;
+}
+
+/** A triangle at the foot of the chart, which can be clicked. */
+export interface Marker {
+  x: number;
+  run: string;
+  label: string;
+  colour: string;
+  isCurrent: boolean;
+}
+
+export interface Axis {
+  label: string;
+  log?: boolean;
+  /** The axis starts at zero, whatever the values. */
+  fromZero?: boolean;
+  range?: Range;
+}
+
+export interface ChartSpec {
+  curves: Curve[];
+  rules: Rule[];
+  xLabel: string;
+  left: Axis;
+  right?: Axis;
+}
+
+/** The steps of all curves together. */
+export function wholeRange({ curves }: ChartSpec): Range {
+  return extent(curves.map(({ steps }) => steps)) ?? [0, 1];
+}
+
+/** A sentence for those who cannot see the chart. */
+export function describeChart(title: string, spec: ChartSpec): string {
+  const curves = spec.curves.filter((curve) => !curve.isBackground && curve.steps.length > 0);
+  if (curves.length === 0) return `${title}: no curves.`;
+  const shown = curves.slice(0, 12).map(({ name, steps, values }) => {
+    const first = `${formatValue(values[0])} at ${formatCount(steps[0] ?? 0)}`;
+    const last = `${formatValue(values.at(-1))} at ${formatCount(steps.at(-1) ?? 0)}`;
+    return `${name} from ${first} to ${last}`;
+  });
+  const rest = curves.length > shown.length ? `; and ${curves.length - shown.length} more` : "";
+  return `${title}, over ${spec.xLabel}s: ${shown.join("; ")}${rest}.`;
+}

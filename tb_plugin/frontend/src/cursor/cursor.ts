@@ -1,0 +1,61 @@
+/** The one place on a path at which strip, frames, curves and rows look together. */
+
+import { nearest } from "../numeric/nearest.ts";
+import type { Range } from "../numeric/range.ts";
+import { framesWithin } from "../numeric/step_range.ts";
+
+export class Cursor {
+  private current: number;
+  private readonly listeners = new Set<() => void>();
+  /** The first and the last frame that are shown. */
+  readonly frames: Range;
+
+  /**
+   * @param range The first and the last step that are shown.
+   * @param frameSteps The steps of all frames of the path, increasing.
+   */
+  constructor(
+    readonly range: Range,
+    readonly frameSteps: readonly number[],
+  ) {
+    this.current = range[0];
+    this.frames = framesWithin(frameSteps, range);
+  }
+
+  get step(): number {
+    return this.current;
+  }
+
+  /** Position of the shown frame nearest to the step. */
+  get frame(): number {
+    return clamped(nearest(this.frameSteps, this.current), this.frames);
+  }
+
+  /** The next frame in a direction, from between two frames as well. */
+  neighbour(direction: number): number {
+    const { frame } = this;
+    const offset = (this.frameSteps[frame] ?? 0) - this.current;
+    return offset * direction > 0 ? frame : frame + direction;
+  }
+
+  moveTo(step: number): void {
+    const inside = clamped(Math.round(step), this.range);
+    if (inside === this.current) return;
+    this.current = inside;
+    for (const listener of this.listeners) listener();
+  }
+
+  moveToFrame(frame: number): void {
+    this.moveTo(this.frameSteps[clamped(frame, this.frames)] ?? 0);
+  }
+
+  /** Call `listener` after each move, until the returned function is called. */
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+}
+
+function clamped(value: number, [low, high]: Range): number {
+  return Math.min(Math.max(value, low), high);
+}

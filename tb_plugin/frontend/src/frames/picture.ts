@@ -1,0 +1,61 @@
+/** Draws one frame of a path on a picture: an image with crisp pixels, or lines. */
+
+import { drawnChannels, signalRange, tileBox } from "./frames.ts";
+import { channelColour } from "../theme/palette.ts";
+import type { LoadedPath } from "../data/path_store.ts";
+import type { Picture } from "../save/picture.ts";
+import { signalPath } from "./signal_line.ts";
+import type { Colours } from "../theme/colours.ts";
+
+export interface Size {
+  width: number;
+  height: number;
+}
+
+/** About `side` pixels large; small images a whole number of times larger than they are. */
+export function frameSize({ path: { frames } }: LoadedPath, side: number): Size {
+  if (frames.type === "signal") return { width: side, height: Math.round(side / 1.2) };
+  const { width, height } = frames;
+  const factor = side / Math.max(width, height);
+  if (factor >= 1) {
+    const times = Math.round(factor);
+    return { width: times * width, height: times * height };
+  }
+  return { width: Math.ceil(factor * width), height: Math.ceil(factor * height) };
+}
+
+/** @param size In pixels of the picture, x and y in those of the page. */
+export function drawFrame(
+  { context, sharpness }: Picture,
+  loaded: LoadedPath,
+  frame: number,
+  x: number,
+  y: number,
+  size: Size,
+  colours: Colours,
+): void {
+  const { frames } = loaded.path;
+  const width = size.width / sharpness;
+  const height = size.height / sharpness;
+  if (frames.type === "image") {
+    if (!loaded.sheet) return;
+    const box = tileBox(frames, frame);
+    // Enlarged pixels stay squares; what is made smaller is averaged.
+    context.imageSmoothingEnabled = size.width < frames.width;
+    context.imageSmoothingQuality = "high";
+    context.drawImage(loaded.sheet, ...box, x, y, width, height);
+    return;
+  }
+  const range = signalRange(frames);
+  context.lineWidth = 1;
+  context.strokeStyle = colours.line;
+  context.strokeRect(x + 0.5, y + 0.5, width - 1, height - 1);
+  context.lineWidth = 1.5;
+  for (const [channel, values] of drawnChannels(frames, frame).entries()) {
+    const line = new Path2D();
+    const place = new DOMMatrix([width / 100, 0, 0, height / 100, x, y]);
+    line.addPath(new Path2D(signalPath(values, range)), place);
+    context.strokeStyle = channelColour(channel, colours.accent);
+    context.stroke(line);
+  }
+}

@@ -1,0 +1,197 @@
+/** The page: holds what there is and what is shown of it, and hands both to its blocks. */
+
+import { html, LitElement, type PropertyValues } from "lit";
+import { customElement, state } from "lit/decorators.js";
+import { fromFragment, toFragment } from "../view/fragment.ts";
+import { ApiError, fetchRuns, type PathKey, type Run } from "../data/api.ts";
+import type { Marker } from "../charts/spec.ts";
+import { emptyPage, failedPage, loadingPage, noPathCard } from "./notices.ts";
+import { isShown, onDataReloaded, onShown } from "../host/tensorboard.ts";
+import { OpenPath } from "../path/open_path.ts";
+import { PathStore } from "../data/path_store.ts";
+import { linkTo, readPlace } from "../host/location.ts";
+import { ScalarStore } from "../data/scalar_store.ts";
+import { sameRuns, type StoryRun } from "../training/curves.ts";
+import { watchDarkMode } from "../host/dark_mode.ts";
+import type { Range } from "../numeric/range.ts";
+import { drawnRuns, findOpened, type Opened, samePathIn, type View } from "../view/view.ts";
+import { ViewHistory } from "../view/history.ts";
+
+@customElement("leaf-page")
+export class LeafPage extends LitElement {
+  @state() private runs: Run[] | null = null;
+  @state() private error: string | null = null;
+  @state() private view: View = fromFragment(readPlace());
+  @state() private dark = false;
+  @state() private revision = 0;
+
+  private drawn: Run[] = [];
+  private storyRuns: StoryRun[] = [];
+  private opened: Opened | null = null;
+  private isStale = false;
+  private drawing: ReturnType<typeof setTimeout> | null = null;
+  private readonly paths = new PathStore();
+  private readonly path = new OpenPath(
+    this.paths,
+    () => this.requestUpdate(),
+    () => this.history.note(),
+  );
+  private readonly history = new ViewHistory(
+    () => this.current(),
+    (view) => {
+      this.view = view;
+    },
+  );
+  private readonly scalars = new ScalarStore(() => {
+    // Many arrive at about the same time, and each drawing is of all.
+    this.drawing ??= setTimeout(() => {
+      this.drawing = null;
+      this.revision += 1;
+    }, 40);
+  });
+
+  protected override createRenderRoot(): HTMLElement {
+    return this;
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    watchDarkMode((dark) => {
+      this.dark = dark;
+      document.documentElement.classList.toggle("dark", dark);
+    });
+    onDataReloaded(() => this.reload());
+    onShown(() => {
+      if (this.isStale) this.reload();
+    });
+    this.reload();
+  }
+
+  /** Ask for everything anew, and stay at the same place. A hidden tab waits until it is shown. */
+  private reload(): void {
+    this.isStale = !isShown();
+    if (this.isStale) return;
+    this.scalars.expire();
+    void this.loadRuns();
+  }
+
+  private async loadRuns(): Promise<void> {
+    try {
+      const runs = await fetchRuns();
+      // What is open stays open, even if something newer has come.
+      if (this.opened) this.view = { ...this.view, open: this.opened.key };
+      this.runs = runs;
+      this.error = null;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      this.error = error.message;
+    }
+  }
+
+  protected override willUpdate(changed: PropertyValues): void {
+    if (!this.runs || !(changed.has("runs") || changed.has("view"))) return;
+    this.opened = findOpened(this.runs, this.view.open);
+    this.drawn = drawnRuns(this.runs, this.view, this.opened?.run ?? null);
+    this.scalars.want(this.drawn);
+    const storyRuns = this.drawn.map((run) => ({ run, position: this.runs?.indexOf(run) ?? 0 }));
+    // The same runs stay the same list: their charts need not be drawn again.
+    if (!sameRuns(storyRuns, this.storyRuns)) this.storyRuns = storyRuns;
+    this.path.want(this.opened?.key ?? null, this.view.pathSteps, this.view.at);
+    // From now on a person decides where to look.
+    this.view = { ...this.view, at: null };
+  }
+
+  /** What is shown, with all that leads back to it. */
+  private current(): View {
+    const { view, opened } = this;
+    const at = this.path.hasMoved ? (this.path.cursor?.step ?? null) : null;
+    const isAway = at !== null || view.pathSteps !== null;
+    return { ...view, at, open: view.open ?? (isAway && opened ? opened.key : null) };
+  }
+
+  private link(): string {
+    return linkTo(toFragment({ ...this.current(), open: this.opened?.key ?? null }));
+  }
+
+  private readonly change = (change: Partial<View>): void => {
+    // Steps of one path mean nothing on another.
+    this.view = { ...this.view, ...(change.open && { pathSteps: null }), ...change };
+    this.history.note(change);
+  };
+
+  private readonly openMoment = ({ run: name, x }: Marker): void => {
+    const run = this.runs?.find(({ run }) => run === name);
+    const moment = run?.snapshots.filter(({ step }) => step === x) ?? [];
+    const sameName = moment.find((snapshot) => snapshot.name === this.opened?.snapshot.name);
+    const snapshot = sameName ?? moment[0];
+    if (run && snapshot)
+      this.change({ open: samePathIn(run, snapshot, this.opened?.path ?? null) });
+  };
+
+  protected override render(): unknown {
+    const { runs, error } = this;
+    if (!runs) return error ? failedPage(error, () => this.reload()) : loadingPage();
+    if (runs.length === 0) return emptyPage();
+    return html`<div class="page">
+      <leaf-sidebar
+        .runs=${runs}
+        .drawn=${this.drawn}
+        .view=${this.view}
+        .opened=${this.opened}
+        .dark=${this.dark}
+        .onChange=${this.change}
+      ></leaf-sidebar>
+      <main>
+        <h1 class="unseen">LEAF</h1>
+        ${
+          error
+            ? html`<p class="banner" role="alert" data-testid="banner">
+                ${error} What is shown may be out of date.
+                <button type="button" @click=${() => this.reload()}>Try again</button>
+              </p>`
+            : ""
+        }
+        <leaf-story-block
+          .runs=${this.storyRuns}
+          .scalars=${this.scalars}
+          .revision=${this.revision}
+          .opened=${this.opened}
+          .smoothing=${this.view.smoothing}
+          .log=${this.view.scale === "log"}
+          .dark=${this.dark}
+          .steps=${this.view.trainingSteps}
+          .onZoom=${(trainingSteps: Range | null) => this.change({ trainingSteps })}
+          .onMarker=${this.openMoment}
+        ></leaf-story-block>
+        ${this.opened ? this.pathAndRows() : noPathCard()}
+      </main>
+    </div>`;
+  }
+
+  private pathAndRows(): unknown {
+    const { loaded, cursor, error } = this.path;
+    return html`
+      <leaf-path-block
+        .opened=${this.opened}
+        .loaded=${loaded}
+        .cursor=${cursor}
+        .error=${error}
+        .dark=${this.dark}
+        .hiddenClasses=${this.view.hiddenClasses}
+        .onHide=${(hiddenClasses: string[]) => this.change({ hiddenClasses })}
+        .onZoom=${(pathSteps: Range | null) => this.change({ pathSteps })}
+        .onRetry=${() => this.path.load()}
+        .link=${() => this.link()}
+      ></leaf-path-block>
+      <leaf-rows-block
+        .opened=${this.opened}
+        .drawn=${this.drawn}
+        .tab=${this.view.rows}
+        .cursor=${cursor}
+        .store=${this.paths}
+        .onTab=${(rows: View["rows"]) => this.change({ rows })}
+        .onOpen=${({ key }: { key: PathKey }) => this.change({ open: key })}
+      ></leaf-rows-block>
+    `;
+  }
+}

@@ -1,0 +1,231 @@
+/** Chooses runs, snapshots, paths, and how curves of training are drawn. */
+
+import { html, LitElement } from "lit";
+import { customElement, property } from "lit/decorators.js";
+import { live } from "lit/directives/live.js";
+import type { PathKey, Run, Snapshot } from "../data/api.ts";
+import { formatCount } from "../text/numbers.ts";
+import { runColour } from "../theme/palette.ts";
+import { byName, listedRuns, type Opened, parseFilter, samePathIn, type View } from "../view/view.ts";
+import { listName, outcome, reasonText, shortStatus, spacedName, statusText } from "../text/labels.ts";
+
+@customElement("leaf-sidebar")
+export class LeafSidebar extends LitElement {
+  @property({ attribute: false }) runs: readonly Run[] = [];
+  @property({ attribute: false }) drawn: readonly Run[] = [];
+  @property({ attribute: false }) view: View | null = null;
+  @property({ attribute: false }) opened: Opened | null = null;
+  @property({ attribute: false }) dark = false;
+  @property({ attribute: false }) onChange: (change: Partial<View>) => void = () => {};
+
+  protected override createRenderRoot(): HTMLElement {
+    return this;
+  }
+
+  protected override render(): unknown {
+    const { view, opened } = this;
+    if (!view) return "";
+    return html`<nav class="sidebar" aria-label="Runs and snapshots">
+      ${this.runPicker(view)} ${opened ? this.snapshotPicker(opened) : ""}
+      ${opened ? this.pairPicker(opened) : ""} ${this.chartSettings(view)} ${this.damaged()}
+    </nav>`;
+  }
+
+  private runPicker(view: View): unknown {
+    const isValid = parseFilter(view.filter) !== null;
+    const listed = listedRuns(this.runs, view.filter);
+    return html`
+      <input
+        type="search"
+        class="filter"
+        data-testid="run-filter"
+        placeholder="Filter runs (regex)"
+        aria-label="Filter runs by a regular expression"
+        aria-invalid=${!isValid}
+        .value=${live(view.filter)}
+        @input=${(event: InputEvent) =>
+          this.onChange({ filter: (event.target as HTMLInputElement).value })}
+      />
+      ${isValid ? "" : html`<p class="quiet">This is no regular expression yet.</p>`}
+      <h2>Runs</h2>
+      <ul class="runs">
+        ${listed.map((run) => this.runItem(run, view))}
+      </ul>
+      ${listed.length ? "" : html`<p class="quiet">No run matches.</p>`}
+    `;
+  }
+
+  private runItem(run: Run, view: View): unknown {
+    const isOpen = this.opened?.run === run;
+    const colour = runColour(this.runs.indexOf(run), this.dark);
+    return html`<li class=${isOpen ? "open" : ""} data-testid="run-${run.run}">
+      <input
+        type="checkbox"
+        aria-label="Draw the curves of ${run.run}"
+        style="accent-color: ${colour}"
+        .checked=${live(this.drawn.includes(run))}
+        @change=${(event: Event) => {
+          const { checked } = event.target as HTMLInputElement;
+          this.onChange({ choices: { ...view.choices, [run.run]: checked } });
+        }}
+      />
+      <span class="dot" style="background: ${colour}"></span>
+      <button
+        type="button"
+        class="plain"
+        aria-current=${isOpen}
+        title=${run.run}
+        ?disabled=${run.snapshots.length === 0}
+        @click=${() => this.openRun(run)}
+      >
+        ${run.run}
+      </button>
+    </li>`;
+  }
+
+  private snapshotPicker({ run, snapshot }: Opened): unknown {
+    const names = [...byName(run)];
+    const steps = names.find(([name]) => name === snapshot.name)?.[1] ?? [];
+    const position = steps.indexOf(snapshot);
+    return html`
+      <h2>Snapshots</h2>
+      <ul class="snapshots">
+        ${names.map(
+          ([name, ofName]) =>
+            html`<li class=${name === snapshot.name ? "open" : ""}>
+              <button
+                type="button"
+                class="plain"
+                data-testid="snapshot-${name}"
+                aria-current=${name === snapshot.name}
+                @click=${() => this.openSnapshot(ofName.at(-1))}
+              >
+                ${spacedName(name)} <span class="quiet">· ${ofName.length}</span>
+              </button>
+            </li>`,
+        )}
+      </ul>
+      <div class="stepper">
+        ${this.stepButton("‹", "Previous snapshot", steps[position - 1])}
+        <select
+          data-testid="snapshot-step"
+          aria-label="Snapshot"
+          .value=${live(snapshot.tag)}
+          @change=${(event: Event) => {
+            const { value } = event.target as HTMLSelectElement;
+            this.openSnapshot(steps.find(({ tag }) => tag === value));
+          }}
+        >
+          ${steps.map(
+            (step) =>
+              html`<option value=${step.tag} ?selected=${step === snapshot}>
+                step ${formatCount(step.step)}
+              </option>`,
+          )}
+        </select>
+        ${this.stepButton("›", "Next snapshot", steps[position + 1])}
+      </div>
+      <p class="quiet">epoch ${formatCount(snapshot.epoch)} · ${reasonText(snapshot)}</p>
+    `;
+  }
+
+  private stepButton(text: string, label: string, snapshot: Snapshot | undefined): unknown {
+    return html`<button
+      type="button"
+      aria-label=${label}
+      ?disabled=${!snapshot}
+      @click=${() => this.openSnapshot(snapshot)}
+    >
+      ${text}
+    </button>`;
+  }
+
+  private pairPicker({ key, snapshot }: Opened): unknown {
+    return html`
+      <h2>${snapshot.kind === "horizontal" ? "Pairs" : "Starts"}</h2>
+      <ul class="pairs">
+        ${snapshot.paths.map(
+          (path, index) =>
+            html`<li class=${index === key.index ? "open" : ""}>
+              <button
+                type="button"
+                class="plain"
+                data-testid="pair-${index}"
+                aria-current=${index === key.index}
+                title=${statusText(path)}
+                @click=${() => this.open({ ...key, index })}
+              >
+                <span>${listName(path)}</span>
+                <span class="status-dot ${outcome(path)}"></span>
+                <span class="quiet">${shortStatus(path)}</span>
+              </button>
+            </li>`,
+        )}
+      </ul>
+    `;
+  }
+
+  private chartSettings(view: View): unknown {
+    const smoothing = view.smoothing.toFixed(2).replace(/\.?0+$/, "");
+    return html`
+      <h2><label for="smoothing">Smoothing</label> <span class="quiet">${smoothing}</span></h2>
+      <input
+        id="smoothing"
+        type="range"
+        min="0"
+        max="0.99"
+        step="0.01"
+        data-testid="smoothing"
+        style="--done: ${(100 * view.smoothing) / 0.99}%"
+        .value=${live(String(view.smoothing))}
+        @input=${(event: InputEvent) =>
+          this.onChange({ smoothing: Number((event.target as HTMLInputElement).value) })}
+      />
+      <fieldset>
+        <legend>Scale of the trace</legend>
+        ${(["log", "linear"] as const).map(
+          (scale) =>
+            html`<label>
+              <input
+                type="radio"
+                name="scale"
+                data-testid="scale-${scale}"
+                .checked=${live(view.scale === scale)}
+                @change=${() => this.onChange({ scale })}
+              />
+              ${scale}
+            </label>`,
+        )}
+      </fieldset>
+    `;
+  }
+
+  private damaged(): unknown {
+    const damaged = this.runs.flatMap(({ run, damaged: ofRun }) =>
+      ofRun.map(({ tag, message }) => ({ run, tag, message })),
+    );
+    if (damaged.length === 0) return "";
+    return html`<details class="damaged" data-testid="damaged" open>
+      <summary>
+        ${damaged.length} ${damaged.length === 1 ? "snapshot" : "snapshots"} cannot be read
+      </summary>
+      <ul>
+        ${damaged.map(({ run, tag, message }) => html`<li><strong>${run}</strong> ${tag}: ${message}</li>`)}
+      </ul>
+    </details>`;
+  }
+
+  private openRun(run: Run): void {
+    const names = byName(run);
+    const ofName = names.get(this.opened?.snapshot.name ?? "") ?? [...names.values()][0];
+    this.openSnapshot(ofName?.at(-1), run);
+  }
+
+  private openSnapshot(snapshot: Snapshot | undefined, run = this.opened?.run): void {
+    if (snapshot && run) this.open(samePathIn(run, snapshot, this.opened?.path ?? null));
+  }
+
+  private open(open: PathKey): void {
+    this.onChange({ open });
+  }
+}

@@ -1,0 +1,59 @@
+/** A path as an animation: its frames one after the other, with label and probability. */
+
+import type { Cursor } from "../cursor/cursor.ts";
+import { drawFrame, frameSize } from "../frames/picture.ts";
+import { encodeGif, type GifFrame } from "../save/gif.ts";
+import { formatCount, formatProbability } from "../text/numbers.ts";
+import type { LoadedPath } from "../data/path_store.ts";
+import { Picture } from "../save/picture.ts";
+import type { Colours } from "../theme/colours.ts";
+import type { Opened } from "../view/view.ts";
+import { pairName } from "../text/labels.ts";
+
+const TILE_PIXELS = 280;
+const CAPTION = 48;
+const FRAME_MS = 160;
+/** Long enough to see where it ends. */
+const LAST_MS = 1200;
+
+export async function pathAnimation(
+  opened: Opened,
+  loaded: LoadedPath,
+  cursor: Cursor,
+  colours: Colours,
+): Promise<Blob> {
+  const tile = frameSize(loaded, TILE_PIXELS);
+  const width = Math.max(tile.width, TILE_PIXELS);
+  const height = tile.height + CAPTION;
+  const [first, last] = cursor.frames;
+  function* frames(): Generator<GifFrame> {
+    for (let frame = first; frame <= last; frame++) {
+      const picture = new Picture(width, height, colours, 1);
+      drawFrame(picture, loaded, frame, (width - tile.width) / 2, 0, tile, colours);
+      writeCaption(picture, opened, loaded, frame, colours);
+      const { data } = picture.context.getImageData(0, 0, width, height);
+      yield { pixels: data, milliseconds: frame === last ? LAST_MS : FRAME_MS };
+    }
+  }
+  const size = { width, height, captionTop: tile.height };
+  return new Blob([await encodeGif(size, frames())], { type: "image/gif" });
+}
+
+function writeCaption(
+  picture: Picture,
+  { path: ends }: Opened,
+  { path }: LoadedPath,
+  frame: number,
+  colours: Colours,
+): void {
+  const middle = picture.width / 2;
+  const top = picture.height - CAPTION;
+  const quiet = { colour: colours["text-quiet"], size: 16 };
+  const name = { colour: colours.text, size: 16, weight: 500, width: picture.width - 60 };
+  const probability = ` ${formatProbability(path.frame_probabilities[frame])}`;
+  const caption = [path.frame_labels[frame] ?? "", name] as const;
+  picture.writeBeside([[...caption], [probability, quiet]], middle, top + 20);
+  const step = `step ${formatCount(path.frame_steps[frame] ?? 0)} of ${formatCount(path.steps)}`;
+  const note = { ...quiet, size: 12, align: "center", width: picture.width - 8 } as const;
+  picture.write(`${pairName(ends)} · ${step}`, middle, top + 38, note);
+}

@@ -1,0 +1,162 @@
+/** One path: what it is and what became of it, frames large and small, the curves along it. */
+
+import { html, LitElement, type PropertyValues } from "lit";
+import { customElement, property } from "lit/decorators.js";
+import type { Path } from "../data/api.ts";
+import { unzoomButton } from "../charts/card.ts";
+import type { Cursor } from "../cursor/cursor.ts";
+import type { LoadedPath } from "../data/path_store.ts";
+import { formatProbability } from "../text/numbers.ts";
+import { pathFiles } from "./files.ts";
+import { Player } from "../cursor/player.ts";
+import type { SavedFile } from "../save/files.ts";
+import { cssColours } from "../theme/colours.ts";
+import type { Range } from "../numeric/range.ts";
+import type { Opened } from "../view/view.ts";
+import { outcome, pathFacts, pathTitle, statusText, stepsText } from "../text/labels.ts";
+import { inside } from "../numeric/step_range.ts";
+
+@customElement("leaf-path-block")
+export class LeafPathBlock extends LitElement {
+  @property({ attribute: false }) opened: Opened | null = null;
+  @property({ attribute: false }) loaded: LoadedPath | null = null;
+  @property({ attribute: false }) cursor: Cursor | null = null;
+  @property({ attribute: false }) error: string | null = null;
+  @property({ attribute: false }) dark = false;
+  @property({ attribute: false }) onRetry = () => {};
+  /** Gives the address of what is shown. */
+  @property({ attribute: false }) link = () => "";
+
+  @property({ attribute: false }) hiddenClasses: readonly string[] = [];
+  @property({ attribute: false }) onHide: (names: string[]) => void = () => {};
+  @property({ attribute: false }) onZoom: (steps: Range | null) => void = () => {};
+
+  private readonly player = new Player(() => this.requestUpdate());
+
+  protected override createRenderRoot(): HTMLElement {
+    return this;
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.player.stop();
+  }
+
+  protected override willUpdate(changed: PropertyValues): void {
+    if (changed.has("cursor")) this.player.stop();
+  }
+
+  protected override render(): unknown {
+    if (!this.opened) return "";
+    const { loaded, cursor } = this;
+    const { run, tag, index } = this.opened.key;
+    return html`
+      <section
+        class="card path"
+        aria-label="One path"
+        data-testid="path"
+        data-run=${run}
+        data-tag=${tag}
+        data-index=${index}
+        @keydown=${(event: KeyboardEvent) => {
+          if (event.key === "Escape") this.onZoom(null);
+        }}
+      >
+        ${this.header(this.opened)}
+        ${loaded && cursor ? this.pictures(loaded, cursor) : this.placeholder()}
+      </section>
+      ${
+        loaded && cursor
+          ? html`<leaf-path-charts
+              .opened=${this.opened}
+              .loaded=${loaded}
+              .cursor=${cursor}
+              .dark=${this.dark}
+              .hiddenClasses=${this.hiddenClasses}
+              .onHide=${this.onHide}
+              .onZoom=${this.onZoom}
+            ></leaf-path-charts>`
+          : ""
+      }
+    `;
+  }
+
+  private header(opened: Opened): unknown {
+    const { key, snapshot, path } = opened;
+    return html`<header>
+      <div class="what">
+        <h2 data-testid="path-title">${pathTitle(snapshot, path)}</h2>
+        <p class="quiet">${pathFacts(key.run, snapshot, path)}</p>
+      </div>
+      <div class="actions">
+        <span class="pill ${outcome(path)}" data-testid="status">${statusText(path)}</span>
+        <button
+          type="button"
+          data-testid="play"
+          ?disabled=${!this.loaded || path.steps === 0}
+          @click=${this.togglePlay}
+        >
+          ${this.player.isPlaying ? "❚❚ pause" : "▶ play"}
+        </button>
+        <leaf-save-menu .what=${"this path"} .text=${"save"} .files=${this.files(opened)}>
+        </leaf-save-menu>
+        <leaf-copy-link .link=${this.link}></leaf-copy-link>
+      </div>
+    </header>`;
+  }
+
+  private files(opened: Opened): SavedFile[] {
+    const { loaded, cursor } = this;
+    return loaded && cursor ? pathFiles(opened, loaded, cursor, () => cssColours(this)) : [];
+  }
+
+  private placeholder(): unknown {
+    return this.error
+      ? html`<div class="message" role="alert" data-testid="path-error">
+          <p>This path cannot be shown: ${this.error}</p>
+          <button type="button" @click=${() => this.onRetry()}>Try again</button>
+        </div>`
+      : html`<div class="message" role="status">Loading the path…</div>`;
+  }
+
+  private pictures(loaded: LoadedPath, cursor: Cursor): unknown {
+    const isScaled = this.opened?.snapshot.scaled && loaded.sheet !== null;
+    return html`
+      <leaf-looking-glass .loaded=${loaded} .cursor=${cursor} .dark=${this.dark}>
+      </leaf-looking-glass>
+      <leaf-scrubber .cursor=${cursor} .describe=${() => frameText(loaded.path, cursor.frame)}>
+      </leaf-scrubber>
+      ${this.zoomNote(loaded, cursor)}
+      <leaf-strip .loaded=${loaded} .cursor=${cursor}></leaf-strip>
+      ${
+        isScaled
+          ? html`<p class="quiet note" data-testid="scaled">
+              Images are shown scaled from their least to their greatest value, because the
+              normalisation of the inputs is unknown. Give it to the callback with
+              <code>normalize=</code>.
+            </p>`
+          : ""
+      }
+    `;
+  }
+
+  /** Which steps are shown, if not all. */
+  private zoomNote({ path }: LoadedPath, cursor: Cursor): unknown {
+    const zoom = inside(cursor.range, [0, path.steps]);
+    if (!zoom) return "";
+    return html`<p class="zoom-note" data-testid="zoom-note">
+      <span class="quiet">${stepsText(zoom, path.steps)}</span>
+      ${unzoomButton(true, "whole path", this.onZoom)}
+    </p>`;
+  }
+
+  private togglePlay(): void {
+    if (this.player.isPlaying) this.player.stop();
+    else if (this.cursor) this.player.play(this.cursor);
+  }
+}
+
+function frameText(path: Path, frame: number): string {
+  const probability = formatProbability(path.frame_probabilities[frame]);
+  return `predicted ${path.frame_labels[frame] ?? ""}, probability ${probability}`;
+}

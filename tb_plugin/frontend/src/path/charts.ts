@@ -1,0 +1,148 @@
+/** The curves along one path, which are zoomed together. */
+
+import { html, LitElement, type PropertyValues } from "lit";
+import { customElement, property } from "lit/decorators.js";
+import { chartCard, unzoomButton } from "../charts/card.ts";
+import { chartPicture, type ShownChart } from "../charts/picture.ts";
+import { type ChartSpec, describeChart } from "../charts/spec.ts";
+import type { Cursor } from "../cursor/cursor.ts";
+import {
+  classCurves,
+  type ClassCurve,
+  distanceColours,
+  distanceName,
+  distanceSpec,
+  probabilitySpec,
+} from "./curves.ts";
+import { curvesFile, pathFileName } from "./files.ts";
+import type { LoadedPath } from "../data/path_store.ts";
+import type { SavedFile } from "../save/files.ts";
+import { cssColours } from "../theme/colours.ts";
+import type { Range } from "../numeric/range.ts";
+import type { Opened } from "../view/view.ts";
+import { pathFacts, pathTitle } from "../text/labels.ts";
+import { inside } from "../numeric/step_range.ts";
+
+@customElement("leaf-path-charts")
+export class LeafPathCharts extends LitElement {
+  @property({ attribute: false }) opened: Opened | null = null;
+  @property({ attribute: false }) loaded: LoadedPath | null = null;
+  @property({ attribute: false }) cursor: Cursor | null = null;
+  @property({ attribute: false }) dark = false;
+  /** Names of classes whose curves are hidden. */
+  @property({ attribute: false }) hiddenClasses: readonly string[] = [];
+  @property({ attribute: false }) onHide: (names: string[]) => void = () => {};
+  @property({ attribute: false }) onZoom: (steps: Range | null) => void = () => {};
+
+  private classes: ClassCurve[] = [];
+  private probabilities: ChartSpec | null = null;
+  private distances: ChartSpec | null = null;
+
+  protected override createRenderRoot(): HTMLElement {
+    return this;
+  }
+
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    const path = this.loaded?.path;
+    if (!path) return;
+    // Charts are drawn again when they get a new specification: not at each update.
+    if (changed.has("loaded") || changed.has("dark")) {
+      this.classes = classCurves(path, this.dark);
+      this.distances = distanceSpec(path, this.dark);
+    }
+    if (changed.has("loaded") || changed.has("dark") || changed.has("hiddenClasses")) {
+      this.probabilities = probabilitySpec(path, this.classes, this.hiddenClasses);
+    }
+  }
+
+  protected override render(): unknown {
+    const path = this.loaded?.path;
+    if (!path || !this.probabilities || !this.distances) return "";
+    const distance = distanceName(path);
+    const colours = distanceColours(this.dark);
+    return html`<div class="pair-of-cards">
+      ${this.card(
+        "probability-chart",
+        "Class probabilities along the path",
+        "",
+        this.probabilities,
+        html`<leaf-legend
+          .path=${path}
+          .classes=${this.classes}
+          .cursor=${this.cursor}
+          .hiddenNames=${this.hiddenClasses}
+          .onToggle=${(name: string) => this.toggleClass(name)}
+        ></leaf-legend>`,
+      )}
+      ${this.card(
+        "distance-chart",
+        distance[0]?.toUpperCase() + distance.slice(1),
+        "and horizontality",
+        this.distances,
+        html`<div class="legend">
+          ${legendText(distance, colours.distance)}
+          ${legendText("horizontality (right axis)", colours.horizontality)}
+        </div>`,
+      )}
+    </div>`;
+  }
+
+  private card(
+    id: string,
+    title: string,
+    subtitle: string,
+    spec: ChartSpec,
+    legend: unknown,
+  ): unknown {
+    const steps = this.zoom;
+    const picture = { title, subtitle, spec, steps, markers: [] };
+    return chartCard({
+      id,
+      title,
+      subtitle,
+      description: describeChart([title, subtitle].filter(Boolean).join(" "), spec),
+      actions: html`${unzoomButton(steps !== null, "whole path", this.onZoom)}
+        <leaf-save-menu .what=${`the chart ${title}`} .files=${this.files(id, picture)}>
+        </leaf-save-menu>`,
+      content: html`<leaf-chart
+          .spec=${spec}
+          .cursor=${this.cursor}
+          .dark=${this.dark}
+          .steps=${steps}
+          .onZoom=${this.onZoom}
+        ></leaf-chart>
+        ${legend}`,
+    });
+  }
+
+  private files(id: string, picture: Omit<ShownChart, "origin">): SavedFile[] {
+    const { opened, loaded } = this;
+    if (!opened || !loaded) return [];
+    const origin = `${pathTitle(opened.snapshot, opened.path)} · ${pathFacts(opened.key.run, opened.snapshot, opened.path)}`;
+    return [
+      {
+        label: "Chart as PNG",
+        name: pathFileName(opened, id, "png"),
+        content: () => chartPicture({ ...picture, origin }, cssColours(this)),
+      },
+      curvesFile(opened, loaded),
+    ];
+  }
+
+  private get zoom(): Range | null {
+    const { loaded, cursor } = this;
+    return loaded && cursor ? inside(cursor.range, [0, loaded.path.steps]) : null;
+  }
+
+  private toggleClass(name: string): void {
+    const others = this.hiddenClasses.filter((other) => other !== name);
+    const wasHidden = others.length < this.hiddenClasses.length;
+    this.onHide(wasHidden ? others : [...others, name]);
+  }
+}
+
+function legendText(name: string, colour: string): unknown {
+  return html`<span class="legend-entry" data-testid="legend-entry" data-curve=${name}>
+    <span class="swatch" style="background: ${colour}"></span>${name}
+  </span>`;
+}

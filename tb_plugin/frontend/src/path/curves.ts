@@ -1,0 +1,119 @@
+/** Curves along one path. */
+
+import type { Path, Values } from "../data/api.ts";
+import type { ChartSpec, Curve, Rule } from "../charts/spec.ts";
+import { nearest } from "../numeric/nearest.ts";
+import { formatValue } from "../text/numbers.ts";
+import { classLook, type Look } from "../theme/palette.ts";
+
+/** A class with its curve. */
+export interface ClassCurve {
+  name: string;
+  look: Look;
+  values: Values;
+  /** It never matters: its probability stays below 5 %. */
+  isFaint: boolean;
+}
+
+const FAINT = 0.05;
+const LINE_WIDTH = 1.6;
+const END_WIDTH = 2.6;
+
+export function classCurves(path: Path, dark: boolean): ClassCurve[] {
+  return path.classes.map((name, i) => {
+    const values = path.probabilities[i] ?? [];
+    const isOther = name === "other" && i === path.classes.length - 1;
+    const isFaint = values.every((value) => (value ?? 0) < FAINT);
+    return { name, values, isFaint, look: classLook(i, isOther, dark) };
+  });
+}
+
+/** One curve a class; the classes of source and destination are drawn thicker. */
+export function probabilitySpec(
+  path: Path,
+  classes: readonly ClassCurve[],
+  hidden: readonly string[],
+): ChartSpec {
+  const ends = [path.source, path.destination];
+  const curves = classes
+    .filter(({ name }) => !hidden.includes(name))
+    .map(({ name, look, values }) => ({
+      name,
+      values,
+      steps: path.curve_steps,
+      width: ends.includes(name) ? END_WIDTH : LINE_WIDTH,
+      ...look,
+    }));
+  const left = { label: "probability", range: [0, 1.02] as [number, number] };
+  return { curves, rules: [], xLabel: "path step", left };
+}
+
+export interface DistanceColours {
+  distance: string;
+  horizontality: string;
+}
+
+export function distanceColours(dark: boolean): DistanceColours {
+  return dark
+    ? { distance: "#4ba3e0", horizontality: "#a7adb5" }
+    : { distance: "#0072b2", horizontality: "#7a828c" };
+}
+
+/** Distance on the left axis, horizontality on the right. */
+export function distanceSpec(path: Path, dark: boolean): ChartSpec {
+  const colours = distanceColours(dark);
+  const steps = path.curve_steps;
+  const curves: Curve[] = [
+    {
+      name: "horizontality",
+      steps,
+      values: path.horizontality,
+      colour: colours.horizontality,
+      width: 1.3,
+      axis: "right",
+    },
+    { name: distanceName(path), steps, values: path.distance, colour: colours.distance, width: 2 },
+  ];
+  const rules: Rule[] = [];
+  if (path.destination && path.threshold !== null) {
+    const label = `counts as reached: ${formatValue(path.threshold)}`;
+    rules.push({ value: path.threshold, label, colour: colours.distance });
+  }
+  return {
+    curves,
+    rules,
+    xLabel: "path step",
+    left: { label: "distance (L2)", fromZero: true },
+    right: { label: "horizontality", range: [0, 1.02] },
+  };
+}
+
+export function distanceName(path: Path): string {
+  return path.destination ? "distance to destination" : "distance from start";
+}
+
+/** What the curves say at one step. */
+export interface Reading {
+  distance: number | null;
+  horizontality: number | null;
+  fisherRaoLength: number | null;
+  entropy: number | null;
+  probabilities: (number | null)[];
+}
+
+export function readingAt(path: Path, step: number): Reading {
+  const i = nearest(path.curve_steps, step);
+  return {
+    distance: path.distance[i] ?? null,
+    horizontality: path.horizontality[i] ?? null,
+    fisherRaoLength: path.fisher_rao_length[i] ?? null,
+    entropy: path.entropy[i] ?? null,
+    probabilities: path.probabilities.map((values) => values[i] ?? null),
+  };
+}
+
+/** Where a reader looks first: where the predicted class first changes, or else halfway. */
+export function firstFrame(path: Path): number {
+  const change = path.frame_labels.findIndex((label) => label !== path.frame_labels[0]);
+  return change >= 0 ? change : Math.floor(path.frame_labels.length / 2);
+}

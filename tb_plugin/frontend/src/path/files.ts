@@ -1,0 +1,52 @@
+/** What a person can take away of a path. */
+
+import type { Cursor } from "../cursor/cursor.ts";
+import { pathAnimation } from "./animation.ts";
+import { pathCsv, pathJson } from "./tables.ts";
+import type { LoadedPath } from "../data/path_store.ts";
+import { fileName, type SavedFile, textFile } from "../save/files.ts";
+import { stripPicture } from "./strip_picture.ts";
+import type { Colours } from "../theme/colours.ts";
+import type { Opened } from "../view/view.ts";
+import { listName } from "../text/labels.ts";
+
+/** The file of `what` a path has, named after the path: run, name, step, pair. */
+export function pathFileName({ key, snapshot, path }: Opened, what: string, type: string): string {
+  const { name, step } = snapshot;
+  return fileName([key.run, name, `step-${step}`, listName(path), what].filter(Boolean), type);
+}
+
+/** Pictures are of what is shown, data of the whole path. */
+export function pathFiles(
+  opened: Opened,
+  loaded: LoadedPath,
+  cursor: Cursor,
+  colours: () => Colours,
+): SavedFile[] {
+  return [
+    {
+      label: "Strip as PNG",
+      name: pathFileName(opened, "strip", "png"),
+      content: () => stripPicture(opened, loaded, cursor, colours()),
+    },
+    {
+      label: "Animation as GIF",
+      name: pathFileName(opened, "", "gif"),
+      content: () => pathAnimation(opened, loaded, cursor, colours()),
+    },
+    curvesFile(opened, loaded),
+    {
+      label: "Curves as JSON",
+      name: pathFileName(opened, "curves", "json"),
+      content: () => textFile(pathJson(opened, loaded.path), "application/json"),
+    },
+  ];
+}
+
+export function curvesFile(opened: Opened, { path }: LoadedPath): SavedFile {
+  return {
+    label: "Curves as CSV",
+    name: pathFileName(opened, "curves", "csv"),
+    content: () => textFile(pathCsv(path), "text/csv"),
+  };
+}

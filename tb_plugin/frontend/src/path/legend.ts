@@ -1,0 +1,45 @@
+/** The classes of a probability chart: name, colour, value at the cursor; a click hides one. */
+
+import { html } from "lit";
+import { customElement, property } from "lit/decorators.js";
+import type { Path } from "../data/api.ts";
+import { FollowsCursor } from "../cursor/follows_cursor.ts";
+import { formatProbability } from "../text/numbers.ts";
+import { type ClassCurve, readingAt } from "./curves.ts";
+
+@customElement("leaf-legend")
+export class LeafLegend extends FollowsCursor {
+  @property({ attribute: false }) path: Path | null = null;
+  @property({ attribute: false }) classes: readonly ClassCurve[] = [];
+  @property({ attribute: false }) hiddenNames: readonly string[] = [];
+  @property({ attribute: false }) onToggle: (name: string) => void = () => {};
+
+  protected override render(): unknown {
+    if (!this.path || !this.cursor) return "";
+    const { probabilities } = readingAt(this.path, this.cursor.step);
+    return html`<div class="legend" role="group" aria-label="Classes that are drawn">
+      ${this.classes.map(
+        (curve, i) =>
+          html`<button
+            type="button"
+            class="legend-entry ${curve.isFaint ? "faint" : ""}"
+            data-testid="legend-entry"
+            data-class=${curve.name}
+            aria-pressed=${!this.hiddenNames.includes(curve.name)}
+            title="Show or hide ${curve.name}"
+            @click=${() => this.onToggle(curve.name)}
+          >
+            <span class="swatch" style=${swatchStyle(curve)}></span>
+            <span class="name">${curve.name}</span>
+            <span class="value">${formatProbability(probabilities[i])}</span>
+          </button>`,
+      )}
+    </div>`;
+  }
+}
+
+function swatchStyle({ look: { colour, dash } }: ClassCurve): string {
+  const [line = 1, gap = 0] = dash;
+  return `background: repeating-linear-gradient(90deg, ${colour} 0 ${line}px,
+    transparent ${line}px ${line + gap}px)`;
+}

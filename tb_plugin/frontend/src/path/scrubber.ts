@@ -1,0 +1,41 @@
+/** Moves the cursor along a path: drag, arrow keys, play. */
+
+import { html } from "lit";
+import { customElement, property } from "lit/decorators.js";
+import { FollowsCursor } from "../cursor/follows_cursor.ts";
+import { formatCount } from "../text/numbers.ts";
+
+@customElement("leaf-scrubber")
+export class LeafScrubber extends FollowsCursor {
+  /** What is seen at the cursor, for those who cannot see it. */
+  @property({ attribute: false }) describe: () => string = () => "";
+
+  protected override render(): unknown {
+    if (!this.cursor) return "";
+    const { step, range, frameSteps } = this.cursor;
+    const [first, last] = range;
+    const steps = Math.max(last, frameSteps.at(-1) ?? last);
+    return html`<input
+      type="range"
+      data-testid="scrubber"
+      aria-label="Step on the path"
+      aria-valuetext="step ${formatCount(step)} of ${formatCount(steps)}, ${this.describe()}"
+      title="← → from frame to frame, with Shift from step to step"
+      min=${first}
+      max=${last}
+      step="1"
+      .value=${String(step)}
+      style="--done: ${last > first ? (100 * (step - first)) / (last - first) : 0}%"
+      @input=${(event: InputEvent) =>
+        this.cursor?.moveTo(Number((event.target as HTMLInputElement).value))}
+      @keydown=${this.press}
+    />`;
+  }
+
+  private press(event: KeyboardEvent): void {
+    const direction = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+    if (!direction || event.shiftKey || !this.cursor) return;
+    event.preventDefault();
+    this.cursor.moveToFrame(this.cursor.neighbour(direction));
+  }
+}

@@ -1,0 +1,109 @@
+/** The frames of a path, or of the steps it is zoomed to, side by side, with label and probability under each. */
+
+import { html, type PropertyValues } from "lit";
+import { customElement, property, state } from "lit/decorators.js";
+import { letFingersLeave } from "../frames/touch.ts";
+import { FollowsCursor } from "../cursor/follows_cursor.ts";
+import { formatCount, formatProbability } from "../text/numbers.ts";
+import type { LoadedPath } from "../data/path_store.ts";
+
+const LEAST_PIXELS = 50;
+const MOST_PIXELS = 88;
+const LETTER_PIXELS = 6.2;
+const GAP_PIXELS = 4;
+
+@customElement("leaf-strip")
+export class LeafStrip extends FollowsCursor {
+  @property({ attribute: false }) loaded: LoadedPath | null = null;
+  @state() private columns = 1;
+  private readonly resizes = new ResizeObserver(() => this.fit());
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.resizes.observe(this);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.resizes.disconnect();
+  }
+
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    super.willUpdate(changed);
+    if (changed.has("loaded") || changed.has("cursor")) this.fit();
+  }
+
+  /** As few lines as the frames and their labels need, all about equally long. */
+  private fit(): void {
+    const [first, last] = this.cursor?.frames ?? [0, 0];
+    const labels = this.loaded?.path.frame_labels.slice(first, last + 1) ?? [];
+    const count = Math.max(labels.length, 1);
+    const longest = Math.max(0, ...labels.map((label) => label.length));
+    const wanted = LETTER_PIXELS * (longest + " 0.00".length);
+    const least = Math.min(Math.max(wanted, LEAST_PIXELS), MOST_PIXELS);
+    const fitting = Math.floor((this.clientWidth + GAP_PIXELS) / (least + GAP_PIXELS));
+    const lines = Math.ceil(count / Math.max(1, fitting));
+    this.columns = Math.ceil(count / lines);
+  }
+
+  protected override render(): unknown {
+    const { cursor } = this;
+    const path = this.loaded?.path;
+    if (!path || !cursor) return "";
+    const [first, last] = cursor.frames;
+    return html`<div
+      class="strip"
+      data-testid="strip"
+      role="listbox"
+      aria-label="Frames of the path"
+      aria-orientation="horizontal"
+      style="--columns: ${this.columns}"
+      @keydown=${this.press}
+      @pointerdown=${letFingersLeave}
+    >
+      ${path.frame_steps.map((step, frame) =>
+        first <= frame && frame <= last ? this.frame(step, frame) : "",
+      )}
+    </div>`;
+  }
+
+  private frame(step: number, frame: number): unknown {
+    const isCurrent = frame === this.cursor?.frame;
+    const label = this.loaded?.path.frame_labels[frame] ?? "";
+    const probability = formatProbability(this.loaded?.path.frame_probabilities[frame]);
+    return html`<div
+      class="frame ${isCurrent ? "current" : ""}"
+      data-testid="frame"
+      data-step=${step}
+      data-label=${label}
+      role="option"
+      aria-selected=${isCurrent}
+      aria-label="step ${formatCount(step)}: ${label}, ${probability}"
+      title="step ${formatCount(step)}"
+      tabindex=${isCurrent ? 0 : -1}
+      @pointermove=${() => this.cursor?.moveTo(step)}
+      @pointerdown=${() => this.cursor?.moveTo(step)}
+    >
+      <leaf-tile .loaded=${this.loaded} .frame=${frame}></leaf-tile>
+      <div class="frame-label" data-testid="frame-label">
+        <span class="name">${label}</span> ${probability}
+      </div>
+    </div>`;
+  }
+
+  private press(event: KeyboardEvent): void {
+    const moves: Record<string, number> = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -this.columns,
+      ArrowDown: this.columns,
+      Home: -Infinity,
+      End: Infinity,
+    };
+    const move = moves[event.key];
+    if (move === undefined || !this.cursor) return;
+    event.preventDefault();
+    this.cursor.moveToFrame(this.cursor.frame + move);
+    void this.updateComplete.then(() => this.querySelector<HTMLElement>(".current")?.focus());
+  }
+}

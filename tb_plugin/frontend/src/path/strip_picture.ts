@@ -1,0 +1,92 @@
+/** The strip of a path as a picture: source, frames, destination, and what became of the path. */
+
+import type { Cursor } from "../cursor/cursor.ts";
+import { drawFrame, frameSize } from "../frames/picture.ts";
+import { destinationFrame } from "../frames/frames.ts";
+import { formatCount, formatProbability } from "../text/numbers.ts";
+import type { LoadedPath } from "../data/path_store.ts";
+import { Picture, type Text } from "../save/picture.ts";
+import type { Colours } from "../theme/colours.ts";
+import type { Opened } from "../view/view.ts";
+import { outcome, pathFacts, pathTitle, statusText, stepsText } from "../text/labels.ts";
+import { inside } from "../numeric/step_range.ts";
+
+const SHARPNESS = 2;
+const TILE_PIXELS = 144;
+const MARGIN = 16;
+const HEADER = 74;
+const CAPTION = 36;
+const GAP = 6;
+/** Between the ends and the frames. */
+const WIDE_GAP = 22;
+const LEAST_WIDTH = 420;
+const MOST_COLUMNS = 12;
+
+export function stripPicture(
+  opened: Opened,
+  loaded: LoadedPath,
+  cursor: Cursor,
+  colours: Colours,
+): Promise<Blob> {
+  const [first, last] = cursor.frames;
+  const count = last - first + 1;
+  const lines = Math.ceil(count / MOST_COLUMNS);
+  const columns = Math.ceil(count / lines);
+  const tile = frameSize(loaded, TILE_PIXELS);
+  const column = tile.width / SHARPNESS + GAP;
+  const line = tile.height / SHARPNESS + CAPTION;
+  const destination = destinationFrame(loaded);
+  const ends = (destination === null ? 1 : 2) * (column - GAP + WIDE_GAP);
+  const needed = 2 * MARGIN + ends + columns * column - GAP;
+  const width = Math.max(needed, LEAST_WIDTH);
+  const picture = new Picture(width, HEADER + lines * line + MARGIN, colours);
+
+  writeHeader(picture, opened, loaded, cursor, colours);
+  const draw = (frame: number, x: number, y: number, name: string, value: string, note: string) => {
+    drawFrame(picture, loaded, frame, x, y, tile, colours);
+    const captions = { size: 11, colour: colours.text, weight: 500, width: column - 2 };
+    const quiet: Text = { size: 11, colour: colours["text-quiet"] };
+    const middle = x + (column - GAP) / 2;
+    const below = y + tile.height / SHARPNESS;
+    const rest = value && ` ${value}`;
+    const room = Math.max(column - 2 - picture.measure(rest, quiet), 12);
+    picture.writeBeside([[name, { ...captions, width: room }], [rest, quiet]], middle, below + 14);
+    const small: Text = { ...quiet, size: 10, align: "center", width: column };
+    picture.write(note, middle, below + 27, small);
+  };
+  const { path } = loaded;
+  draw(0, MARGIN, HEADER, path.source, "", "source");
+  const left = MARGIN + column - GAP + WIDE_GAP;
+  for (let i = 0; i < count; i++) {
+    const frame = first + i;
+    const x = left + (i % columns) * column;
+    const y = HEADER + Math.floor(i / columns) * line;
+    const probability = formatProbability(path.frame_probabilities[frame]);
+    const step = `step ${formatCount(path.frame_steps[frame] ?? 0)}`;
+    draw(frame, x, y, path.frame_labels[frame] ?? "", probability, step);
+  }
+  if (destination !== null) {
+    const x = left + columns * column - GAP + WIDE_GAP;
+    draw(destination, x, HEADER, path.destination, "", "destination");
+  }
+  return picture.toPng();
+}
+
+function writeHeader(
+  picture: Picture,
+  { key, snapshot, path }: Opened,
+  loaded: LoadedPath,
+  cursor: Cursor,
+  colours: Colours,
+): void {
+  const width = picture.width - 2 * MARGIN;
+  const title: Text = { size: 16, weight: 500, colour: colours.text, width };
+  picture.write(pathTitle(snapshot, path), MARGIN, MARGIN + 13, title);
+  const zoom = inside(cursor.range, [0, loaded.path.steps]);
+  const facts = [pathFacts(key.run, snapshot, path)];
+  if (zoom) facts.push(stepsText(zoom, loaded.path.steps));
+  const quiet: Text = { size: 12, colour: colours["text-quiet"], width };
+  picture.write(facts.join(" · "), MARGIN, MARGIN + 30, quiet);
+  const status: Text = { size: 12, colour: colours[outcome(path)], width };
+  picture.write(statusText(path), MARGIN, MARGIN + 46, status);
+}

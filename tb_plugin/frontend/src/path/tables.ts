@@ -1,0 +1,30 @@
+/** The curves of a path, and those of training, as files that other programs read. */
+
+import type { Path } from "../data/api.ts";
+import { type Cell, toCsv } from "../save/csv.ts";
+import type { Opened } from "../view/view.ts";
+
+/** One line for each point of the curves. */
+export function pathCsv(path: Path): string {
+  const columns: [string, readonly Cell[]][] = [
+    ["step", path.curve_steps],
+    ...path.classes.map((name, i): [string, Cell[]] => [`p(${name})`, path.probabilities[i] ?? []]),
+    ["distance", path.distance],
+    ["horizontality", path.horizontality],
+    ["fisher_rao_length", path.fisher_rao_length],
+    ["entropy", path.entropy],
+  ];
+  return toCsv([
+    columns.map(([name]) => name),
+    ...path.curve_steps.map((_, i) => columns.map(([, values]) => values[i] ?? null)),
+  ]);
+}
+
+/** Everything that is known of a path but its images, in the words of the plugin's HTTP API. */
+export function pathJson({ key, snapshot }: Opened, path: Path): string {
+  const { name, kind, step, epoch } = snapshot;
+  const { classes, probabilities, frames: _, ...rest } = path;
+  const byClass = classes.map((ofClass, i) => ({ class: ofClass, values: probabilities[i] ?? [] }));
+  const all = { ...key, name, kind, step, epoch, ...rest, probabilities: byClass };
+  return `${JSON.stringify(all, null, 1)}\n`;
+}

@@ -1,0 +1,72 @@
+/** Paths below each other: over training, of one snapshot, or across runs. */
+
+import { html, LitElement } from "lit";
+import { customElement, property } from "lit/decorators.js";
+import { repeat } from "lit/directives/repeat.js";
+import type { Run } from "../data/api.ts";
+import type { Cursor } from "../cursor/cursor.ts";
+import type { PathStore } from "../data/path_store.ts";
+import { type Row, rowsNote, rowsOf } from "./rows.ts";
+import { type Opened, type RowsTab, sameKey } from "../view/view.ts";
+
+const TABS: readonly [RowsTab, string][] = [
+  ["training", "Over training"],
+  ["pairs", "All pairs"],
+  ["runs", "Compare runs"],
+];
+const MOST_COLUMNS = 13;
+
+@customElement("leaf-rows-block")
+export class LeafRowsBlock extends LitElement {
+  @property({ attribute: false }) opened: Opened | null = null;
+  @property({ attribute: false }) drawn: readonly Run[] = [];
+  @property({ attribute: false }) tab: RowsTab = "training";
+  @property({ attribute: false }) cursor: Cursor | null = null;
+  @property({ attribute: false }) store: PathStore | null = null;
+  @property({ attribute: false }) onTab: (tab: RowsTab) => void = () => {};
+  @property({ attribute: false }) onOpen: (row: Row) => void = () => {};
+
+  protected override createRenderRoot(): HTMLElement {
+    return this;
+  }
+
+  protected override render(): unknown {
+    const { opened } = this;
+    if (!opened) return "";
+    const rows = rowsOf(this.tab, opened, this.drawn);
+    const frames = this.cursor?.frameSteps.length ?? MOST_COLUMNS;
+    const columns = Math.min(Math.max(frames, 1), MOST_COLUMNS);
+    return html`<section class="card rows" aria-label="The path beside others" data-testid="rows">
+      <h2 class="unseen">The path beside others</h2>
+      <header>
+        <div class="tabs" role="group" aria-label="What the rows are">
+          ${TABS.map(
+            ([tab, name]) =>
+              html`<button
+                type="button"
+                data-testid="tab-${tab}"
+                aria-pressed=${tab === this.tab}
+                @click=${() => this.onTab(tab)}
+              >
+                ${name}
+              </button>`,
+          )}
+        </div>
+        <p class="quiet">${rowsNote(this.tab)}</p>
+      </header>
+      ${repeat(
+        rows,
+        ({ key }) => JSON.stringify(key),
+        (row) =>
+          html`<leaf-row
+            .row=${row}
+            .store=${this.store}
+            .cursor=${this.cursor}
+            .columns=${columns}
+            .isOpen=${sameKey(row.key, opened.key)}
+            .onOpen=${this.onOpen}
+          ></leaf-row>`,
+      )}
+    </section>`;
+  }
+}

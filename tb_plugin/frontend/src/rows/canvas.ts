@@ -1,0 +1,45 @@
+/** The frames of one row of images on one canvas. */
+
+import { frameInColumn } from "../frames/columns.ts";
+import { tileBox } from "../frames/frames.ts";
+import type { LoadedPath } from "../data/path_store.ts";
+
+const CORNER_PIXELS = 4;
+
+/**
+ * Draw the frames of a path where the cells of its row are.
+ *
+ * A browser composites each canvas by itself: with one for each frame, scrolling past many rows
+ * would stutter.
+ */
+export function drawRow(
+  canvas: HTMLCanvasElement,
+  cells: readonly Element[],
+  { path, sheet }: LoadedPath,
+): void {
+  const { frames, frame_steps } = path;
+  const context = canvas.getContext("2d");
+  if (frames.type !== "image" || !sheet || !context) return;
+  const whole = canvas.getBoundingClientRect();
+  const scale = devicePixelRatio;
+  canvas.width = Math.round(scale * whole.width);
+  canvas.height = Math.round(scale * whole.height);
+  context.imageSmoothingEnabled = false;
+  const boxes = cells.map((cell) => boxWithin(whole, cell.getBoundingClientRect(), scale));
+  for (const box of boxes) context.roundRect(...box, CORNER_PIXELS * scale);
+  context.clip();
+  boxes.forEach((box, column) => {
+    const frame = frameInColumn(column, cells.length, frame_steps.length);
+    context.drawImage(sheet, ...tileBox(frames, frame), ...box);
+  });
+}
+
+/** Left, top, width, height of a part in whole device pixels, so that edges stay sharp. */
+function boxWithin(whole: DOMRect, part: DOMRect, scale: number): [number, number, number, number] {
+  const pixel = (length: number) => Math.round(scale * length);
+  const left = pixel(part.left - whole.left);
+  const top = pixel(part.top - whole.top);
+  const right = pixel(part.right - whole.left);
+  const bottom = pixel(part.bottom - whole.top);
+  return [left, top, right - left, bottom - top];
+}

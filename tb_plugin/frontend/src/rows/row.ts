@@ -1,0 +1,159 @@
+/** One path in a row of small frames; it fetches its path when it comes into view. */
+
+import { html, type PropertyValues } from "lit";
+import { customElement, property, state } from "lit/decorators.js";
+import { ApiError } from "../data/api.ts";
+import { frameInColumn } from "../frames/columns.ts";
+import { letFingersLeave } from "../frames/touch.ts";
+import { FollowsCursor } from "../cursor/follows_cursor.ts";
+import { formatCount, formatProbability } from "../text/numbers.ts";
+import type { LoadedPath, PathStore } from "../data/path_store.ts";
+import { drawRow } from "./canvas.ts";
+import type { Row } from "./rows.ts";
+import { sameKey } from "../view/view.ts";
+
+@customElement("leaf-row")
+export class LeafRow extends FollowsCursor {
+  @property({ attribute: false }) row: Row | null = null;
+  @property({ attribute: false }) store: PathStore | null = null;
+  @property({ attribute: false }) isOpen = false;
+  @property({ attribute: false }) onOpen: (row: Row) => void = () => {};
+  /** Frames in each row, so that rows are aligned. */
+  @property({ attribute: false }) columns = 1;
+
+  @state() private loaded: LoadedPath | null = null;
+  @state() private error: string | null = null;
+  @state() private isVisible = false;
+  private readonly visibility = new IntersectionObserver(
+    (entries) => {
+      this.isVisible = entries.at(-1)?.isIntersecting ?? false;
+      if (this.isVisible) void this.load();
+    },
+    { rootMargin: "200px" },
+  );
+  private readonly resizes = new ResizeObserver(() => this.draw());
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    this.visibility.observe(this);
+    this.resizes.observe(this);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.visibility.disconnect();
+    this.resizes.disconnect();
+  }
+
+  protected override shouldUpdate(changed: PropertyValues): boolean {
+    // A move of the cursor, which changes no property, changes nothing that is out of sight.
+    return changed.size > 0 || this.isVisible;
+  }
+
+  protected override willUpdate(changed: PropertyValues): void {
+    super.willUpdate(changed as PropertyValues<this>);
+    const before = changed.get("row") as Row | null | undefined;
+    if (!changed.has("row") || sameKey(before?.key ?? null, this.row?.key ?? null)) return;
+    this.loaded = this.row ? (this.store?.peek(this.row.key) ?? null) : null;
+    this.error = null;
+    if (this.isVisible) void this.load();
+  }
+
+  private async load(): Promise<void> {
+    const { row, store } = this;
+    if (!row || !store || this.loaded) return;
+    try {
+      const loaded = await store.load(row.key);
+      if (sameKey(row.key, this.row?.key ?? null)) this.loaded = loaded;
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (sameKey(row.key, this.row?.key ?? null)) this.error = error.message;
+    }
+  }
+
+  protected override render(): unknown {
+    const { row } = this;
+    if (!row) return "";
+    return html`<div
+      class="row ${this.isOpen ? "open" : ""}"
+      data-testid="row"
+      data-run=${row.key.run}
+      data-tag=${row.key.tag}
+      data-index=${row.key.index}
+    >
+      <button
+        type="button"
+        class="row-title"
+        aria-current=${this.isOpen}
+        aria-label="Open ${row.title}, ${row.note}"
+        @click=${() => this.onOpen(row)}
+      >
+        <span class="title">${row.title}</span>
+        <span class="quiet">${row.note}</span>
+      </button>
+      ${
+        this.error
+          ? html`<p class="quiet">${this.error}</p>`
+          : html`<div
+              class="row-frames"
+              style="--columns: ${this.columns}"
+              @click=${() => this.onOpen(row)}
+              @pointerdown=${letFingersLeave}
+            >
+              ${this.frames()}
+            </div>`
+      }
+    </div>`;
+  }
+
+  protected override updated(changed: PropertyValues): void {
+    if (["loaded", "isVisible", "columns"].some((name) => changed.has(name))) this.draw();
+  }
+
+  private draw(): void {
+    const canvas = this.querySelector<HTMLCanvasElement>(".row-picture");
+    if (canvas && this.loaded) drawRow(canvas, [...this.querySelectorAll(".cell")], this.loaded);
+  }
+
+  private frames(): unknown {
+    const { columns } = this;
+    const { frames } = this.loaded?.path ?? {};
+    // What is out of sight is not drawn, but keeps its place.
+    const shown = this.isVisible ? this.loaded : null;
+    const hasPicture = shown !== null && frames?.type === "image";
+    const space =
+      frames?.type === "signal"
+        ? html`<div class="tile signal"></div>`
+        : html`<div
+            class="tile waiting"
+            style="aspect-ratio: ${frames ? frames.width / frames.height : 1}"
+          ></div>`;
+    const current = this.currentColumn();
+    const cells = Array.from({ length: columns }, (_, column) => {
+      if (!shown) return html`<div class="cell">${space}</div>`;
+      const { path } = shown;
+      const frame = frameInColumn(column, columns, path.frame_steps.length);
+      const probability = formatProbability(path.frame_probabilities[frame]);
+      const step = formatCount(path.frame_steps[frame] ?? 0);
+      return html`<div
+        class="cell ${column === current ? "current" : ""}"
+        data-testid="row-frame"
+        title="step ${step}: ${path.frame_labels[frame]} ${probability}"
+        @pointermove=${() => this.lookAt(column)}
+      >
+        ${hasPicture ? space : html`<leaf-tile .loaded=${shown} .frame=${frame}></leaf-tile>`}
+      </div>`;
+    });
+    return [cells, hasPicture ? html`<canvas class="row-picture"></canvas>` : ""];
+  }
+
+  private currentColumn(): number {
+    const frames = this.cursor?.frameSteps.length ?? 1;
+    return frameInColumn(this.cursor?.frame ?? 0, frames, this.columns);
+  }
+
+  private lookAt(column: number): void {
+    if (column === this.currentColumn() || !this.cursor) return;
+    this.cursor.moveToFrame(frameInColumn(column, this.columns, this.cursor.frameSteps.length));
+  }
+}

@@ -1,0 +1,81 @@
+/** Which paths stand below each other, one a row. */
+
+import type { PathKey, Run, Snapshot } from "../data/api.ts";
+import { formatCount } from "../text/numbers.ts";
+import { isSamePair, nearestStep, type Opened, type RowsTab } from "../view/view.ts";
+import { listName, remainder } from "../text/labels.ts";
+
+export interface Row {
+  key: PathKey;
+  title: string;
+  note: string;
+}
+
+/** The rows of a tab, for the path that is open. */
+export function rowsOf(tab: RowsTab, opened: Opened, drawn: readonly Run[]): Row[] {
+  switch (tab) {
+    case "training":
+      return overTraining(opened);
+    case "pairs":
+      return allPairs(opened);
+    case "runs":
+      return acrossRuns(opened, drawn);
+  }
+}
+
+/** What the rows of a tab have in common. */
+export function rowsNote(tab: RowsTab): string {
+  switch (tab) {
+    case "training":
+      return "the same path at every snapshot, aligned";
+    case "pairs":
+      return "all paths of this snapshot, aligned";
+    case "runs":
+      return "the same path in every drawn run, at the nearest step";
+  }
+}
+
+function overTraining({ run, snapshot, path }: Opened): Row[] {
+  return run.snapshots
+    .filter(({ name }) => name === snapshot.name)
+    .flatMap((other) =>
+      row(
+        run,
+        other,
+        other.paths.findIndex((p) => isSamePair(p, path)),
+        stepName,
+      ),
+    );
+}
+
+function allPairs({ run, snapshot }: Opened): Row[] {
+  return snapshot.paths.flatMap((path, i) => row(run, snapshot, i, () => listName(path)));
+}
+
+function acrossRuns({ run: current, snapshot, path }: Opened, drawn: readonly Run[]): Row[] {
+  return drawn.concat(drawn.includes(current) ? [] : [current]).flatMap((run) => {
+    const candidates = run.snapshots.filter(
+      (other) => other.name === snapshot.name && other.paths.some((p) => isSamePair(p, path)),
+    );
+    const other = run === current ? snapshot : nearestStep(candidates, snapshot.step);
+    if (!other) return [];
+    const title = () => `${run.run} · ${stepName(other)}`;
+    return row(
+      run,
+      other,
+      other.paths.findIndex((p) => isSamePair(p, path)),
+      title,
+    );
+  });
+}
+
+function row(run: Run, snapshot: Snapshot, index: number, title: (of: Snapshot) => string): Row[] {
+  const path = snapshot.paths[index];
+  if (!path) return [];
+  const key = { run: run.run, tag: snapshot.tag, index };
+  return [{ key, title: title(snapshot), note: remainder(path) }];
+}
+
+function stepName({ step }: Snapshot): string {
+  return `step ${formatCount(step)}`;
+}

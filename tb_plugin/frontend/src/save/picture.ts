@@ -1,0 +1,80 @@
+/** A picture to take away: a canvas with text, measured in pixels of the page. */
+
+import { type Colours, FONT } from "../theme/colours.ts";
+
+export interface Text {
+  size: number;
+  colour: string;
+  weight?: number;
+  align?: "left" | "center";
+  /** Longer texts are cut. */
+  width?: number;
+}
+
+export class Picture {
+  readonly canvas = document.createElement("canvas");
+  readonly context: CanvasRenderingContext2D;
+
+  /** @param sharpness Pixels of the picture for each of the page, along both sides. */
+  constructor(
+    readonly width: number,
+    readonly height: number,
+    colours: Colours,
+    readonly sharpness = 2,
+  ) {
+    this.canvas.width = Math.ceil(width * sharpness);
+    this.canvas.height = Math.ceil(height * sharpness);
+    const context = this.canvas.getContext("2d", { willReadFrequently: true });
+    if (!context) throw new Error("The browser gives no canvas to draw on.");
+    this.context = context;
+    context.scale(sharpness, sharpness);
+    context.fillStyle = colours.surface;
+    context.fillRect(0, 0, width, height);
+  }
+
+  /** @param y The line on which the letters stand. */
+  write(text: string, x: number, y: number, style: Text): void {
+    const { context } = this;
+    context.font = font(style);
+    context.fillStyle = style.colour;
+    context.textAlign = style.align ?? "left";
+    context.fillText(this.fitted(text, style.width), x, y);
+  }
+
+  /** Texts side by side, their middle at x. */
+  writeBeside(texts: readonly [string, Text][], x: number, y: number): void {
+    const widths = texts.map(([text, style]) => this.measure(text, style));
+    let left = x - widths.reduce((sum, width) => sum + width, 0) / 2;
+    for (const [i, [text, style]] of texts.entries()) {
+      this.write(text, left, y, style);
+      left += widths[i] ?? 0;
+    }
+  }
+
+  /** The width of a text as it will be written. */
+  measure(text: string, style: Text): number {
+    this.context.font = font(style);
+    return this.context.measureText(this.fitted(text, style.width)).width;
+  }
+
+  toPng(): Promise<Blob> {
+    return new Promise((resolve, reject) => {
+      this.canvas.toBlob((blob) => {
+        if (blob) resolve(blob);
+        else reject(new Error("The picture is too large for this browser."));
+      }, "image/png");
+    });
+  }
+
+  private fitted(text: string, width = Infinity): string {
+    const letters = [...text];
+    const fits = (kept: string) => this.context.measureText(kept).width <= width;
+    if (fits(text)) return text;
+    while (letters.length > 1 && !fits(`${letters.join("")}…`)) letters.pop();
+    return `${letters.join("")}…`;
+  }
+}
+
+function font({ size, weight = 400 }: Text): string {
+  return `${weight} ${size}px ${FONT}`;
+}

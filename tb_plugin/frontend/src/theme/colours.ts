@@ -1,0 +1,27 @@
+/** The colours and the font of the page, for drawings on canvases. */
+
+/** The font of what is drawn on canvases. */
+export const FONT = "Roboto, system-ui, sans-serif";
+
+const COLOURS = [
+  "surface",
+  "text",
+  "text-quiet",
+  "line",
+  "grid",
+  "accent",
+  "cursor",
+  "good",
+  "partial",
+  "bad",
+] as const;
+
+/** The colours of the page that drawings use, named as in its style sheet. */
+export type Colours = Record<(typeof COLOURS)[number], string>;
+
+/** Those that hold at an element now. */
+export function cssColours(element: Element): Colours {
+  const style = getComputedStyle(element);
+  const entries = COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]);
+  return Object.fromEntries(entries) as Colours;
+}

@@ -1,0 +1,169 @@
+/** Curves of training of several runs: trace, effective ranks, tangent dimension. */
+
+import type { Run, Scalar } from "../data/api.ts";
+import type { ChartSpec, Curve, Marker, Rule } from "../charts/spec.ts";
+import { formatCount } from "../text/numbers.ts";
+import { dashOf, faded, runColour } from "../theme/palette.ts";
+import { smooth } from "./smoothing.ts";
+import { extent } from "../numeric/range.ts";
+import { spacedName } from "../text/labels.ts";
+
+export interface StoryRun {
+  run: Run;
+  /** Its position among all runs, which gives its colour. */
+  position: number;
+}
+
+export interface StorySettings {
+  smoothing: number;
+  log: boolean;
+  dark: boolean;
+}
+
+const LABELLED_RULES = 3;
+const FAR = 6;
+
+export type GetScalar = (run: string, tag: string) => Scalar | null;
+
+export function traceSpec(runs: StoryRun[], get: GetScalar, settings: StorySettings): ChartSpec {
+  const curves: Curve[] = [];
+  const rules: Rule[] = [];
+  for (const { run, position } of runs) {
+    const colour = runColour(position, settings.dark);
+    for (const tag of tagsOf(run, /\/trace_mean$/)) {
+      const style = { colour: faded(colour, 0.5), width: 1.5 };
+      curves.push(...curvesOf(run, tag, "mean", get(run.run, tag), settings, style));
+    }
+    for (const tag of tagsOf(run, /\/trace_median$/)) {
+      const median = get(run.run, tag);
+      curves.push(...curvesOf(run, tag, "median", median, settings, { colour, width: 2 }));
+      const initial = median?.values.find((value) => value !== null);
+      if (typeof initial === "number") {
+        rules.push({ value: initial, label: "initial median", colour });
+      }
+    }
+  }
+  if (rules.length > LABELLED_RULES) {
+    for (const [i, rule] of rules.entries()) rule.label = i === 0 ? "initial medians" : "";
+  }
+  return {
+    curves,
+    rules,
+    xLabel: "optimizer step",
+    left: { label: "trace", log: settings.log },
+  };
+}
+
+export function rankSpec(runs: StoryRun[], get: GetScalar, settings: StorySettings): ChartSpec {
+  const kinds = rankKinds(runs);
+  const curves = runs.flatMap(({ run, position }) =>
+    kinds.flatMap((kind, i) => {
+      const style = { colour: runColour(position, settings.dark), width: 2, dash: dashOf(i) };
+      return tagsOf(run, /\/effective_rank_\w+$/)
+        .filter((tag) => rankKind(tag) === kind)
+        .flatMap((tag) => curvesOf(run, tag, spacedName(kind), get(run.run, tag), settings, style));
+    }),
+  );
+  return {
+    curves,
+    rules: boundRules(runs, curves, settings.dark),
+    xLabel: "optimizer step",
+    left: { label: "effective rank", fromZero: true },
+  };
+}
+
+export function dimensionSpec(
+  runs: StoryRun[],
+  get: GetScalar,
+  settings: StorySettings,
+): ChartSpec {
+  const curves = runs.flatMap(({ run, position }) =>
+    tagsOf(run, /\/tangent_dimension$/).flatMap((tag) => {
+      const style = { colour: runColour(position, settings.dark), width: 2 };
+      return curvesOf(run, tag, "dimension", get(run.run, tag), settings, style);
+    }),
+  );
+  return {
+    curves,
+    rules: boundRules(runs, curves, settings.dark),
+    xLabel: "optimizer step",
+    left: { label: "dimension", fromZero: true },
+  };
+}
+
+export function sameRuns(one: readonly StoryRun[], other: readonly StoryRun[]): boolean {
+  return (
+    one.length === other.length &&
+    one.every(({ run, position }, i) => run === other[i]?.run && position === other[i]?.position)
+  );
+}
+
+/** The kinds of effective rank that any of the runs has. */
+export function rankKinds(runs: StoryRun[]): string[] {
+  const tags = runs.flatMap(({ run }) => tagsOf(run, /\/effective_rank_\w+$/));
+  return [...new Set(tags.map(rankKind))].sort();
+}
+
+/** One marker for each moment at which a run was looked at; the open one is told apart. */
+export function momentMarkers(
+  runs: StoryRun[],
+  open: { run: string; step: number } | null,
+  dark: boolean,
+): Marker[] {
+  return runs.flatMap(({ run, position }) => {
+    const names = new Map<number, Set<string>>();
+    for (const { step, name } of run.snapshots) {
+      names.set(step, (names.get(step) ?? new Set()).add(spacedName(name)));
+    }
+    return [...names].map(([step, ofStep]) => ({
+      x: step,
+      run: run.run,
+      label: `${run.run}, step ${formatCount(step)}: open ${[...ofStep].join(", ")}`,
+      colour: runColour(position, dark),
+      isCurrent: open?.run === run.run && open.step === step,
+    }));
+  });
+}
+
+function tagsOf({ scalars }: Run, pattern: RegExp): string[] {
+  return scalars.filter((tag) => pattern.test(tag));
+}
+
+function rankKind(tag: string): string {
+  return tag.replace(/^.*\/effective_rank_/, "");
+}
+
+function curvesOf(
+  run: Run,
+  tag: string,
+  what: string,
+  scalar: Scalar | null,
+  { smoothing, log }: StorySettings,
+  style: Pick<Curve, "colour" | "width" | "dash">,
+): Curve[] {
+  if (!scalar) return [];
+  const { steps } = scalar;
+  // Zero has no logarithm.
+  const values = log ? scalar.values.map((v) => (v !== null && v > 0 ? v : null)) : scalar.values;
+  const prefix = tag.slice(0, tag.lastIndexOf("/"));
+  const name = [run.run, ...(prefix === "leaf" ? [] : [prefix]), what].join(" · ");
+  const curve = { ...style, name, steps, values: smooth(values, smoothing) };
+  if (smoothing <= 0) return [curve];
+  const raw = { ...style, name, steps, values, colour: faded(style.colour.slice(0, 7), 0.22) };
+  return [{ ...raw, width: 1, isBackground: true }, curve];
+}
+
+/** The rank of the local data matrix of C classes is at most C − 1. */
+export function rankBounds(runs: StoryRun[]): number[] {
+  const bounds = runs.flatMap(({ run }) => run.snapshots.map(({ class_count }) => class_count - 1));
+  return [...new Set(bounds)].sort((one, other) => one - other);
+}
+
+/** Bounds near the curves. One far above, as of 1000 classes, would press them to the ground. */
+function boundRules(runs: StoryRun[], curves: Curve[], dark: boolean): Rule[] {
+  const highest = extent(curves.map(({ values }) => values))?.[1] ?? Infinity;
+  const colour = dark ? "#9aa0a6" : "#6b7278";
+  return rankBounds(runs)
+    .filter((value) => value <= FAR * highest)
+    .map((value) => ({ value, label: `bound C−1 = ${value}`, colour }));
+}

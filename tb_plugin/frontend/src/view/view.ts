@@ -1,0 +1,137 @@
+/** What the page shows of all there is, as a value that fits into an address. */
+
+import type { PathIndex, PathKey, Run, Snapshot } from "../data/api.ts";
+import type { Range } from "../numeric/range.ts";
+
+export interface View {
+  /** A regular expression that the names of listed runs match. */
+  filter: string;
+  /** Runs that a person chose to draw or not to draw. */
+  choices: Readonly<Record<string, boolean>>;
+  /** Weight of the past in curves of training, in [0, 1). */
+  smoothing: number;
+  scale: "log" | "linear";
+  /** The optimizer steps that charts of training are zoomed to; null for all. */
+  trainingSteps: Range | null;
+  rows: RowsTab;
+  open: PathKey | null;
+  /** The steps that the open path is zoomed to; null for all. */
+  pathSteps: Range | null;
+  /** The step of the open path to look at; null where that is left to the page. */
+  at: number | null;
+  /** Names of classes whose curves are hidden, on every path. */
+  hiddenClasses: readonly string[];
+}
+
+export type RowsTab = "training" | "pairs" | "runs";
+
+export const INITIAL_VIEW: View = {
+  filter: "",
+  choices: {},
+  smoothing: 0,
+  scale: "log",
+  trainingSteps: null,
+  rows: "training",
+  open: null,
+  pathSteps: null,
+  at: null,
+  hiddenClasses: [],
+};
+
+/** A path with everything that it belongs to. */
+export interface Opened {
+  key: PathKey;
+  run: Run;
+  snapshot: Snapshot;
+  path: PathIndex;
+}
+
+const DRAWN_AT_FIRST = 10;
+
+/** The runs that are drawn: the last ten and the open one, unless a person chose otherwise. */
+export function drawnRuns(runs: readonly Run[], view: View, open: Run | null): Run[] {
+  return runs.filter(
+    (run, i) => view.choices[run.run] ?? (run === open || i >= runs.length - DRAWN_AT_FIRST),
+  );
+}
+
+/** The runs whose names match the filter; all, if it is no regular expression. */
+export function listedRuns(runs: readonly Run[], filter: string): Run[] {
+  const pattern = parseFilter(filter);
+  return pattern ? runs.filter(({ run }) => pattern.test(run)) : [...runs];
+}
+
+export function parseFilter(filter: string): RegExp | null {
+  try {
+    return new RegExp(filter, "i");
+  } catch {
+    return null;
+  }
+}
+
+/** What a key names now; the nearest there is if it has been superseded or never was. */
+export function findOpened(runs: readonly Run[], key: PathKey | null): Opened | null {
+  const run = runs.find((candidate) => candidate.run === key?.run && candidate.snapshots.length);
+  if (!run || !key) return newest(runs);
+  const snapshot = run.snapshots.find(({ tag }) => tag === key.tag) ?? successor(run, key.tag);
+  return opened(run, snapshot, key.index) ?? newest(runs);
+}
+
+/** The same pair in another snapshot of any run; its first path if the pair is not there. */
+export function samePathIn(run: Run, snapshot: Snapshot, wanted: PathIndex | null): PathKey {
+  const index = wanted ? snapshot.paths.findIndex((path) => isSamePair(path, wanted)) : -1;
+  return { run: run.run, tag: snapshot.tag, index: Math.max(index, 0) };
+}
+
+export function sameKey(one: PathKey | null, other: PathKey | null): boolean {
+  return one?.run === other?.run && one?.tag === other?.tag && one?.index === other?.index;
+}
+
+export function isSamePair(one: PathIndex, other: PathIndex): boolean {
+  return (
+    one.source === other.source &&
+    one.destination === other.destination &&
+    one.source_index === other.source_index &&
+    one.destination_index === other.destination_index
+  );
+}
+
+/** The snapshots of a run by the names of their callbacks, in order of first appearance. */
+export function byName(run: Run): Map<string, Snapshot[]> {
+  const names = new Map<string, Snapshot[]>();
+  for (const snapshot of run.snapshots) {
+    names.set(snapshot.name, [...(names.get(snapshot.name) ?? []), snapshot]);
+  }
+  return names;
+}
+
+export function nearestStep(snapshots: readonly Snapshot[], step: number): Snapshot | undefined {
+  const distance = (snapshot: Snapshot) => Math.abs(snapshot.step - step);
+  return [...snapshots].sort((one, other) => distance(one) - distance(other))[0];
+}
+
+function opened(run: Run, snapshot: Snapshot | undefined, index: number): Opened | null {
+  const path = snapshot?.paths[index] ?? snapshot?.paths[0];
+  if (!snapshot || !path) return null;
+  return { key: samePathIn(run, snapshot, path), run, snapshot, path };
+}
+
+/** A tag reads `<name>/<step>-<session>`. */
+function successor(run: Run, tag: string): Snapshot | undefined {
+  const [, name = "", step = ""] = /^(.+)\/(\d+)-/.exec(tag) ?? [];
+  const ofName = run.snapshots.filter((snapshot) => snapshot.name === name);
+  return nearestStep(ofName, Number(step)) ?? run.snapshots.at(-1);
+}
+
+/** The last horizontal path of the run that was written to last, or else any path. */
+function newest(runs: readonly Run[]): Opened | null {
+  const time = (run: Run) => Math.max(0, ...run.snapshots.map(({ wall_time }) => wall_time));
+  const [run] = runs
+    .filter((candidate) => candidate.snapshots.length > 0)
+    .sort((one, other) => time(other) - time(one));
+  if (!run) return null;
+  const horizontal = run.snapshots.filter(({ kind }) => kind === "horizontal");
+  const firstName = horizontal[0]?.name;
+  const snapshot = horizontal.filter(({ name }) => name === firstName).at(-1);
+  return opened(run, snapshot ?? run.snapshots.at(-1), 0);
+}

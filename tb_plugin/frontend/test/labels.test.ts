@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatCount, formatDistance, formatProbability, formatValue } from "../src/text/numbers.ts";
+import {
+  indicesText,
+  listName,
+  outcome,
+  pathTitle,
+  reasonText,
+  shortStatus,
+  statusText,
+} from "../src/text/labels.ts";
+import { pathIndex, snapshot } from "./samples.ts";
+
+const WALK = { destination: "", destination_index: null, start_distance: 0, threshold: null };
+
+test("status says in words what became of a path", () => {
+  const said = (changes: object) => statusText(pathIndex(changes));
+  assert.equal(said({}), "stalled after 408 steps · 22.25 of 29.66 left");
+  assert.equal(said({ status: "reached", steps: 1 }), "reached after 1 step · 22.25 of 29.66 left");
+  assert.equal(
+    said({ status: "out_of_steps", steps: 5000 }),
+    "ran out of steps after 5\u202f000 · 22.25 of 29.66 left",
+  );
+  assert.equal(
+    said({ status: "non_finite", final_distance: null }),
+    "non-finite after 408 steps · distance unknown",
+  );
+  assert.equal(
+    said({ ...WALK, status: "out_of_steps", steps: 250, final_distance: 17.3 }),
+    "walked 250 steps · 17.30 from the start",
+  );
+});
+
+test("only a destination that was not reached is a partial success", () => {
+  assert.equal(outcome(pathIndex()), "partial");
+  assert.equal(outcome(pathIndex({ status: "reached" })), "good");
+  assert.equal(outcome(pathIndex({ ...WALK, status: "out_of_steps" })), "good");
+  assert.equal(outcome(pathIndex({ ...WALK, status: "non_finite" })), "bad");
+});
+
+test("lists tell walks of one class apart, and do not blame them for walking to the end", () => {
+  assert.equal(listName(pathIndex()), "4 → 9");
+  assert.equal(listName(pathIndex(WALK)), "4 · no. 24");
+  assert.equal(listName(pathIndex({ ...WALK, source_index: null })), "4");
+  assert.equal(shortStatus(pathIndex({ ...WALK, status: "out_of_steps" })), "walked");
+  assert.equal(shortStatus(pathIndex({ status: "out_of_steps" })), "out of steps");
+});
+
+test("titles name the kind of path and its ends", () => {
+  assert.equal(pathTitle(snapshot(1), pathIndex()), "Horizontal path 4 → 9");
+  const walk = snapshot(1, { kind: "orthogonal" });
+  assert.equal(pathTitle(walk, pathIndex(WALK)), "Orthogonal walk from 4");
+  assert.equal(indicesText(pathIndex()), "examples 24 → 78");
+  assert.equal(indicesText(pathIndex(WALK)), "example 24");
+  assert.equal(indicesText(pathIndex({ source_index: null })), "");
+});
+
+test("a reason of the user's own speaks for itself", () => {
+  assert.equal(reasonText(snapshot(1, { reason: "fit_end" })), "end of training");
+  assert.equal(reasonText(snapshot(1, { reason: "power_of_two" })), "power of two");
+});
+
+test("numbers are short and readable, missing ones are dashes", () => {
+  assert.deepEqual([0, 999, 10000, -1234567].map(formatCount), [
+    "0",
+    "999",
+    "10\u202f000",
+    "\u22121\u202f234\u202f567",
+  ]);
+  assert.deepEqual(
+    [0, 0.25, 2.5, 12345, 0.000123, 1e-5, 2.5e9, -0.5].map((value) => formatValue(value)),
+    ["0", "0.25", "2.5", "12\u202f345", "0.000123", "1e\u22125", "2.5e9", "\u22120.5"],
+  );
+  assert.equal(formatValue(100), "100");
+  for (const format of [formatValue, formatDistance, formatProbability])
+    assert.equal(format(null), "–");
+  assert.equal(formatDistance(22.249), "22.25");
+  assert.equal(formatProbability(1), "1.00");
+});
