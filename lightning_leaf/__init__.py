@@ -1,4 +1,8 @@
-"""lightning-leaf: how a classifier sees its data while it trains."""
+"""The geometry that a classifier gives its inputs, measured while it trains.
+
+The public interface is flat: ``from lightning_leaf import LocalDataMatrixMonitor``. Names that need
+Lightning or torchmetrics are imported on first use.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
         read_measurements,
     )
 
+    __version__: str
+
 __all__ = [
     "HorizontalPathSnapshot",
     "LeadingSpectrum",
@@ -65,8 +71,8 @@ __all__ = [
     "read_measurements",
 ]
 
-# The functional core must not wait for Lightning and torchmetrics, which take seconds to import.
-_IMPORTED_WHEN_USED = {
+# Lightning and torchmetrics take seconds to import; the functional core does not need them.
+_IMPORTED_ON_FIRST_USE = {
     "HorizontalPathSnapshot": "callbacks",
     "LeafPredictor": "predict",
     "LocalDataMatrixEffectiveRank": "geometry.metrics",
@@ -83,8 +89,16 @@ _IMPORTED_WHEN_USED = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("lightning-leaf")
+    if name not in _IMPORTED_ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    if name not in _IMPORTED_WHEN_USED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_IMPORTED_WHEN_USED[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_IMPORTED_ON_FIRST_USE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
