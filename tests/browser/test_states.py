@@ -158,7 +158,7 @@ def test_nothing_overlaps_or_is_cut(show: Show, url: str, width: int) -> None:
 
 def is_one_line(tab: LeafTab) -> bool:
     """Whether what the open path is, its status and what can be done with it stand in a line."""
-    parts = tab.get("path").locator("h2, .what p, .pill, .actions button").all()
+    parts = tab.get("path").locator("h2, .heading p, .pill, .actions button").all()
     boxes = [box for part in parts if (box := part.bounding_box())]
     assert len(boxes) == len(parts) >= 6
     middles = [box["y"] + box["height"] / 2 for box in boxes]
@@ -178,12 +178,12 @@ def test_what_a_path_is_reads_on_one_line(show: Show, url: str) -> None:
 def test_header_of_a_path_does_not_overlap(show: Show, url: str, width: int) -> None:
     tab = show(url, width=width).open(run="digits/sgd", tag="horizontal_path/000000003000-")
     header = tab.await_path().get("path").locator("header")
-    assert overlapping(header.locator("h2, .what p, .pill, .actions > *").all()) == []
+    assert overlapping(header.locator("h2, .heading p, .pill, .actions > *").all()) == []
     # The names of runs may be long.
-    header.locator(".what p").evaluate("(facts) => { facts.textContent += '/version'.repeat(20); }")
-    assert overlapping(header.locator("h2, .what p, .pill, .actions > *").all()) == []
+    header.locator(".heading p").evaluate("(facts) => { facts.textContent += '/version'.repeat(20); }")
+    assert overlapping(header.locator("h2, .heading p, .pill, .actions > *").all()) == []
     header.locator(".pill").evaluate("(status) => { status.style.marginRight = '-40px'; }")
-    assert overlapping(header.locator("h2, .what p, .pill, .actions > *").all()) != []
+    assert overlapping(header.locator("h2, .heading p, .pill, .actions > *").all()) != []
 
 
 def test_page_asks_nobody_else(show: Show, url: str) -> None:

@@ -58,17 +58,17 @@ def test_pointer_on_a_chart_tells_the_values_of_the_runs_that_reach_it(tab: Leaf
 
 
 def test_marker_opens_the_moment(tab: LeafTab) -> None:
-    marker = tab.frame.locator("[data-testid=moment-marker][data-step='500']").first
+    marker = tab.frame.locator("[data-testid=snapshot-marker][data-step='500']").first
     marker.click()
     expect(tab.get("path")).to_contain_text("step 500")
     expect(marker).to_have_attribute("aria-current", "true")
-    expect(tab.frame.locator("[data-testid=moment-marker][aria-current]")).to_have_count(1)
+    expect(tab.frame.locator("[data-testid=snapshot-marker][aria-current]")).to_have_count(1)
 
 
 def test_marker_keeps_the_pair(tab: LeafTab) -> None:
     tab.get("pair-2").click()
     title = tab.get("path-title").inner_text()
-    marker = tab.frame.locator("[data-testid=moment-marker][data-run='digits/adam']").first
+    marker = tab.frame.locator("[data-testid=snapshot-marker][data-run='digits/adam']").first
     marker.focus()
     tab.page.keyboard.press("Enter")
     expect(tab.get("path")).to_contain_text("digits/adam")

@@ -127,7 +127,7 @@ def test_dragging_over_a_chart_of_training_zooms_all_of_them(tab: LeafTab, way: 
     assert all(old != new for old, new in zip(before, after, strict=True))
     # The moments beyond are out of sight.
     steps = [
-        int(marker.get_attribute("data-step") or -1) for marker in tab.get("moment-marker").all()
+        int(marker.get_attribute("data-step") or -1) for marker in tab.get("snapshot-marker").all()
     ]
     assert steps
     assert max(steps) <= 1500

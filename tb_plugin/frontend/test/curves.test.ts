@@ -5,13 +5,13 @@ import { describeChart } from "../src/charts/spec.ts";
 import {
   classCurves,
   distanceSpec,
-  firstFrame,
+  initialFrame,
   probabilitySpec,
-  readingAt,
+  valuesAt,
 } from "../src/path/curves.ts";
-import { freestBox } from "../src/charts/rule_labels.ts";
+import { leastCoveredBox } from "../src/charts/rule_labels.ts";
 import { smooth } from "../src/training/smoothing.ts";
-import { momentMarkers, rankSpec, traceSpec } from "../src/training/curves.ts";
+import { snapshotMarkers, rankSpec, traceSpec } from "../src/training/curves.ts";
 import { linearTicks, logTicks, padded } from "../src/charts/ticks.ts";
 import { extent } from "../src/numeric/range.ts";
 import { path, run, snapshot } from "./samples.ts";
@@ -99,7 +99,7 @@ test("runs differ in colour, and each moment has one marker", () => {
   const runs = [both, run("b")].map((item, position) => ({ run: item, position }));
   const colours = rankSpec(runs, get, SETTINGS).curves.map(({ colour }) => colour);
   assert.equal(new Set(colours).size, 2);
-  const markers = momentMarkers(runs, { run: "a", step: 7 }, false);
+  const markers = snapshotMarkers(runs, { run: "a", step: 7 }, false);
   assert.deepEqual(
     markers.map(({ x }) => x),
     [5, 7, 100, 200],
@@ -140,15 +140,15 @@ test("horizontality has an axis of its own, from 0 to 1", () => {
 });
 
 test("a reading is of the nearest point of the curves", () => {
-  assert.equal(readingAt(path(), 3.2).distance, 1);
-  assert.equal(readingAt(path(), 1).distance, 3);
-  assert.deepEqual(readingAt(path(), 2).probabilities, [0.5, 0.48, 0.02]);
-  assert.equal(readingAt(path(), 4).horizontality, null);
+  assert.equal(valuesAt(path(), 3.2).distance, 1);
+  assert.equal(valuesAt(path(), 1).distance, 3);
+  assert.deepEqual(valuesAt(path(), 2).probabilities, [0.5, 0.48, 0.02]);
+  assert.equal(valuesAt(path(), 4).horizontality, null);
 });
 
 test("a reader first looks where the predicted class changes", () => {
-  assert.equal(firstFrame(path()), 1);
-  assert.equal(firstFrame(path({ frame_labels: ["4", "4", "4", "4"] })), 2);
+  assert.equal(initialFrame(path()), 1);
+  assert.equal(initialFrame(path({ frame_labels: ["4", "4", "4", "4"] })), 2);
 });
 
 test("a chart says what it shows", () => {
@@ -161,8 +161,8 @@ test("a chart says what it shows", () => {
 test("a label goes where no curve passes", () => {
   const box = (left: number) => ({ left, right: left + 10, top: 0, bottom: 10 });
   const boxes = [box(0), box(20), box(40)];
-  const trail = { xs: [0, 5, 30, 50], ys: [5, 5, 50, 50] };
-  assert.equal(freestBox(boxes, [trail]), boxes[2]);
-  assert.equal(freestBox(boxes, []), boxes[0]);
-  assert.equal(freestBox([], []), undefined);
+  const polyline = { xs: [0, 5, 30, 50], ys: [5, 5, 50, 50] };
+  assert.equal(leastCoveredBox(boxes, [polyline]), boxes[2]);
+  assert.equal(leastCoveredBox(boxes, []), boxes[0]);
+  assert.equal(leastCoveredBox([], []), undefined);
 });

@@ -4,10 +4,10 @@ import type { SignalFrames } from "../src/data/api.ts";
 import {
   channelMeanDifference,
   divergingColours,
-  largest,
+  maxAbsolute,
   paintDifference,
 } from "../src/frames/difference.ts";
-import { signalDifference, signalOf } from "../src/frames/frames.ts";
+import { signalDifference, signalAt } from "../src/frames/frames.ts";
 import { signalPath } from "../src/frames/signal_line.ts";
 
 const SIGNAL: SignalFrames = {
@@ -23,7 +23,7 @@ test("differences are signed means over the colours", () => {
   const to = new Uint8ClampedArray([40, 10, 10, 255, 0, 0, 0, 255]);
   assert.deepEqual([...channelMeanDifference(from, to)], [10, 0]);
   assert.deepEqual([...channelMeanDifference(to, from)], [-10, 0]);
-  assert.equal(largest(channelMeanDifference(to, from)), 10);
+  assert.equal(maxAbsolute(channelMeanDifference(to, from)), 10);
 });
 
 test("heat maps run from one colour over that of zero to the other", () => {
@@ -38,8 +38,8 @@ test("heat maps run from one colour over that of zero to the other", () => {
 });
 
 test("the destination of signals follows the last frame", () => {
-  assert.deepEqual(signalOf(SIGNAL, 1), [[1, 1, null]]);
-  assert.deepEqual(signalOf(SIGNAL, 2), [[5, 5, 5]]);
+  assert.deepEqual(signalAt(SIGNAL, 1), [[1, 1, null]]);
+  assert.deepEqual(signalAt(SIGNAL, 2), [[5, 5, 5]]);
   assert.deepEqual(signalDifference(SIGNAL, 0, 1), [[1, 0, null]]);
 });
 

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fromFragment, toFragment } from "../src/view/fragment.ts";
-import { forHost, ofHost } from "../src/host/location.ts";
-import { rowsOf } from "../src/rows/rows.ts";
+import { toHostHash, fromHostHash } from "../src/host/location.ts";
+import { rowsFor } from "../src/rows/rows.ts";
 import {
   drawnRuns,
   findOpened,
@@ -29,7 +29,7 @@ test("a view survives the address, whatever is in its names", () => {
     hiddenClasses: ["a&b", "=1-2"],
   };
   assert.deepEqual(fromFragment(toFragment(view)), view);
-  assert.deepEqual(fromFragment(ofHost(`#${forHost(toFragment(view))}`)), view);
+  assert.deepEqual(fromFragment(fromHostHash(`#${toHostHash(toFragment(view))}`)), view);
   assert.notDeepEqual(fromFragment(toFragment({ ...view, smoothing: 0.5 })), view);
 });
 
@@ -39,7 +39,7 @@ test("an address that cannot be read gives the initial view", () => {
     assert.deepEqual(fromFragment(fragment), INITIAL_VIEW);
   }
   assert.equal(fromFragment("run=a&tag=b&index=-1").open?.index, 0);
-  assert.equal(ofHost("#scalars&p.other.run=a"), "");
+  assert.equal(fromHostHash("#scalars&p.other.run=a"), "");
 });
 
 test("the filter is a regular expression, and an unfinished one hides nothing", () => {
@@ -100,12 +100,12 @@ test("rows are the pair over training, the pairs of the snapshot, or the pair in
   const open = findOpened([a, b], { run: "a", tag: snapshot(100).tag, index: 1 });
   assert.ok(open);
   const titles = (tab: "training" | "pairs" | "runs") =>
-    rowsOf(tab, open, [a, b]).map(({ title }) => title);
+    rowsFor(tab, open, [a, b]).map(({ title }) => title);
   assert.deepEqual(titles("training"), ["step 100", "step 200"]);
   assert.deepEqual(titles("pairs"), ["4 → 9", "1 → 5"]);
   assert.deepEqual(titles("runs"), ["a · step 100", "b · step 110"]);
   assert.deepEqual(
-    rowsOf("training", open, []).map(({ key }) => key.index),
+    rowsFor("training", open, []).map(({ key }) => key.index),
     [1, 1],
   );
 });

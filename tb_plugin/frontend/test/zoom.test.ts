@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { zoomByKey } from "../src/charts/zoom.ts";
 import { Cursor } from "../src/cursor/cursor.ts";
-import { framesWithin, inside, stepsBetween, valuesWithin, zoomed } from "../src/numeric/step_range.ts";
+import { framesWithin, clipZoom, stepsBetween, valuesWithin, scaleZoom } from "../src/numeric/step_range.ts";
 
 test("a drag in any direction selects whole steps, and less than a step nothing", () => {
   assert.deepEqual(stepsBetween(20.4, 3.6), [4, 20]);
@@ -11,21 +11,21 @@ test("a drag in any direction selects whole steps, and less than a step nothing"
 });
 
 test("a range of another path keeps what this one has of it", () => {
-  assert.deepEqual(inside([10, 900], [0, 480]), [10, 480]);
-  assert.equal(inside([0, 900], [0, 480]), null);
-  assert.equal(inside([500, 900], [0, 480]), null);
-  assert.equal(inside(null, [0, 480]), null);
-  assert.equal(inside([0, 1], [0, 0]), null);
+  assert.deepEqual(clipZoom([10, 900], [0, 480]), [10, 480]);
+  assert.equal(clipZoom([0, 900], [0, 480]), null);
+  assert.equal(clipZoom([500, 900], [0, 480]), null);
+  assert.equal(clipZoom(null, [0, 480]), null);
+  assert.equal(clipZoom([0, 1], [0, 0]), null);
 });
 
 test("zooming keeps the current step in its place until an end is reached", () => {
-  assert.deepEqual(zoomed([0, 400], 0.5, 200, [0, 400]), [100, 300]);
-  assert.deepEqual(zoomed([0, 400], 0.5, 0, [0, 400]), [0, 200]);
-  assert.deepEqual(zoomed([0, 400], 0.5, 400, [0, 400]), [200, 400]);
-  assert.deepEqual(zoomed([300, 400], 2, 350, [0, 400]), [200, 400]);
-  assert.equal(zoomed([100, 300], 2, 200, [0, 400]), null);
-  assert.deepEqual(zoomed([7, 8], 0.5, 7, [0, 400]), [7, 8]);
-  assert.equal(zoomed([0, 0], 0.5, 0, [0, 0]), null);
+  assert.deepEqual(scaleZoom([0, 400], 0.5, 200, [0, 400]), [100, 300]);
+  assert.deepEqual(scaleZoom([0, 400], 0.5, 0, [0, 400]), [0, 200]);
+  assert.deepEqual(scaleZoom([0, 400], 0.5, 400, [0, 400]), [200, 400]);
+  assert.deepEqual(scaleZoom([300, 400], 2, 350, [0, 400]), [200, 400]);
+  assert.equal(scaleZoom([100, 300], 2, 200, [0, 400]), null);
+  assert.deepEqual(scaleZoom([7, 8], 0.5, 7, [0, 400]), [7, 8]);
+  assert.equal(scaleZoom([0, 0], 0.5, 0, [0, 0]), null);
 });
 
 test("keys zoom, and others mean nothing", () => {

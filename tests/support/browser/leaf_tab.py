@@ -93,7 +93,7 @@ class LeafTab:
     def await_path(self) -> LeafTab:
         """Wait until a path and all curves of training are there."""
         self.get("frame").first.wait_for()
-        self.frame.locator(".story[aria-busy=false]").wait_for()
+        self.frame.locator(".training[aria-busy=false]").wait_for()
         return self
 
     def await_complaint(self, word: str) -> None:

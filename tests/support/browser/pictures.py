@@ -21,7 +21,7 @@ from tests.support.browser.chromium import NONE, chromium, started
 from tests.support.browser.leaf_tab import LeafTab
 from tests.support.tensorboard_process import await_snapshots, tensorboard
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 WIDTH = 1280
 TALL = 2000
 

@@ -16,7 +16,7 @@ export interface ChartCard {
 export function chartCard(card: ChartCard): unknown {
   return html`<figure class="card" data-testid=${card.id} aria-label=${card.description}>
     <div class="chart-header">
-      <h3>${card.title} <span class="quiet">${card.subtitle}</span></h3>
+      <h3>${card.title} <span class="secondary">${card.subtitle}</span></h3>
       <div class="actions">${card.actions}</div>
     </div>
     ${card.content}

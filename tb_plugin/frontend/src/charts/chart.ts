@@ -10,7 +10,7 @@ import { selectByDrag, zoomByKey } from "./zoom.ts";
 import type { Cursor } from "../cursor/cursor.ts";
 import { cssColours } from "../theme/colours.ts";
 import type { Range } from "../numeric/range.ts";
-import { inside } from "../numeric/step_range.ts";
+import { clipZoom } from "../numeric/step_range.ts";
 
 @customElement("leaf-chart")
 export class LeafChart extends LitElement {
@@ -31,7 +31,7 @@ export class LeafChart extends LitElement {
   private chart: uPlot | null = null;
   private line: HTMLElement | null = null;
   private unsubscribe = () => {};
-  private giveUpDrag = () => false;
+  private cancelDrag = () => false;
   private readonly resizes = new ResizeObserver(() => this.fit());
 
   protected override createRenderRoot(): HTMLElement {
@@ -82,7 +82,7 @@ export class LeafChart extends LitElement {
     this.chart.over.addEventListener("pointermove", (event) => this.hover(event));
     this.chart.over.addEventListener("pointerdown", (event) => this.hover(event));
     if (this.hasTooltip) tooltip(this.chart, this.spec);
-    this.giveUpDrag = selectByDrag(this.chart, !this.cursor, (steps) => this.onZoom(steps));
+    this.cancelDrag = selectByDrag(this.chart, !this.cursor, (steps) => this.onZoom(steps));
     this.followCursor();
   }
 
@@ -114,12 +114,12 @@ export class LeafChart extends LitElement {
   private press(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.spec) return;
     const whole = wholeRange(this.spec);
-    const shown = inside(this.steps, whole) ?? whole;
+    const shown = clipZoom(this.steps, whole) ?? whole;
     const centre = this.cursor?.step ?? (shown[0] + shown[1]) / 2;
     const steps = zoomByKey(event.key, shown, centre, whole);
     if (steps === undefined) return;
     event.preventDefault();
-    if (event.key === "Escape" && this.giveUpDrag()) return;
+    if (event.key === "Escape" && this.cancelDrag()) return;
     this.onZoom(steps);
   }
 

@@ -7,7 +7,7 @@ import { linearTicks, logTicks, padded } from "./ticks.ts";
 import { formatCount, formatValue } from "../text/numbers.ts";
 import { type Colours, FONT } from "../theme/colours.ts";
 import { extent, type Range } from "../numeric/range.ts";
-import { inside, valuesWithin } from "../numeric/step_range.ts";
+import { clipZoom, valuesWithin } from "../numeric/step_range.ts";
 
 const FONT_PIXELS = 11;
 const LABEL_SIZE = 16;
@@ -45,7 +45,7 @@ export function chartOptions(
   drawn: (chart: uPlot) => void,
 ): uPlot.Options {
   const whole = wholeRange(spec);
-  const zoom = inside(steps, whole);
+  const zoom = clipZoom(steps, whole);
   const [first, last] = zoom ?? whole;
   const x: Range = first === last ? [first - 1, last + 1] : [first, last];
   const left = valueRange(spec, "left", spec.left, zoom);
@@ -151,7 +151,7 @@ class AxisOptions {
       labelGap: 0,
       labelFont: this.font,
       font: this.font,
-      stroke: this.colours["text-quiet"],
+      stroke: this.colours["text-secondary"],
       ticks: { show: false },
       border: { show: false },
     };

@@ -52,7 +52,7 @@ function markerButton(
   button.dataset["step"] = String(marker.x);
   button.dataset["run"] = marker.run;
   if (named) {
-    button.dataset["testid"] = "moment-marker";
+    button.dataset["testid"] = "snapshot-marker";
     button.setAttribute("aria-label", marker.label);
     if (marker.isCurrent) button.setAttribute("aria-current", "true");
   } else {

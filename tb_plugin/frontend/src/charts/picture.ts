@@ -23,11 +23,11 @@ const LINE = 18;
 const WIDTH = PLOT.width + 2 * MARGIN;
 const SWATCH = 18;
 const GAP = 16;
-const MOST_ENTRIES = 40;
+const MAX_ENTRIES = 40;
 
 export async function chartPicture(chart: ShownChart, colours: Colours): Promise<Blob> {
-  const quiet: Text = { size: 12, colour: colours["text-quiet"] };
-  const entries = legendEntries(chart.spec, new Picture(1, 1, colours), quiet);
+  const secondary: Text = { size: 12, colour: colours["text-secondary"] };
+  const entries = legendEntries(chart.spec, new Picture(1, 1, colours), secondary);
   const header = MARGIN + LINE * (chart.origin ? 2 : 1) + 4;
   const lines = 1 + Math.max(-1, ...entries.map(({ line }) => line));
   const picture = new Picture(WIDTH, header + PLOT.height + lines * LINE + MARGIN, colours);
@@ -35,13 +35,13 @@ export async function chartPicture(chart: ShownChart, colours: Colours): Promise
   picture.write(chart.title, MARGIN, MARGIN + 11, title);
   const after = MARGIN + picture.measure(chart.title, title) + 8;
   const rest = Math.max(WIDTH - MARGIN - after, 40);
-  picture.write(chart.subtitle, after, MARGIN + 11, { ...quiet, width: rest });
-  picture.write(chart.origin, MARGIN, MARGIN + 11 + LINE, { ...quiet, width: WIDTH - 2 * MARGIN });
+  picture.write(chart.subtitle, after, MARGIN + 11, { ...secondary, width: rest });
+  picture.write(chart.origin, MARGIN, MARGIN + 11 + LINE, { ...secondary, width: WIDTH - 2 * MARGIN });
   await drawPlot(picture, chart, header, colours);
   for (const { curve, text, left, line } of entries) {
     const y = header + PLOT.height + (line + 1) * LINE;
     if (curve) drawSwatch(picture.context, curve, MARGIN + left, y - 4);
-    picture.write(text, MARGIN + left + SWATCH + 6, y, { ...quiet, width: PLOT.width - SWATCH });
+    picture.write(text, MARGIN + left + SWATCH + 6, y, { ...secondary, width: PLOT.width - SWATCH });
   }
   return picture.toPng();
 }
@@ -89,10 +89,10 @@ function legendEntries({ curves }: ChartSpec, picture: Picture, style: Text): En
   let left = 0;
   let line = 0;
   const named = curves.filter(({ isBackground, steps }) => !isBackground && steps.length > 0);
-  const entries: (Curve | null)[] = named.slice(0, MOST_ENTRIES);
-  if (named.length > MOST_ENTRIES) entries.push(null);
+  const entries: (Curve | null)[] = named.slice(0, MAX_ENTRIES);
+  if (named.length > MAX_ENTRIES) entries.push(null);
   return entries.map((curve) => {
-    const text = curve ? curveName(curve) : `and ${named.length - MOST_ENTRIES} more`;
+    const text = curve ? curveName(curve) : `and ${named.length - MAX_ENTRIES} more`;
     const width = SWATCH + 6 + picture.measure(text, style);
     if (left > 0 && left + width > PLOT.width) {
       left = 0;

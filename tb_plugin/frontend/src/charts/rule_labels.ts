@@ -1,7 +1,7 @@
 /** Where the label of a horizontal line covers no curve. */
 
 /** A polyline in pixels: x increasing. */
-export interface Trail {
+export interface Polyline {
   xs: number[];
   ys: (number | null)[];
 }
@@ -13,13 +13,13 @@ export interface Box {
   bottom: number;
 }
 
-/** Of several boxes, the first that no trail crosses; else the one with the fewest points in it. */
-export function freestBox(boxes: readonly Box[], trails: readonly Trail[]): Box | undefined {
-  const crossings = boxes.map((box) => sum(trails.map((trail) => pointsInside(trail, box))));
+/** Of several boxes, the first that no polyline crosses; else the one with the fewest points in it. */
+export function leastCoveredBox(boxes: readonly Box[], polylines: readonly Polyline[]): Box | undefined {
+  const crossings = boxes.map((box) => sum(polylines.map((polyline) => pointsInside(polyline, box))));
   return boxes[crossings.indexOf(Math.min(...crossings))];
 }
 
-function pointsInside({ xs, ys }: Trail, { left, right, top, bottom }: Box): number {
+function pointsInside({ xs, ys }: Polyline, { left, right, top, bottom }: Box): number {
   let inside = 0;
   for (let i = 0; i < xs.length; i++) {
     const x = xs[i] ?? NaN;

@@ -2,7 +2,7 @@
 
 import type uPlot from "uplot";
 import type { ChartSpec } from "./spec.ts";
-import { type Box, freestBox, type Trail } from "./rule_labels.ts";
+import { type Box, leastCoveredBox, type Polyline } from "./rule_labels.ts";
 import { FONT } from "../theme/colours.ts";
 
 const FONT_PIXELS = 11;
@@ -13,7 +13,7 @@ export function drawRules(chart: uPlot, spec: ChartSpec, surface: string, scale:
   if (spec.rules.length === 0) return;
   const { ctx, bbox } = chart;
   const pixel = devicePixelRatio * scale;
-  const trails = trailsOf(chart, spec);
+  const polylines = curvePolylines(chart, spec);
   const taken: Box[] = [];
   ctx.save();
   ctx.font = `${FONT_PIXELS * pixel}px ${FONT}`;
@@ -35,7 +35,7 @@ export function drawRules(chart: uPlot, spec: ChartSpec, surface: string, scale:
     if (!label) continue;
     const boxes = labelBoxes(chart, ctx.measureText(label).width, y, pixel);
     const free = boxes.filter((box) => !taken.some((other) => overlap(box, other)));
-    const box = freestBox(free, trails);
+    const box = leastCoveredBox(free, polylines);
     // Labels that cover each other say nothing.
     if (!box) continue;
     taken.push(box);
@@ -65,7 +65,7 @@ function labelBoxes({ bbox }: uPlot, width: number, y: number, pixel: number): B
   );
 }
 
-function trailsOf(chart: uPlot, { curves }: ChartSpec): Trail[] {
+function curvePolylines(chart: uPlot, { curves }: ChartSpec): Polyline[] {
   return curves.map(({ steps, values, axis = "left" }) => ({
     xs: steps.map((step) => chart.valToPos(step, "x", true)),
     ys: values.map((value) => (value === null ? null : chart.valToPos(value, axis, true))),

@@ -1,21 +1,21 @@
 /** Zooming a chart: by dragging over it, and by keys while it has the focus. */
 
 import type uPlot from "uplot";
-import { stepsBetween, zoomed } from "../numeric/step_range.ts";
+import { stepsBetween, scaleZoom } from "../numeric/step_range.ts";
 import type { Range } from "../numeric/range.ts";
 
 /** A shorter drag is a click by an unsteady hand. */
-const LEAST_PIXELS = 6;
+const MIN_PIXELS = 6;
 
 /**
  * Call `select` with the steps over which a mouse, a pen or a finger is dragged.
  *
- * @param forFingers Whether fingers select too: not where they move a cursor.
+ * @param selectsByTouch Whether fingers select too: not where they move a cursor.
  * @returns Gives up a drag that is under way, and says whether there was one.
  */
 export function selectByDrag(
   chart: uPlot,
-  forFingers: boolean,
+  selectsByTouch: boolean,
   select: (steps: Range) => void,
 ): () => boolean {
   const { over } = chart;
@@ -24,15 +24,15 @@ export function selectByDrag(
   let start: number | null = null;
   const at = (event: PointerEvent) =>
     Math.min(Math.max(event.clientX - over.getBoundingClientRect().left, 0), over.clientWidth);
-  const giveUp = () => {
-    const isUnderWay = start !== null;
+  const cancel = () => {
+    const wasDragging = start !== null;
     start = null;
     box.remove();
-    return isUnderWay;
+    return wasDragging;
   };
   over.addEventListener("pointerdown", (event) => {
     if (event.target !== over || event.button !== 0 || !event.isPrimary) return;
-    if (event.pointerType === "touch" && !forFingers) return;
+    if (event.pointerType === "touch" && !selectsByTouch) return;
     start = at(event);
     over.setPointerCapture(event.pointerId);
   });
@@ -41,16 +41,16 @@ export function selectByDrag(
     const end = at(event);
     box.style.left = `${Math.min(start, end)}px`;
     box.style.width = `${Math.abs(end - start)}px`;
-    if (Math.abs(end - start) >= LEAST_PIXELS) over.append(box);
+    if (Math.abs(end - start) >= MIN_PIXELS) over.append(box);
   });
   over.addEventListener("pointerup", (event) => {
     const [from, to] = [start ?? 0, at(event)];
-    if (!giveUp() || Math.abs(to - from) < LEAST_PIXELS) return;
+    if (!cancel() || Math.abs(to - from) < MIN_PIXELS) return;
     const steps = stepsBetween(chart.posToVal(from, "x"), chart.posToVal(to, "x"));
     if (steps) select(steps);
   });
-  over.addEventListener("pointercancel", giveUp);
-  return giveUp;
+  over.addEventListener("pointercancel", cancel);
+  return cancel;
 }
 
 /** What a key makes of the steps that are shown; undefined if it means nothing to a chart. */
@@ -63,9 +63,9 @@ export function zoomByKey(
   switch (key) {
     case "+":
     case "=":
-      return zoomed(shown, 0.5, centre, whole);
+      return scaleZoom(shown, 0.5, centre, whole);
     case "-":
-      return zoomed(shown, 2, centre, whole);
+      return scaleZoom(shown, 2, centre, whole);
     case "0":
     case "Escape":
       return null;

@@ -39,9 +39,9 @@ export class Cursor {
   }
 
   moveTo(step: number): void {
-    const inside = clamped(Math.round(step), this.range);
-    if (inside === this.current) return;
-    this.current = inside;
+    const clipped = clamped(Math.round(step), this.range);
+    if (clipped === this.current) return;
+    this.current = clipped;
     for (const listener of this.listeners) listener();
   }
 

@@ -9,7 +9,7 @@ export interface LoadedPath {
   sheet: ImageBitmap | null;
 }
 
-const KEPT = 80;
+const MAX_PATHS = 80;
 
 export class PathStore {
   private readonly queue = new Queue(3);
@@ -30,7 +30,7 @@ export class PathStore {
     this.promises.set(name, promise);
     promise.catch(() => this.forget(name));
     for (const oldest of this.promises.keys()) {
-      if (this.promises.size <= KEPT) break;
+      if (this.promises.size <= MAX_PATHS) break;
       this.forget(oldest);
     }
     return promise;

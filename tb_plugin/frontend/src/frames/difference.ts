@@ -38,7 +38,7 @@ export function channelMeanDifference(from: Pixels, to: Pixels): Float32Array {
   return difference;
 }
 
-export function largest(difference: Float32Array): number {
+export function maxAbsolute(difference: Float32Array): number {
   return difference.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 }
 

@@ -54,13 +54,13 @@ function pixels(frames: ImageFrames, sheet: ImageBitmap, frame: number): Uint8Cl
 }
 
 /** The channels of one frame; of the destination after the last. */
-export function signalOf(frames: SignalFrames, frame: number): Values[] {
+export function signalAt(frames: SignalFrames, frame: number): Values[] {
   return frames.values[frame] ?? frames.destination ?? [];
 }
 
 /** The channels of one frame that there is room to draw. */
 export function drawnChannels(frames: SignalFrames, frame: number): Values[] {
-  return signalOf(frames, frame).slice(0, CHANNELS_DRAWN);
+  return signalAt(frames, frame).slice(0, CHANNELS_DRAWN);
 }
 
 /** The least and the greatest value of all frames and the destination. */
@@ -70,7 +70,7 @@ export function signalRange({ values, destination }: SignalFrames): Range {
 
 /** Frame `to` − frame `from` of a signal path, channel by channel. */
 export function signalDifference(frames: SignalFrames, from: number, to: number): Values[] {
-  const start = signalOf(frames, from);
+  const start = signalAt(frames, from);
   return drawnChannels(frames, to).map((channel, c) =>
     channel.map((value, i) => (value === null ? null : value - (start[c]?.[i] ?? NaN))),
   );

@@ -3,7 +3,7 @@
 import type { Values } from "../data/api.ts";
 import type { Range } from "../numeric/range.ts";
 
-const MOST_POINTS = 400;
+const MAX_POINTS = 400;
 
 /** An SVG path; values that are missing leave gaps. Long signals keep the extremes of each part. */
 export function signalPath(values: Values, [low, high]: Range): string {
@@ -11,7 +11,7 @@ export function signalPath(values: Values, [low, high]: Range): string {
   const last = Math.max(values.length - 1, 1);
   let isGap = true;
   const commands: string[] = [];
-  for (const i of keptPoints(values)) {
+  for (const i of sampledIndices(values)) {
     const value = values[i];
     if (value === null || value === undefined || !Number.isFinite(value)) {
       isGap = true;
@@ -25,9 +25,9 @@ export function signalPath(values: Values, [low, high]: Range): string {
   return commands.join("");
 }
 
-function keptPoints(values: Values): number[] {
-  if (values.length <= MOST_POINTS) return values.map((_, i) => i);
-  const part = Math.ceil((2 * values.length) / MOST_POINTS);
+function sampledIndices(values: Values): number[] {
+  if (values.length <= MAX_POINTS) return values.map((_, i) => i);
+  const part = Math.ceil((2 * values.length) / MAX_POINTS);
   const kept: number[] = [];
   for (let start = 0; start < values.length; start += part) {
     const positions = values.slice(start, start + part).map((_, i) => start + i);

@@ -3,7 +3,7 @@
 import { html, LitElement, type PropertyValues, svg } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import type { Values } from "../data/api.ts";
-import { divergingColours, largest, paintDifference } from "./difference.ts";
+import { divergingColours, maxAbsolute, paintDifference } from "./difference.ts";
 import {
   drawnChannels,
   drawTile,
@@ -30,7 +30,7 @@ export class LeafTile extends LitElement {
 
   protected override render(): unknown {
     const frames = this.loaded?.path.frames;
-    if (!frames) return html`<div class="tile waiting"></div>`;
+    if (!frames) return html`<div class="tile placeholder"></div>`;
     if (frames.type === "image") {
       return html`<canvas class="tile" style="aspect-ratio: ${frames.width} / ${frames.height}">
       </canvas>`;
@@ -52,7 +52,7 @@ export class LeafTile extends LitElement {
     // All differences of a path have one scale, so that they can be compared.
     const lastFrame = this.loaded?.path.frame_steps.length ?? 1;
     const end = frames.destination ? lastFrame : lastFrame - 1;
-    const scale = largest(imageDifference(frames, sheet, 0, end));
+    const scale = maxAbsolute(imageDifference(frames, sheet, 0, end));
     const difference = imageDifference(frames, sheet, this.since, this.frame);
     canvas.width = frames.width;
     canvas.height = frames.height;

@@ -9,15 +9,15 @@ const PREFIX = "p.leaf.";
 const PLUGIN = "leaf";
 
 /** The fragment written last; empty at the first visit. */
-export function readPlace(): string {
+export function readFragment(): string {
   const host = hostWindow();
-  return host ? ofHost(host.location.hash) : location.hash.replace(/^#/, "");
+  return host ? fromHostHash(host.location.hash) : location.hash.replace(/^#/, "");
 }
 
 /** Write `fragment`, with or without a step in the browser's history. */
-export function writePlace(fragment: string, isStep: boolean): void {
+export function writeFragment(fragment: string, isStep: boolean): void {
   // Another tab of TensorBoard may have taken over the address meanwhile.
-  if (!isOurs()) return;
+  if (!isActiveTab()) return;
   const { history, url } = target(fragment);
   if (isStep) history.pushState(history.state, "", url);
   else history.replaceState(history.state, "", url);
@@ -29,9 +29,9 @@ export function linkTo(fragment: string): string {
 }
 
 /** Call `listener` whenever the browser has gone back or forth to another view. */
-export function onRevisited(listener: () => void): void {
+export function onHistoryNavigation(listener: () => void): void {
   const revisited = () => {
-    if (isOurs()) listener();
+    if (isActiveTab()) listener();
   };
   const at = hostWindow() ?? window;
   at.addEventListener("popstate", revisited);
@@ -42,13 +42,13 @@ export function onRevisited(listener: () => void): void {
 }
 
 /** "run=a&tag=b" → "leaf&p.leaf.run=a&p.leaf.tag=b". */
-export function forHost(fragment: string): string {
+export function toHostHash(fragment: string): string {
   const parts = fragment.split("&").filter(Boolean);
   return [PLUGIN, ...parts.map((part) => PREFIX + part)].join("&");
 }
 
 /** "#leaf&p.leaf.run=a&p.leaf.tag=b" → "run=a&tag=b". */
-export function ofHost(hash: string): string {
+export function fromHostHash(hash: string): string {
   const parts = hash.replace(/^#/, "").split("&");
   return parts
     .filter((part) => part.startsWith(PREFIX))
@@ -60,18 +60,18 @@ function target(fragment: string): { history: History; url: string } {
   const host = hostWindow();
   const { history, location } = host ?? window;
   const url = new URL(location.href);
-  url.hash = host ? forHost(fragment) : fragment;
+  url.hash = host ? toHostHash(fragment) : fragment;
   return { history, url: url.href };
 }
 
-function isOurs(): boolean {
+function isActiveTab(): boolean {
   const host = hostWindow();
   return !host || host.location.hash.replace(/^#/, "").split("&")[0] === PLUGIN;
 }
 
 function hostWindow(): Window | null {
   try {
-    // Reading it throws if the host is of another origin.
+    // PointValues it throws if the host is of another origin.
     return window.parent !== window && window.parent.location.hash !== undefined
       ? window.parent
       : null;

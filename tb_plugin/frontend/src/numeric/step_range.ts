@@ -12,7 +12,7 @@ export function stepsBetween(one: number, other: number): Range | null {
 }
 
 /** What of `range` lies in `whole`; null if that is nothing or everything. */
-export function inside(range: Range | null, [first, last]: Range): Range | null {
+export function clipZoom(range: Range | null, [first, last]: Range): Range | null {
   if (!range) return null;
   const from = Math.max(range[0], first);
   const to = Math.min(range[1], last);
@@ -21,13 +21,13 @@ export function inside(range: Range | null, [first, last]: Range): Range | null 
 }
 
 /** `shown` made longer by `factor`, with `centre` where it was; null if that is everything. */
-export function zoomed(shown: Range, factor: number, centre: number, whole: Range): Range | null {
+export function scaleZoom(shown: Range, factor: number, centre: number, whole: Range): Range | null {
   const before = shown[1] - shown[0];
   const length = Math.min(Math.max(Math.round(before * factor), 1), whole[1] - whole[0]);
   const share = before > 0 ? (centre - shown[0]) / before : 0;
   const wanted = Math.round(centre - share * length);
   const from = Math.min(Math.max(wanted, whole[0]), whole[1] - length);
-  return inside([from, from + length], whole);
+  return clipZoom([from, from + length], whole);
 }
 
 /** The first and the last frame in a range; if none is in it, twice the one nearest to its middle. */

@@ -29,7 +29,7 @@ export function emptyPage(): unknown {
         <pre><code>tensorboard --logdir lightning_logs</code></pre>
       </li>
     </ol>
-    <p class="quiet">
+    <p class="secondary">
       Training already? The page fills as soon as TensorBoard has read the first data; press its
       reload button to look again.
     </p>
@@ -38,8 +38,8 @@ export function emptyPage(): unknown {
 
 export function loadingPage(): unknown {
   return html`<main class="notice" data-testid="loading">
-    <h1 class="unseen">LEAF</h1>
-    <p role="status">Reading the log directory…</p>
+    <h1 class="visually-hidden">LEAF</h1>
+    <p role="status">PointValues the log directory…</p>
   </main>`;
 }
 
@@ -52,7 +52,7 @@ export function failedPage(message: string, retry: () => void): unknown {
 }
 
 /** Runs without a snapshot: there are curves of training alone. */
-export function noPathCard(): unknown {
+export function noPathsCard(): unknown {
   return html`<section class="card" data-testid="no-path">
     <div class="message">
       <p>

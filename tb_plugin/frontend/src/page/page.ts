@@ -5,13 +5,13 @@ import { customElement, state } from "lit/decorators.js";
 import { fromFragment, toFragment } from "../view/fragment.ts";
 import { ApiError, fetchRuns, type PathKey, type Run } from "../data/api.ts";
 import type { Marker } from "../charts/spec.ts";
-import { emptyPage, failedPage, loadingPage, noPathCard } from "./notices.ts";
+import { emptyPage, failedPage, loadingPage, noPathsCard } from "./notices.ts";
 import { isShown, onDataReloaded, onShown } from "../host/tensorboard.ts";
 import { OpenPath } from "../path/open_path.ts";
 import { PathStore } from "../data/path_store.ts";
-import { linkTo, readPlace } from "../host/location.ts";
+import { linkTo, readFragment } from "../host/location.ts";
 import { ScalarStore } from "../data/scalar_store.ts";
-import { sameRuns, type StoryRun } from "../training/curves.ts";
+import { sameRuns, type TrainingRun } from "../training/curves.ts";
 import { watchDarkMode } from "../host/dark_mode.ts";
 import type { Range } from "../numeric/range.ts";
 import { drawnRuns, findOpened, type Opened, samePathIn, type View } from "../view/view.ts";
@@ -21,12 +21,12 @@ import { ViewHistory } from "../view/history.ts";
 export class LeafPage extends LitElement {
   @state() private runs: Run[] | null = null;
   @state() private error: string | null = null;
-  @state() private view: View = fromFragment(readPlace());
+  @state() private view: View = fromFragment(readFragment());
   @state() private dark = false;
   @state() private revision = 0;
 
   private drawn: Run[] = [];
-  private storyRuns: StoryRun[] = [];
+  private trainingRuns: TrainingRun[] = [];
   private opened: Opened | null = null;
   private isStale = false;
   private drawing: ReturnType<typeof setTimeout> | null = null;
@@ -93,9 +93,9 @@ export class LeafPage extends LitElement {
     this.opened = findOpened(this.runs, this.view.open);
     this.drawn = drawnRuns(this.runs, this.view, this.opened?.run ?? null);
     this.scalars.want(this.drawn);
-    const storyRuns = this.drawn.map((run) => ({ run, position: this.runs?.indexOf(run) ?? 0 }));
+    const trainingRuns = this.drawn.map((run) => ({ run, position: this.runs?.indexOf(run) ?? 0 }));
     // The same runs stay the same list: their charts need not be drawn again.
-    if (!sameRuns(storyRuns, this.storyRuns)) this.storyRuns = storyRuns;
+    if (!sameRuns(trainingRuns, this.trainingRuns)) this.trainingRuns = trainingRuns;
     this.path.want(this.opened?.key ?? null, this.view.pathSteps, this.view.at);
     // From now on a person decides where to look.
     this.view = { ...this.view, at: null };
@@ -104,7 +104,7 @@ export class LeafPage extends LitElement {
   /** What is shown, with all that leads back to it. */
   private current(): View {
     const { view, opened } = this;
-    const at = this.path.hasMoved ? (this.path.cursor?.step ?? null) : null;
+    const at = this.path.hasCursorMoved ? (this.path.cursor?.step ?? null) : null;
     const isAway = at !== null || view.pathSteps !== null;
     return { ...view, at, open: view.open ?? (isAway && opened ? opened.key : null) };
   }
@@ -119,7 +119,7 @@ export class LeafPage extends LitElement {
     this.history.note(change);
   };
 
-  private readonly openMoment = ({ run: name, x }: Marker): void => {
+  private readonly openMarker = ({ run: name, x }: Marker): void => {
     const run = this.runs?.find(({ run }) => run === name);
     const moment = run?.snapshots.filter(({ step }) => step === x) ?? [];
     const sameName = moment.find((snapshot) => snapshot.name === this.opened?.snapshot.name);
@@ -142,7 +142,7 @@ export class LeafPage extends LitElement {
         .onChange=${this.change}
       ></leaf-sidebar>
       <main>
-        <h1 class="unseen">LEAF</h1>
+        <h1 class="visually-hidden">LEAF</h1>
         ${
           error
             ? html`<p class="banner" role="alert" data-testid="banner">
@@ -151,8 +151,8 @@ export class LeafPage extends LitElement {
               </p>`
             : ""
         }
-        <leaf-story-block
-          .runs=${this.storyRuns}
+        <leaf-training
+          .runs=${this.trainingRuns}
           .scalars=${this.scalars}
           .revision=${this.revision}
           .opened=${this.opened}
@@ -161,9 +161,9 @@ export class LeafPage extends LitElement {
           .dark=${this.dark}
           .steps=${this.view.trainingSteps}
           .onZoom=${(trainingSteps: Range | null) => this.change({ trainingSteps })}
-          .onMarker=${this.openMoment}
-        ></leaf-story-block>
-        ${this.opened ? this.pathAndRows() : noPathCard()}
+          .onMarker=${this.openMarker}
+        ></leaf-training>
+        ${this.opened ? this.pathAndRows() : noPathsCard()}
       </main>
     </div>`;
   }
@@ -171,7 +171,7 @@ export class LeafPage extends LitElement {
   private pathAndRows(): unknown {
     const { loaded, cursor, error } = this.path;
     return html`
-      <leaf-path-block
+      <leaf-path
         .opened=${this.opened}
         .loaded=${loaded}
         .cursor=${cursor}
@@ -182,8 +182,8 @@ export class LeafPage extends LitElement {
         .onZoom=${(pathSteps: Range | null) => this.change({ pathSteps })}
         .onRetry=${() => this.path.load()}
         .link=${() => this.link()}
-      ></leaf-path-block>
-      <leaf-rows-block
+      ></leaf-path>
+      <leaf-rows
         .opened=${this.opened}
         .drawn=${this.drawn}
         .tab=${this.view.rows}
@@ -191,7 +191,7 @@ export class LeafPage extends LitElement {
         .store=${this.paths}
         .onTab=${(rows: View["rows"]) => this.change({ rows })}
         .onOpen=${({ key }: { key: PathKey }) => this.change({ open: key })}
-      ></leaf-rows-block>
+      ></leaf-rows>
     `;
   }
 }

@@ -6,7 +6,7 @@ import { live } from "lit/directives/live.js";
 import type { PathKey, Run, Snapshot } from "../data/api.ts";
 import { formatCount } from "../text/numbers.ts";
 import { runColour } from "../theme/palette.ts";
-import { byName, listedRuns, type Opened, parseFilter, samePathIn, type View } from "../view/view.ts";
+import { snapshotsByName, listedRuns, type Opened, parseFilter, samePathIn, type View } from "../view/view.ts";
 import { listName, outcome, reasonText, shortStatus, spacedName, statusText } from "../text/labels.ts";
 
 @customElement("leaf-sidebar")
@@ -46,12 +46,12 @@ export class LeafSidebar extends LitElement {
         @input=${(event: InputEvent) =>
           this.onChange({ filter: (event.target as HTMLInputElement).value })}
       />
-      ${isValid ? "" : html`<p class="quiet">This is no regular expression yet.</p>`}
+      ${isValid ? "" : html`<p class="secondary">This is no regular expression yet.</p>`}
       <h2>Runs</h2>
       <ul class="runs">
         ${listed.map((run) => this.runItem(run, view))}
       </ul>
-      ${listed.length ? "" : html`<p class="quiet">No run matches.</p>`}
+      ${listed.length ? "" : html`<p class="secondary">No run matches.</p>`}
     `;
   }
 
@@ -84,7 +84,7 @@ export class LeafSidebar extends LitElement {
   }
 
   private snapshotPicker({ run, snapshot }: Opened): unknown {
-    const names = [...byName(run)];
+    const names = [...snapshotsByName(run)];
     const steps = names.find(([name]) => name === snapshot.name)?.[1] ?? [];
     const position = steps.indexOf(snapshot);
     return html`
@@ -100,7 +100,7 @@ export class LeafSidebar extends LitElement {
                 aria-current=${name === snapshot.name}
                 @click=${() => this.openSnapshot(ofName.at(-1))}
               >
-                ${spacedName(name)} <span class="quiet">· ${ofName.length}</span>
+                ${spacedName(name)} <span class="secondary">· ${ofName.length}</span>
               </button>
             </li>`,
         )}
@@ -125,7 +125,7 @@ export class LeafSidebar extends LitElement {
         </select>
         ${this.stepButton("›", "Next snapshot", steps[position + 1])}
       </div>
-      <p class="quiet">epoch ${formatCount(snapshot.epoch)} · ${reasonText(snapshot)}</p>
+      <p class="secondary">epoch ${formatCount(snapshot.epoch)} · ${reasonText(snapshot)}</p>
     `;
   }
 
@@ -157,7 +157,7 @@ export class LeafSidebar extends LitElement {
               >
                 <span>${listName(path)}</span>
                 <span class="status-dot ${outcome(path)}"></span>
-                <span class="quiet">${shortStatus(path)}</span>
+                <span class="secondary">${shortStatus(path)}</span>
               </button>
             </li>`,
         )}
@@ -168,7 +168,7 @@ export class LeafSidebar extends LitElement {
   private chartSettings(view: View): unknown {
     const smoothing = view.smoothing.toFixed(2).replace(/\.?0+$/, "");
     return html`
-      <h2><label for="smoothing">Smoothing</label> <span class="quiet">${smoothing}</span></h2>
+      <h2><label for="smoothing">Smoothing</label> <span class="secondary">${smoothing}</span></h2>
       <input
         id="smoothing"
         type="range"
@@ -216,7 +216,7 @@ export class LeafSidebar extends LitElement {
   }
 
   private openRun(run: Run): void {
-    const names = byName(run);
+    const names = snapshotsByName(run);
     const ofName = names.get(this.opened?.snapshot.name ?? "") ?? [...names.values()][0];
     this.openSnapshot(ofName?.at(-1), run);
   }

@@ -14,7 +14,7 @@ const TILE_PIXELS = 280;
 const CAPTION = 48;
 const FRAME_MS = 160;
 /** Long enough to see where it ends. */
-const LAST_MS = 1200;
+const LAST_FRAME_MS = 1200;
 
 export async function pathAnimation(
   opened: Opened,
@@ -32,7 +32,7 @@ export async function pathAnimation(
       drawFrame(picture, loaded, frame, (width - tile.width) / 2, 0, tile, colours);
       writeCaption(picture, opened, loaded, frame, colours);
       const { data } = picture.context.getImageData(0, 0, width, height);
-      yield { pixels: data, milliseconds: frame === last ? LAST_MS : FRAME_MS };
+      yield { pixels: data, milliseconds: frame === last ? LAST_FRAME_MS : FRAME_MS };
     }
   }
   const size = { width, height, captionTop: tile.height };
@@ -48,12 +48,12 @@ function writeCaption(
 ): void {
   const middle = picture.width / 2;
   const top = picture.height - CAPTION;
-  const quiet = { colour: colours["text-quiet"], size: 16 };
+  const secondary = { colour: colours["text-secondary"], size: 16 };
   const name = { colour: colours.text, size: 16, weight: 500, width: picture.width - 60 };
   const probability = ` ${formatProbability(path.frame_probabilities[frame])}`;
   const caption = [path.frame_labels[frame] ?? "", name] as const;
-  picture.writeBeside([[...caption], [probability, quiet]], middle, top + 20);
+  picture.writeBeside([[...caption], [probability, secondary]], middle, top + 20);
   const step = `step ${formatCount(path.frame_steps[frame] ?? 0)} of ${formatCount(path.steps)}`;
-  const note = { ...quiet, size: 12, align: "center", width: picture.width - 8 } as const;
+  const note = { ...secondary, size: 12, align: "center", width: picture.width - 8 } as const;
   picture.write(`${pairName(ends)} · ${step}`, middle, top + 38, note);
 }

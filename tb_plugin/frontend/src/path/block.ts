@@ -14,10 +14,10 @@ import { cssColours } from "../theme/colours.ts";
 import type { Range } from "../numeric/range.ts";
 import type { Opened } from "../view/view.ts";
 import { outcome, pathFacts, pathTitle, statusText, stepsText } from "../text/labels.ts";
-import { inside } from "../numeric/step_range.ts";
+import { clipZoom } from "../numeric/step_range.ts";
 
-@customElement("leaf-path-block")
-export class LeafPathBlock extends LitElement {
+@customElement("leaf-path")
+export class LeafPath extends LitElement {
   @property({ attribute: false }) opened: Opened | null = null;
   @property({ attribute: false }) loaded: LoadedPath | null = null;
   @property({ attribute: false }) cursor: Cursor | null = null;
@@ -84,9 +84,9 @@ export class LeafPathBlock extends LitElement {
   private header(opened: Opened): unknown {
     const { key, snapshot, path } = opened;
     return html`<header>
-      <div class="what">
+      <div class="heading">
         <h2 data-testid="path-title">${pathTitle(snapshot, path)}</h2>
-        <p class="quiet">${pathFacts(key.run, snapshot, path)}</p>
+        <p class="secondary">${pathFacts(key.run, snapshot, path)}</p>
       </div>
       <div class="actions">
         <span class="pill ${outcome(path)}" data-testid="status">${statusText(path)}</span>
@@ -122,15 +122,15 @@ export class LeafPathBlock extends LitElement {
   private pictures(loaded: LoadedPath, cursor: Cursor): unknown {
     const isScaled = this.opened?.snapshot.scaled && loaded.sheet !== null;
     return html`
-      <leaf-looking-glass .loaded=${loaded} .cursor=${cursor} .dark=${this.dark}>
-      </leaf-looking-glass>
+      <leaf-magnifier .loaded=${loaded} .cursor=${cursor} .dark=${this.dark}>
+      </leaf-magnifier>
       <leaf-scrubber .cursor=${cursor} .describe=${() => frameText(loaded.path, cursor.frame)}>
       </leaf-scrubber>
       ${this.zoomNote(loaded, cursor)}
       <leaf-strip .loaded=${loaded} .cursor=${cursor}></leaf-strip>
       ${
         isScaled
-          ? html`<p class="quiet note" data-testid="scaled">
+          ? html`<p class="secondary note" data-testid="scaled">
               Images are shown scaled from their least to their greatest value, because the
               normalisation of the inputs is unknown. Give it to the callback with
               <code>normalize=</code>.
@@ -142,10 +142,10 @@ export class LeafPathBlock extends LitElement {
 
   /** Which steps are shown, if not all. */
   private zoomNote({ path }: LoadedPath, cursor: Cursor): unknown {
-    const zoom = inside(cursor.range, [0, path.steps]);
+    const zoom = clipZoom(cursor.range, [0, path.steps]);
     if (!zoom) return "";
     return html`<p class="zoom-note" data-testid="zoom-note">
-      <span class="quiet">${stepsText(zoom, path.steps)}</span>
+      <span class="secondary">${stepsText(zoom, path.steps)}</span>
       ${unzoomButton(true, "whole path", this.onZoom)}
     </p>`;
   }

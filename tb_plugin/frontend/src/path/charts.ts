@@ -21,7 +21,7 @@ import { cssColours } from "../theme/colours.ts";
 import type { Range } from "../numeric/range.ts";
 import type { Opened } from "../view/view.ts";
 import { pathFacts, pathTitle } from "../text/labels.ts";
-import { inside } from "../numeric/step_range.ts";
+import { clipZoom } from "../numeric/step_range.ts";
 
 @customElement("leaf-path-charts")
 export class LeafPathCharts extends LitElement {
@@ -131,7 +131,7 @@ export class LeafPathCharts extends LitElement {
 
   private get zoom(): Range | null {
     const { loaded, cursor } = this;
-    return loaded && cursor ? inside(cursor.range, [0, loaded.path.steps]) : null;
+    return loaded && cursor ? clipZoom(cursor.range, [0, loaded.path.steps]) : null;
   }
 
   private toggleClass(name: string): void {

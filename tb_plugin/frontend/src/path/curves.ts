@@ -93,7 +93,7 @@ export function distanceName(path: Path): string {
 }
 
 /** What the curves say at one step. */
-export interface Reading {
+export interface PointValues {
   distance: number | null;
   horizontality: number | null;
   fisherRaoLength: number | null;
@@ -101,7 +101,7 @@ export interface Reading {
   probabilities: (number | null)[];
 }
 
-export function readingAt(path: Path, step: number): Reading {
+export function valuesAt(path: Path, step: number): PointValues {
   const i = nearest(path.curve_steps, step);
   return {
     distance: path.distance[i] ?? null,
@@ -113,7 +113,7 @@ export function readingAt(path: Path, step: number): Reading {
 }
 
 /** Where a reader looks first: where the predicted class first changes, or else halfway. */
-export function firstFrame(path: Path): number {
+export function initialFrame(path: Path): number {
   const change = path.frame_labels.findIndex((label) => label !== path.frame_labels[0]);
   return change >= 0 ? change : Math.floor(path.frame_labels.length / 2);
 }

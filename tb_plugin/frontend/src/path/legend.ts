@@ -5,7 +5,7 @@ import { customElement, property } from "lit/decorators.js";
 import type { Path } from "../data/api.ts";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
 import { formatProbability } from "../text/numbers.ts";
-import { type ClassCurve, readingAt } from "./curves.ts";
+import { type ClassCurve, valuesAt } from "./curves.ts";
 
 @customElement("leaf-legend")
 export class LeafLegend extends FollowsCursor {
@@ -16,7 +16,7 @@ export class LeafLegend extends FollowsCursor {
 
   protected override render(): unknown {
     if (!this.path || !this.cursor) return "";
-    const { probabilities } = readingAt(this.path, this.cursor.step);
+    const { probabilities } = valuesAt(this.path, this.cursor.step);
     return html`<div class="legend" role="group" aria-label="Classes that are drawn">
       ${this.classes.map(
         (curve, i) =>

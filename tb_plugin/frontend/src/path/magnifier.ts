@@ -5,16 +5,16 @@ import { customElement, property } from "lit/decorators.js";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
 import { destinationFrame } from "../frames/frames.ts";
 import { formatCount, formatDistance, formatProbability, formatValue } from "../text/numbers.ts";
-import { distanceName, readingAt } from "./curves.ts";
+import { distanceName, valuesAt } from "./curves.ts";
 import type { LoadedPath } from "../data/path_store.ts";
 
-const DIFFERENCE_KEY = html`<div class="key">
+const DIFFERENCE_KEY = html`<div class="colour-key">
   <dt>differences</dt>
   <dd><span class="swatch brighter"></span>brighter <span class="swatch darker"></span>darker</dd>
 </div>`;
 
-@customElement("leaf-looking-glass")
-export class LeafLookingGlass extends FollowsCursor {
+@customElement("leaf-magnifier")
+export class LeafMagnifier extends FollowsCursor {
   @property({ attribute: false }) loaded: LoadedPath | null = null;
   @property({ attribute: false }) dark = false;
 
@@ -28,7 +28,7 @@ export class LeafLookingGlass extends FollowsCursor {
     const probability = formatProbability(path.frame_probabilities[frame]);
     const frameStep = formatCount(path.frame_steps[frame] ?? 0);
     const isSignal = path.frames.type === "signal";
-    return html`<div class="looking-glass">
+    return html`<div class="magnifier">
       ${this.figure("source", html`source <strong>${path.source}</strong>`, 0)}
       ${this.figure(
         "current",
@@ -67,7 +67,7 @@ export class LeafLookingGlass extends FollowsCursor {
   private facts(isSignal: boolean): unknown {
     const path = this.loaded?.path;
     if (!path || !this.cursor) return "";
-    const reading = readingAt(path, this.cursor.step);
+    const reading = valuesAt(path, this.cursor.step);
     const facts: [string, string][] = [
       ["path step", `${formatCount(this.cursor.step)} of ${formatCount(path.steps)}`],
       [distanceName(path), formatDistance(reading.distance)],

@@ -3,11 +3,11 @@
 import { ApiError, type PathKey } from "../data/api.ts";
 import { frameInColumn } from "../frames/columns.ts";
 import { Cursor } from "../cursor/cursor.ts";
-import { firstFrame } from "./curves.ts";
+import { initialFrame } from "./curves.ts";
 import type { LoadedPath, PathStore } from "../data/path_store.ts";
 import type { Range } from "../numeric/range.ts";
 import { sameKey } from "../view/view.ts";
-import { inside } from "../numeric/step_range.ts";
+import { clipZoom } from "../numeric/step_range.ts";
 
 const PATIENCE_MS = 150;
 
@@ -63,10 +63,10 @@ export class OpenPath {
   }
 
   /** Whether the cursor is elsewhere than a reader would look first. */
-  get hasMoved(): boolean {
+  get hasCursorMoved(): boolean {
     const { loaded, cursor } = this;
     if (!loaded || !cursor) return false;
-    return cursor.step !== loaded.path.frame_steps[firstFrame(loaded.path)];
+    return cursor.step !== loaded.path.frame_steps[initialFrame(loaded.path)];
   }
 
   private show(loaded: LoadedPath | null): void {
@@ -79,13 +79,13 @@ export class OpenPath {
   private look(loaded: LoadedPath): void {
     const { path } = loaded;
     const whole: Range = [0, path.steps];
-    const range = inside(this.steps, whole) ?? whole;
+    const range = clipZoom(this.steps, whole) ?? whole;
     const old = this.cursor;
     const isKnown = old !== null && loaded === this.loaded;
     if (!isKnown || String(old.range) !== String(range)) {
       const cursor = new Cursor(range, path.frame_steps);
       if (isKnown) cursor.moveTo(old.step);
-      else if (!old) cursor.moveToFrame(firstFrame(path));
+      else if (!old) cursor.moveToFrame(initialFrame(path));
       else {
         const { length } = old.frameSteps;
         cursor.moveToFrame(frameInColumn(old.frame, length, path.frame_steps.length));

@@ -2,13 +2,13 @@
 
 import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
-import { letFingersLeave } from "../frames/touch.ts";
+import { releaseTouchCapture } from "../frames/touch.ts";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
 import { formatCount, formatProbability } from "../text/numbers.ts";
 import type { LoadedPath } from "../data/path_store.ts";
 
-const LEAST_PIXELS = 50;
-const MOST_PIXELS = 88;
+const MIN_PIXELS = 50;
+const MAX_PIXELS = 88;
 const LETTER_PIXELS = 6.2;
 const GAP_PIXELS = 4;
 
@@ -40,7 +40,7 @@ export class LeafStrip extends FollowsCursor {
     const count = Math.max(labels.length, 1);
     const longest = Math.max(0, ...labels.map((label) => label.length));
     const wanted = LETTER_PIXELS * (longest + " 0.00".length);
-    const least = Math.min(Math.max(wanted, LEAST_PIXELS), MOST_PIXELS);
+    const least = Math.min(Math.max(wanted, MIN_PIXELS), MAX_PIXELS);
     const fitting = Math.floor((this.clientWidth + GAP_PIXELS) / (least + GAP_PIXELS));
     const lines = Math.ceil(count / Math.max(1, fitting));
     this.columns = Math.ceil(count / lines);
@@ -59,7 +59,7 @@ export class LeafStrip extends FollowsCursor {
       aria-orientation="horizontal"
       style="--columns: ${this.columns}"
       @keydown=${this.press}
-      @pointerdown=${letFingersLeave}
+      @pointerdown=${releaseTouchCapture}
     >
       ${path.frame_steps.map((step, frame) =>
         first <= frame && frame <= last ? this.frame(step, frame) : "",

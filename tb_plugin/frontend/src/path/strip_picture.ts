@@ -9,7 +9,7 @@ import { Picture, type Text } from "../save/picture.ts";
 import type { Colours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
 import { outcome, pathFacts, pathTitle, statusText, stepsText } from "../text/labels.ts";
-import { inside } from "../numeric/step_range.ts";
+import { clipZoom } from "../numeric/step_range.ts";
 
 const SHARPNESS = 2;
 const TILE_PIXELS = 144;
@@ -19,8 +19,8 @@ const CAPTION = 36;
 const GAP = 6;
 /** Between the ends and the frames. */
 const WIDE_GAP = 22;
-const LEAST_WIDTH = 420;
-const MOST_COLUMNS = 12;
+const MIN_WIDTH = 420;
+const MAX_COLUMNS = 12;
 
 export function stripPicture(
   opened: Opened,
@@ -30,7 +30,7 @@ export function stripPicture(
 ): Promise<Blob> {
   const [first, last] = cursor.frames;
   const count = last - first + 1;
-  const lines = Math.ceil(count / MOST_COLUMNS);
+  const lines = Math.ceil(count / MAX_COLUMNS);
   const columns = Math.ceil(count / lines);
   const tile = frameSize(loaded, TILE_PIXELS);
   const column = tile.width / SHARPNESS + GAP;
@@ -38,20 +38,20 @@ export function stripPicture(
   const destination = destinationFrame(loaded);
   const ends = (destination === null ? 1 : 2) * (column - GAP + WIDE_GAP);
   const needed = 2 * MARGIN + ends + columns * column - GAP;
-  const width = Math.max(needed, LEAST_WIDTH);
+  const width = Math.max(needed, MIN_WIDTH);
   const picture = new Picture(width, HEADER + lines * line + MARGIN, colours);
 
   writeHeader(picture, opened, loaded, cursor, colours);
   const draw = (frame: number, x: number, y: number, name: string, value: string, note: string) => {
     drawFrame(picture, loaded, frame, x, y, tile, colours);
     const captions = { size: 11, colour: colours.text, weight: 500, width: column - 2 };
-    const quiet: Text = { size: 11, colour: colours["text-quiet"] };
+    const secondary: Text = { size: 11, colour: colours["text-secondary"] };
     const middle = x + (column - GAP) / 2;
     const below = y + tile.height / SHARPNESS;
     const rest = value && ` ${value}`;
-    const room = Math.max(column - 2 - picture.measure(rest, quiet), 12);
-    picture.writeBeside([[name, { ...captions, width: room }], [rest, quiet]], middle, below + 14);
-    const small: Text = { ...quiet, size: 10, align: "center", width: column };
+    const room = Math.max(column - 2 - picture.measure(rest, secondary), 12);
+    picture.writeBeside([[name, { ...captions, width: room }], [rest, secondary]], middle, below + 14);
+    const small: Text = { ...secondary, size: 10, align: "center", width: column };
     picture.write(note, middle, below + 27, small);
   };
   const { path } = loaded;
@@ -82,11 +82,11 @@ function writeHeader(
   const width = picture.width - 2 * MARGIN;
   const title: Text = { size: 16, weight: 500, colour: colours.text, width };
   picture.write(pathTitle(snapshot, path), MARGIN, MARGIN + 13, title);
-  const zoom = inside(cursor.range, [0, loaded.path.steps]);
+  const zoom = clipZoom(cursor.range, [0, loaded.path.steps]);
   const facts = [pathFacts(key.run, snapshot, path)];
   if (zoom) facts.push(stepsText(zoom, loaded.path.steps));
-  const quiet: Text = { size: 12, colour: colours["text-quiet"], width };
-  picture.write(facts.join(" · "), MARGIN, MARGIN + 30, quiet);
+  const secondary: Text = { size: 12, colour: colours["text-secondary"], width };
+  picture.write(facts.join(" · "), MARGIN, MARGIN + 30, secondary);
   const status: Text = { size: 12, colour: colours[outcome(path)], width };
   picture.write(statusText(path), MARGIN, MARGIN + 46, status);
 }

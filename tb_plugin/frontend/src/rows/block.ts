@@ -6,7 +6,7 @@ import { repeat } from "lit/directives/repeat.js";
 import type { Run } from "../data/api.ts";
 import type { Cursor } from "../cursor/cursor.ts";
 import type { PathStore } from "../data/path_store.ts";
-import { type Row, rowsNote, rowsOf } from "./rows.ts";
+import { type Row, tabDescription, rowsFor } from "./rows.ts";
 import { type Opened, type RowsTab, sameKey } from "../view/view.ts";
 
 const TABS: readonly [RowsTab, string][] = [
@@ -14,10 +14,10 @@ const TABS: readonly [RowsTab, string][] = [
   ["pairs", "All pairs"],
   ["runs", "Compare runs"],
 ];
-const MOST_COLUMNS = 13;
+const MAX_COLUMNS = 13;
 
-@customElement("leaf-rows-block")
-export class LeafRowsBlock extends LitElement {
+@customElement("leaf-rows")
+export class LeafRows extends LitElement {
   @property({ attribute: false }) opened: Opened | null = null;
   @property({ attribute: false }) drawn: readonly Run[] = [];
   @property({ attribute: false }) tab: RowsTab = "training";
@@ -33,11 +33,11 @@ export class LeafRowsBlock extends LitElement {
   protected override render(): unknown {
     const { opened } = this;
     if (!opened) return "";
-    const rows = rowsOf(this.tab, opened, this.drawn);
-    const frames = this.cursor?.frameSteps.length ?? MOST_COLUMNS;
-    const columns = Math.min(Math.max(frames, 1), MOST_COLUMNS);
+    const rows = rowsFor(this.tab, opened, this.drawn);
+    const frames = this.cursor?.frameSteps.length ?? MAX_COLUMNS;
+    const columns = Math.min(Math.max(frames, 1), MAX_COLUMNS);
     return html`<section class="card rows" aria-label="The path beside others" data-testid="rows">
-      <h2 class="unseen">The path beside others</h2>
+      <h2 class="visually-hidden">The path beside others</h2>
       <header>
         <div class="tabs" role="group" aria-label="What the rows are">
           ${TABS.map(
@@ -52,7 +52,7 @@ export class LeafRowsBlock extends LitElement {
               </button>`,
           )}
         </div>
-        <p class="quiet">${rowsNote(this.tab)}</p>
+        <p class="secondary">${tabDescription(this.tab)}</p>
       </header>
       ${repeat(
         rows,

@@ -4,7 +4,7 @@ import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { ApiError } from "../data/api.ts";
 import { frameInColumn } from "../frames/columns.ts";
-import { letFingersLeave } from "../frames/touch.ts";
+import { releaseTouchCapture } from "../frames/touch.ts";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
 import { formatCount, formatProbability } from "../text/numbers.ts";
 import type { LoadedPath, PathStore } from "../data/path_store.ts";
@@ -89,16 +89,16 @@ export class LeafRow extends FollowsCursor {
         @click=${() => this.onOpen(row)}
       >
         <span class="title">${row.title}</span>
-        <span class="quiet">${row.note}</span>
+        <span class="secondary">${row.note}</span>
       </button>
       ${
         this.error
-          ? html`<p class="quiet">${this.error}</p>`
+          ? html`<p class="secondary">${this.error}</p>`
           : html`<div
               class="row-frames"
               style="--columns: ${this.columns}"
               @click=${() => this.onOpen(row)}
-              @pointerdown=${letFingersLeave}
+              @pointerdown=${releaseTouchCapture}
             >
               ${this.frames()}
             </div>`
@@ -125,7 +125,7 @@ export class LeafRow extends FollowsCursor {
       frames?.type === "signal"
         ? html`<div class="tile signal"></div>`
         : html`<div
-            class="tile waiting"
+            class="tile placeholder"
             style="aspect-ratio: ${frames ? frames.width / frames.height : 1}"
           ></div>`;
     const current = this.currentColumn();
@@ -139,7 +139,7 @@ export class LeafRow extends FollowsCursor {
         class="cell ${column === current ? "current" : ""}"
         data-testid="row-frame"
         title="step ${step}: ${path.frame_labels[frame]} ${probability}"
-        @pointermove=${() => this.lookAt(column)}
+        @pointermove=${() => this.moveToColumn(column)}
       >
         ${hasPicture ? space : html`<leaf-tile .loaded=${shown} .frame=${frame}></leaf-tile>`}
       </div>`;
@@ -152,7 +152,7 @@ export class LeafRow extends FollowsCursor {
     return frameInColumn(this.cursor?.frame ?? 0, frames, this.columns);
   }
 
-  private lookAt(column: number): void {
+  private moveToColumn(column: number): void {
     if (column === this.currentColumn() || !this.cursor) return;
     this.cursor.moveToFrame(frameInColumn(column, this.columns, this.cursor.frameSteps.length));
   }

@@ -3,7 +3,7 @@
 import type { PathKey, Run, Snapshot } from "../data/api.ts";
 import { formatCount } from "../text/numbers.ts";
 import { isSamePair, nearestStep, type Opened, type RowsTab } from "../view/view.ts";
-import { listName, remainder } from "../text/labels.ts";
+import { listName, distanceText } from "../text/labels.ts";
 
 export interface Row {
   key: PathKey;
@@ -12,7 +12,7 @@ export interface Row {
 }
 
 /** The rows of a tab, for the path that is open. */
-export function rowsOf(tab: RowsTab, opened: Opened, drawn: readonly Run[]): Row[] {
+export function rowsFor(tab: RowsTab, opened: Opened, drawn: readonly Run[]): Row[] {
   switch (tab) {
     case "training":
       return overTraining(opened);
@@ -24,7 +24,7 @@ export function rowsOf(tab: RowsTab, opened: Opened, drawn: readonly Run[]): Row
 }
 
 /** What the rows of a tab have in common. */
-export function rowsNote(tab: RowsTab): string {
+export function tabDescription(tab: RowsTab): string {
   switch (tab) {
     case "training":
       return "the same path at every snapshot, aligned";
@@ -73,7 +73,7 @@ function row(run: Run, snapshot: Snapshot, index: number, title: (of: Snapshot) 
   const path = snapshot.paths[index];
   if (!path) return [];
   const key = { run: run.run, tag: snapshot.tag, index };
-  return [{ key, title: title(snapshot), note: remainder(path) }];
+  return [{ key, title: title(snapshot), note: distanceText(path) }];
 }
 
 function stepName({ step }: Snapshot): string {

@@ -2,13 +2,13 @@
 
 import { html, LitElement } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
-import { copy } from "./clipboard.ts";
+import { copyText } from "./clipboard.ts";
 
 const ICON = html`<svg class="icon" viewBox="0 0 16 16" aria-hidden="true">
   <path d="M6.8 9.2a2.6 2.6 0 0 0 3.7 0l2.4-2.4a2.6 2.6 0 0 0-3.7-3.7L8.4 3.9" />
   <path d="M9.2 6.8a2.6 2.6 0 0 0-3.7 0L3.1 9.2a2.6 2.6 0 0 0 3.7 3.7l.8-.8" />
 </svg>`;
-const TOLD_MS = 2000;
+const STATUS_MS = 2000;
 
 @customElement("leaf-copy-link")
 export class LeafCopyLink extends LitElement {
@@ -28,12 +28,12 @@ export class LeafCopyLink extends LitElement {
         @click=${this.press}
       >
         <span aria-hidden="true">${this.isCopied ? "copied ✓" : html`${ICON} link`}</span>
-        <span class="unseen">${this.isCopied ? "" : "Copy a link that opens this view"}</span>
-        <span class="unseen" role="status">${this.isCopied ? "Link copied" : ""}</span>
+        <span class="visually-hidden">${this.isCopied ? "" : "Copy a link that opens this view"}</span>
+        <span class="visually-hidden" role="status">${this.isCopied ? "Link copied" : ""}</span>
       </button>
       ${
         this.shown
-          ? html`<label class="told" data-testid="copy-by-hand">
+          ? html`<label class="popup" data-testid="copy-by-hand">
               The browser allows no copying here. Press Ctrl+C or ⌘C:
               <input
                 readonly
@@ -57,10 +57,10 @@ export class LeafCopyLink extends LitElement {
 
   private async press(): Promise<void> {
     const link = this.link();
-    this.isCopied = copy(link);
+    this.isCopied = copyText(link);
     this.shown = this.isCopied ? "" : link;
     await this.updateComplete;
-    if (this.isCopied) setTimeout(() => (this.isCopied = false), TOLD_MS);
+    if (this.isCopied) setTimeout(() => (this.isCopied = false), STATUS_MS);
     else this.querySelector("input")?.focus();
   }
 }

@@ -8,11 +8,11 @@ export function toCsv(rows: Iterable<readonly Cell[]>): string {
 
 function field(cell: Cell): string {
   if (typeof cell !== "string") return cell === null ? "" : String(cell);
-  const text = harmless(cell);
+  const text = escapeFormula(cell);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 /** Spreadsheets take what starts like this for a formula, and would run it. */
-function harmless(text: string): string {
+function escapeFormula(text: string): string {
   return /^[=+\-@＝＋－＠\t\r\n]/u.test(text) ? `'${text}` : text;
 }

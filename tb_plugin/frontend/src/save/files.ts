@@ -7,13 +7,13 @@ export interface SavedFile {
   content: () => Blob | Promise<Blob>;
 }
 
-const LONGEST_PART = 48;
-const MOST_BYTES = 200;
+const MAX_PART_LENGTH = 48;
+const MAX_BYTES = 200;
 
 /** "leaf_digits-sgd_step-3000_4-to-9.csv": of parts that may hold anything. */
 export function fileName(parts: readonly string[], extension: string): string {
   let stem = ["leaf", ...parts].map(sanitised).filter(Boolean).join("_");
-  while (new TextEncoder().encode(stem).length > MOST_BYTES) stem = [...stem].slice(0, -1).join("");
+  while (new TextEncoder().encode(stem).length > MAX_BYTES) stem = [...stem].slice(0, -1).join("");
   return `${stem}.${extension}`;
 }
 
@@ -21,7 +21,7 @@ export function fileName(parts: readonly string[], extension: string): string {
 function sanitised(text: string): string {
   const words = text.normalize("NFC").replaceAll("→", "to");
   const dashed = words.replace(/[^\p{L}\p{M}\p{N}._]+/gu, "-");
-  return [...dashed.replace(/^[-.]+/, "")].slice(0, LONGEST_PART).join("").replace(/[-.]+$/, "");
+  return [...dashed.replace(/^[-.]+/, "")].slice(0, MAX_PART_LENGTH).join("").replace(/[-.]+$/, "");
 }
 
 export function textFile(text: string, type: string): Blob {

@@ -17,7 +17,7 @@ export class LeafSaveMenu extends LitElement {
   @property({ attribute: false }) files: readonly SavedFile[] = [];
 
   @state() private isOpen = false;
-  @state() private told = "";
+  @state() private status = "";
 
   protected override createRenderRoot(): HTMLElement {
     return this;
@@ -27,7 +27,7 @@ export class LeafSaveMenu extends LitElement {
     return html`<div class="save" @focusout=${this.leave} @keydown=${this.press}>
       <button
         type="button"
-        class=${this.text ? "" : "small quiet-button"}
+        class=${this.text ? "" : "small icon-button"}
         data-testid="save"
         aria-haspopup="menu"
         aria-expanded=${this.isOpen}
@@ -39,8 +39,8 @@ export class LeafSaveMenu extends LitElement {
         ${ICON} ${this.text}
       </button>
       ${this.isOpen ? this.menu() : ""}
-      <span role="status" class=${this.told ? "told" : "unseen"} data-testid="save-status">
-        ${this.told}
+      <span role="status" class=${this.status ? "popup" : "visually-hidden"} data-testid="save-status">
+        ${this.status}
       </span>
     </div>`;
   }
@@ -70,19 +70,19 @@ export class LeafSaveMenu extends LitElement {
 
   private async save(file: SavedFile): Promise<void> {
     this.close();
-    this.told = `Saving ${file.label}…`;
+    this.status = `Saving ${file.label}…`;
     // Drawing takes its time; first the page says so.
     await new Promise((resolve) => setTimeout(resolve, 30));
     try {
       await download(file);
-      this.told = "";
+      this.status = "";
     } catch (error) {
-      this.told = `${file.label} was not saved. ${error instanceof Error ? error.message : ""}`;
+      this.status = `${file.label} was not saved. ${error instanceof Error ? error.message : ""}`;
     }
   }
 
   private toggle(): void {
-    this.told = "";
+    this.status = "";
     this.isOpen = !this.isOpen;
     if (this.isOpen) void this.updateComplete.then(() => this.items()[0]?.focus());
   }

@@ -38,7 +38,7 @@ export class Picture {
     context.font = font(style);
     context.fillStyle = style.colour;
     context.textAlign = style.align ?? "left";
-    context.fillText(this.fitted(text, style.width), x, y);
+    context.fillText(this.truncated(text, style.width), x, y);
   }
 
   /** Texts side by side, their middle at x. */
@@ -54,7 +54,7 @@ export class Picture {
   /** The width of a text as it will be written. */
   measure(text: string, style: Text): number {
     this.context.font = font(style);
-    return this.context.measureText(this.fitted(text, style.width)).width;
+    return this.context.measureText(this.truncated(text, style.width)).width;
   }
 
   toPng(): Promise<Blob> {
@@ -66,7 +66,7 @@ export class Picture {
     });
   }
 
-  private fitted(text: string, width = Infinity): string {
+  private truncated(text: string, width = Infinity): string {
     const letters = [...text];
     const fits = (kept: string) => this.context.measureText(kept).width <= width;
     if (fits(text)) return text;

@@ -23,7 +23,7 @@ export function pathTitle(snapshot: Snapshot, path: PathScalars): string {
 }
 
 /** What is left, or how far the walk went: "22.25 of 29.66 left", "17.32 from the start". */
-export function remainder(path: PathScalars): string {
+export function distanceText(path: PathScalars): string {
   if (path.final_distance === null) return "distance unknown";
   return path.destination
     ? `${formatDistance(path.final_distance)} of ${formatDistance(path.start_distance)} left`
@@ -32,7 +32,7 @@ export function remainder(path: PathScalars): string {
 
 /** What became of the path: "stalled after 408 steps · 22.25 of 29.66 left". */
 export function statusText(path: PathScalars): string {
-  return `${ending(path)} · ${remainder(path)}`;
+  return `${ending(path)} · ${distanceText(path)}`;
 }
 
 function ending(path: PathScalars): string {

@@ -6,7 +6,7 @@ export const FONT = "Roboto, system-ui, sans-serif";
 const COLOURS = [
   "surface",
   "text",
-  "text-quiet",
+  "text-secondary",
   "line",
   "grid",
   "accent",

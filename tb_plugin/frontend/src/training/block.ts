@@ -11,11 +11,11 @@ import type { ScalarStore } from "../data/scalar_store.ts";
 import {
   dimensionSpec,
   type GetScalar,
-  momentMarkers,
+  snapshotMarkers,
   rankBounds,
   rankKinds,
   rankSpec,
-  type StoryRun,
+  type TrainingRun,
   traceSpec,
 } from "./curves.ts";
 import { trainingCsv } from "./table.ts";
@@ -24,9 +24,9 @@ import type { Range } from "../numeric/range.ts";
 import type { Opened } from "../view/view.ts";
 import { spacedName } from "../text/labels.ts";
 
-@customElement("leaf-story-block")
-export class LeafStoryBlock extends LitElement {
-  @property({ attribute: false }) runs: StoryRun[] = [];
+@customElement("leaf-training")
+export class LeafTraining extends LitElement {
+  @property({ attribute: false }) runs: TrainingRun[] = [];
   @property({ attribute: false }) scalars: ScalarStore | null = null;
   /** Grows when scalars have arrived. */
   @property({ attribute: false }) revision = 0;
@@ -58,7 +58,7 @@ export class LeafStoryBlock extends LitElement {
       this.dimension = dimensionSpec(runs, get, { smoothing, log: false, dark });
     }
     const open = this.opened && { run: this.opened.key.run, step: this.opened.snapshot.step };
-    this.markers = momentMarkers(runs, open, dark);
+    this.markers = snapshotMarkers(runs, open, dark);
   }
 
   protected override render(): unknown {
@@ -68,8 +68,8 @@ export class LeafStoryBlock extends LitElement {
     const kinds = rankKinds(this.runs).map(spacedName).join(", ");
     const hasMarkers = this.markers.length > 0;
     const isLoading = this.scalars?.isLoading(this.runs.map(({ run }) => run)) ?? true;
-    return html`<section class="story" aria-label="Training" aria-busy=${isLoading}>
-      <h2 class="unseen">Training</h2>
+    return html`<section class="training" aria-label="Training" aria-busy=${isLoading}>
+      <h2 class="visually-hidden">Training</h2>
       ${this.card(
         "trace-chart",
         "Trace of the local data matrix",

@@ -8,24 +8,24 @@ import { smooth } from "./smoothing.ts";
 import { extent } from "../numeric/range.ts";
 import { spacedName } from "../text/labels.ts";
 
-export interface StoryRun {
+export interface TrainingRun {
   run: Run;
   /** Its position among all runs, which gives its colour. */
   position: number;
 }
 
-export interface StorySettings {
+export interface CurveSettings {
   smoothing: number;
   log: boolean;
   dark: boolean;
 }
 
-const LABELLED_RULES = 3;
+const MAX_LABELLED_RULES = 3;
 const FAR = 6;
 
 export type GetScalar = (run: string, tag: string) => Scalar | null;
 
-export function traceSpec(runs: StoryRun[], get: GetScalar, settings: StorySettings): ChartSpec {
+export function traceSpec(runs: TrainingRun[], get: GetScalar, settings: CurveSettings): ChartSpec {
   const curves: Curve[] = [];
   const rules: Rule[] = [];
   for (const { run, position } of runs) {
@@ -43,7 +43,7 @@ export function traceSpec(runs: StoryRun[], get: GetScalar, settings: StorySetti
       }
     }
   }
-  if (rules.length > LABELLED_RULES) {
+  if (rules.length > MAX_LABELLED_RULES) {
     for (const [i, rule] of rules.entries()) rule.label = i === 0 ? "initial medians" : "";
   }
   return {
@@ -54,7 +54,7 @@ export function traceSpec(runs: StoryRun[], get: GetScalar, settings: StorySetti
   };
 }
 
-export function rankSpec(runs: StoryRun[], get: GetScalar, settings: StorySettings): ChartSpec {
+export function rankSpec(runs: TrainingRun[], get: GetScalar, settings: CurveSettings): ChartSpec {
   const kinds = rankKinds(runs);
   const curves = runs.flatMap(({ run, position }) =>
     kinds.flatMap((kind, i) => {
@@ -73,9 +73,9 @@ export function rankSpec(runs: StoryRun[], get: GetScalar, settings: StorySettin
 }
 
 export function dimensionSpec(
-  runs: StoryRun[],
+  runs: TrainingRun[],
   get: GetScalar,
-  settings: StorySettings,
+  settings: CurveSettings,
 ): ChartSpec {
   const curves = runs.flatMap(({ run, position }) =>
     tagsOf(run, /\/tangent_dimension$/).flatMap((tag) => {
@@ -91,7 +91,7 @@ export function dimensionSpec(
   };
 }
 
-export function sameRuns(one: readonly StoryRun[], other: readonly StoryRun[]): boolean {
+export function sameRuns(one: readonly TrainingRun[], other: readonly TrainingRun[]): boolean {
   return (
     one.length === other.length &&
     one.every(({ run, position }, i) => run === other[i]?.run && position === other[i]?.position)
@@ -99,14 +99,14 @@ export function sameRuns(one: readonly StoryRun[], other: readonly StoryRun[]): 
 }
 
 /** The kinds of effective rank that any of the runs has. */
-export function rankKinds(runs: StoryRun[]): string[] {
+export function rankKinds(runs: TrainingRun[]): string[] {
   const tags = runs.flatMap(({ run }) => tagsOf(run, /\/effective_rank_\w+$/));
   return [...new Set(tags.map(rankKind))].sort();
 }
 
 /** One marker for each moment at which a run was looked at; the open one is told apart. */
-export function momentMarkers(
-  runs: StoryRun[],
+export function snapshotMarkers(
+  runs: TrainingRun[],
   open: { run: string; step: number } | null,
   dark: boolean,
 ): Marker[] {
@@ -138,7 +138,7 @@ function curvesOf(
   tag: string,
   what: string,
   scalar: Scalar | null,
-  { smoothing, log }: StorySettings,
+  { smoothing, log }: CurveSettings,
   style: Pick<Curve, "colour" | "width" | "dash">,
 ): Curve[] {
   if (!scalar) return [];
@@ -154,13 +154,13 @@ function curvesOf(
 }
 
 /** The rank of the local data matrix of C classes is at most C − 1. */
-export function rankBounds(runs: StoryRun[]): number[] {
+export function rankBounds(runs: TrainingRun[]): number[] {
   const bounds = runs.flatMap(({ run }) => run.snapshots.map(({ class_count }) => class_count - 1));
   return [...new Set(bounds)].sort((one, other) => one - other);
 }
 
 /** Bounds near the curves. One far above, as of 1000 classes, would press them to the ground. */
-function boundRules(runs: StoryRun[], curves: Curve[], dark: boolean): Rule[] {
+function boundRules(runs: TrainingRun[], curves: Curve[], dark: boolean): Rule[] {
   const highest = extent(curves.map(({ values }) => values))?.[1] ?? Infinity;
   const colour = dark ? "#9aa0a6" : "#6b7278";
   return rankBounds(runs)

@@ -1,7 +1,7 @@
 /** The views that a person has been to, as steps of the browser's history. */
 
 import { fromFragment, toFragment } from "./fragment.ts";
-import { onRevisited, readPlace, writePlace } from "../host/location.ts";
+import { onHistoryNavigation, readFragment, writeFragment } from "../host/location.ts";
 import type { View } from "./view.ts";
 
 // Browsers refuse more than a few changes of the address in a second.
@@ -22,10 +22,10 @@ export class ViewHistory {
     private readonly current: () => View,
     revisit: (view: View) => void,
   ) {
-    onRevisited(() => {
+    onHistoryNavigation(() => {
       clearTimeout(this.pause);
       this.isStep = false;
-      revisit(fromFragment(readPlace()));
+      revisit(fromFragment(readFragment()));
     });
   }
 
@@ -35,7 +35,7 @@ export class ViewHistory {
     clearTimeout(this.pause);
     this.pause = setTimeout(() => {
       const fragment = toFragment(this.current());
-      writePlace(fragment, this.isStep && fragment !== readPlace());
+      writeFragment(fragment, this.isStep && fragment !== readFragment());
       this.isStep = false;
     }, PAUSE_MS);
   }

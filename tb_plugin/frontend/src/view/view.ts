@@ -46,12 +46,12 @@ export interface Opened {
   path: PathIndex;
 }
 
-const DRAWN_AT_FIRST = 10;
+const MAX_DRAWN_INITIALLY = 10;
 
 /** The runs that are drawn: the last ten and the open one, unless a person chose otherwise. */
 export function drawnRuns(runs: readonly Run[], view: View, open: Run | null): Run[] {
   return runs.filter(
-    (run, i) => view.choices[run.run] ?? (run === open || i >= runs.length - DRAWN_AT_FIRST),
+    (run, i) => view.choices[run.run] ?? (run === open || i >= runs.length - MAX_DRAWN_INITIALLY),
   );
 }
 
@@ -97,7 +97,7 @@ export function isSamePair(one: PathIndex, other: PathIndex): boolean {
 }
 
 /** The snapshots of a run by the names of their callbacks, in order of first appearance. */
-export function byName(run: Run): Map<string, Snapshot[]> {
+export function snapshotsByName(run: Run): Map<string, Snapshot[]> {
   const names = new Map<string, Snapshot[]>();
   for (const snapshot of run.snapshots) {
     names.set(snapshot.name, [...(names.get(snapshot.name) ?? []), snapshot]);
