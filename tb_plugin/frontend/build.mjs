@@ -1,9 +1,10 @@
 // Bundles the page into the Python package: one ES module with its styles inside, and beside it the
 // licences of the libraries that went into it.
-import { build } from "esbuild";
+
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const page = here("../tensorboard_plugin_leaf/static/index.js");

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Cursor } from "../src/cursor/cursor.ts";
-import { nearest } from "../src/numeric/nearest.ts";
 import { frameInColumn } from "../src/frames/columns.ts";
+import { nearest } from "../src/numeric/nearest.ts";
 
 test("nearest agrees with a search through all values", () => {
   const sorted = [0, 3, 4, 10, 11, 40];

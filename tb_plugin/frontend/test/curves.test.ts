@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Scalar } from "../src/data/api.ts";
+import { leastCoveredBox } from "../src/charts/rule_labels.ts";
 import { describeChart } from "../src/charts/spec.ts";
+import { linearTicks, logTicks, padded } from "../src/charts/ticks.ts";
+import type { Scalar } from "../src/data/api.ts";
+import { extent } from "../src/numeric/range.ts";
 import {
   classCurves,
   distanceSpec,
@@ -9,11 +12,8 @@ import {
   probabilitySpec,
   valuesAt,
 } from "../src/path/curves.ts";
-import { leastCoveredBox } from "../src/charts/rule_labels.ts";
+import { rankSpec, snapshotMarkers, traceSpec } from "../src/training/curves.ts";
 import { smooth } from "../src/training/smoothing.ts";
-import { snapshotMarkers, rankSpec, traceSpec } from "../src/training/curves.ts";
-import { linearTicks, logTicks, padded } from "../src/charts/ticks.ts";
-import { extent } from "../src/numeric/range.ts";
 import { path, run, snapshot } from "./samples.ts";
 
 const SETTINGS = { smoothing: 0, log: true, dark: false };

@@ -7,7 +7,7 @@ import {
   maxAbsolute,
   paintDifference,
 } from "../src/frames/difference.ts";
-import { signalDifference, signalAt } from "../src/frames/frames.ts";
+import { signalAt, signalDifference } from "../src/frames/frames.ts";
 import { signalPath } from "../src/frames/signal_line.ts";
 
 const SIGNAL: SignalFrames = {

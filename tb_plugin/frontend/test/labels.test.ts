@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatCount, formatDistance, formatProbability, formatValue } from "../src/text/numbers.ts";
 import {
   indicesText,
   listName,
@@ -10,6 +9,12 @@ import {
   shortStatus,
   statusText,
 } from "../src/text/labels.ts";
+import {
+  formatCount,
+  formatDistance,
+  formatProbability,
+  formatValue,
+} from "../src/text/numbers.ts";
 import { pathIndex, snapshot } from "./samples.ts";
 
 const WALK = { destination: "", destination_index: null, start_distance: 0, threshold: null };

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fromFragment, toFragment } from "../src/view/fragment.ts";
-import { toHostHash, fromHostHash } from "../src/host/location.ts";
+import { fromHostHash, toHostHash } from "../src/host/location.ts";
 import { rowsFor } from "../src/rows/rows.ts";
+import { fromFragment, toFragment } from "../src/view/fragment.ts";
 import {
   drawnRuns,
   findOpened,
@@ -35,7 +35,13 @@ test("a view survives the address, whatever is in its names", () => {
 
 test("an address that cannot be read gives the initial view", () => {
   assert.equal(toFragment(INITIAL_VIEW), "");
-  for (const fragment of ["", "smoothing=7&scale=x&rows=y", "run=a", "&&=&%", "path-steps=9-3&at=-1"]) {
+  for (const fragment of [
+    "",
+    "smoothing=7&scale=x&rows=y",
+    "run=a",
+    "&&=&%",
+    "path-steps=9-3&at=-1",
+  ]) {
     assert.deepEqual(fromFragment(fragment), INITIAL_VIEW);
   }
   assert.equal(fromFragment("run=a&tag=b&index=-1").open?.index, 0);

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { zoomByKey } from "../src/charts/zoom.ts";
 import { Cursor } from "../src/cursor/cursor.ts";
-import { framesWithin, clipZoom, stepsBetween, valuesWithin, scaleZoom } from "../src/numeric/step_range.ts";
+import {
+  clipZoom,
+  framesWithin,
+  scaleZoom,
+  stepsBetween,
+  valuesWithin,
+} from "../src/numeric/step_range.ts";
 
 test("a drag in any direction selects whole steps, and less than a step nothing", () => {
   assert.deepEqual(stepsBetween(20.4, 3.6), [4, 20]);

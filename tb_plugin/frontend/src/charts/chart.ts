@@ -3,14 +3,14 @@
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import uPlot from "uplot";
-import { chartData, chartOptions } from "./options.ts";
-import { type ChartSpec, type Marker, wholeRange } from "./spec.ts";
-import { cursorLine, markerButtons, tooltip } from "./overlay.ts";
-import { selectByDrag, zoomByKey } from "./zoom.ts";
 import type { Cursor } from "../cursor/cursor.ts";
-import { cssColours } from "../theme/colours.ts";
 import type { Range } from "../numeric/range.ts";
 import { clipZoom } from "../numeric/step_range.ts";
+import { cssColours } from "../theme/colours.ts";
+import { chartData, chartOptions } from "./options.ts";
+import { cursorLine, markerButtons, tooltip } from "./overlay.ts";
+import { type ChartSpec, type Marker, wholeRange } from "./spec.ts";
+import { selectByDrag, zoomByKey } from "./zoom.ts";
 
 @customElement("leaf-chart")
 export class LeafChart extends LitElement {
@@ -96,8 +96,8 @@ export class LeafChart extends LitElement {
   private fit(): void {
     const width = this.querySelector(".plot")?.clientWidth ?? 0;
     if (width === 0 || width === this.chart?.width) return;
-    if (!this.chart) return this.draw();
-    this.chart.setSize({ width, height: this.height });
+    if (this.chart) this.chart.setSize({ width, height: this.height });
+    else this.draw();
   }
 
   private placeOverlay(): void {
@@ -140,7 +140,7 @@ export class LeafChart extends LitElement {
   private placeLine(): void {
     if (!this.chart || !this.line || !this.cursor) return;
     this.line.style.left = `${this.chart.valToPos(this.cursor.step, "x")}px`;
-    this.line.dataset["step"] = String(this.cursor.step);
+    this.line.dataset.step = String(this.cursor.step);
   }
 
   private drawMarkers(): void {

@@ -1,13 +1,13 @@
 /** A chart's specification as data and options of uPlot. */
 
 import uPlot from "uplot";
+import { extent, type Range } from "../numeric/range.ts";
+import { clipZoom, valuesWithin } from "../numeric/step_range.ts";
+import { formatCount, formatValue } from "../text/numbers.ts";
+import { type Colours, FONT } from "../theme/colours.ts";
 import { drawRules } from "./rules.ts";
 import { type Axis, type ChartSpec, wholeRange } from "./spec.ts";
 import { linearTicks, logTicks, padded } from "./ticks.ts";
-import { formatCount, formatValue } from "../text/numbers.ts";
-import { type Colours, FONT } from "../theme/colours.ts";
-import { extent, type Range } from "../numeric/range.ts";
-import { clipZoom, valuesWithin } from "../numeric/step_range.ts";
 
 const FONT_PIXELS = 11;
 const LABEL_SIZE = 16;
@@ -65,14 +65,16 @@ export function chartOptions(
     },
     series: [
       {},
-      ...spec.curves.map((curve): uPlot.Series => ({
-        label: curve.name,
-        scale: curve.axis ?? "left",
-        stroke: curve.colour,
-        width: curve.width * scale,
-        ...(curve.dash?.length && { dash: curve.dash.map((length) => length * scale) }),
-        points: { show: curve.steps.length === 1 },
-      })),
+      ...spec.curves.map(
+        (curve): uPlot.Series => ({
+          label: curve.name,
+          scale: curve.axis ?? "left",
+          stroke: curve.colour,
+          width: curve.width * scale,
+          ...(curve.dash?.length && { dash: curve.dash.map((length) => length * scale) }),
+          points: { show: curve.steps.length === 1 },
+        }),
+      ),
     ],
     axes: [
       axes.ofSteps(spec.xLabel, x),

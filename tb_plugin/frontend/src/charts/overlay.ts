@@ -1,9 +1,9 @@
 /** What lies on top of a chart: elements, so that they can be clicked, named and styled. */
 
 import type uPlot from "uplot";
-import type { ChartSpec, Curve, Marker } from "./spec.ts";
 import { nearest } from "../numeric/nearest.ts";
 import { formatCount, formatValue } from "../text/numbers.ts";
+import type { ChartSpec, Curve, Marker } from "./spec.ts";
 
 const MARKER_PIXELS = 9;
 const TOOLTIP_CURVES = 14;
@@ -11,7 +11,7 @@ const TOOLTIP_CURVES = 14;
 export function cursorLine(): HTMLElement {
   const line = document.createElement("div");
   line.className = "cursor-line";
-  line.dataset["testid"] = "cursor-line";
+  line.dataset.testid = "cursor-line";
   return line;
 }
 
@@ -34,7 +34,7 @@ export function markerButtons(
     buttons.push(markerButton(marker, left, named, open));
   }
   // The order in which a keyboard reaches them.
-  return buttons.sort((one, other) => Number(one.dataset["step"]) - Number(other.dataset["step"]));
+  return buttons.sort((one, other) => Number(one.dataset.step) - Number(other.dataset.step));
 }
 
 function markerButton(
@@ -49,10 +49,10 @@ function markerButton(
   button.title = marker.label;
   button.style.left = `${left}px`;
   button.style.setProperty("--colour", marker.colour);
-  button.dataset["step"] = String(marker.x);
-  button.dataset["run"] = marker.run;
+  button.dataset.step = String(marker.x);
+  button.dataset.run = marker.run;
   if (named) {
-    button.dataset["testid"] = "snapshot-marker";
+    button.dataset.testid = "snapshot-marker";
     button.setAttribute("aria-label", marker.label);
     if (marker.isCurrent) button.setAttribute("aria-current", "true");
   } else {
@@ -68,7 +68,7 @@ function markerButton(
 export function tooltip(chart: uPlot, spec: ChartSpec): void {
   const box = document.createElement("div");
   box.className = "tooltip";
-  box.dataset["testid"] = "tooltip";
+  box.dataset.testid = "tooltip";
   box.hidden = true;
   box.setAttribute("aria-hidden", "true");
   chart.over.append(box);

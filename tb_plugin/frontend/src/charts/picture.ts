@@ -1,11 +1,11 @@
 /** A chart as a picture, with its title and a legend of all its curves. */
 
 import uPlot from "uplot";
-import { chartData, chartOptions } from "./options.ts";
-import type { ChartSpec, Curve, Marker } from "./spec.ts";
+import type { Range } from "../numeric/range.ts";
 import { Picture, type Text } from "../save/picture.ts";
 import type { Colours } from "../theme/colours.ts";
-import type { Range } from "../numeric/range.ts";
+import { chartData, chartOptions } from "./options.ts";
+import type { ChartSpec, Curve, Marker } from "./spec.ts";
 
 export interface ShownChart {
   title: string;
@@ -36,12 +36,18 @@ export async function chartPicture(chart: ShownChart, colours: Colours): Promise
   const after = MARGIN + picture.measure(chart.title, title) + 8;
   const rest = Math.max(WIDTH - MARGIN - after, 40);
   picture.write(chart.subtitle, after, MARGIN + 11, { ...secondary, width: rest });
-  picture.write(chart.origin, MARGIN, MARGIN + 11 + LINE, { ...secondary, width: WIDTH - 2 * MARGIN });
+  picture.write(chart.origin, MARGIN, MARGIN + 11 + LINE, {
+    ...secondary,
+    width: WIDTH - 2 * MARGIN,
+  });
   await drawPlot(picture, chart, header, colours);
   for (const { curve, text, left, line } of entries) {
     const y = header + PLOT.height + (line + 1) * LINE;
     if (curve) drawSwatch(picture.context, curve, MARGIN + left, y - 4);
-    picture.write(text, MARGIN + left + SWATCH + 6, y, { ...secondary, width: PLOT.width - SWATCH });
+    picture.write(text, MARGIN + left + SWATCH + 6, y, {
+      ...secondary,
+      width: PLOT.width - SWATCH,
+    });
   }
   return picture.toPng();
 }

@@ -14,8 +14,13 @@ export interface Box {
 }
 
 /** Of several boxes, the first that no polyline crosses; else the one with the fewest points in it. */
-export function leastCoveredBox(boxes: readonly Box[], polylines: readonly Polyline[]): Box | undefined {
-  const crossings = boxes.map((box) => sum(polylines.map((polyline) => pointsInside(polyline, box))));
+export function leastCoveredBox(
+  boxes: readonly Box[],
+  polylines: readonly Polyline[],
+): Box | undefined {
+  const crossings = boxes.map((box) =>
+    sum(polylines.map((polyline) => pointsInside(polyline, box))),
+  );
   return boxes[crossings.indexOf(Math.min(...crossings))];
 }
 

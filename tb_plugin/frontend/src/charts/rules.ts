@@ -1,9 +1,9 @@
 /** Draws the horizontal lines of a chart, with labels that keep clear of its curves. */
 
 import type uPlot from "uplot";
-import type { ChartSpec } from "./spec.ts";
-import { type Box, leastCoveredBox, type Polyline } from "./rule_labels.ts";
 import { FONT } from "../theme/colours.ts";
+import { type Box, leastCoveredBox, type Polyline } from "./rule_labels.ts";
+import type { ChartSpec } from "./spec.ts";
 
 const FONT_PIXELS = 11;
 const LABEL_PLACES = [1, 0.5, 0.02, 0.75, 0.25];

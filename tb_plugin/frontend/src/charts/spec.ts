@@ -1,8 +1,8 @@
 /** What a chart shows, apart from how it is drawn. */
 
 import type { Values } from "../data/api.ts";
-import { formatCount, formatValue } from "../text/numbers.ts";
 import { extent, type Range } from "../numeric/range.ts";
+import { formatCount, formatValue } from "../text/numbers.ts";
 
 export interface Curve {
   name: string;

@@ -1,8 +1,8 @@
 /** Zooming a chart: by dragging over it, and by keys while it has the focus. */
 
 import type uPlot from "uplot";
-import { stepsBetween, scaleZoom } from "../numeric/step_range.ts";
 import type { Range } from "../numeric/range.ts";
+import { scaleZoom, stepsBetween } from "../numeric/step_range.ts";
 
 /** A shorter drag is a click by an unsteady hand. */
 const MIN_PIXELS = 6;

@@ -1,9 +1,9 @@
 /** The frames of a loaded path: images out of its sheet, signals out of its lists. */
 
 import type { ImageFrames, SignalFrames, Values } from "../data/api.ts";
-import { channelMeanDifference } from "./difference.ts";
 import type { LoadedPath } from "../data/path_store.ts";
 import { extent, type Range } from "../numeric/range.ts";
+import { channelMeanDifference } from "./difference.ts";
 
 const CHANNELS_DRAWN = 8;
 

@@ -1,11 +1,11 @@
 /** Draws one frame of a path on a picture: an image with crisp pixels, or lines. */
 
-import { drawnChannels, signalRange, tileBox } from "./frames.ts";
-import { channelColour } from "../theme/palette.ts";
 import type { LoadedPath } from "../data/path_store.ts";
 import type { Picture } from "../save/picture.ts";
-import { signalPath } from "./signal_line.ts";
 import type { Colours } from "../theme/colours.ts";
+import { channelColour } from "../theme/palette.ts";
+import { drawnChannels, signalRange, tileBox } from "./frames.ts";
+import { signalPath } from "./signal_line.ts";
 
 export interface Size {
   width: number;

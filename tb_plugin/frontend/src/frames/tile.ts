@@ -3,6 +3,9 @@
 import { html, LitElement, type PropertyValues, svg } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import type { Values } from "../data/api.ts";
+import type { LoadedPath } from "../data/path_store.ts";
+import type { Range } from "../numeric/range.ts";
+import { channelColour } from "../theme/palette.ts";
 import { divergingColours, maxAbsolute, paintDifference } from "./difference.ts";
 import {
   drawnChannels,
@@ -11,10 +14,7 @@ import {
   signalDifference,
   signalRange,
 } from "./frames.ts";
-import { channelColour } from "../theme/palette.ts";
-import type { LoadedPath } from "../data/path_store.ts";
 import { signalPath } from "./signal_line.ts";
-import type { Range } from "../numeric/range.ts";
 
 @customElement("leaf-tile")
 export class LeafTile extends LitElement {
@@ -48,7 +48,10 @@ export class LeafTile extends LitElement {
     const frames = this.loaded?.path.frames;
     const sheet = this.loaded?.sheet;
     if (!canvas || !sheet || frames?.type !== "image") return;
-    if (this.since === null) return drawTile(canvas, frames, sheet, this.frame);
+    if (this.since === null) {
+      drawTile(canvas, frames, sheet, this.frame);
+      return;
+    }
     // All differences of a path have one scale, so that they can be compared.
     const lastFrame = this.loaded?.path.frame_steps.length ?? 1;
     const end = frames.destination ? lastFrame : lastFrame - 1;

@@ -21,7 +21,12 @@ export function clipZoom(range: Range | null, [first, last]: Range): Range | nul
 }
 
 /** `shown` made longer by `factor`, with `centre` where it was; null if that is everything. */
-export function scaleZoom(shown: Range, factor: number, centre: number, whole: Range): Range | null {
+export function scaleZoom(
+  shown: Range,
+  factor: number,
+  centre: number,
+  whole: Range,
+): Range | null {
   const before = shown[1] - shown[0];
   const length = Math.min(Math.max(Math.round(before * factor), 1), whole[1] - whole[0]);
   const share = before > 0 ? (centre - shown[0]) / before : 0;

@@ -2,20 +2,20 @@
 
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, state } from "lit/decorators.js";
-import { fromFragment, toFragment } from "../view/fragment.ts";
-import { ApiError, fetchRuns, type PathKey, type Run } from "../data/api.ts";
 import type { Marker } from "../charts/spec.ts";
-import { emptyPage, failedPage, loadingPage, noPathsCard } from "./notices.ts";
-import { isShown, onDataReloaded, onShown } from "../host/tensorboard.ts";
-import { OpenPath } from "../path/open_path.ts";
+import { ApiError, fetchRuns, type PathKey, type Run } from "../data/api.ts";
 import { PathStore } from "../data/path_store.ts";
-import { linkTo, readFragment } from "../host/location.ts";
 import { ScalarStore } from "../data/scalar_store.ts";
-import { sameRuns, type TrainingRun } from "../training/curves.ts";
 import { watchDarkMode } from "../host/dark_mode.ts";
+import { linkTo, readFragment } from "../host/location.ts";
+import { isShown, onDataReloaded, onShown } from "../host/tensorboard.ts";
 import type { Range } from "../numeric/range.ts";
-import { drawnRuns, findOpened, type Opened, samePathIn, type View } from "../view/view.ts";
+import { OpenPath } from "../path/open_path.ts";
+import { sameRuns, type TrainingRun } from "../training/curves.ts";
+import { fromFragment, toFragment } from "../view/fragment.ts";
 import { ViewHistory } from "../view/history.ts";
+import { drawnRuns, findOpened, type Opened, samePathIn, type View } from "../view/view.ts";
+import { emptyPage, failedPage, loadingPage, noPathsCard } from "./notices.ts";
 
 @customElement("leaf-page")
 export class LeafPage extends LitElement {

@@ -4,10 +4,24 @@ import { html, LitElement } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import { live } from "lit/directives/live.js";
 import type { PathKey, Run, Snapshot } from "../data/api.ts";
+import {
+  listName,
+  outcome,
+  reasonText,
+  shortStatus,
+  spacedName,
+  statusText,
+} from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
 import { runColour } from "../theme/palette.ts";
-import { snapshotsByName, listedRuns, type Opened, parseFilter, samePathIn, type View } from "../view/view.ts";
-import { listName, outcome, reasonText, shortStatus, spacedName, statusText } from "../text/labels.ts";
+import {
+  listedRuns,
+  type Opened,
+  parseFilter,
+  samePathIn,
+  snapshotsByName,
+  type View,
+} from "../view/view.ts";
 
 @customElement("leaf-sidebar")
 export class LeafSidebar extends LitElement {

@@ -1,14 +1,14 @@
 /** A path as an animation: its frames one after the other, with label and probability. */
 
 import type { Cursor } from "../cursor/cursor.ts";
+import type { LoadedPath } from "../data/path_store.ts";
 import { drawFrame, frameSize } from "../frames/picture.ts";
 import { encodeGif, type GifFrame } from "../save/gif.ts";
-import { formatCount, formatProbability } from "../text/numbers.ts";
-import type { LoadedPath } from "../data/path_store.ts";
 import { Picture } from "../save/picture.ts";
+import { pairName } from "../text/labels.ts";
+import { formatCount, formatProbability } from "../text/numbers.ts";
 import type { Colours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
-import { pairName } from "../text/labels.ts";
 
 const TILE_PIXELS = 280;
 const CAPTION = 48;

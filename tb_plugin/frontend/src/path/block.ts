@@ -2,19 +2,19 @@
 
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
-import type { Path } from "../data/api.ts";
 import { unzoomButton } from "../charts/card.ts";
 import type { Cursor } from "../cursor/cursor.ts";
-import type { LoadedPath } from "../data/path_store.ts";
-import { formatProbability } from "../text/numbers.ts";
-import { pathFiles } from "./files.ts";
 import { Player } from "../cursor/player.ts";
-import type { SavedFile } from "../save/files.ts";
-import { cssColours } from "../theme/colours.ts";
+import type { Path } from "../data/api.ts";
+import type { LoadedPath } from "../data/path_store.ts";
 import type { Range } from "../numeric/range.ts";
-import type { Opened } from "../view/view.ts";
-import { outcome, pathFacts, pathTitle, statusText, stepsText } from "../text/labels.ts";
 import { clipZoom } from "../numeric/step_range.ts";
+import type { SavedFile } from "../save/files.ts";
+import { outcome, pathFacts, pathTitle, statusText, stepsText } from "../text/labels.ts";
+import { formatProbability } from "../text/numbers.ts";
+import { cssColours } from "../theme/colours.ts";
+import type { Opened } from "../view/view.ts";
+import { pathFiles } from "./files.ts";
 
 @customElement("leaf-path")
 export class LeafPath extends LitElement {

@@ -6,22 +6,22 @@ import { chartCard, unzoomButton } from "../charts/card.ts";
 import { chartPicture, type ShownChart } from "../charts/picture.ts";
 import { type ChartSpec, describeChart } from "../charts/spec.ts";
 import type { Cursor } from "../cursor/cursor.ts";
+import type { LoadedPath } from "../data/path_store.ts";
+import type { Range } from "../numeric/range.ts";
+import { clipZoom } from "../numeric/step_range.ts";
+import type { SavedFile } from "../save/files.ts";
+import { pathFacts, pathTitle } from "../text/labels.ts";
+import { cssColours } from "../theme/colours.ts";
+import type { Opened } from "../view/view.ts";
 import {
-  classCurves,
   type ClassCurve,
+  classCurves,
   distanceColours,
   distanceName,
   distanceSpec,
   probabilitySpec,
 } from "./curves.ts";
 import { curvesFile, pathFileName } from "./files.ts";
-import type { LoadedPath } from "../data/path_store.ts";
-import type { SavedFile } from "../save/files.ts";
-import { cssColours } from "../theme/colours.ts";
-import type { Range } from "../numeric/range.ts";
-import type { Opened } from "../view/view.ts";
-import { pathFacts, pathTitle } from "../text/labels.ts";
-import { clipZoom } from "../numeric/step_range.ts";
 
 @customElement("leaf-path-charts")
 export class LeafPathCharts extends LitElement {

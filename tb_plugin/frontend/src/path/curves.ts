@@ -1,7 +1,7 @@
 /** Curves along one path. */
 
-import type { Path, Values } from "../data/api.ts";
 import type { ChartSpec, Curve, Rule } from "../charts/spec.ts";
+import type { Path, Values } from "../data/api.ts";
 import { nearest } from "../numeric/nearest.ts";
 import { formatValue } from "../text/numbers.ts";
 import { classLook, type Look } from "../theme/palette.ts";

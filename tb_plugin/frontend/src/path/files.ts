@@ -1,14 +1,14 @@
 /** What a person can take away of a path. */
 
 import type { Cursor } from "../cursor/cursor.ts";
-import { pathAnimation } from "./animation.ts";
-import { pathCsv, pathJson } from "./tables.ts";
 import type { LoadedPath } from "../data/path_store.ts";
 import { fileName, type SavedFile, textFile } from "../save/files.ts";
-import { stripPicture } from "./strip_picture.ts";
+import { listName } from "../text/labels.ts";
 import type { Colours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
-import { listName } from "../text/labels.ts";
+import { pathAnimation } from "./animation.ts";
+import { stripPicture } from "./strip_picture.ts";
+import { pathCsv, pathJson } from "./tables.ts";
 
 /** The file of `what` a path has, named after the path: run, name, step, pair. */
 export function pathFileName({ key, snapshot, path }: Opened, what: string, type: string): string {

@@ -2,8 +2,8 @@
 
 import { html } from "lit";
 import { customElement, property } from "lit/decorators.js";
-import type { Path } from "../data/api.ts";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
+import type { Path } from "../data/api.ts";
 import { formatProbability } from "../text/numbers.ts";
 import { type ClassCurve, valuesAt } from "./curves.ts";
 

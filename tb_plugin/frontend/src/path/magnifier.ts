@@ -3,10 +3,10 @@
 import { html } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
+import type { LoadedPath } from "../data/path_store.ts";
 import { destinationFrame } from "../frames/frames.ts";
 import { formatCount, formatDistance, formatProbability, formatValue } from "../text/numbers.ts";
 import { distanceName, valuesAt } from "./curves.ts";
-import type { LoadedPath } from "../data/path_store.ts";
 
 const DIFFERENCE_KEY = html`<div class="colour-key">
   <dt>differences</dt>

@@ -1,13 +1,13 @@
 /** The path that is open: fetched when it is wanted, and the cursor with which it is looked at. */
 
-import { ApiError, type PathKey } from "../data/api.ts";
-import { frameInColumn } from "../frames/columns.ts";
 import { Cursor } from "../cursor/cursor.ts";
-import { initialFrame } from "./curves.ts";
+import { ApiError, type PathKey } from "../data/api.ts";
 import type { LoadedPath, PathStore } from "../data/path_store.ts";
+import { frameInColumn } from "../frames/columns.ts";
 import type { Range } from "../numeric/range.ts";
-import { sameKey } from "../view/view.ts";
 import { clipZoom } from "../numeric/step_range.ts";
+import { sameKey } from "../view/view.ts";
+import { initialFrame } from "./curves.ts";
 
 const PATIENCE_MS = 150;
 

@@ -2,10 +2,10 @@
 
 import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
-import { releaseTouchCapture } from "../frames/touch.ts";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
-import { formatCount, formatProbability } from "../text/numbers.ts";
 import type { LoadedPath } from "../data/path_store.ts";
+import { releaseTouchCapture } from "../frames/touch.ts";
+import { formatCount, formatProbability } from "../text/numbers.ts";
 
 const MIN_PIXELS = 50;
 const MAX_PIXELS = 88;

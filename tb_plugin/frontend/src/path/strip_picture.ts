@@ -1,15 +1,15 @@
 /** The strip of a path as a picture: source, frames, destination, and what became of the path. */
 
 import type { Cursor } from "../cursor/cursor.ts";
-import { drawFrame, frameSize } from "../frames/picture.ts";
-import { destinationFrame } from "../frames/frames.ts";
-import { formatCount, formatProbability } from "../text/numbers.ts";
 import type { LoadedPath } from "../data/path_store.ts";
+import { destinationFrame } from "../frames/frames.ts";
+import { drawFrame, frameSize } from "../frames/picture.ts";
+import { clipZoom } from "../numeric/step_range.ts";
 import { Picture, type Text } from "../save/picture.ts";
+import { outcome, pathFacts, pathTitle, statusText, stepsText } from "../text/labels.ts";
+import { formatCount, formatProbability } from "../text/numbers.ts";
 import type { Colours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
-import { outcome, pathFacts, pathTitle, statusText, stepsText } from "../text/labels.ts";
-import { clipZoom } from "../numeric/step_range.ts";
 
 const SHARPNESS = 2;
 const TILE_PIXELS = 144;
@@ -50,7 +50,14 @@ export function stripPicture(
     const below = y + tile.height / SHARPNESS;
     const rest = value && ` ${value}`;
     const room = Math.max(column - 2 - picture.measure(rest, secondary), 12);
-    picture.writeBeside([[name, { ...captions, width: room }], [rest, secondary]], middle, below + 14);
+    picture.writeBeside(
+      [
+        [name, { ...captions, width: room }],
+        [rest, secondary],
+      ],
+      middle,
+      below + 14,
+    );
     const small: Text = { ...secondary, size: 10, align: "center", width: column };
     picture.write(note, middle, below + 27, small);
   };

@@ -3,11 +3,11 @@
 import { html, LitElement } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import { repeat } from "lit/directives/repeat.js";
-import type { Run } from "../data/api.ts";
 import type { Cursor } from "../cursor/cursor.ts";
+import type { Run } from "../data/api.ts";
 import type { PathStore } from "../data/path_store.ts";
-import { type Row, tabDescription, rowsFor } from "./rows.ts";
 import { type Opened, type RowsTab, sameKey } from "../view/view.ts";
+import { type Row, rowsFor, tabDescription } from "./rows.ts";
 
 const TABS: readonly [RowsTab, string][] = [
   ["training", "Over training"],

@@ -1,8 +1,8 @@
 /** The frames of one row of images on one canvas. */
 
+import type { LoadedPath } from "../data/path_store.ts";
 import { frameInColumn } from "../frames/columns.ts";
 import { tileBox } from "../frames/frames.ts";
-import type { LoadedPath } from "../data/path_store.ts";
 
 const CORNER_PIXELS = 4;
 

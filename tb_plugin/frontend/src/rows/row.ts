@@ -2,15 +2,15 @@
 
 import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
+import { FollowsCursor } from "../cursor/follows_cursor.ts";
 import { ApiError } from "../data/api.ts";
+import type { LoadedPath, PathStore } from "../data/path_store.ts";
 import { frameInColumn } from "../frames/columns.ts";
 import { releaseTouchCapture } from "../frames/touch.ts";
-import { FollowsCursor } from "../cursor/follows_cursor.ts";
 import { formatCount, formatProbability } from "../text/numbers.ts";
-import type { LoadedPath, PathStore } from "../data/path_store.ts";
+import { sameKey } from "../view/view.ts";
 import { drawRow } from "./canvas.ts";
 import type { Row } from "./rows.ts";
-import { sameKey } from "../view/view.ts";
 
 @customElement("leaf-row")
 export class LeafRow extends FollowsCursor {

@@ -1,9 +1,9 @@
 /** Which paths stand below each other, one a row. */
 
 import type { PathKey, Run, Snapshot } from "../data/api.ts";
+import { distanceText, listName } from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
 import { isSamePair, nearestStep, type Opened, type RowsTab } from "../view/view.ts";
-import { listName, distanceText } from "../text/labels.ts";
 
 export interface Row {
   key: PathKey;

@@ -21,7 +21,10 @@ export function fileName(parts: readonly string[], extension: string): string {
 function sanitised(text: string): string {
   const words = text.normalize("NFC").replaceAll("→", "to");
   const dashed = words.replace(/[^\p{L}\p{M}\p{N}._]+/gu, "-");
-  return [...dashed.replace(/^[-.]+/, "")].slice(0, MAX_PART_LENGTH).join("").replace(/[-.]+$/, "");
+  return [...dashed.replace(/^[-.]+/, "")]
+    .slice(0, MAX_PART_LENGTH)
+    .join("")
+    .replace(/[-.]+$/, "");
 }
 
 export function textFile(text: string, type: string): Blob {

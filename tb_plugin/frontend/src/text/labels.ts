@@ -1,8 +1,8 @@
 /** What a path is and what became of it, in words. */
 
 import type { PathScalars, Snapshot } from "../data/api.ts";
-import { formatCount, formatDistance } from "./numbers.ts";
 import type { Range } from "../numeric/range.ts";
+import { formatCount, formatDistance } from "./numbers.ts";
 
 /** "4 → 9", or "4" for a walk without destination. */
 export function pairName(path: PathScalars): string {

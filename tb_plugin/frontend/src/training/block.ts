@@ -5,24 +5,24 @@ import { customElement, property } from "lit/decorators.js";
 import { chartCard, unzoomButton } from "../charts/card.ts";
 import { chartPicture } from "../charts/picture.ts";
 import { type ChartSpec, describeChart, type Marker } from "../charts/spec.ts";
-import { formatCount } from "../text/numbers.ts";
-import { fileName, type SavedFile, textFile } from "../save/files.ts";
 import type { ScalarStore } from "../data/scalar_store.ts";
+import type { Range } from "../numeric/range.ts";
+import { fileName, type SavedFile, textFile } from "../save/files.ts";
+import { spacedName } from "../text/labels.ts";
+import { formatCount } from "../text/numbers.ts";
+import { cssColours } from "../theme/colours.ts";
+import type { Opened } from "../view/view.ts";
 import {
   dimensionSpec,
   type GetScalar,
-  snapshotMarkers,
   rankBounds,
   rankKinds,
   rankSpec,
+  snapshotMarkers,
   type TrainingRun,
   traceSpec,
 } from "./curves.ts";
 import { trainingCsv } from "./table.ts";
-import { cssColours } from "../theme/colours.ts";
-import type { Range } from "../numeric/range.ts";
-import type { Opened } from "../view/view.ts";
-import { spacedName } from "../text/labels.ts";
 
 @customElement("leaf-training")
 export class LeafTraining extends LitElement {
@@ -130,7 +130,13 @@ export class LeafTraining extends LitElement {
         name: fileName([...names, "training"], "csv"),
         content: () => {
           const get: GetScalar = (run, tag) => scalars?.get(run, tag) ?? null;
-          return textFile(trainingCsv(runs.map(({ run }) => run), get), "text/csv");
+          return textFile(
+            trainingCsv(
+              runs.map(({ run }) => run),
+              get,
+            ),
+            "text/csv",
+          );
         },
       },
     ];

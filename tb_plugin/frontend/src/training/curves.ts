@@ -1,12 +1,12 @@
 /** Curves of training of several runs: trace, effective ranks, tangent dimension. */
 
-import type { Run, Scalar } from "../data/api.ts";
 import type { ChartSpec, Curve, Marker, Rule } from "../charts/spec.ts";
+import type { Run, Scalar } from "../data/api.ts";
+import { extent } from "../numeric/range.ts";
+import { spacedName } from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
 import { dashOf, faded, runColour } from "../theme/palette.ts";
 import { smooth } from "./smoothing.ts";
-import { extent } from "../numeric/range.ts";
-import { spacedName } from "../text/labels.ts";
 
 export interface TrainingRun {
   run: Run;

@@ -42,7 +42,8 @@ export function fromFragment(fragment: string): View {
     scale: search.get("scale") === "linear" ? "linear" : INITIAL_VIEW.scale,
     trainingSteps: range(search.get("training-steps")),
     rows: ROWS.find((tab) => tab === search.get("rows")) ?? INITIAL_VIEW.rows,
-    open: run !== null && tag !== null ? { run, tag, index: count(search.get("index")) ?? 0 } : null,
+    open:
+      run !== null && tag !== null ? { run, tag, index: count(search.get("index")) ?? 0 } : null,
     pathSteps: range(search.get("path-steps")),
     at: count(search.get("at")),
     hiddenClasses: search.getAll("hide-class"),

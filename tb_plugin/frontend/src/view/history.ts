@@ -1,7 +1,7 @@
 /** The views that a person has been to, as steps of the browser's history. */
 
-import { fromFragment, toFragment } from "./fragment.ts";
 import { onHistoryNavigation, readFragment, writeFragment } from "../host/location.ts";
+import { fromFragment, toFragment } from "./fragment.ts";
 import type { View } from "./view.ts";
 
 // Browsers refuse more than a few changes of the address in a second.
