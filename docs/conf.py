@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "sphinx_design",
+    "drawings",
     "mathml",
 ]
 exclude_patterns = ["_build", "_generated", "jupyter_execute", "README.md"]

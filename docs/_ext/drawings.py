@@ -1,0 +1,135 @@
+"""Figures that are computed while the pages are built, each for the light and the dark theme.
+
+``figures.DRAWINGS`` lists functions that return a matplotlib figure; the directive ``drawing`` puts
+one on a page::
+
+    ```{drawing} leaves
+    :alt: What a reader who does not see the picture should know.
+
+    The caption.
+    ```
+
+``figures.NUMBERS`` lists functions that return a number or text. A page writes ``{{ name }}``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import Directive, directives
+
+import lightning_leaf
+
+if TYPE_CHECKING:
+    from docutils.nodes import Node
+    from sphinx.application import Sphinx
+    from sphinx.config import Config
+
+FOLDER = Path(__file__).parents[1] / "_generated"
+PAGE_COLOURS = {"light": "#ffffff", "dark": "#131416"}
+INKS = {"light": "#30343b", "dark": "#c9ced6"}
+COLOURS = {
+    "light": [
+        "#0072b2", "#d55e00", "#009e73", "#b04f9a", "#8c6d00",
+        "#6b7278", "#5a4fcf", "#c0392b", "#2c9ab7", "#6a8f1f",
+    ],
+    "dark": [
+        "#4ba3e0", "#f0803c", "#2fc296", "#dd8fce", "#d6b13c",
+        "#9aa0a6", "#a096f0", "#f0796d", "#66cbe0", "#a9cc5b",
+    ],
+}  # fmt: skip
+
+
+class Drawing(Directive):
+    """A computed figure with its caption, of which CSS shows the version of the theme."""
+
+    required_arguments = 1
+    option_spec: ClassVar[dict[str, Any]] = {"alt": directives.unchanged_required}
+    has_content = True
+
+    def run(self) -> list[Node]:
+        name = self.arguments[0]
+        figure = nodes.figure("", align="center")
+        for theme in PAGE_COLOURS:
+            figure += nodes.image(
+                uri=f"/_generated/{name}-{theme}.svg",
+                alt=self.options["alt"],
+                classes=[f"only-{theme}"],
+            )
+        caption = nodes.Element()
+        self.state.nested_parse(self.content, self.content_offset, caption)
+        paragraphs = list(caption.children)
+        figure += nodes.caption("", "", *paragraphs[0].children)
+        if paragraphs[1:]:
+            figure += nodes.legend("", *paragraphs[1:])
+        return [figure]
+
+
+def draw_all(app: Sphinx, config: Config) -> None:
+    """Draw what has changed since the last build, and hand the numbers to the pages."""
+    numbers = FOLDER / "numbers.json"
+    digest = _digest()
+    if not numbers.exists() or json.loads(numbers.read_text())["digest"] != digest:
+        FOLDER.mkdir(exist_ok=True)
+        numbers.write_text(json.dumps(_draw() | {"digest": digest}, indent=1))
+    config.myst_substitutions = config.myst_substitutions | json.loads(numbers.read_text())
+
+
+def _draw() -> dict[str, Any]:
+    import figures
+    import matplotlib
+
+    matplotlib.use("agg")
+    for theme, ink in INKS.items():
+        with matplotlib.rc_context(_style(theme, ink)):
+            for draw in figures.DRAWINGS:
+                # The same bytes from the same figure.
+                draw().savefig(
+                    FOLDER / f"{draw.__name__}-{theme}.svg",
+                    metadata={"Date": None},
+                    bbox_inches="tight",
+                )
+    return {number.__name__: number() for number in figures.NUMBERS}
+
+
+def _style(theme: str, ink: str) -> dict[str, Any]:
+    from cycler import cycler
+
+    inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor")
+    return {
+        "figure.facecolor": "none",
+        "axes.facecolor": "none",
+        "savefig.facecolor": "none",
+        "legend.frameon": False,
+        "legend.fontsize": "small",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": "medium",
+        "axes.titlelocation": "left",
+        "axes.prop_cycle": cycler("color", COLOURS[theme]),
+        "grid.color": PAGE_COLOURS[theme],  # the colour behind the figure, for outlines
+        "svg.hashsalt": "lightning-leaf",
+        "svg.fonttype": "path",
+        **dict.fromkeys((*inked, "xtick.color", "ytick.color"), ink),
+    }
+
+
+def _digest() -> str:
+    """Of everything that decides what the figures show."""
+    found = hashlib.sha256()
+    folders = (Path(__file__).parent, Path(lightning_leaf.__file__).parent)
+    for file in sorted(path for folder in folders for path in folder.rglob("*.py")):
+        found.update(file.read_bytes())
+    found.update(sys.version.encode())
+    return found.hexdigest()
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("drawing", Drawing)
+    app.connect("config-inited", draw_all)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

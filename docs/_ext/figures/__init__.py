@@ -1,0 +1,24 @@
+"""The figures of the pages, and the numbers that their text names."""
+
+from figures import digits, plane
+
+DRAWINGS = [
+    plane.leaves,
+    plane.path_and_walk,
+    digits.directions,
+    digits.spectra,
+    digits.training,
+    digits.horizontal_path_of_digits,
+    digits.orthogonal_walk_of_digits,
+]
+NUMBERS = [
+    plane.plane_accuracy,
+    plane.plane_path,
+    plane.plane_walk,
+    plane.plane_left_orthogonal,
+    digits.digits_accuracy,
+    digits.digits_first_trace,
+    digits.digits_peak,
+    digits.digits_path,
+    digits.digits_walk,
+]
