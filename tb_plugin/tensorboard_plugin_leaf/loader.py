@@ -1,4 +1,4 @@
-"""Where TensorBoard finds the plugin: its entry point."""
+"""The entry point by which TensorBoard finds the plugin."""
 
 from __future__ import annotations
 
@@ -9,14 +9,24 @@ from tensorboard.util import tb_logging
 
 
 class LeafLoader(base_plugin.TBLoader):  # type: ignore[misc]
-    """Loads the plugin when TensorBoard starts, and steps aside if it cannot be loaded."""
+    """Loader of the plugin, called when TensorBoard starts."""
 
     def load(self, context: base_plugin.TBContext) -> Any:
-        """The plugin; `None`, which TensorBoard takes for "not there", if its import fails."""
+        """Return the plugin, or ``None`` if its import fails.
+
+        TensorBoard then starts without the tab. An exception would stop TensorBoard.
+
+        Args:
+            context: What TensorBoard passes to every plugin.
+
+        Returns:
+            A :class:`~tensorboard_plugin_leaf.routes.plugin.LeafPlugin` or ``None``.
+        """
         try:
-            from tensorboard_plugin_leaf.plugin import LeafPlugin
+            from tensorboard_plugin_leaf.routes.plugin import LeafPlugin
         except ImportError as error:
-            # An exception here would end TensorBoard for all other tabs too.
-            tb_logging.get_logger().warning("The tab LEAF is missing, its import failed: %s", error)
+            tb_logging.get_logger().warning(
+                "TensorBoard starts without the tab LEAF, because its import failed: %s", error
+            )
             return None
         return LeafPlugin(context)

@@ -21,13 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from tensorboard_plugin_leaf import PathRecord, Snapshot, SnapshotError, decode, encode
-from tensorboard_plugin_leaf.encoding import (
-    decode_index,
-    decode_path,
-    mean_horizontality,
-    read_sheet,
-)
-from tensorboard_plugin_leaf.snapshot import STATUSES
+from tensorboard_plugin_leaf.codec.index_codec import decode_index, mean_horizontality
+from tensorboard_plugin_leaf.codec.path_codec import decode_path, read_sheet
+from tensorboard_plugin_leaf.schema.path import STATUSES
 
 from tests.support.plugin import synthetic
 from tests.support.plugin.limits import examples
@@ -331,7 +327,9 @@ def test_newer_versions_ask_for_an_upgrade() -> None:
 
 
 def test_index_and_blobs_belong_together() -> None:
-    with pytest.raises(SnapshotError, match="expected 2 blobs as the index says, got 1"):
+    with pytest.raises(
+        SnapshotError, match="blobs: expected 2, one for each path in the index, got 1"
+    ):
         decode(INDEX, BLOBS[:1])
     assert len(decode(INDEX, BLOBS).paths) == 2
 

@@ -18,14 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from tensorboard_plugin_leaf import Snapshot, SnapshotError, decode, encode
-from tensorboard_plugin_leaf.answers import MAX_NUMBERS, path_answer
-from tensorboard_plugin_leaf.archive import MAX_MEMBERS
-from tensorboard_plugin_leaf.encoding import (
-    MAX_JSON_BYTES,
-    decode_index,
-    decode_path,
-    read_sheet,
-)
+from tensorboard_plugin_leaf.codec.index_codec import decode_index
+from tensorboard_plugin_leaf.codec.json_fields import MAX_JSON_BYTES
+from tensorboard_plugin_leaf.codec.path_codec import decode_path, read_sheet
+from tensorboard_plugin_leaf.codec.zip_archive import MAX_MEMBERS
+from tensorboard_plugin_leaf.routes.json_content import MAX_NUMBERS, path_content
 
 from tests.plugin.test_encoding import (
     BLOBS,
@@ -282,7 +279,7 @@ def test_images_take_no_memory_where_only_their_shape_is_asked() -> None:
     (blob,) = encode(snapshot)[1]
     with few_megabytes(2):
         path = decode_path(blob, pixels=False)
-        answer = path_answer(path)["frames"]
+        answer = path_content(path)["frames"]
     assert (answer["count"], answer["height"], answer["width"]) == (3, 2000, 1500)
     with pytest.raises(AssertionError, match="MB"), few_megabytes(2):
         decode_path(blob)
@@ -292,9 +289,9 @@ def test_more_numbers_than_a_page_can_show_are_refused() -> None:
     length = MAX_NUMBERS // 2
     path = with_points(3, 2, np.zeros((3, length), np.float32)).paths[0]
     with pytest.raises(SnapshotError, match="numbers"):
-        path_answer(path)
+        path_content(path)
     shown = with_points(3, 2, np.zeros((3, 1000), np.float32)).paths[0]
-    assert path_answer(shown)["frames"]["length"] == 1000
+    assert path_content(shown)["frames"]["length"] == 1000
 
 
 @st.composite

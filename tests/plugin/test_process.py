@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def imported(statements: str) -> set[str]:
     [
         "import tensorboard_plugin_leaf.loader",
         "from tensorboard_plugin_leaf import encode, decode, summary_of, write",
-        "import tensorboard_plugin_leaf.plugin",
+        "import tensorboard_plugin_leaf.routes.plugin",
         "from tensorboard_plugin_leaf.loader import LeafLoader\n"
         "from tensorboard.plugins.base_plugin import TBContext\n"
         "LeafLoader().load(TBContext(data_provider=None)).get_plugin_apps()",
@@ -68,6 +69,13 @@ def test_unknown_names_are_attribute_errors() -> None:
 
     assert all(hasattr(tensorboard_plugin_leaf, name) for name in tensorboard_plugin_leaf.__all__)
     assert not hasattr(tensorboard_plugin_leaf, "nothing")
+
+
+def test_version_is_that_of_the_distribution_and_read_at_first_use() -> None:
+    import tensorboard_plugin_leaf
+
+    assert tensorboard_plugin_leaf.__version__ == version("tensorboard-plugin-leaf")
+    assert "__version__" not in vars(tensorboard_plugin_leaf)
 
 
 def fetch(url: str) -> bytes:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.context import RequestContext
-from tensorboard_plugin_leaf import Snapshot, encode, plugin, summary_of, tag_of, write
-from tensorboard_plugin_leaf.snapshot import PathRecord
+from tensorboard_plugin_leaf import PathRecord, Snapshot, encode, summary_of, tag_of, write
+from tensorboard_plugin_leaf.routes import plugin
 from werkzeug.test import Client, TestResponse
 
 from tests.support.plugin import synthetic
@@ -291,7 +291,7 @@ def newer(content: bytes) -> bytes:
         (lambda content, blobs: (content[:-10], blobs), "damaged"),
         (lambda content, blobs: (b"", blobs), "damaged"),
         (lambda content, blobs: (b"\xff\x00", blobs), "damaged"),
-        (lambda content, blobs: (content, blobs[:-1]), "lists 3 paths, its event holds 2"),
+        (lambda content, blobs: (content, blobs[:-1]), "lists 3 paths, the event has 2"),
         (lambda content, blobs: (newer(content), blobs), "upgrade"),
     ],
 )

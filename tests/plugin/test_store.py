@@ -6,15 +6,16 @@ from typing import NamedTuple
 
 import pytest
 from tensorboard_plugin_leaf import encode
-from tensorboard_plugin_leaf.cache import Cache
-from tensorboard_plugin_leaf.encoding import decode_index
-from tensorboard_plugin_leaf.resumed import (
-    Point,
+from tensorboard_plugin_leaf.codec.index_codec import decode_index
+from tensorboard_plugin_leaf.store.log_store import natural_order
+from tensorboard_plugin_leaf.store.lru_cache import LRUCache
+from tensorboard_plugin_leaf.store.monitor_tags import monitor_tags
+from tensorboard_plugin_leaf.store.resumed import (
+    ScalarPoint,
     StoredSnapshot,
-    newest_snapshots,
-    newest_values,
+    current_snapshots,
+    current_values,
 )
-from tensorboard_plugin_leaf.store import monitored, natural_order
 
 from tests.support.plugin import synthetic
 
@@ -66,7 +67,7 @@ def test_newest_session_supersedes_what_it_undid(taken: list[Taken], kept: list[
         )
         for position, (step, session, start, name) in enumerate(taken)
     ]
-    assert [int(snapshot.tag) for snapshot in newest_snapshots(stored)] == kept
+    assert [int(snapshot.tag) for snapshot in current_snapshots(stored)] == kept
 
 
 @pytest.mark.parametrize(
@@ -81,8 +82,8 @@ def test_newest_session_supersedes_what_it_undid(taken: list[Taken], kept: list[
     ],
 )
 def test_newest_value_of_a_step_wins(steps: list[int], kept: list[int]) -> None:
-    points = [Point(step, 0.0, float(position)) for position, step in enumerate(steps)]
-    assert [point.value for point in newest_values(points)] == kept
+    points = [ScalarPoint(step, 0.0, float(position)) for position, step in enumerate(steps)]
+    assert [point.value for point in current_values(points)] == kept
 
 
 @pytest.mark.parametrize(
@@ -100,12 +101,12 @@ def test_newest_value_of_a_step_wins(steps: list[int], kept: list[int]) -> None:
     ],
 )
 def test_monitors_are_known_by_two_tags_side_by_side(tags: list[str], found: bool) -> None:
-    assert monitored(tags) == (sorted(tags) if found else [])
+    assert monitor_tags(tags) == (sorted(tags) if found else [])
 
 
 def test_monitors_of_many_classes_are_known_by_their_standard_error() -> None:
     tags = ["leaf/trace_mean", "leaf/trace_standard_error"]
-    assert monitored(tags) == ["leaf/trace_mean"]
+    assert monitor_tags(tags) == ["leaf/trace_mean"]
 
 
 def test_numbers_in_names_sort_as_numbers() -> None:
@@ -116,7 +117,7 @@ def test_numbers_in_names_sort_as_numbers() -> None:
 
 
 def test_cache_keeps_what_was_used_last_and_stays_below_its_size() -> None:
-    cache = Cache[int, bytes](max_bytes=10)
+    cache = LRUCache[int, bytes](max_bytes=10)
     keys = range(4)
     cache.put(keys[0], b"aaaa", 4)
     cache.put(keys[1], b"bbbb", 4)

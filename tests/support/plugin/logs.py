@@ -21,7 +21,7 @@ from tensorboard.context import RequestContext
 from tensorboard.data.server_ingester import SubprocessServerDataIngester, get_server_binary
 from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.util.grpc_util import ChannelCredsType
-from tensorboard_plugin_leaf.plugin import LeafPlugin
+from tensorboard_plugin_leaf.routes.plugin import LeafPlugin
 from torch.utils.tensorboard import SummaryWriter
 from werkzeug.test import Client
 

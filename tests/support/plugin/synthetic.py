@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tensorboard_plugin_leaf.snapshot import PathRecord, Snapshot
+from tensorboard_plugin_leaf import PathRecord, Snapshot
 
 FIRST_SESSION = f"{1_700_000_000_000_000_000:016x}"
 SECOND_SESSION = f"{1_700_000_100_000_000_000:016x}"

@@ -1,4 +1,4 @@
-"""The frames of a path as one PNG: a sheet of equal tiles, row by row, without loss."""
+"""The frames of a path as one lossless PNG: a sprite sheet of equal tiles, row by row."""
 
 from __future__ import annotations
 
@@ -8,25 +8,35 @@ import math
 import numpy as np
 from PIL import Image
 
-from tensorboard_plugin_leaf.snapshot import Array, SnapshotError
+from tensorboard_plugin_leaf.schema.errors import SnapshotError
+from tensorboard_plugin_leaf.schema.fields import Array
 
 MAX_SHEET_BYTES = 2**26
 
 
 def sheet_columns(tiles: int, height: int, width: int) -> int:
-    """Columns of the sheet of `tiles` tiles, (`height`, `width`) pixels each.
+    """Return the number of columns of a sheet.
 
-    The sheet is about as high as it is wide, so that neither side meets a limit of a browser.
-    The answer is a part of the schema: a reader cuts the sheet by it.
+    For T tiles of H × W pixels it is min(T, max(1, ⌈√(T·H/W)⌉)). The sheet is then about as high
+    as it is wide, and neither side reaches the limits of a browser. Readers cut the sheet by this
+    number, therefore the formula is part of the schema.
+
+    Args:
+        tiles: Number of tiles T.
+        height: Height H of a tile in pixels.
+        width: Width W of a tile in pixels.
     """
     return min(tiles, max(1, math.ceil(math.sqrt(tiles * height / width))))
 
 
 def encode_sheet(tiles: Array) -> bytes:
-    """(T, H, W) or (T, H, W, 3) uint8 tiles as a PNG sheet.
+    """Return a PNG sheet of tiles.
+
+    Args:
+        tiles: (T, H, W) or (T, H, W, 3) uint8.
 
     Raises:
-        SnapshotError: If the sheet would be larger than any reader accepts.
+        SnapshotError: If the sheet is larger than :func:`decode_sheet` accepts.
     """
     count, height, width = tiles.shape[:3]
     columns = sheet_columns(count, height, width)
@@ -42,13 +52,17 @@ def encode_sheet(tiles: Array) -> bytes:
 
 
 def decode_sheet(png: bytes, shape: tuple[int, ...]) -> Array:
-    """The tiles of a sheet, `shape` (T, H, W) or (T, H, W, 3); inverse of `encode_sheet`.
+    """Return the tiles of a sheet; the inverse of :func:`encode_sheet`.
+
+    Args:
+        png: The PNG sheet.
+        shape: (T, H, W) or (T, H, W, 3).
 
     Raises:
-        SnapshotError: If the sheet is too large or does not hold tiles of this shape. Other
-            errors of Pillow pass through.
+        SnapshotError: If the sheet is too large or its size differs from that of such tiles.
+            Errors of Pillow are not converted.
     """
-    # Opening reads the header alone; pixels are decoded only after its size is known to fit.
+    # `_open` reads only the header and checks the size. The pixels are decoded here.
     with _open(png, shape) as image:
         sheet = np.asarray(image)
     count, height, width = shape[:3]
@@ -58,7 +72,15 @@ def decode_sheet(png: bytes, shape: tuple[int, ...]) -> Array:
 
 
 def check_sheet(png: bytes, shape: tuple[int, ...]) -> None:
-    """Raise what `decode_sheet` would raise, as far as the header of the PNG tells."""
+    """Check the header of a sheet, without decoding its pixels.
+
+    Args:
+        png: The PNG sheet.
+        shape: (T, H, W) or (T, H, W, 3).
+
+    Raises:
+        SnapshotError: As :func:`decode_sheet`.
+    """
     _open(png, shape).close()
 
 

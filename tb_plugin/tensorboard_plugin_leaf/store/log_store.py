@@ -1,51 +1,54 @@
-"""What a log directory holds for the LEAF tab, read through TensorBoard's data provider.
+"""Snapshots and scalars of LEAF in a log directory.
 
-Works with the Python loader and the Rust data server alike. Where training was resumed into the
-same run, only the newest account of each step is shown.
+They are read through TensorBoard's data provider, which works with the Python loader and with the
+Rust data server. If training resumed into the same run, only the newest session counts at each
+step.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tensorboard import errors
 from tensorboard.data.provider import RunTagFilter
 
-from tensorboard_plugin_leaf.cache import Cache
-from tensorboard_plugin_leaf.damage import damage_text
-from tensorboard_plugin_leaf.encoding import decode_index, decode_path, read_sheet
-from tensorboard_plugin_leaf.resumed import (
-    Point,
+from tensorboard_plugin_leaf.codec.index_codec import decode_index
+from tensorboard_plugin_leaf.codec.path_codec import decode_path, read_sheet
+from tensorboard_plugin_leaf.schema.errors import SnapshotError
+from tensorboard_plugin_leaf.schema.path import PathRecord
+from tensorboard_plugin_leaf.schema.snapshot import PLUGIN_NAME, SnapshotIndex
+from tensorboard_plugin_leaf.store.damage_message import damage_message
+from tensorboard_plugin_leaf.store.listing import Context, SeriesLister
+from tensorboard_plugin_leaf.store.lru_cache import LRUCache
+from tensorboard_plugin_leaf.store.monitor_tags import monitor_tags
+from tensorboard_plugin_leaf.store.resumed import (
+    ScalarPoint,
     StoredSnapshot,
-    newest_snapshots,
-    newest_values,
-)
-from tensorboard_plugin_leaf.series import Context, SeriesLister
-from tensorboard_plugin_leaf.snapshot import (
-    PLUGIN_NAME,
-    PathRecord,
-    SnapshotError,
-    SnapshotIndex,
+    current_snapshots,
+    current_values,
 )
 
 MAX_SCALAR_POINTS: Final = 1000
 
-_MONITORED = re.compile(
-    r"(?P<prefix>.+)/(trace_mean|trace_median|trace_ratio|tangent_dimension|effective_rank_\w+)"
-)
-# Of many classes the tangent dimension is not known.
-_SIGNATURES = (("trace_mean", "tangent_dimension"), ("trace_mean", "trace_standard_error"))
 _BLOB_CACHE_BYTES: Final = 2**26
-# Of JSON; what is made of it takes about four times as much. Enough for 10 000 snapshots.
+# Size of the JSON, enough for 10 000 snapshots. The objects made of it take about four times as
+# much memory.
 _INDEX_CACHE_BYTES: Final = 2**25
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one run holds: snapshots, messages of damaged ones by tag, tags of LEAF scalars."""
+    """One run.
+
+    Attributes:
+        name: Its name.
+        snapshots: Its snapshots, by step and name.
+        damaged: The message for each damaged snapshot, by tag.
+        scalars: The tags of LEAF's scalars.
+    """
 
     name: str
     snapshots: Sequence[StoredSnapshot]
@@ -53,22 +56,27 @@ class Run:
     scalars: Sequence[str]
 
 
-class Store:
-    """Snapshots and scalars of LEAF in a data provider."""
+class LogStore:
+    """Snapshots and scalars of LEAF in a data provider.
+
+    Args:
+        data_provider: TensorBoard's data provider.
+        multiplexer: The multiplexer of the Python loader. ``None`` for the Rust data server.
+    """
 
     def __init__(self, data_provider: Any, multiplexer: Any = None) -> None:
         self._provider = data_provider
         self._lister = SeriesLister(data_provider, multiplexer)
-        self._blobs = Cache[tuple[str, str, str, int], bytes](_BLOB_CACHE_BYTES)
-        # Listing meets every index again each time that TensorBoard reloads.
-        self._indices = Cache[bytes, SnapshotIndex](_INDEX_CACHE_BYTES)
+        self._blobs = LRUCache[tuple[str, str, str, int], bytes](_BLOB_CACHE_BYTES)
+        # TensorBoard reloads often, and each reload lists all indices again.
+        self._indices = LRUCache[bytes, SnapshotIndex](_INDEX_CACHE_BYTES)
 
     def has_data(self, context: Context) -> bool:
-        """Whether any run has snapshots or scalars of LEAF."""
+        """Return whether any run has snapshots or scalars of LEAF."""
         return any(self._scalars(context).values()) or any(self._lister.blobs(context).values())
 
     def runs(self, context: Context) -> list[Run]:
-        """All runs that have snapshots or scalars of LEAF, in natural order."""
+        """Return all runs that have snapshots or scalars of LEAF, in natural order."""
         snapshots = self._lister.blobs(context)
         scalars = self._scalars(context)
         names = {name for found in (snapshots, scalars) for name, tags in found.items() if tags}
@@ -78,66 +86,69 @@ class Store:
         ]
 
     def path(self, context: Context, run: str, tag: str, index: int) -> PathRecord:
-        """One path of a snapshot; its images, which `sheet` holds, are black.
+        """Return one path of a snapshot, with all pixels of its images 0.
+
+        :meth:`sheet` returns the images.
 
         Raises:
-            tensorboard.errors.NotFoundError: If there is none, or it is damaged.
+            tensorboard.errors.NotFoundError: If the path does not exist or is damaged.
         """
         blob = self._blob(context, run, tag, index)
         try:
             return decode_path(blob, pixels=False)
         except SnapshotError as error:
-            raise _not_found(run, tag, index, damage_text(error)) from error
+            raise _not_found(run, tag, index, damage_message(error)) from error
 
     def sheet(self, context: Context, run: str, tag: str, index: int) -> bytes:
-        """The PNG sheet of the frames of one path.
+        """Return the PNG sprite sheet of the frames of one path.
 
         Raises:
-            tensorboard.errors.NotFoundError: If there is none, or it is damaged.
+            tensorboard.errors.NotFoundError: If the path does not exist, is damaged, or its frames
+                are not images.
         """
         blob = self._blob(context, run, tag, index)
         try:
             sheet = read_sheet(blob)
         except SnapshotError as error:
-            raise _not_found(run, tag, index, damage_text(error)) from error
+            raise _not_found(run, tag, index, damage_message(error)) from error
         if sheet is None:
             raise _not_found(run, tag, index, "Its frames are signals, not images.")
         return sheet
 
-    def scalars(self, context: Context, run: str, tag: str) -> list[Point]:
-        """The values of a scalar at increasing steps, thinned to `MAX_SCALAR_POINTS`.
+    def scalars(self, context: Context, run: str, tag: str) -> list[ScalarPoint]:
+        """Return the values of a scalar at increasing steps, thinned to ``MAX_SCALAR_POINTS``.
 
         Raises:
-            tensorboard.errors.NotFoundError: If the run has no such scalar.
+            tensorboard.errors.NotFoundError: If the run has no such scalar, or it is damaged.
         """
         try:
             points = self._read_scalars(context, run, tag)
-        # The Python loader takes any tensor, or none, that calls itself a scalar.
+        # The Python loader lists a scalar whatever its tensor holds, even without a tensor.
         except (LookupError, TypeError, ValueError) as error:
             raise errors.NotFoundError(
                 f"scalar {tag!r} in run {run!r} is damaged ({error!r:.200})."
             ) from error
         if not points:
             raise errors.NotFoundError(f"run {run!r} has no scalar {tag!r}.")
-        return newest_values(points)
+        return current_values(points)
 
-    def _read_scalars(self, context: Context, run: str, tag: str) -> list[Point]:
+    def _read_scalars(self, context: Context, run: str, tag: str) -> list[ScalarPoint]:
         one = RunTagFilter(runs=[run], tags=[tag])
         arguments = {"experiment_id": context.experiment_id, "plugin_name": "scalars"}
         listed = self._provider.list_scalars(context.request, **arguments, run_tag_filter=one)
         if not listed.get(run, {}).get(tag):
             return []
         if not self._lister.is_scalar(run, tag):
-            raise ValueError("it holds more than one number a step")
+            raise ValueError("expected one number for each step, got more")
         found = self._provider.read_scalars(
             context.request, **arguments, downsample=MAX_SCALAR_POINTS, run_tag_filter=one
         )
         data = found.get(run, {}).get(tag, [])
-        return [Point(datum.step, datum.wall_time, float(datum.value)) for datum in data]
+        return [ScalarPoint(datum.step, datum.wall_time, float(datum.value)) for datum in data]
 
     def _scalars(self, context: Context) -> dict[str, list[str]]:
         return {
-            run: monitored(tag for tag, series in tags.items() if series is not None)
+            run: monitor_tags(tag for tag, series in tags.items() if series is not None)
             for run, tags in self._lister.scalars(context).items()
         }
 
@@ -145,20 +156,20 @@ class Store:
         snapshots: list[StoredSnapshot] = []
         damaged: dict[str, str] = {}
         for tag, sequence in sorted(sequences.items()):
-            # The Python loader remembers tags whose events it has purged since.
+            # The Python loader keeps the tags of events that it has purged.
             if sequence is not None and sequence.max_step is None:
                 continue
             try:
                 index = self._index(sequence)
             except SnapshotError as error:
-                damaged[tag] = damage_text(error)
+                damaged[tag] = damage_message(error)
             else:
                 snapshots.append(StoredSnapshot(tag, sequence.max_wall_time, index))
-        return Run(name, newest_snapshots(snapshots), damaged, scalars)
+        return Run(name, current_snapshots(snapshots), damaged, scalars)
 
     def _index(self, sequence: Any) -> SnapshotIndex:
         if sequence is None:
-            raise SnapshotError("its event holds no tensor.")
+            raise SnapshotError("the event has no tensor.")
         content = sequence.plugin_content
         index = self._indices.get(content)
         if index is None:
@@ -166,7 +177,7 @@ class Store:
             self._indices.put(content, index, len(content))
         if len(index.paths) != sequence.max_length:
             raise SnapshotError(
-                f"its index lists {len(index.paths)} paths, its event holds {sequence.max_length}."
+                f"the index lists {len(index.paths)} paths, the event has {sequence.max_length}."
             )
         return index
 
@@ -196,41 +207,40 @@ class Store:
         try:
             blob = self._provider.read_blob(context.request, blob_key=references[index].blob_key)
         except errors.InvalidArgumentError as error:
-            why = "Names with quotes or backslashes need `tensorboard --load_fast=false`"
-            raise _not_found(run, tag, index, f"{why} ({error}).") from error
-        # The Python loader parses the tensor only now; a damaged one raises what it may.
+            why = (
+                "If the name of the run or tag has quotes or backslashes, start TensorBoard with "
+                f"`--load_fast=false` ({error})."
+            )
+            raise _not_found(run, tag, index, why) from error
+        # The Python loader parses the tensor here. Damaged ones raise various errors.
         except (LookupError, TypeError, ValueError) as error:
-            why = damage_text(SnapshotError(f"its event gives {error!r:.200}"))
+            why = damage_message(SnapshotError(f"reading the event raised {error!r:.200}"))
             raise _not_found(run, tag, index, why) from error
         if not isinstance(blob, bytes):
-            raise _not_found(run, tag, index, damage_text(SnapshotError("it holds no bytes")))
+            raise _not_found(
+                run, tag, index, damage_message(SnapshotError("the event has no bytes"))
+            )
         return blob
 
     def _check_listed(self, context: Context, run: str, tag: str, index: int) -> None:
         sequence = self._lister.blob(context, run, tag)
         if sequence is None:
             raise errors.NotFoundError(f"run {run!r} has no snapshot {tag!r}.")
-        # The Python loader makes as many references as a tensor claims to have elements.
+        # The Python loader creates one reference for each element that a tensor declares.
         try:
             self._index(sequence)
         except SnapshotError as error:
-            raise _not_found(run, tag, index, damage_text(error)) from error
-
-
-def monitored(tags: Iterable[str]) -> list[str]:
-    """The sorted tags that a monitor of LEAF wrote: known names beside `<prefix>/trace_mean` and
-    one of `<prefix>/tangent_dimension`, `<prefix>/trace_standard_error`."""
-    tags = set(tags)
-    matches = {tag: match["prefix"] for tag in tags if (match := _MONITORED.fullmatch(tag))}
-    return sorted(
-        tag
-        for tag, prefix in matches.items()
-        if any({f"{prefix}/{name}" for name in names} <= tags for names in _SIGNATURES)
-    )
+            raise _not_found(run, tag, index, damage_message(error)) from error
 
 
 def natural_order(name: str) -> list[str | int]:
-    """Sorting key in which `version_2` comes before `version_10`."""
+    """Return a sorting key that puts ``version_2`` before ``version_10``.
+
+    Example:
+        >>> from tensorboard_plugin_leaf.store.log_store import natural_order
+        >>> sorted(["version_10", "version_2"], key=natural_order)
+        ['version_2', 'version_10']
+    """
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 

@@ -1,7 +1,7 @@
-"""The zip archive that holds a path: named members, read within declared limits.
+"""The zip archive that holds a path.
 
-An archive comes from anywhere. Its directory is counted before it is parsed, and a member is
-inflated only up to a size that the caller has reason to expect.
+An archive may come from an untrusted source. The size of its directory is checked before the
+directory is parsed, and a member is decompressed only up to a size that the caller expects.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from typing import Final
 
 import numpy as np
 
-from tensorboard_plugin_leaf.snapshot import Array, SnapshotError
+from tensorboard_plugin_leaf.schema.errors import SnapshotError
+from tensorboard_plugin_leaf.schema.fields import Array
 
 MAX_BLOB_BYTES: Final = 2**26
 MAX_MEMBERS: Final = 16
-# Of the directory of an archive, and of the header of an array.
+# Size of the directory at the end of an archive.
 MAX_DIRECTORY_BYTES: Final = 2**12
+# Size of the header of an array.
 MAX_HEADER_BYTES: Final = 2**8
 
 _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-# A zip archive demands a date; a constant one keeps the bytes a function of the snapshot.
+# With a constant date, equal snapshots have equal bytes.
 _DATE: Final = (1980, 1, 1, 0, 0, 0)
 
-# The last record of an archive: signature, disks, entries (twice), bytes and place of the
-# directory, bytes of a comment.
+# The last record of an archive: signature, two disk numbers, number of entries (twice), size and
+# offset of the directory, size of the comment.
 _END: Final = struct.Struct("<4s4H2LH")
 _END_SIGNATURE: Final = b"PK\x05\x06"
 _ZIP64_LOCATOR_BYTES: Final = 20
@@ -35,10 +37,12 @@ _ZIP64_SIGNATURE: Final = b"PK\x06\x07"
 
 
 def write_archive(members: Mapping[str, bytes]) -> bytes:
-    """An archive of `members`; PNG images, which are compressed already, are only stored.
+    """Return a zip archive of ``members``.
+
+    PNG images are stored without further compression.
 
     Raises:
-        SnapshotError: If it is larger than `open_archive` accepts.
+        SnapshotError: If the archive is larger than :func:`open_archive` accepts.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -50,10 +54,12 @@ def write_archive(members: Mapping[str, bytes]) -> bytes:
 
 
 def open_archive(blob: bytes) -> zipfile.ZipFile:
-    """The archive in `blob`, whose members together fit `MAX_BLOB_BYTES`.
+    """Return the zip archive in ``blob``.
 
     Raises:
-        SnapshotError: If it is too large. Other errors of zipfile pass through.
+        SnapshotError: If the members together are larger than ``MAX_BLOB_BYTES``, there are more
+            than ``MAX_MEMBERS``, or one uses another compression than deflate. Errors of zipfile
+            are not converted.
     """
     _check_directory(blob)
     archive = zipfile.ZipFile(io.BytesIO(blob))
@@ -62,21 +68,21 @@ def open_archive(blob: bytes) -> zipfile.ZipFile:
 
 
 def read_member(archive: zipfile.ZipFile, name: str, limit: int = MAX_BLOB_BYTES) -> bytes:
-    """The content of a member, at most `limit` bytes.
+    """Return the content of a member.
 
     Raises:
-        SnapshotError: If it is larger. Other errors of zipfile pass through.
+        SnapshotError: If it is larger than ``limit`` bytes. Errors of zipfile are not converted.
     """
     size = archive.getinfo(name).file_size
     if size > limit:
         raise SnapshotError(f"{name}: expected at most {limit} bytes, got {size}.")
-    # A read without a size would inflate a member beyond the size that it declares.
+    # Without a size, `read` would decompress a member beyond its declared size.
     with archive.open(name) as member:
         return member.read(size)
 
 
 def npy(array: Array) -> bytes:
-    """`array` as the content of a `.npy` file."""
+    """Return ``array`` as the content of a ``.npy`` file."""
     buffer = io.BytesIO()
     little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
     np.lib.format.write_array(buffer, np.ascontiguousarray(little_endian), allow_pickle=False)
@@ -84,10 +90,16 @@ def npy(array: Array) -> bytes:
 
 
 def read_array(archive: zipfile.ZipFile, name: str, numbers: int | None = None) -> Array:
-    """The int32 or float32 array in the member `<name>.npy`, of at most `numbers` numbers.
+    """Return the int32 or float32 array in the member ``<name>.npy``.
+
+    Args:
+        archive: An open archive.
+        name: Name of the array.
+        numbers: Maximum number of elements. ``None`` limits only the bytes of the member.
 
     Raises:
-        SnapshotError: If it is larger or of another type. Other errors of numpy pass through.
+        SnapshotError: If the array is larger or has another type. Errors of numpy are not
+            converted.
     """
     limit = MAX_BLOB_BYTES if numbers is None else 4 * numbers + MAX_HEADER_BYTES
     content = read_member(archive, f"{name}.npy", limit)
@@ -97,13 +109,13 @@ def read_array(archive: zipfile.ZipFile, name: str, numbers: int | None = None) 
     shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
     if dtype.str not in ("<i4", "<f4") or fortran_order:
         raise SnapshotError(f"{name}: expected int32 or float32 in C order, got {dtype}.")
-    # A view on the bytes that are there: whatever the header claims, nothing is allocated.
+    # A view of the bytes that were read. The shape in the header allocates no memory.
     array = np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
     return array.astype(dtype.newbyteorder("="))
 
 
 def _check_directory(blob: bytes) -> None:
-    # zipfile makes an object of half a kilobyte of every entry, however many there are.
+    # zipfile creates an object of half a kilobyte for every entry of the directory.
     if len(blob) < _END.size:
         raise SnapshotError(f"path: expected a zip archive, got {len(blob)} bytes.")
     if len(blob) > MAX_BLOB_BYTES:
@@ -114,7 +126,8 @@ def _check_directory(blob: bytes) -> None:
     is_zip64 = locator >= 0 and blob.startswith(_ZIP64_SIGNATURE, locator)
     if not is_end or is_zip64 or entries > MAX_MEMBERS or directory > MAX_DIRECTORY_BYTES:
         raise SnapshotError(
-            f"path: expected a zip archive of at most {MAX_MEMBERS} members, got other bytes."
+            f"path: expected a zip archive of at most {MAX_MEMBERS} members without comment, "
+            "got other bytes."
         )
 
 
@@ -126,6 +139,9 @@ def _check_members(archive: zipfile.ZipFile) -> None:
             f"path: expected at most {MAX_BLOB_BYTES} bytes, got {size}. "
             "Keep fewer or smaller frames."
         )
-    # Other methods cannot be inflated piece by piece.
+    # zipfile cannot limit the memory of other compression methods.
     if any(member.compress_type not in _METHODS for member in members):
-        raise SnapshotError("path: expected members that are stored or deflated.")
+        raise SnapshotError(
+            "path: expected members that are stored or compressed by deflate, "
+            "got another compression."
+        )

@@ -1,4 +1,4 @@
-"""What was used last, up to a total size."""
+"""A least recently used cache of limited size."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ _K = TypeVar("_K", bound=Hashable)
 _V = TypeVar("_V")
 
 
-class Cache(Generic[_K, _V]):
-    """The values that were used last, whose sizes sum to at most `max_bytes`.
+class LRUCache(Generic[_K, _V]):
+    """A least recently used cache whose values take at most ``max_bytes`` together.
 
-    Safe to share between threads.
+    Threads may share it.
+
+    Args:
+        max_bytes: Maximum sum of the sizes of the values.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -24,7 +27,7 @@ class Cache(Generic[_K, _V]):
         self._lock = Lock()
 
     def get(self, key: _K) -> _V | None:
-        """The value at `key`, if it is still there."""
+        """Return the value at ``key``, or ``None`` if it is not in the cache."""
         with self._lock:
             if key not in self._entries:
                 return None
@@ -32,7 +35,7 @@ class Cache(Generic[_K, _V]):
             return self._entries[key][0]
 
     def put(self, key: _K, value: _V, size: int) -> None:
-        """Keep `value`, which takes `size` bytes, and drop what was used longest ago."""
+        """Add ``value``, which takes ``size`` bytes, and drop the least recently used values."""
         with self._lock:
             if key in self._entries:
                 self._bytes -= self._entries.pop(key)[1]

@@ -1,4 +1,4 @@
-"""What TensorBoard's data provider lists, where one damaged event must not hide the others."""
+"""The list of series in a log directory, in which one damaged event hides no other."""
 
 from __future__ import annotations
 
@@ -8,25 +8,34 @@ from typing import Any, NamedTuple
 
 from tensorboard.data.provider import RunTagFilter
 
-from tensorboard_plugin_leaf.snapshot import PLUGIN_NAME
+from tensorboard_plugin_leaf.schema.snapshot import PLUGIN_NAME
 
-# By run and tag; None where an event has a name and nothing else.
+# By run and tag. `None` for an event that has a tag and no tensor.
 Series = Mapping[str, Mapping[str, Any]]
 
 
 class Context(NamedTuple):
-    """On whose behalf data is read: TensorBoard's request context and experiment."""
+    """What TensorBoard's data provider needs to know of a request.
+
+    Attributes:
+        request: TensorBoard's request context.
+        experiment_id: TensorBoard's experiment.
+    """
 
     request: Any
     experiment_id: str
 
 
 class SeriesLister:
-    """Lists blob sequences of LEAF, and scalars.
+    """List of the blob sequences of LEAF and of the scalars in a log directory.
 
-    The Python loader keeps the name of an event before its tensor, and without one if there is
-    none. Listing then raises `KeyError` for all runs and tags together. This asks once more for
-    each of them, with the names that the loader's multiplexer knows.
+    TensorBoard's Python loader keeps the tag of an event that has no tensor. Its data provider
+    then raises ``KeyError`` for the whole list. In this case, every run and tag that the
+    multiplexer of the loader knows is listed by itself.
+
+    Args:
+        data_provider: TensorBoard's data provider.
+        multiplexer: The multiplexer of the Python loader. ``None`` for the Rust data server.
     """
 
     def __init__(self, data_provider: Any, multiplexer: Any) -> None:
@@ -34,17 +43,18 @@ class SeriesLister:
         self._multiplexer = multiplexer
 
     def blobs(self, context: Context) -> Series:
-        """All blob sequences of LEAF."""
+        """Return all blob sequences of LEAF."""
         return self._list(self._provider.list_blob_sequences, context, PLUGIN_NAME)
 
     def scalars(self, context: Context) -> Series:
-        """All scalars."""
+        """Return all scalars."""
         return self._list(self._provider.list_scalars, context, "scalars")
 
     def is_scalar(self, run: str, tag: str) -> bool:
-        """Whether every event of a scalar says that it holds one number.
+        """Return whether every event of a scalar declares one number.
 
-        The Python loader believes a tensor that claims to be a billion times the same number.
+        The Python loader allocates the declared size, for example for a tensor that declares one
+        number repeated a billion times.
         """
         if self._multiplexer is None:
             return True
@@ -54,13 +64,13 @@ class SeriesLister:
         )
 
     def blob(self, context: Context, run: str, tag: str) -> Any:
-        """One blob sequence of LEAF, or `None` if there is none that can be read."""
+        """Return one blob sequence of LEAF, or ``None`` if it is missing or cannot be read."""
         listed = self._provider.list_blob_sequences
         return _one(listed, context, PLUGIN_NAME, run, tag).get(tag)
 
     def _list(self, method: Callable[..., Series], context: Context, plugin: str) -> Series:
         try:
-            return _ask(method, context, plugin)
+            return _request(method, context, plugin)
         except KeyError:
             if self._multiplexer is None:
                 raise
@@ -75,7 +85,9 @@ class SeriesLister:
         }
 
 
-def _ask(method: Callable[..., Series], context: Context, plugin: str, **filters: Any) -> Series:
+def _request(
+    method: Callable[..., Series], context: Context, plugin: str, **filters: Any
+) -> Series:
     return method(
         context.request, experiment_id=context.experiment_id, plugin_name=plugin, **filters
     )
@@ -86,6 +98,6 @@ def _one(
 ) -> Mapping[str, Any]:
     one = RunTagFilter(runs=[run], tags=[tag])
     try:
-        return _ask(method, context, plugin, run_tag_filter=one).get(run, {})
+        return _request(method, context, plugin, run_tag_filter=one).get(run, {})
     except KeyError:
         return {tag: None}

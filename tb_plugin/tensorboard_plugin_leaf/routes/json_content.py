@@ -1,4 +1,4 @@
-"""What the routes answer: pure functions from data to JSON values."""
+"""The JSON of the routes, as pure functions of the data."""
 
 from __future__ import annotations
 
@@ -11,49 +11,50 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from tensorboard_plugin_leaf.resumed import Point, StoredSnapshot
-from tensorboard_plugin_leaf.snapshot import (
-    Array,
-    PathRecord,
-    PathScalars,
-    SnapshotError,
-    SnapshotIndex,
-)
-from tensorboard_plugin_leaf.sprite import sheet_columns
-from tensorboard_plugin_leaf.store import Run
+from tensorboard_plugin_leaf.codec.sprite_sheet import sheet_columns
+from tensorboard_plugin_leaf.schema.errors import SnapshotError
+from tensorboard_plugin_leaf.schema.fields import Array
+from tensorboard_plugin_leaf.schema.path import CURVES, PathRecord, PathScalars
+from tensorboard_plugin_leaf.schema.snapshot import SnapshotIndex
+from tensorboard_plugin_leaf.store.log_store import Run
+from tensorboard_plugin_leaf.store.resumed import ScalarPoint, StoredSnapshot
 
-# Twenty megabytes of JSON: 64 stereo signals of a second, or a thousand points of 1000 classes.
+# About 20 MB of JSON, for example 64 stereo signals of one second, or 1000 points of 1000 classes.
 MAX_NUMBERS: Final = 2**21
 
-# The text of an index, as long as the store keeps the index: most of a list never changes.
-_texts: WeakKeyDictionary[SnapshotIndex, str] = WeakKeyDictionary()
+# The JSON of each index, as long as the store keeps the index. Most entries of the list never
+# change.
+_index_json: WeakKeyDictionary[SnapshotIndex, str] = WeakKeyDictionary()
 
-
-# `json.dumps` would make an encoder for each of a list's thousands of lines.
+# `json.dumps` would create an encoder for each of the thousands of entries of the list.
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 
 
-def to_json(answer: Mapping[str, Any]) -> str:
-    """`answer` as strict JSON, which has no NaN."""
-    return _ENCODER.encode(answer)
+def to_json(values: Mapping[str, Any]) -> str:
+    """Return ``values`` as strict JSON.
+
+    Raises:
+        ValueError: If a number is NaN or infinite.
+    """
+    return _ENCODER.encode(values)
 
 
-def list_answer(runs: Sequence[Run]) -> str:
-    """The answer of `snapshots`, as JSON."""
+def snapshots_json(runs: Sequence[Run]) -> str:
+    """Return the JSON of the route ``snapshots``."""
     return f'{{"runs":[{",".join(map(_run, runs))}]}}'
 
 
-def path_answer(path: PathRecord) -> dict[str, Any]:
-    """The answer of `path`.
+def path_content(path: PathRecord) -> dict[str, Any]:
+    """Return the content of the route ``path``.
 
     Raises:
-        SnapshotError: If it holds more than `MAX_NUMBERS` numbers.
+        SnapshotError: If the path has more than ``MAX_NUMBERS`` probabilities and signal values.
     """
     numbers = path.probabilities.size + (path.frames.size if path.frames.dtype != np.uint8 else 0)
     if numbers > MAX_NUMBERS:
         raise SnapshotError(
-            f"It holds {numbers} numbers, more than the {MAX_NUMBERS} that a page can show: keep "
-            "fewer or smaller frames, or fewer classes."
+            f"expected at most {MAX_NUMBERS} numbers, which is what a page can show, "
+            f"got {numbers}. Keep fewer or smaller frames, or fewer classes."
         )
     scalars = {
         field.name: finite_or_none(getattr(path, field.name))
@@ -62,11 +63,8 @@ def path_answer(path: PathRecord) -> dict[str, Any]:
     return scalars | {
         "classes": path.classes,
         "curve_steps": path.curve_steps.tolist(),
-        "probabilities": _numbers(path.probabilities.T),  # (K, S): one curve a class
-        "distance": _numbers(path.distance),
-        "horizontality": _numbers(path.horizontality),
-        "fisher_rao_length": _numbers(path.fisher_rao_length),
-        "entropy": _numbers(path.entropy),
+        "probabilities": _numbers(path.probabilities.T),  # (K, S), one curve for each class
+        **{name: _numbers(getattr(path, name)) for name in CURVES},
         "frame_steps": path.frame_steps.tolist(),
         "frame_labels": path.frame_labels,
         "frame_probabilities": _numbers(path.frame_probabilities),
@@ -74,8 +72,8 @@ def path_answer(path: PathRecord) -> dict[str, Any]:
     }
 
 
-def scalars_answer(points: Sequence[Point]) -> dict[str, Any]:
-    """The answer of `scalars`."""
+def scalars_content(points: Sequence[ScalarPoint]) -> dict[str, Any]:
+    """Return the content of the route ``scalars``."""
     return {
         "steps": [point.step for point in points],
         "wall_times": [finite_or_none(point.wall_time) for point in points],
@@ -84,7 +82,7 @@ def scalars_answer(points: Sequence[Point]) -> dict[str, Any]:
 
 
 def finite_or_none(value: Any) -> Any:
-    """`value`, or `None` for NaN and infinity, which JSON does not know."""
+    """Return ``value``, or ``None`` for NaN and infinity, which strict JSON does not have."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -100,16 +98,16 @@ def _run(run: Run) -> str:
 
 
 def _snapshot(stored: StoredSnapshot) -> str:
-    text = _texts.get(stored.index)
+    text = _index_json.get(stored.index)
     if text is None:
-        text = _texts[stored.index] = _index(stored.index)
+        text = _index_json[stored.index] = _index(stored.index)
     rest = to_json({"tag": stored.tag, "wall_time": finite_or_none(stored.wall_time)})
     return f"{text[:-1]},{rest[1:]}"
 
 
 def _index(index: SnapshotIndex) -> str:
     values = dataclasses.asdict(index)
-    # The store has left out what is superseded; the page needs no second opinion.
+    # The page does not need it: the store omits superseded snapshots.
     del values["session_start_step"]
     values["paths"] = [
         {name: finite_or_none(value) for name, value in path.items()} for path in values["paths"]
@@ -146,5 +144,5 @@ def _frames(path: PathRecord) -> dict[str, Any]:
 def _numbers(array: Array) -> Any:
     if array.ndim > 1:
         return [_numbers(row) for row in array]
-    # Seven digits say all that float32 knows; the shortest form of a float64 takes up to twenty.
+    # Seven digits are the precision of float32. A float64 may take up to twenty.
     return [float(f"{value:.7g}") if math.isfinite(value) else None for value in array.tolist()]

@@ -1,0 +1,141 @@
+"""The type of one path: its curves and some of its points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tensorboard_plugin_leaf.schema.fields import (
+    Array,
+    check_array,
+    check_frames,
+    check_path_steps,
+    check_plain_fields,
+    expect,
+)
+
+STATUSES: Final = ("reached", "stalled", "out_of_steps", "non_finite")
+MAX_CURVE_POINTS: Final = 1000
+# The curves that hold one number for each point.
+CURVES: Final = ("distance", "horizontality", "fisher_rao_length", "entropy")
+
+
+@dataclass(frozen=True, eq=False)
+class PathScalars:
+    """The strings and numbers of a path, without its curves and frames.
+
+    Attributes:
+        source: Label of the source, a class name.
+        destination: Label of the destination. ``""`` for an orthogonal walk.
+        source_index: Position of the source in its data set, or ``None`` if unknown.
+        destination_index: Position of the destination in its data set, or ``None`` if unknown.
+        status: ``"reached"``, ``"stalled"``, ``"out_of_steps"`` or ``"non_finite"``.
+        steps: Number of path steps.
+        start_distance: Horizontal path: ‖destination − source‖. Orthogonal walk: 0.
+        final_distance: Distance of the last point to the destination (horizontal path) or to the
+            source (orthogonal walk).
+        threshold: Horizontal path: distance at which the destination counts as reached.
+            Orthogonal walk: NaN.
+    """
+
+    source: str
+    destination: str
+    source_index: int | None
+    destination_index: int | None
+    status: str
+    steps: int
+    start_distance: float
+    final_distance: float
+    threshold: float
+
+    def __post_init__(self) -> None:
+        check_plain_fields(self)
+        expect(self.status in STATUSES, "status", f"one of {STATUSES}", repr(self.status))
+
+
+@dataclass(frozen=True, eq=False)
+class PathIndex(PathScalars):
+    """The entry of a path in the list of snapshots.
+
+    Attributes:
+        mean_horizontality: Mean horizontality over the path steps, in [0, 1], NaN if unknown. See
+            :class:`PathRecord`.
+    """
+
+    mean_horizontality: float
+
+
+@dataclass(frozen=True, eq=False)
+class PathRecord(PathScalars):
+    """One path: its curves and some of its points.
+
+    The curves have S points and K classes. The frames are F of the points of the path, as images,
+    vectors or signals. Distances are Euclidean, in units of the inputs of the model.
+
+    Attributes:
+        classes: (K,) names of the columns of ``probabilities``. The last may be ``"other"``.
+        curve_steps: (S,) int32 path steps of the curves, increasing from 0 to ``steps``,
+            S ≤ ``MAX_CURVE_POINTS``.
+        probabilities: (S, K) float32 predicted probabilities.
+        distance: (S,) float32 distance to the destination (horizontal path) or to the source
+            (orthogonal walk).
+        horizontality: (S,) float32 horizontality ‖Πδ‖/‖δ‖ of the displacement δ of the path step
+            that starts at each point, in [0, 1] or NaN. Π is the projection on the tangent space
+            D_x. The last value is repeated.
+        fisher_rao_length: (S,) float32 length of the path in the metric G, the local data matrix,
+            from the source to each point.
+        entropy: (S,) float32 entropy of the prediction, in nats.
+        frame_steps: (F,) int32 path steps of the frames, increasing from 0 to ``steps``.
+        frame_labels: (F,) predicted class name of each frame.
+        frame_probabilities: (F,) float32 probability of that class.
+        frames: (F, H, W) or (F, H, W, 3) uint8 images, or (F, n) or (F, channels, n) float32
+            vectors or signals.
+        destination_frame: The destination, in the shape and type of one frame. ``None`` for an
+            orthogonal walk.
+
+    Raises:
+        SnapshotError: If a field has another type or shape.
+
+    Example:
+        >>> import dataclasses
+        >>> from tensorboard_plugin_leaf.schema.example import example_path
+        >>> path = example_path()  # its code shows how to build a path
+        >>> path.probabilities.shape, path.frames.shape
+        ((3, 2), (2, 4, 4))
+        >>> dataclasses.replace(path, entropy=path.entropy[:2])
+        Traceback (most recent call last):
+            ...
+        tensorboard_plugin_leaf.schema.errors.SnapshotError: entropy: expected a numpy array of \
+float32 and shape (3,), got float32 and shape (2,).
+    """
+
+    classes: tuple[str, ...]
+    curve_steps: Array
+    probabilities: Array
+    distance: Array
+    horizontality: Array
+    fisher_rao_length: Array
+    entropy: Array
+    frame_steps: Array
+    frame_labels: tuple[str, ...]
+    frame_probabilities: Array
+    frames: Array
+    destination_frame: Array | None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        points = check_path_steps("curve_steps", self.curve_steps, self.steps)
+        expect(points <= MAX_CURVE_POINTS, "curve_steps", f"S <= {MAX_CURVE_POINTS}", str(points))
+        expect(len(self.classes) > 0, "classes", "at least one name", "none")
+        check_array("probabilities", self.probabilities, (points, len(self.classes)))
+        for name in CURVES:
+            check_array(name, getattr(self, name), (points,))
+
+        count = check_path_steps("frame_steps", self.frame_steps, self.steps)
+        labels = len(self.frame_labels)
+        expect(labels == count, "frame_labels", f"{count} names, one for each frame", str(labels))
+        check_array("frame_probabilities", self.frame_probabilities, (count,))
+        check_frames(self.frames, count)
+        if self.destination_frame is not None:
+            shape = self.frames.shape[1:]
+            check_array("destination_frame", self.destination_frame, shape, self.frames.dtype)
