@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightning_leaf.geometry.effective_rank import RankKind
-from lightning_leaf.predict.columns import NON_FINITE, input_columns
+from lightning_leaf.predict.columns import NON_FINITE, input_column_types
 from lightning_leaf.predict.folder import read_measurements
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def summarize(folder: Path, ranks: Sequence[RankKind], step: int | None) -> Summ
         LeafError: If the folder cannot be read.
     """
     # A spectrum for each input is most of the table.
-    columns = [name for name in input_columns(ranks) if name != "eigenvalues"]
+    columns = [name for name in input_column_types(ranks) if name != "eigenvalues"]
     table = read_measurements(folder, columns)
     trace = _values(table, "trace")
     labelled = [

@@ -1,8 +1,9 @@
-"""Whole data sets on many devices: rows about inputs and paths, written where runs can go on."""
+"""Measure whole data sets in Lightning's predict loop, and write the tables to disk."""
 
 from lightning_leaf.predict.folder import read_measurements
-from lightning_leaf.predict.inputs import LeafPredictor
-from lightning_leaf.predict.paths import PairDataset, PathPredictor
+from lightning_leaf.predict.leaf_predictor import LeafPredictor
+from lightning_leaf.predict.pairs import PairDataset
+from lightning_leaf.predict.path_predictor import PathPredictor
 from lightning_leaf.predict.writer import MeasurementWriter
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Which inputs are still to be measured, and which process measures them."""
+"""Divide a data set into blocks, and the blocks that are not measured yet among processes."""
 
 from __future__ import annotations
 
@@ -14,63 +14,70 @@ from lightning_leaf.errors import LeafError
 
 
 def blocks_of(length: int, size: int) -> list[range]:
-    """The positions of a data set in blocks, each of which is always measured as one batch.
+    """Divide the positions of a data set into blocks. Each block is measured as one batch.
 
-    A model's last digits depend on what else is in a batch. Blocks that depend neither on the
-    number of processes nor on an interruption give the same table whatever happens.
+    The last digits of a model's output depend on the other inputs of a batch. The blocks depend
+    neither on the number of processes nor on interruptions, so that the table does not either.
     """
     return [range(start, min(start + size, length)) for start in range(0, length, size)]
 
 
 class RemainingBlocks(DistributedSampler[Any]):
-    """The positions in some blocks, every n-th block to each of n processes.
+    """A sampler of the positions in some blocks: process k of n gets every n-th block from k on.
 
-    It is a DistributedSampler so that Lightning leaves the sharing to it: that one shares out
-    single positions, and wants at least one for each process.
+    It inherits from DistributedSampler because Lightning replaces other samplers by its own. That
+    one distributes single positions, and needs at least one position per process.
 
     Args:
-        blocks: In ascending order: only the last may be shorter than the others, so that batches
-            of the full size are the blocks.
+        blocks: Blocks in ascending order. Only the last one may be shorter than the others, so
+            that batches of the full size are exactly the blocks.
     """
 
     def __init__(self, blocks: Sequence[range]) -> None:
         self.blocks = blocks
 
     def __iter__(self) -> Iterator[int]:
-        for block in self._share():
+        for block in self._own_blocks():
             yield from block
 
     def __len__(self) -> int:
-        return sum(map(len, self._share()))
+        return sum(map(len, self._own_blocks()))
 
-    def _share(self) -> Sequence[range]:
-        # Asked late: a loader is made before the processes are connected.
+    def _own_blocks(self) -> Sequence[range]:
+        # Not in __init__: the loader is created before the processes are connected.
         if dist.is_available() and dist.is_initialized():
             return self.blocks[dist.get_rank() :: dist.get_world_size()]
         return self.blocks
 
 
 def remaining_loader(loader: DataLoader[Any], measured: NDArray[np.int64]) -> DataLoader[Any]:
-    """A loader of the blocks of a data set that are not measured yet, in its order.
+    """Return a loader of the blocks that are not measured yet, in the order of the data set.
+
+    Args:
+        loader: A loader of the whole data set.
+        measured: The positions that are measured already.
 
     Raises:
-        LeafError: If the loader does not make batches of one size out of positions.
+        LeafError: If the loader has no batch size or its data set no positions.
     """
     size = loader.batch_size
     if size is None or isinstance(loader.dataset, IterableDataset):
-        what = "no batch_size" if size is None else "an IterableDataset"
+        received = "no batch_size" if size is None else "an IterableDataset"
         raise LeafError(
-            "Measuring into a folder expects a DataLoader with a batch_size over a data set with "
-            f"positions and a length, to know what is measured already; got {what}."
+            "MeasurementWriter expects a DataLoader with a batch_size over a map-style data set "
+            "with a length, because it skips positions that are measured already; got "
+            f"{received}. Use DataLoader(dataset, batch_size=32)."
         )
     length = len(loader.dataset)  # type: ignore[arg-type]
     done = np.zeros(length, bool)
     done[measured[measured < length]] = True
-    rest = [block for block in blocks_of(length, size) if not done[block.start : block.stop].all()]
+    remaining = [
+        block for block in blocks_of(length, size) if not done[block.start : block.stop].all()
+    ]
     return DataLoader(
         loader.dataset,
         size,
-        sampler=RemainingBlocks(rest),
+        sampler=RemainingBlocks(remaining),
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
         pin_memory=loader.pin_memory,

@@ -1,4 +1,4 @@
-"""Rows of a table: what is told of every input, and of every path."""
+"""The columns of the two tables: one row for each input, or one row for each path."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from lightning_leaf.geometry.effective_rank import RankKind
 from lightning_leaf.geometry.local_geometry import local_geometry
 from lightning_leaf.paths.leaf_path import PathKind, PathStatus, SinglePath
 
-Rows = dict[str, list[Any]]
-"""Columns by name, all of one length; None where there is nothing to tell."""
+Columns = dict[str, list[Any]]
+"""The values of each column, by its name. All columns have one length; None: missing."""
+ColumnTypes = dict[str, str]
+"""The type of each column, by its name: int64, double, string or list<double>."""
 
 OK = "ok"
 NON_FINITE = PathStatus.NON_FINITE.value
 
 
-def input_columns(ranks: Sequence[RankKind]) -> dict[str, str]:
-    """The type of every column that :func:`input_rows` fills."""
+def input_column_types(ranks: Sequence[RankKind]) -> ColumnTypes:
+    """Return the columns of a table of inputs."""
     return {
         "index": "int64",
         "label": "int64",
@@ -34,17 +36,17 @@ def input_columns(ranks: Sequence[RankKind]) -> dict[str, str]:
     }
 
 
-def input_rows(
-    model: Callable[..., Any],
+def input_columns(
+    classifier: Callable[..., Any],
     inputs: Tensor,  # (B, ...)
     *,
     ranks: Sequence[RankKind],
     eigenvalues: int,
     chunk_size: int,
-) -> Rows:
-    """What the model predicts and its geometry at every input."""
+) -> Columns:
+    """Measure inputs: all columns but ``index`` and ``label``."""
     found = local_geometry(
-        model, inputs, ranks=ranks, eigenvalues=eigenvalues, chunk_size=chunk_size
+        classifier, inputs, ranks=ranks, eigenvalues=eigenvalues, chunk_size=chunk_size
     )
     finite = found.finite.tolist()
     log_probability, label = found.log_probs.max(-1)
@@ -54,23 +56,22 @@ def input_rows(
         "trace_standard_error": found.standard_error,
         **{f"effective_rank_{kind}": found.effective_rank[kind] for kind in ranks},
     }
-    dimensions = _numbers(found.tangent_dimension)
+    dimensions = _none_for_nan(found.tangent_dimension)
     return {
-        "predicted_label": _where(finite, label.tolist()),
-        **{name: _numbers(values) for name, values in numbers.items()},
+        "predicted_label": _none_unless(finite, label.tolist()),
+        **{name: _none_for_nan(values) for name, values in numbers.items()},
         "tangent_dimension": [None if each is None else int(each) for each in dimensions],
-        "eigenvalues": _where(finite, found.eigenvalues.tolist()),
+        "eigenvalues": _none_unless(finite, found.eigenvalues.tolist()),
         "status": [OK if each else NON_FINITE for each in finite],
     }
 
 
-def _where(known: list[bool], values: list[Any]) -> list[Any]:
+def _none_unless(known: list[bool], values: list[Any]) -> list[Any]:
     return [value if each else None for each, value in zip(known, values, strict=True)]
 
 
-def _numbers(values: Tensor) -> list[float | None]:  # (n,)
-    """None instead of NaN: tables know what is missing."""
-    return _where(values.isfinite().tolist(), values.tolist())
+def _none_for_nan(values: Tensor) -> list[float | None]:  # (n,)
+    return _none_unless(values.isfinite().tolist(), values.tolist())
 
 
 _PATH_COLUMNS = {
@@ -85,8 +86,8 @@ _PATH_COLUMNS = {
 }
 
 
-def path_columns(kind: PathKind) -> dict[str, str]:
-    """The type of every column that is told of a path of this kind."""
+def path_column_types(kind: PathKind) -> ColumnTypes:
+    """Return the columns of a table of paths of one kind."""
     ends = ("source",) if kind == "orthogonal" else ("source", "destination")
     lengths = ["start_distance", "remaining_distance"] if kind == "horizontal" else ["distance"]
     return {
@@ -98,39 +99,41 @@ def path_columns(kind: PathKind) -> dict[str, str]:
 
 
 def path_row(path: SinglePath) -> dict[str, Any]:
-    """What became of one path; None for the predictions that a model without numbers made."""
-    first, final = (_prediction(path.log_probs[step]) for step in (0, -1))
-    shares = path.horizontality[path.horizontality.isfinite()]
+    """Return the row of one path, without its position and its ends."""
+    first_label, _ = _prediction(path.log_probs[0])
+    final_label, final_probability = _prediction(path.log_probs[-1])
+    horizontality = path.horizontality[path.horizontality.isfinite()]
     if path.kind == "orthogonal":
-        row = {"distance": _number(path.distance[-1])}
+        row = {"distance": _finite_or_none(path.distance[-1])}
     else:
         row = {
-            "start_distance": _number(path.distance[0]),
-            "remaining_distance": _number(path.distance[-1]),
+            "start_distance": _finite_or_none(path.distance[0]),
+            "remaining_distance": _finite_or_none(path.distance[-1]),
         }
     return row | {
         "steps": path.steps,
-        "mean_horizontality": float(shares.mean()) if len(shares) else None,
-        "min_horizontality": float(shares.min()) if len(shares) else None,
-        "fisher_rao_length": _number(path.fisher_rao_length[-1]),
-        "first_label": first[0],
-        "final_label": final[0],
-        "final_probability": final[1],
+        "mean_horizontality": float(horizontality.mean()) if len(horizontality) else None,
+        "min_horizontality": float(horizontality.min()) if len(horizontality) else None,
+        "fisher_rao_length": _finite_or_none(path.fisher_rao_length[-1]),
+        "first_label": first_label,
+        "final_label": final_label,
+        "final_probability": final_probability,
         "status": path.status.value,
     }
 
 
-def path_without_steps(kind: PathKind) -> dict[str, Any]:
-    """The row of a path whose ends hold NaN or infinity: there is nowhere to walk."""
-    return dict.fromkeys(path_columns(kind)) | {"steps": 0, "status": NON_FINITE}
+def path_row_without_steps(kind: PathKind) -> dict[str, Any]:
+    """Return the row of a path whose source or destination holds NaN or infinity."""
+    return dict.fromkeys(path_column_types(kind)) | {"steps": 0, "status": NON_FINITE}
 
 
 def _prediction(log_probs: Tensor) -> tuple[int | None, float | None]:  # (C,)
+    """Return the predicted class and its probability; None where the scores are not finite."""
     if bool(log_probs.isnan().any()):
         return None, None
     label = int(log_probs.argmax())
     return label, float(log_probs[label].exp())
 
 
-def _number(value: Tensor) -> float | None:
+def _finite_or_none(value: Tensor) -> float | None:
     return float(value) if bool(value.isfinite()) else None

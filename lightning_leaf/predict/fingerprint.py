@@ -1,4 +1,4 @@
-"""Tell one classifier from another by its weights."""
+"""Identify a classifier by its weights."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 
 def fingerprint(classifier: Callable[..., Any]) -> str:
-    """SHA-256 of the class and every parameter and buffer: the same in every process, wherever
-    the weights come from and whichever device they are on.
+    """Return the SHA-256 of the class name and of every parameter and buffer.
 
-    A function has but its name.
+    It is the same in every process, on every device and for every checkpoint file with the same
+    weights. Functions are identified by name only.
 
     Example:
         >>> import torch
@@ -36,7 +36,7 @@ def fingerprint(classifier: Callable[..., Any]) -> str:
         if isinstance(value, Tensor):
             digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
             digest.update(_bytes(value))
-        else:  # what a module says of itself in get_extra_state
+        else:  # the result of get_extra_state
             digest.update(repr(value).encode())
     return digest.hexdigest()
 

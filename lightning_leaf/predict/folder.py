@@ -1,101 +1,107 @@
-"""A folder of measurements: what they are of, and the parts of one table."""
+"""A folder of measurements: one table in many Parquet files, and its settings."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lightning_leaf.errors import LeafError
-from lightning_leaf.predict.columns import Rows
+from lightning_leaf.predict.columns import Columns, ColumnTypes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
-MANIFEST = "measurement.json"
+SETTINGS_FILE = "measurement.json"
 METADATA_KEY = b"lightning_leaf"
 TEMPORARY = ".tmp"
 
 
 class MeasurementFolder:
-    """One table in many Parquet files, and ``measurement.json``, which says what it is of.
+    """One table in many Parquet files, and ``measurement.json``, which holds its settings.
 
-    A file appears under its name once it is whole. Files are named after the first position in
-    them, so that no two processes ever write the same.
+    Files are written under a temporary name and renamed when they are complete. The name of a
+    Parquet file holds the first position in it, so that two processes never write the same file.
 
     Args:
-        path: Made when the first thing is written.
+        path: The folder, created when the first file is written.
 
     Raises:
-        ModuleNotFoundError: If pyarrow is not installed, with the command that installs it.
+        ModuleNotFoundError: If pyarrow is not installed; the message gives the command that
+            installs it.
     """
 
     def __init__(self, path: str | Path) -> None:
-        _arrow()
+        _pyarrow()
         self.path = Path(path)
 
-    def open(self, terms: dict[str, Any]) -> None:
-        """Begin a table, or go on with one of the same terms. All processes may do so at once.
+    def open(self, settings: dict[str, Any]) -> None:
+        """Begin a table, or resume one with the same settings. All processes may call it at once.
 
         Args:
-            terms: What decides its numbers, as JSON has it.
+            settings: Everything on which the values of the table depend, as JSON data.
 
         Raises:
-            LeafError: If the folder holds something else, or cannot be written to.
+            LeafError: If the folder holds another table, or cannot be written to.
         """
-        terms = {"schema_version": SCHEMA_VERSION} | json.loads(json.dumps(terms))
-        there = self.terms()
-        if there is None:
+        settings = {"schema_version": SCHEMA_VERSION} | json.loads(json.dumps(settings))
+        found = self.settings()
+        if found is None:
             if self.parts():
                 raise LeafError(
-                    f"{self.path} is expected to be empty or to hold measurements; it holds parts "
-                    f"of a table, but no {MANIFEST} that says of what. Give another folder."
+                    f"Expected {self.path} to be empty or to hold measurements; it holds parts of "
+                    f"a table but no {SETTINGS_FILE}. Choose another folder."
                 )
-            self._write(MANIFEST, lambda file: file.write(json.dumps(terms, indent=2).encode()))
-        elif there != terms:
+            content = json.dumps(settings, indent=2).encode()
+            self._write(SETTINGS_FILE, lambda file: file.write(content))
+        elif found != settings:
             differences = [
-                f"{name} was {there.get(name)!r} and is {terms.get(name)!r}"
-                for name in sorted(there.keys() | terms.keys())
-                if there.get(name) != terms.get(name)
+                f"{name} was {found.get(name)!r} and is {settings.get(name)!r}"
+                for name in sorted(found.keys() | settings.keys())
+                if found.get(name) != settings.get(name)
             ]
             raise LeafError(
                 f"{self.path} holds other measurements: {'; '.join(differences)}. Nothing was "
-                "changed. Give another folder, or the same settings, checkpoint and data to go on."
+                "changed. Choose another folder, or use the same settings, checkpoint and data to "
+                "resume."
             )
 
-    def terms(self) -> dict[str, Any] | None:
-        """What the table is of; None where none was begun.
+    def settings(self) -> dict[str, Any] | None:
+        """Return the settings of the table; None if the folder holds none.
 
         Raises:
-            LeafError: If it cannot be told.
+            LeafError: If the file that holds them cannot be read.
         """
-        file = self.path / MANIFEST
+        file = self.path / SETTINGS_FILE
         try:
-            terms = json.loads(file.read_bytes())
+            settings = json.loads(file.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise LeafError(
-                f"{file} is expected to say in JSON what is measured here; it cannot be read "
-                f"({error}). Give another folder."
+                f"Expected {file} to hold the settings of a table as JSON; it cannot be read "
+                f"({error}). Choose another folder."
             ) from error
-        if not isinstance(terms, dict):
-            raise LeafError(f"{file} is expected to hold an object; got {type(terms).__name__}.")
-        return terms
+        if not isinstance(settings, dict):
+            raise LeafError(
+                f"Expected {file} to hold a JSON object; got {type(settings).__name__}. Choose "
+                "another folder."
+            )
+        return settings
 
     def parts(self) -> list[Path]:
-        """The files of the table, by their first position."""
+        """Return the Parquet files of the table, sorted by their first position."""
         return sorted(self.path.glob("part-*.parquet"))
 
     def measured(self) -> NDArray[np.int64]:
-        """The positions of all rows.
+        """Return the positions of all rows.
 
         Raises:
             LeafError: If a file cannot be read.
@@ -103,60 +109,74 @@ class MeasurementFolder:
         found = [_read(part, ["index"])["index"].to_numpy() for part in self.parts()]
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
-    def add(self, rows: Rows, columns: dict[str, str], terms: dict[str, Any]) -> Path:
-        """Write some rows as one file, which is there whole or not at all.
+    def add(self, columns: Columns, types: ColumnTypes, settings: dict[str, Any]) -> Path:
+        """Write some rows as one file.
+
+        Args:
+            columns: The rows.
+            types: The type of each column.
+            settings: Written into the metadata of the file.
+
+        Returns:
+            The file.
 
         Raises:
-            LeafError: If it cannot be written: the disk is full, the folder is not ours.
+            LeafError: If the file cannot be written: the disk is full, permission is denied.
         """
-        pa, parquet = _arrow()
-        types = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
-        types["list<double>"] = pa.list_(pa.float64())
-        fields = [pa.field(name, types[kind]) for name, kind in columns.items()]
-        metadata = {METADATA_KEY: json.dumps({"schema_version": SCHEMA_VERSION} | terms).encode()}
-        table = pa.table(rows, schema=pa.schema(fields, metadata))
-        name = f"part-{rows['index'][0]:012d}.parquet"
+        pa, parquet = _pyarrow()
+        arrow_types = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
+        arrow_types["list<double>"] = pa.list_(pa.float64())
+        fields = [pa.field(name, arrow_types[kind]) for name, kind in types.items()]
+        settings = {"schema_version": SCHEMA_VERSION} | settings
+        metadata = {METADATA_KEY: json.dumps(settings).encode()}
+        table = pa.table(columns, schema=pa.schema(fields, metadata))
+        name = f"part-{columns['index'][0]:012d}.parquet"
         return self._write(name, lambda file: parquet.write_table(table, file))
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """All rows so far, in the order of the data set; what they are of is in the metadata.
+        """Read all rows written so far, in the order of the data set.
 
         Args:
-            columns: Which, beside the index; default: all.
+            columns: The columns to read, in addition to the index. Default: all.
+
+        Returns:
+            The table, with the settings in the metadata of its schema.
 
         Raises:
-            LeafError: If there is no table, a file cannot be read, or a row is there twice.
+            LeafError: If there is no table, a file cannot be read, or a position occurs twice.
         """
-        pa, _ = _arrow()
+        pa, _ = _pyarrow()
         parts = self.parts()
         if not parts:
             raise LeafError(
-                f"{self.path} is expected to hold measurements (part-….parquet); it holds none."
+                f"Expected {self.path} to hold measurements (part-….parquet); it holds none. Pass "
+                "the folder of a MeasurementWriter."
             )
         names = None if columns is None else list(dict.fromkeys(["index", *columns]))
         table = pa.concat_tables([_read(part, names) for part in parts]).sort_by("index")
         indices = table["index"].to_numpy()
-        twice = indices[1:][np.diff(indices) == 0]
-        if len(twice):
+        repeated = indices[1:][np.diff(indices) == 0]
+        if len(repeated):
             raise LeafError(
-                f"{self.path} is expected to hold one row for each input; input {twice[0]} has "
-                "more: two runs have written to it at once. Measure again into another folder."
+                f"Expected {self.path} to hold one row for each input; input {repeated[0]} has "
+                "more than one: two runs wrote to the folder at the same time. Measure again into "
+                "another folder."
             )
         return table
 
-    def forget_unfinished(self) -> None:
-        """Delete parts that a killed process has left half written. Nobody may be writing any."""
-        # Only parts: other processes may be writing what the table is of just now.
+    def remove_unfinished(self) -> None:
+        """Delete incomplete files of a killed process, while no process is writing parts."""
+        # Only parts: another process may be writing the settings at this moment.
         for file in self.path.glob(f".part-*{TEMPORARY}"):
             file.unlink(missing_ok=True)
 
-    def _write(self, name: str, content: Any) -> Path:
+    def _write(self, name: str, write_content: Callable[[IO[bytes]], Any]) -> Path:
         target = self.path / name
         temporary = self.path / f".{name}.{uuid4().hex}{TEMPORARY}"
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
-                content(file)
+                write_content(file)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
@@ -164,50 +184,52 @@ class MeasurementFolder:
             if self.path.is_dir():
                 temporary.unlink(missing_ok=True)
             raise LeafError(
-                f"Cannot write {target} ({error.strerror or error}). What was written before is "
-                "whole: make room, or let this process write there, and start again with the same "
-                "folder to go on."
+                f"Cannot write {target} ({error.strerror or error}). Files written before are "
+                "complete. Free some disk space or allow this process to write there, then run "
+                "again with the same folder to resume."
             ) from error
         return target
 
 
 def read_measurements(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table that a :class:`MeasurementWriter` has written so far, in the order of the data.
+    """Read the table that a :class:`MeasurementWriter` has written so far.
 
     Args:
-        folder: The writer's.
-        columns: Which to read, beside the index; default: all.
+        folder: The folder of the writer.
+        columns: The columns to read, in addition to the index. Default: all.
 
     Returns:
-        A pyarrow table, one row for each input or path; ``.to_pandas()`` makes a data frame.
+        A ``pyarrow.Table`` with one row for each input or path, in the order of the data set.
+        ``.to_pandas()`` converts it to a data frame.
 
     Raises:
-        LeafError: If there is no table, a file cannot be read, or a row is there twice.
-        ModuleNotFoundError: If pyarrow is not installed, with the command that installs it.
+        LeafError: If there is no table, a file cannot be read, or a position occurs twice.
+        ModuleNotFoundError: If pyarrow is not installed; the message gives the command that
+            installs it.
     """
     return MeasurementFolder(folder).read(columns)
 
 
 def _read(part: Path, columns: list[str] | None = None) -> Any:
-    _, parquet = _arrow()
+    _, parquet = _pyarrow()
     try:
         with parquet.ParquetFile(part) as file:
             return file.read(columns)
     except (OSError, ValueError, KeyError) as error:
         raise LeafError(
-            f"{part} is expected to be a part of a table in Parquet; it cannot be read "
-            f"({str(error).partition(chr(10))[0]}). Delete it, and start again with the same "
-            "folder: its inputs are measured once more."
+            f"Expected {part} to be a Parquet file of a table; it cannot be read "
+            f"({str(error).partition(chr(10))[0]}). Delete it and run again with the same folder: "
+            "its inputs are measured again."
         ) from error
 
 
-def _arrow() -> tuple[Any, Any]:
+def _pyarrow() -> tuple[Any, Any]:
     try:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Measurements are written and read with pyarrow: "
+            "Writing and reading measurements needs pyarrow: "
             'python -m pip install "lightning-leaf[measure]"'
         ) from error
     return pyarrow, pyarrow.parquet

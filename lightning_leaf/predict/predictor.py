@@ -1,40 +1,45 @@
-"""What the predictors share: any classifier inside Lightning's predict loop."""
+"""The base class of the predictors: any classifier inside Lightning's predict loop."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
+from typing_extensions import override
 
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.chunks import checked_chunk_size
+from lightning_leaf.model.classifier import measuring
 from lightning_leaf.model.interruption import interrupted_when
 from lightning_leaf.model.memory import FittingChunks
-from lightning_leaf.model.quiet import quiet
-from lightning_leaf.predict.columns import Rows
+from lightning_leaf.predict.columns import Columns, ColumnTypes
 from lightning_leaf.trainer import state as trainer_state
+from lightning_leaf.trainer.strategies import require_whole_classifier
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-SHARDING_STRATEGIES = ("FSDPStrategy", "DeepSpeedStrategy", "ModelParallelStrategy")
 
+class Predictor(L.LightningModule, ABC):
+    """A module whose predictions are the rows of a table about a classifier.
 
-class Predictor(L.LightningModule):
-    """A module whose predictions are rows of a table about a classifier.
-
-    Every process measures inputs of its own with the whole classifier. The batch transfer hooks of
-    a classifier that is a LightningModule are asked, as when it predicts itself.
+    Each process measures different inputs with the whole classifier. If the classifier is a
+    LightningModule, its batch transfer hooks are used, as in its own predictions.
 
     Args:
         classifier: Any classifier: nn.Module, LightningModule or function.
-        chunk_size: Inputs per forward pass, halved where memory runs out; None for the default.
+        chunk_size: Inputs per forward pass, halved each time memory runs out; None for the
+            default.
+
+    Raises:
+        LeafError: If an argument is out of its range.
     """
 
     def __init__(self, classifier: Callable[..., Any], chunk_size: int | None) -> None:
         super().__init__()
-        # Who has no input left to measure waits for the others.
+        # A process may have nothing to measure while the others have.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         if not callable(classifier):
             raise LeafError(
@@ -45,61 +50,68 @@ class Predictor(L.LightningModule):
         self._chunks = FittingChunks(checked_chunk_size(chunk_size))
 
     @property
+    @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What decides the numbers of a row, beside the classifier and the data."""
-        raise NotImplementedError
+        """All settings on which the values of a row depend, apart from classifier and data."""
 
     @property
-    def columns(self) -> dict[str, str]:
-        """The columns of a row and their types."""
-        raise NotImplementedError
+    @abstractmethod
+    def column_types(self) -> ColumnTypes:
+        """The columns of the table and their types."""
 
-    def measure(self, batch: Any, indices: list[int], chunk_size: int) -> Rows:
-        """The rows of a batch, whose examples have these positions in the data set."""
-        raise NotImplementedError
+    @abstractmethod
+    def measure(
+        self, classifier: Callable[..., Any], batch: Any, indices: list[int], chunk_size: int
+    ) -> Columns:
+        """Measure one batch.
 
-    def setup(self, stage: str) -> None:
-        """Refuse strategies that leave each process but a part of the classifier.
+        Args:
+            classifier: The classifier, or the same one opened by
+                :func:`~lightning_leaf.model.classifier.measuring`.
+            batch: A batch of the data set.
+            indices: The position of each example of the batch in the data set.
+            chunk_size: Inputs per forward pass.
 
-        Raises:
-            LeafError: If the trainer has such a strategy.
+        Returns:
+            The columns of the table for this batch.
         """
-        kind = type(self.trainer.strategy)
-        if any(parent.__name__ in SHARDING_STRATEGIES for parent in kind.__mro__):
-            raise LeafError(
-                "Measuring a data set expects every process to hold the whole classifier, because "
-                f"each has inputs of its own; {kind.__name__} shards it. Use strategy='ddp'."
-            )
 
-    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Rows:
-        """The rows of a batch."""
+    @override
+    def setup(self, stage: str) -> None:
+        require_whole_classifier(self.trainer)
+
+    @override
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Columns:
         indices = positions(self.trainer, batch_idx)
         ending = interrupted_when(lambda: trainer_state.is_ending(self.trainer))
-        # Once around all chunks: being quiet copies the weights.
-        with ending, quiet(self.classifier):
-            return self._chunks.run(lambda size: self.measure(batch, indices, size))
+        # Opened once for all chunks and all attempts, because opening copies the weights.
+        with ending, measuring(self.classifier) as classifier:
+            return self._chunks.run(lambda size: self.measure(classifier, batch, indices, size))
 
+    @override
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        return self._as_classifier("on_before_batch_transfer", batch, dataloader_idx)
+        return self._transfer_hook("on_before_batch_transfer", batch, dataloader_idx)
 
+    @override
     def transfer_batch_to_device(self, batch: Any, device: Any, dataloader_idx: int) -> Any:
-        return self._as_classifier("transfer_batch_to_device", batch, device, dataloader_idx)
+        return self._transfer_hook("transfer_batch_to_device", batch, device, dataloader_idx)
 
+    @override
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        return self._as_classifier("on_after_batch_transfer", batch, dataloader_idx)
+        return self._transfer_hook("on_after_batch_transfer", batch, dataloader_idx)
 
-    def _as_classifier(self, hook: str, batch: Any, *arguments: Any) -> Any:
-        """A hook as the classifier has it, where it is a LightningModule."""
+    def _transfer_hook(self, name: str, batch: Any, *arguments: Any) -> Any:
+        """Call a hook of the classifier if it is a LightningModule, else the default hook."""
         if isinstance(self.classifier, L.LightningModule):
-            return getattr(self.classifier, hook)(batch, *arguments)
-        return getattr(super(), hook)(batch, *arguments)
+            return getattr(self.classifier, name)(batch, *arguments)
+        return getattr(super(), name)(batch, *arguments)
 
 
 def positions(trainer: Trainer, batch_idx: int) -> list[int]:
-    """Where in the data set the examples of the current batch are.
+    """Return the positions in the data set of the examples of the current batch.
 
     Raises:
-        LeafError: If that cannot be told, because batches are not made of single positions.
+        LeafError: If the batches are not made of single positions of one data set.
     """
     loader = trainer.predict_dataloaders
     if isinstance(loader, (list, tuple)) and len(loader) == 1:
@@ -107,18 +119,22 @@ def positions(trainer: Trainer, batch_idx: int) -> list[int]:
     seen = getattr(getattr(loader, "batch_sampler", None), "seen_batch_indices", None)
     if not seen:
         raise LeafError(
-            "Measuring a data set expects one DataLoader that makes batches of the positions of "
-            "a data set with a length, to tell which row is whose; got "
-            f"{type(loader).__name__}. Measure one loader after the other, and give a map-style "
-            "data set instead of an IterableDataset."
+            "trainer.predict expects one DataLoader over a map-style data set with a length, "
+            "because each row holds the position of its input; got "
+            f"{type(loader).__name__}. Call trainer.predict once for each loader, and use a "
+            "map-style data set instead of an IterableDataset."
         )
     return list(map(int, seen[batch_idx]))
 
 
-def require_one_row_each(inputs: int, indices: list[int]) -> None:
-    """Raise LeafError if a batch does not hold one input for each of its positions."""
+def require_one_input_per_position(inputs: int, indices: list[int]) -> None:
+    """Check that a batch holds one input for each of its positions.
+
+    Raises:
+        LeafError: If the numbers differ.
+    """
     if inputs != len(indices):
         raise LeafError(
-            f"Expected one input for each of the {len(indices)} positions of a batch; got "
-            f"{inputs} inputs. Use a collate_fn that keeps every example, and one of each."
+            f"A batch of {len(indices)} positions of the data set expects {len(indices)} inputs; "
+            f"got {inputs}. Use a collate_fn that returns each example exactly once."
         )

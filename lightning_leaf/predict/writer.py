@@ -1,4 +1,4 @@
-"""Rows of every process into one folder of Parquet files, so that a run can be gone on with."""
+"""Write the rows of every process into one folder of Parquet files, so that runs can resume."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch.utils.data import DataLoader
+from typing_extensions import override
 
-from lightning_leaf.callbacks.base import checked_count
+from lightning_leaf._arguments import whole_number
 from lightning_leaf.errors import LeafError
 from lightning_leaf.predict.blocks import RemainingBlocks, remaining_loader
-from lightning_leaf.predict.columns import Rows
+from lightning_leaf.predict.columns import Columns, ColumnTypes
 from lightning_leaf.predict.fingerprint import fingerprint
 from lightning_leaf.predict.folder import MeasurementFolder
 from lightning_leaf.predict.predictor import Predictor
@@ -22,36 +23,39 @@ from lightning_leaf.predict.predictor import Predictor
 ROWS_PER_FILE = 8192
 """About a megabyte for ten classes; a thousand files for eight million inputs."""
 SECONDS_PER_FILE = 60.0
-"""What is lost at most of the work of a process that is killed."""
+"""The largest amount of work that is lost when a process is killed."""
 
 
 class MeasurementWriter(BasePredictionWriter):
-    """Writes what a predictor measures into a folder, from any number of processes.
+    """Writes the rows of a predictor into a folder, from any number of processes.
 
-    Every process writes Parquet files of its own, each of which appears whole or not at all; a
-    file ``measurement.json`` says what they are of. Started again with the same folder, only the
-    inputs that are not in it are measured, also by another number of processes: batches are always
-    the same ones, so that the table is bitwise that of a run that was never interrupted, on like
-    machines with as many threads. A folder of other settings, another checkpoint (a function is
-    known by its name alone), another batch size or data of another length is refused before
-    anything is measured.
+    Each process writes Parquet files of its own. A file appears under its name when it is
+    complete. The file ``measurement.json`` holds the settings of the table.
 
-    On many nodes the folder lies on a file system that all of them see. Processes wait for each
-    other at the start and at the end and exchange nothing: with n of them the time is that of
-    N / n inputs, and one batch where N does not divide. A row takes about 70 + 8 min(C, 16) bytes
-    before compression; a million inputs of ten classes are 150 MB in some 120 files, one for
-    every 8192 rows or minute of a process. A thousand processes thus make less than twenty files a
-    second, which is what a parallel file system notices, not the bytes.
+    Interrupted runs resume: run again with the same folder, and only the inputs that are missing
+    are measured, with the same or another number of processes. Batches are always the same, so
+    that the table is bitwise that of an uninterrupted run on similar machines with the same number
+    of threads. An error is raised before the first measurement if the folder holds a table of
+    other settings, another checkpoint, another batch size or another number of inputs. Functions
+    are identified by name only.
+
+    On several nodes, the folder must be on a file system that all nodes share. Processes wait for
+    each other at the start and at the end and exchange nothing in between: n processes need the
+    time of N / n inputs, plus at most one batch. A row takes about 70 + 8 · min(C, 16) bytes before
+    compression. One million inputs of ten classes take 150 MB in about 120 files, because each
+    process writes a file every 8192 rows or every minute. One thousand processes thus create fewer
+    than twenty files per second, and the number of files is what limits a parallel file system.
 
     Args:
-        folder: Where to write; made if it is not there.
-        rows_per_file: Rows after which a file is written.
-        seconds_per_file: Seconds after which one is written however few rows there are, at the
-            end of a batch: what is lost at most of a process that is killed.
+        folder: The folder to write to, created if it does not exist.
+        rows_per_file: Number of rows after which a file is written.
+        seconds_per_file: Seconds after which a file is written at the end of a batch, even if it
+            has fewer rows: the largest amount of work that is lost when a process is killed.
 
     Raises:
         LeafError: If an argument is out of its range.
-        ModuleNotFoundError: If pyarrow is not installed, with the command that installs it.
+        ModuleNotFoundError: If pyarrow is not installed; the message gives the command that
+            installs it.
 
     Example:
         .. code-block:: python
@@ -73,120 +77,122 @@ class MeasurementWriter(BasePredictionWriter):
     ) -> None:
         super().__init__("batch")
         self._folder = MeasurementFolder(folder)
-        self._rows_per_file = checked_count(rows_per_file, "rows_per_file")
+        self._rows_per_file = whole_number(rows_per_file, "rows_per_file")
         if not seconds_per_file >= 0:
-            raise LeafError(f"seconds_per_file expects a number ≥ 0; got {seconds_per_file!r}.")
+            raise LeafError(
+                f"seconds_per_file expects a number of at least 0; got {seconds_per_file!r}."
+            )
         self._seconds_per_file = seconds_per_file
         self._data: dict[str, int] | None = None
-        self._terms: dict[str, Any] = {}
-        self._columns: dict[str, str] = {}
-        self._rows: Rows = {}
+        self._settings: dict[str, Any] = {}
+        self._column_types: ColumnTypes = {}
+        self._unwritten: Columns = {}
         self._written_at = 0.0
 
     def remaining(self, loader: DataLoader[Any]) -> DataLoader[Any]:
-        """A loader of what is not in the folder yet, to be handed to ``trainer.predict``.
+        """Return a loader of the inputs that are not in the folder yet, for ``trainer.predict``.
 
-        Call it in every process, as scripts do, before ``trainer.predict``.
+        Call it in every process before ``trainer.predict``, as a script does.
 
         Args:
-            loader: Batches of a data set with positions; their order and sampler do not count.
+            loader: A loader of the whole data set, which must be map-style. The order and the
+                sampler of the loader are not used.
 
         Raises:
-            LeafError: If the loader does not make batches of one size out of positions, or the
+            LeafError: If the loader has no batch size or its data set no positions, or if the
                 folder holds a file that cannot be read.
         """
-        rest = remaining_loader(loader, self._folder.measured())
-        assert rest.batch_size is not None
-        self._data = {"inputs": len(loader.dataset), "batch_size": rest.batch_size}  # type: ignore[arg-type]
-        return rest
+        remaining = remaining_loader(loader, self._folder.measured())
+        assert remaining.batch_size is not None
+        inputs = len(loader.dataset)  # type: ignore[arg-type]
+        self._data = {"inputs": inputs, "batch_size": remaining.batch_size}
+        return remaining
 
     def open(self, predictor: Predictor, precision: str = "32-true") -> None:
-        """Begin the table of a predictor in the folder, or go on with it.
+        """Begin the table of a predictor in the folder, or resume it.
 
         Args:
-            predictor: What fills it.
-            precision: The trainer's, which may round weights and inputs.
+            predictor: The predictor that measures the rows.
+            precision: The precision of the trainer, to which weights and inputs may be rounded.
 
         Raises:
-            LeafError: If the folder holds other measurements, or :meth:`remaining` was not called.
+            LeafError: If the folder holds another table, or :meth:`remaining` was not called.
         """
         if self._data is None:
             raise LeafError(
-                "MeasurementWriter expects to be asked which inputs are not measured yet: "
-                "trainer.predict(predictor, writer.remaining(dataloader)); got another loader."
+                "MeasurementWriter expects the loader that its method remaining returns; got "
+                "another loader. Call trainer.predict(predictor, writer.remaining(dataloader))."
             )
-        self._terms = {
+        self._settings = {
             **predictor.settings,
             **self._data,
             "precision": precision,
             "checkpoint": fingerprint(predictor.classifier),
         }
-        self._columns = predictor.columns
-        self._folder.open(self._terms)
+        self._column_types = predictor.column_types
+        self._folder.open(self._settings)
 
+    @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuse a folder that holds something else, before anything is measured.
-
-        Raises:
-            LeafError: See :meth:`open`; also if the module is no predictor of ours.
-        """
         super().setup(trainer, pl_module, stage)
         if not isinstance(pl_module, Predictor):
             raise LeafError(
                 "MeasurementWriter expects a LeafPredictor or PathPredictor in trainer.predict; "
-                f"got {type(pl_module).__name__}."
+                f"got {type(pl_module).__name__}. Call "
+                "trainer.predict(LeafPredictor(model), writer.remaining(dataloader))."
             )
         self.open(pl_module, str(trainer.precision))
         if trainer.is_global_zero:
-            self._folder.forget_unfinished()
-        # Nobody writes before everybody has read the folder.
+            self._folder.remove_unfinished()
+        # No process may write before every process has read the folder.
         trainer.strategy.barrier("lightning_leaf: folder read")
-        self._rows, self._written_at = {}, time.monotonic()
+        self._unwritten, self._written_at = {}, time.monotonic()
 
+    @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse loaders that would measure again what is in the folder.
-
-        Raises:
-            LeafError: If the loader is not that of :meth:`remaining`.
-        """
         sampler = getattr(trainer.predict_dataloaders, "batch_sampler", None)
         if not isinstance(getattr(sampler, "sampler", None), RemainingBlocks):
             raise LeafError(
-                "MeasurementWriter expects the loader of writer.remaining(dataloader), which "
-                "leaves out what is measured already; got another one."
+                "MeasurementWriter expects the loader that its method remaining returns, because "
+                "it skips inputs that are measured already; got another loader. Call "
+                "trainer.predict(predictor, writer.remaining(dataloader))."
             )
 
+    @override
     def write_on_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        prediction: Rows,
+        prediction: Columns,
         batch_indices: Sequence[int] | None,
         batch: Any,
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
         for name, values in prediction.items():
-            self._rows.setdefault(name, []).extend(values)
-        waited = time.monotonic() - self._written_at >= self._seconds_per_file
-        if waited or len(self._rows["index"]) >= self._rows_per_file:
-            self._flush()
+            self._unwritten.setdefault(name, []).extend(values)
+        late = time.monotonic() - self._written_at >= self._seconds_per_file
+        if late or len(self._unwritten["index"]) >= self._rows_per_file:
+            self._write()
 
+    @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._flush()
+        self._write()
 
+    @override
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        self._flush()  # what was measured before the error is not measured again
+        self._write()  # rows measured before the error are kept
 
+    @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Whoever reads the folder after trainer.predict finds the rows of all processes.
+        # After trainer.predict, the folder holds the rows of all processes.
         trainer.strategy.barrier("lightning_leaf: all written")
 
-    def _flush(self) -> None:
-        # Let go of first: what could not be written once is not tried again on the way out.
-        rows, self._rows = self._rows, {}
+    def _write(self) -> None:
+        # Cleared first: on_exception must not try again to write what could not be written.
+        columns, self._unwritten = self._unwritten, {}
         self._written_at = time.monotonic()
-        if rows:
-            self._folder.add(rows, self._columns, self._terms)
+        if columns:
+            self._folder.add(columns, self._column_types, self._settings)

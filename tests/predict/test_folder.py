@@ -167,10 +167,10 @@ def test_a_file_is_written_in_time_however_few_rows_there_are(tmp_path: Path) ->
 
 def test_an_error_in_the_middle_loses_nothing(tmp_path: Path, whole: Path) -> None:
     class Failing(LeafPredictor):
-        def measure(self, batch: Any, indices: list[int], chunk_size: int) -> Any:
+        def measure(self, classifier: Any, batch: Any, indices: list[int], chunk_size: int) -> Any:
             if 40 in indices:
                 raise OSError("the network file system is gone")
-            return super().measure(batch, indices, chunk_size)
+            return super().measure(classifier, batch, indices, chunk_size)
 
     with pytest.raises(OSError, match="network file system"):
         write(tmp_path, Failing(classifier()))

@@ -51,7 +51,7 @@ def rows_of(
     """All rows that one process gets without writing them."""
     batches = L.Trainer(**QUIET, **options).predict(predictor, DataLoader(dataset, batch_size))
     assert batches is not None
-    return {name: [value for rows in batches for value in rows[name]] for name in predictor.columns}
+    return {name: [value for rows in batches for value in rows[name]] for name in predictor.column_types}
 
 
 def write(

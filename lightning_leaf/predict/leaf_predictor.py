@@ -1,0 +1,125 @@
+"""Measure the local data matrix at every input of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from typing_extensions import override
+
+from lightning_leaf._arguments import whole_number
+from lightning_leaf.data.batches import read_batch
+from lightning_leaf.geometry.effective_rank import RankKind, checked_ranks
+from lightning_leaf.predict.columns import Columns, ColumnTypes, input_column_types, input_columns
+from lightning_leaf.predict.predictor import Predictor, require_one_input_per_position
+
+EIGENVALUES = 16
+"""Eigenvalues kept of each input; up to 16 classes these are all of them."""
+
+
+class LeafPredictor(Predictor):
+    r"""Measures the local data matrix at every input of a data set, in Lightning's predict loop.
+
+    The local data matrix is G(x, w) = E_{y∼p}[∇ₓ log p_y ∇ₓ log p_yᵀ] (equation 6 of
+    Grementieri & Fioresi, "Model-centric data manifold"). The table has one row for each input:
+
+    =========================== ==============================================================
+    column                      content
+    =========================== ==============================================================
+    ``index``                   position in the data set
+    ``label``                   class number; None if the batch has no labels
+    ``predicted_label``         most probable class, argmax_y p(y|x)
+    ``probability``             probability of that class
+    ``trace``                   tr G, in units of 1 / input²
+    ``trace_standard_error``    zero up to 160 classes. For more classes, trace and ranks are
+                                estimates, see :func:`~lightning_leaf.local_geometry`
+    ``effective_rank_<kind>``   see :func:`~lightning_leaf.effective_rank`
+    ``tangent_dimension``       dimension of the tangent distribution D_x, at most C − 1; None for
+                                more than 160 classes
+    ``eigenvalues``             largest eigenvalues of G, in descending order
+    ``status``                  ``"ok"``; ``"non_finite"`` if the input, the scores or their
+                                derivatives hold NaN or infinity. Unknown values are None
+    =========================== ==============================================================
+
+    The memory needed hardly depends on the size of the data set: chunk_size · C · d numbers for
+    the gradients of one chunk, a few thousand rows with a
+    :class:`~lightning_leaf.predict.MeasurementWriter`, and 40 bytes for each input of a process
+    for Lightning's list of positions. Processes communicate only at the start and at the end, so
+    that N processes measure N times as fast, on one node or many, under every strategy that leaves
+    the whole classifier in each process. The classifier is measured in evaluation mode and full
+    precision; its state is restored afterwards. Use a trainer of ``lightning.pytorch``.
+
+    Args:
+        classifier: Any classifier, see :meth:`LocalDataMatrix.at`. The batch transfer hooks of a
+            LightningModule are used.
+        ranks: Effective ranks to compute: ``"entropy"``, ``"stable"``, ``"participation"``,
+            ``"threshold"``.
+        eigenvalues: Largest number of eigenvalues kept of each input; G has C. For more than 160
+            classes, each eigenvalue costs additional products.
+        chunk_size: Inputs per forward pass, which bounds the memory. Default: 32. The number is
+            halved each time memory runs out.
+
+    Raises:
+        LeafError: If an argument is out of its range. While predicting: see
+            :meth:`LocalDataMatrix.at`; also if the strategy shards the classifier, or if inputs
+            have no positions (an IterableDataset, several loaders).
+
+    Example:
+        >>> import torch
+        >>> from lightning_leaf import LeafPredictor
+        >>> model = torch.nn.Linear(4, 3)
+        >>> predictor = LeafPredictor(model, ranks=["entropy", "stable"])
+        >>> batch = torch.rand(2, 4), torch.tensor([0, 2])  # inputs and labels
+        >>> table = predictor.measure(model, batch, indices=[10, 11], chunk_size=32)
+        >>> table["index"], table["label"], table["status"], table["tangent_dimension"]
+        ([10, 11], [0, 2], ['ok', 'ok'], [2, 2])
+
+        With a trainer, which calls ``measure`` for each batch:
+
+        .. code-block:: python
+
+            trainer = L.Trainer(devices=4)
+            tables = trainer.predict(LeafPredictor(model), dataloader)  # one for each batch
+    """
+
+    def __init__(
+        self,
+        classifier: Callable[..., Any],
+        *,
+        ranks: Sequence[RankKind] = ("entropy",),
+        eigenvalues: int = EIGENVALUES,
+        chunk_size: int | None = None,
+    ) -> None:
+        super().__init__(classifier, chunk_size)
+        self._ranks = checked_ranks(ranks)
+        self._eigenvalues = whole_number(eigenvalues, "eigenvalues")
+
+    @property
+    @override
+    def settings(self) -> dict[str, Any]:
+        return {
+            "task": "inputs", "ranks": list(self._ranks), "eigenvalues": self._eigenvalues
+        }  # fmt: skip
+
+    @property
+    @override
+    def column_types(self) -> ColumnTypes:
+        return input_column_types(self._ranks)
+
+    @override
+    def measure(
+        self, classifier: Callable[..., Any], batch: Any, indices: list[int], chunk_size: int
+    ) -> Columns:
+        examples = read_batch(batch)
+        require_one_input_per_position(len(examples), indices)
+        return {
+            "index": indices,
+            "label": list(examples.labels or [None] * len(indices)),
+            **input_columns(
+                classifier,
+                examples.inputs,
+                ranks=self._ranks,
+                eigenvalues=self._eigenvalues,
+                chunk_size=chunk_size,
+            ),
+        }
