@@ -1,5 +1,5 @@
-// Bundles the page into the Python package: one ES module with its styles inside, and beside it the
-// licences of the libraries that went into it.
+// Bundles the page into the Python package: one ES module, which contains the styles, and the
+// licences of the bundled libraries.
 
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -29,7 +29,7 @@ const libraries = [...new Set(found.filter(Boolean))].sort();
 const licences = libraries.map((library) => {
   const folder = here(`node_modules/${library}/`);
   const name = readdirSync(folder).find((file) => /^licen[cs]e/i.test(file));
-  if (!name) throw new Error(`${library} has no licence beside it.`);
+  if (!name) throw new Error(`The folder of ${library} contains no licence file.`);
   return `${library}\n\n${readFileSync(folder + name, "utf8").trim()}\n`;
 });
 writeFileSync(here("../tensorboard_plugin_leaf/static/licences.txt"), licences.join("\n\n"));

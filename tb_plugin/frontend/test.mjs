@@ -1,4 +1,4 @@
-// Bundles each test file and runs them with Node's own test runner.
+// Bundles the test files and runs them with the test runner of Node.
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";

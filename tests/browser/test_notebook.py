@@ -130,7 +130,7 @@ def test_where_nothing_may_be_copied_the_link_is_shown(notebook: NotebookTab, ur
     notebook.frame.locator("body").evaluate("() => { document.execCommand = () => false; }")
     notebook.get("copy-link").click()
     expect(notebook.get("link")).to_be_focused()
-    expect(notebook.get("copy-by-hand")).to_contain_text("Press Ctrl+C")
+    expect(notebook.get("copy-manually")).to_contain_text("Press Ctrl+C")
     assert notebook.get("link").input_value().startswith(f"{url}#leaf&p.leaf.run=")
     notebook.page.keyboard.press("Escape")
     expect(notebook.get("link")).to_have_count(0)

@@ -180,7 +180,9 @@ def test_header_of_a_path_does_not_overlap(show: Show, url: str, width: int) -> 
     header = tab.await_path().get("path").locator("header")
     assert overlapping(header.locator("h2, .heading p, .pill, .actions > *").all()) == []
     # The names of runs may be long.
-    header.locator(".heading p").evaluate("(facts) => { facts.textContent += '/version'.repeat(20); }")
+    header.locator(".heading p").evaluate(
+        "(facts) => { facts.textContent += '/version'.repeat(20); }"
+    )
     assert overlapping(header.locator("h2, .heading p, .pill, .actions > *").all()) == []
     header.locator(".pill").evaluate("(status) => { status.style.marginRight = '-40px'; }")
     assert overlapping(header.locator("h2, .heading p, .pill, .actions > *").all()) != []

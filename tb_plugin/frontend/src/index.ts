@@ -1,4 +1,4 @@
-/** TensorBoard imports this module into the frame of the tab and calls `render`. */
+/** Entry point: TensorBoard imports this module into the iframe of the tab and calls `render`. */
 
 import uPlotStyles from "uplot/dist/uPlot.min.css";
 import chartStyles from "./charts/charts.css";

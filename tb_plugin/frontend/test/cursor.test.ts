@@ -4,7 +4,7 @@ import { Cursor } from "../src/cursor/cursor.ts";
 import { frameInColumn } from "../src/frames/columns.ts";
 import { nearest } from "../src/numeric/nearest.ts";
 
-test("nearest agrees with a search through all values", () => {
+test("nearest agrees with a linear search", () => {
   const sorted = [0, 3, 4, 10, 11, 40];
   for (let target = -2; target < 45; target += 0.5) {
     const distances = sorted.map((value) => Math.abs(value - target));
@@ -12,7 +12,7 @@ test("nearest agrees with a search through all values", () => {
   }
 });
 
-test("a cursor stays on its path and tells of each move once", () => {
+test("a cursor stays in its range and notifies once per move", () => {
   const cursor = new Cursor([0, 40], [0, 10, 40]);
   let moves = 0;
   const stop = cursor.subscribe(() => {
@@ -31,7 +31,7 @@ test("a cursor stays on its path and tells of each move once", () => {
   assert.equal(moves, 3);
 });
 
-test("the next frame is found from between two frames as well", () => {
+test("the next frame is found from a step between two frames", () => {
   const cursor = new Cursor([0, 40], [0, 10, 40]);
   cursor.moveTo(8);
   assert.deepEqual([cursor.neighbour(-1), cursor.neighbour(1)], [0, 1]);
@@ -41,7 +41,7 @@ test("the next frame is found from between two frames as well", () => {
   assert.deepEqual([cursor.neighbour(-1), cursor.neighbour(1)], [0, 2]);
 });
 
-test("rows of different lengths are stretched to the same columns", () => {
+test("rows with different frame counts are aligned to the same columns", () => {
   const columns = [0, 1, 2, 3, 4];
   assert.deepEqual(
     columns.map((column) => frameInColumn(column, 5, 5)),

@@ -22,7 +22,7 @@ function scalar(values: (number | null)[]): Scalar {
   return { steps: values.map((_, i) => 10 * i), wall_times: values.map(() => 0), values };
 }
 
-test("smoothing keeps constants, starts at the first value and skips what is missing", () => {
+test("smoothing keeps constants, starts at the first value and skips missing values", () => {
   assert.deepEqual(smooth([2, 5], 0), [2, 5]);
   for (const value of smooth([3, 3, 3], 0.9)) assert.ok(Math.abs((value ?? 0) - 3) < 1e-12);
   const smoothed = smooth([1, null, 3], 0.5);
@@ -31,7 +31,7 @@ test("smoothing keeps constants, starts at the first value and skips what is mis
   assert.ok(Math.abs((smoothed[2] ?? 0) - 1.75 / 0.75) < 1e-12);
 });
 
-test("ticks are round, inside the range and not too many", () => {
+test("ticks are round, inside the range and limited in number", () => {
   assert.deepEqual(linearTicks([0, 10], 4), [0, 2.5, 5, 7.5, 10]);
   assert.deepEqual(linearTicks([0, 3], 9, true), [0, 1, 2, 3]);
   assert.deepEqual(linearTicks([0.03, 0.09], 3), [0.04, 0.06, 0.08]);
@@ -42,7 +42,7 @@ test("ticks are round, inside the range and not too many", () => {
   assert.deepEqual(linearTicks([1, 1], 4), [1]);
 });
 
-test("ranges leave a margin and never go below zero without need", () => {
+test("ranges have a margin, and non-negative ranges stay non-negative", () => {
   assert.equal(extent([[null], []]), null);
   assert.deepEqual(
     extent([
@@ -57,7 +57,7 @@ test("ranges leave a margin and never go below zero without need", () => {
   assert.ok(padded([-0.1, 5], false)[0] < -0.1);
 });
 
-test("the trace has median, mean and the initial median as a line", () => {
+test("the trace chart shows median, mean and the initial median as a rule", () => {
   const get = (_: string, tag: string) =>
     tag === "leaf/trace_median" ? scalar([0.1, 0.4, 0.02]) : scalar([1, 0, 3]);
   const spec = traceSpec([{ run: run("a"), position: 0 }], get, SETTINGS);
@@ -69,13 +69,13 @@ test("the trace has median, mean and the initial median as a line", () => {
     spec.rules.map(({ value }) => value),
     [0.1],
   );
-  // Zero has no place on a logarithmic axis.
+  // Values of 0 cannot be drawn on a logarithmic axis.
   assert.deepEqual(spec.curves[0]?.values, [1, null, 3]);
   const linear = traceSpec([{ run: run("a"), position: 0 }], get, { ...SETTINGS, log: false });
   assert.deepEqual(linear.curves[0]?.values, [1, 0, 3]);
 });
 
-test("smoothed curves keep the measured ones in the background", () => {
+test("smoothed curves keep the raw curves in the background", () => {
   const get = () => scalar([1, 2]);
   const runs = [{ run: run("a"), position: 0 }];
   const { curves } = traceSpec(runs, get, { ...SETTINGS, smoothing: 0.5 });
@@ -83,7 +83,7 @@ test("smoothed curves keep the measured ones in the background", () => {
   assert.equal(curves.length, 4);
 });
 
-test("the bound of the rank is drawn unless it is far above all curves", () => {
+test("the rank bound is drawn unless it is far above all curves", () => {
   const get = () => scalar([8, 2]);
   const rules = (class_count: number) => {
     const of = run("a", { snapshots: [snapshot(1, { class_count })] });
@@ -93,7 +93,7 @@ test("the bound of the rank is drawn unless it is far above all curves", () => {
   assert.deepEqual(rules(1000), []);
 });
 
-test("runs differ in colour, and each moment has one marker", () => {
+test("runs differ in colour, and each step with snapshots has one marker", () => {
   const get = () => scalar([1, 2]);
   const both = run("a", { snapshots: [snapshot(5), snapshot(5, { name: "walk" }), snapshot(7)] });
   const runs = [both, run("b")].map((item, position) => ({ run: item, position }));
@@ -111,7 +111,7 @@ test("runs differ in colour, and each moment has one marker", () => {
   assert.equal(markers[0]?.label, "a, step 5: open horizontal path, walk");
 });
 
-test("classes have looks of their own, and hidden ones no curve", () => {
+test("classes have distinct line styles, and hidden classes have no curve", () => {
   const names = Array.from({ length: 21 }, (_, i) => (i < 20 ? `class ${i}` : "other"));
   const many = path({ classes: names, probabilities: names.map(() => [0, 0, 1]) });
   const curves = classCurves(many, false);
@@ -121,14 +121,14 @@ test("classes have looks of their own, and hidden ones no curve", () => {
   assert.ok(!shown.some(({ name }) => name === "class 3"));
 });
 
-test("classes that stay below 5 % are faint", () => {
+test("classes whose probability stays below 5 % are faint", () => {
   assert.deepEqual(
     classCurves(path(), false).map(({ isFaint }) => isFaint),
     [false, false, true],
   );
 });
 
-test("horizontality has an axis of its own, from 0 to 1", () => {
+test("horizontality has a separate axis from 0 to 1", () => {
   const spec = distanceSpec(path(), false);
   assert.deepEqual(
     spec.curves.map(({ axis }) => axis),
@@ -139,26 +139,26 @@ test("horizontality has an axis of its own, from 0 to 1", () => {
   assert.equal(distanceSpec(path({ destination: "", threshold: null }), false).rules.length, 0);
 });
 
-test("a reading is of the nearest point of the curves", () => {
+test("values are read at the nearest point of the curves", () => {
   assert.equal(valuesAt(path(), 3.2).distance, 1);
   assert.equal(valuesAt(path(), 1).distance, 3);
   assert.deepEqual(valuesAt(path(), 2).probabilities, [0.5, 0.48, 0.02]);
   assert.equal(valuesAt(path(), 4).horizontality, null);
 });
 
-test("a reader first looks where the predicted class changes", () => {
+test("the initial frame is the first change of the predicted class", () => {
   assert.equal(initialFrame(path()), 1);
   assert.equal(initialFrame(path({ frame_labels: ["4", "4", "4", "4"] })), 2);
 });
 
-test("a chart says what it shows", () => {
+test("a chart has a textual description", () => {
   const text = describeChart("Distance", distanceSpec(path(), false));
   assert.match(text, /distance to destination from 3 at 0 to 1 at 4/);
-  const nothing = { curves: [], rules: [], xLabel: "step", left: { label: "" } };
-  assert.equal(describeChart("Trace", nothing), "Trace: no curves.");
+  const empty = { curves: [], rules: [], xLabel: "step", left: { label: "" } };
+  assert.equal(describeChart("Trace", empty), "Trace: no curves.");
 });
 
-test("a label goes where no curve passes", () => {
+test("a label is placed where no curve passes", () => {
   const box = (left: number) => ({ left, right: left + 10, top: 0, bottom: 10 });
   const boxes = [box(0), box(20), box(40)];
   const polyline = { xs: [0, 5, 30, 50], ys: [5, 5, 50, 50] };

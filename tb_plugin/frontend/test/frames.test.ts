@@ -18,7 +18,7 @@ const SIGNAL: SignalFrames = {
   destination: [[5, 5, 5]],
 };
 
-test("differences are signed means over the colours", () => {
+test("differences are signed means over the colour channels", () => {
   const from = new Uint8ClampedArray([10, 10, 10, 255, 0, 0, 0, 255]);
   const to = new Uint8ClampedArray([40, 10, 10, 255, 0, 0, 0, 255]);
   assert.deepEqual([...channelMeanDifference(from, to)], [10, 0]);
@@ -26,18 +26,18 @@ test("differences are signed means over the colours", () => {
   assert.equal(maxAbsolute(channelMeanDifference(to, from)), 10);
 });
 
-test("heat maps run from one colour over that of zero to the other", () => {
+test("heat maps diverge from the colour of zero", () => {
   const { negative, zero, positive } = divergingColours(false);
   const pixels = paintDifference(new Float32Array([-8, 0, 4, 99]), 8, divergingColours(false));
   assert.deepEqual([...pixels.slice(0, 4)], [...negative, 255]);
   assert.deepEqual([...pixels.slice(4, 8)], [...zero, 255]);
   assert.deepEqual([...pixels.slice(12, 16)], [...positive, 255]);
   assert.ok((pixels[9] ?? 0) > positive[1] && (pixels[9] ?? 0) < zero[1]);
-  // Two images that are the same have no scale.
+  // The scale of two equal images is 0.
   assert.deepEqual([...paintDifference(new Float32Array(1), 0, divergingColours(true))].length, 4);
 });
 
-test("the destination of signals follows the last frame", () => {
+test("the destination of a signal path follows the last frame", () => {
   assert.deepEqual(signalAt(SIGNAL, 1), [[1, 1, null]]);
   assert.deepEqual(signalAt(SIGNAL, 2), [[5, 5, 5]]);
   assert.deepEqual(signalDifference(SIGNAL, 0, 1), [[1, 0, null]]);
@@ -49,7 +49,7 @@ test("lines break where values are missing", () => {
   assert.equal(signalPath([null, null], [0, 1]), "");
 });
 
-test("long signals keep their extremes and lose most of their points", () => {
+test("long signals keep their extremes and drop most other points", () => {
   const values = Array.from({ length: 100_000 }, (_, i) => (i === 54_321 ? 7 : Math.sin(i / 9)));
   const line = signalPath(values, [-1, 7]);
   assert.ok((line.match(/L/g) ?? []).length < 1000);

@@ -19,32 +19,32 @@ import { pathIndex, snapshot } from "./samples.ts";
 
 const WALK = { destination: "", destination_index: null, start_distance: 0, threshold: null };
 
-test("status says in words what became of a path", () => {
-  const said = (changes: object) => statusText(pathIndex(changes));
-  assert.equal(said({}), "stalled after 408 steps · 22.25 of 29.66 left");
-  assert.equal(said({ status: "reached", steps: 1 }), "reached after 1 step · 22.25 of 29.66 left");
+test("the status describes how a path ended", () => {
+  const text = (changes: object) => statusText(pathIndex(changes));
+  assert.equal(text({}), "stalled after 408 steps · 22.25 of 29.66 left");
+  assert.equal(text({ status: "reached", steps: 1 }), "reached after 1 step · 22.25 of 29.66 left");
   assert.equal(
-    said({ status: "out_of_steps", steps: 5000 }),
+    text({ status: "out_of_steps", steps: 5000 }),
     "ran out of steps after 5\u202f000 · 22.25 of 29.66 left",
   );
   assert.equal(
-    said({ status: "non_finite", final_distance: null }),
+    text({ status: "non_finite", final_distance: null }),
     "non-finite after 408 steps · distance unknown",
   );
   assert.equal(
-    said({ ...WALK, status: "out_of_steps", steps: 250, final_distance: 17.3 }),
+    text({ ...WALK, status: "out_of_steps", steps: 250, final_distance: 17.3 }),
     "walked 250 steps · 17.30 from the start",
   );
 });
 
-test("only a destination that was not reached is a partial success", () => {
+test("only a path that missed its destination is a partial success", () => {
   assert.equal(outcome(pathIndex()), "partial");
   assert.equal(outcome(pathIndex({ status: "reached" })), "good");
   assert.equal(outcome(pathIndex({ ...WALK, status: "out_of_steps" })), "good");
   assert.equal(outcome(pathIndex({ ...WALK, status: "non_finite" })), "bad");
 });
 
-test("lists tell walks of one class apart, and do not blame them for walking to the end", () => {
+test("lists distinguish walks of one class, and walks that took all steps are not failures", () => {
   assert.equal(listName(pathIndex()), "4 → 9");
   assert.equal(listName(pathIndex(WALK)), "4 · no. 24");
   assert.equal(listName(pathIndex({ ...WALK, source_index: null })), "4");
@@ -52,7 +52,7 @@ test("lists tell walks of one class apart, and do not blame them for walking to 
   assert.equal(shortStatus(pathIndex({ status: "out_of_steps" })), "out of steps");
 });
 
-test("titles name the kind of path and its ends", () => {
+test("titles name the kind of path, its source and its destination", () => {
   assert.equal(pathTitle(snapshot(1), pathIndex()), "Horizontal path 4 → 9");
   const walk = snapshot(1, { kind: "orthogonal" });
   assert.equal(pathTitle(walk, pathIndex(WALK)), "Orthogonal walk from 4");
@@ -61,12 +61,12 @@ test("titles name the kind of path and its ends", () => {
   assert.equal(indicesText(pathIndex({ source_index: null })), "");
 });
 
-test("a reason of the user's own speaks for itself", () => {
+test("a user-defined reason is shown as it is", () => {
   assert.equal(reasonText(snapshot(1, { reason: "fit_end" })), "end of training");
   assert.equal(reasonText(snapshot(1, { reason: "power_of_two" })), "power of two");
 });
 
-test("numbers are short and readable, missing ones are dashes", () => {
+test("numbers are short and readable, and missing numbers are dashes", () => {
   assert.deepEqual([0, 999, 10000, -1234567].map(formatCount), [
     "0",
     "999",

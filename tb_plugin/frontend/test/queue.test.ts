@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Queue } from "../src/data/queue.ts";
 
-test("a queue runs so many tasks at a time, urgent ones first", async () => {
+test("a queue runs at most `width` tasks at a time, urgent tasks first", async () => {
   const queue = new Queue(2);
   const started: string[] = [];
   const finish: (() => void)[] = [];
@@ -28,7 +28,7 @@ test("a queue runs so many tasks at a time, urgent ones first", async () => {
   assert.equal(most, 2);
 });
 
-test("a task that fails does not block the others", async () => {
+test("a failing task does not block other tasks", async () => {
   const queue = new Queue(1);
   await assert.rejects(
     queue.run(() => Promise.reject(new Error("no"))),

@@ -10,13 +10,13 @@ import { trainingCsv } from "../src/training/table.ts";
 import { findOpened } from "../src/view/view.ts";
 import { path, run, snapshot } from "./samples.ts";
 
-test("what a table needs quotes for is quoted, and nothing else", () => {
+test("a table quotes only the fields that need quotes", () => {
   assert.equal(toCsv([["a", 'b,"c"', "d\ne", "f\r"]]), 'a,"b,""c""","d\ne","f\r"\r\n');
   assert.equal(toCsv([["a b", 1.5, null, -2e-7, ""]]), "a b,1.5,,-2e-7,\r\n");
   assert.equal(toCsv([]), "");
 });
 
-test("no text is a formula of a spreadsheet, and numbers stay numbers", () => {
+test("texts are never formulas in a spreadsheet, and numbers stay numbers", () => {
   const texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "＝1", '=HYPERLINK("x","y")'];
   for (const field of toCsv(texts.map((text) => [text]))
     .split("\r\n")
@@ -26,7 +26,7 @@ test("no text is a formula of a spreadsheet, and numbers stay numbers", () => {
   assert.equal(toCsv([["a=1", -1, "'"]]), "a=1,-1,'\r\n");
 });
 
-test("a file is named after what is in it, whatever its names are", () => {
+test("file names are built from the names of the content and contain only safe characters", () => {
   assert.equal(
     fileName(["digits/sgd", "horizontal_path", "step-3000", "4 → 9"], "csv"),
     "leaf_digits-sgd_horizontal_path_step-3000_4-to-9.csv",
@@ -41,14 +41,14 @@ test("a file is named after what is in it, whatever its names are", () => {
   assert.ok(long.endsWith("数.gif"));
 });
 
-test("files of a path are told apart by run, name, step and pair", () => {
+test("file names of a path contain run, name, step and pair", () => {
   const open = findOpened([run("a/b", { snapshots: [snapshot(7)] })], null);
   assert.ok(open);
   const name = pathFileName(open, "curves", "csv");
   assert.equal(name, "leaf_a-b_horizontal_path_step-7_4-to-9_curves.csv");
 });
 
-test("the curves of a path are columns, those of classes under their names", () => {
+test("the CSV file of a path has one column per curve, with classes by name", () => {
   const named = path({ classes: ["4", 'a,"b"\n', "=other"] });
   const lines = pathCsv(named).split("\r\n");
   assert.equal(
@@ -56,30 +56,30 @@ test("the curves of a path are columns, those of classes under their names", () 
     'step,p(4),"p(a,""b""\n)",p(=other),distance,horizontality,fisher_rao_length,entropy',
   );
   assert.equal(lines[1], "0,0.9,0.09,0.01,3,0.5,0,0.3");
-  // A value that is missing leaves its field empty.
+  // A missing value is an empty field.
   assert.equal(lines[3], "4,0.1,0.88,0.02,1,,2,0.4");
   assert.equal(lines.length, 5);
 });
 
-test("a path as JSON says where it is from and what became of it, without its images", () => {
+test("the JSON file of a path contains its origin and status, without images", () => {
   const open = findOpened([run("a", { snapshots: [snapshot(7)] })], null);
   assert.ok(open);
-  const told = JSON.parse(pathJson(open, path())) as Record<string, unknown>;
-  assert.equal(told.run, "a");
-  assert.equal(told.tag, open.key.tag);
-  assert.equal(told.step, 7);
-  assert.equal(told.steps, 4);
-  assert.equal(told.status, "stalled");
-  assert.equal(told.threshold, 1);
-  assert.deepEqual(told.frame_labels, ["4", "9", "9"]);
-  assert.deepEqual((told.probabilities as unknown[])[1], {
+  const content = JSON.parse(pathJson(open, path())) as Record<string, unknown>;
+  assert.equal(content.run, "a");
+  assert.equal(content.tag, open.key.tag);
+  assert.equal(content.step, 7);
+  assert.equal(content.steps, 4);
+  assert.equal(content.status, "stalled");
+  assert.equal(content.threshold, 1);
+  assert.deepEqual(content.frame_labels, ["4", "9", "9"]);
+  assert.deepEqual((content.probabilities as unknown[])[1], {
     class: "9",
     values: [0.09, 0.48, 0.88],
   });
-  assert.ok(!("frames" in told));
+  assert.ok(!("frames" in content));
 });
 
-test("curves of training are one value a line, of what has been logged", () => {
+test("the CSV file of training has one row per logged value", () => {
   const get = (_: string, tag: string) =>
     tag === "leaf/trace_mean" ? { steps: [0, 5], wall_times: [1, 2], values: [1, null] } : null;
   assert.equal(
@@ -88,7 +88,7 @@ test("curves of training are one value a line, of what has been logged", () => {
   );
 });
 
-test("an animation has each frame with its own time, and repeats for ever", async () => {
+test("an animation has a duration per frame and repeats endlessly", async () => {
   const frames = [40, 80, 200].map((grey, i) => ({
     pixels: new Uint8ClampedArray(4 * 6 * 5).fill(grey).map((v, at) => (at % 4 === 3 ? 255 : v)),
     milliseconds: 100 + 100 * i,
@@ -98,14 +98,14 @@ test("an animation has each frame with its own time, and repeats for ever", asyn
   assert.equal(text.slice(0, 6), "GIF89a");
   assert.deepEqual([bytes[6], bytes[8]], [6, 5]);
   assert.ok(text.includes("NETSCAPE2.0\x03\x01\x00\x00\x00"));
-  // A graphic control extension before each frame, with hundredths of a second.
+  // Each frame has a graphic control extension with its delay in hundredths of a second.
   const extensions = text.split("\x21\xf9\x04").slice(1);
   const delays = extensions.map((bytes) => Buffer.from(bytes, "latin1").readUInt16LE(1));
   assert.deepEqual(delays, [10, 20, 30]);
   assert.ok(text.endsWith("\x3b"));
 });
 
-test("small images are enlarged by whole numbers, large ones made smaller", () => {
+test("small images are enlarged by whole numbers, and large images are reduced", () => {
   const sized = (width: number, height: number) => {
     const frames = { type: "image", width, height, count: 1, destination: false, columns: 1 };
     return frameSize({ path: path({ frames: frames as never }), sheet: null }, 144);

@@ -15,7 +15,7 @@ import { pathIndex, run, snapshot } from "./samples.ts";
 
 const names = (runs: { run: string }[]) => runs.map((item) => item.run);
 
-test("a view survives the address, whatever is in its names", () => {
+test("a view survives the round trip through the URL, with any characters in names", () => {
   const view: View = {
     filter: "lr=(1|2)&x#",
     choices: { "a/b c&d=é": true, "<img>": false },
@@ -33,7 +33,7 @@ test("a view survives the address, whatever is in its names", () => {
   assert.notDeepEqual(fromFragment(toFragment({ ...view, smoothing: 0.5 })), view);
 });
 
-test("an address that cannot be read gives the initial view", () => {
+test("an invalid fragment gives the initial view", () => {
   assert.equal(toFragment(INITIAL_VIEW), "");
   for (const fragment of [
     "",
@@ -48,14 +48,14 @@ test("an address that cannot be read gives the initial view", () => {
   assert.equal(fromHostHash("#scalars&p.other.run=a"), "");
 });
 
-test("the filter is a regular expression, and an unfinished one hides nothing", () => {
+test("the filter is a regular expression, and an invalid one hides no runs", () => {
   const runs = [run("sgd/1"), run("adam/1"), run("sgd/2")];
   assert.deepEqual(names(listedRuns(runs, "^sgd/[12]$")), ["sgd/1", "sgd/2"]);
   assert.deepEqual(names(listedRuns(runs, "ADAM")), ["adam/1"]);
   assert.equal(listedRuns(runs, "(").length, 3);
 });
 
-test("the last ten runs and the open one are drawn unless a person chose otherwise", () => {
+test("by default, the last ten runs and the open run are drawn", () => {
   const runs = Array.from({ length: 13 }, (_, i) => run(`r${i}`));
   const drawn = (view: Partial<View>, open = 0) =>
     names(drawnRuns(runs, { ...INITIAL_VIEW, ...view }, runs[open] ?? null));
@@ -66,7 +66,7 @@ test("the last ten runs and the open one are drawn unless a person chose otherwi
   ]);
 });
 
-test("the last horizontal path of the newest run is open at first", () => {
+test("initially, the last horizontal path of the newest run is open", () => {
   const walk = snapshot(900, { name: "orthogonal_walk", kind: "orthogonal" });
   const newer = run("newer", { snapshots: [snapshot(300), snapshot(400), walk] });
   const found = findOpened([newer, run("older")], null);
@@ -76,7 +76,7 @@ test("the last horizontal path of the newest run is open at first", () => {
   assert.equal(findOpened([run("walks", { snapshots: [walk] })], null)?.snapshot, walk);
 });
 
-test("a snapshot that was superseded is followed by the nearest of its name", () => {
+test("a superseded snapshot is replaced by the nearest one of the same name", () => {
   const runs = [run("a", { snapshots: [snapshot(100), snapshot(190), snapshot(500)] })];
   const open = { run: "a", tag: "horizontal_path/000000000200-0000000000000000", index: 1 };
   const found = findOpened(runs, open);
@@ -86,14 +86,14 @@ test("a snapshot that was superseded is followed by the nearest of its name", ()
   assert.equal(findOpened(runs, { ...open, run: "gone" })?.snapshot.step, 500);
 });
 
-test("another snapshot opens at the same pair", () => {
+test("another snapshot opens with the same pair", () => {
   const pair = pathIndex({ source: "1", destination: "5", source_index: 3 });
   const shuffled = snapshot(300, { paths: [pathIndex({ source: "8" }), pathIndex(), pair] });
   assert.equal(samePathIn(run("a"), shuffled, pair).index, 2);
   assert.equal(samePathIn(run("a"), shuffled, { ...pair, source_index: 4 }).index, 0);
 });
 
-test("rows are the pair over training, the pairs of the snapshot, or the pair in each run", () => {
+test("rows show the pair over training, all pairs of the snapshot, or the pair in each run", () => {
   const a = run("a", {
     snapshots: [
       snapshot(100),

@@ -10,13 +10,13 @@ import {
   valuesWithin,
 } from "../src/numeric/step_range.ts";
 
-test("a drag in any direction selects whole steps, and less than a step nothing", () => {
+test("a drag in either direction selects whole steps, and a drag of less than a step selects nothing", () => {
   assert.deepEqual(stepsBetween(20.4, 3.6), [4, 20]);
   assert.deepEqual(stepsBetween(3.6, 20.4), [4, 20]);
   assert.equal(stepsBetween(3.6, 4.4), null);
 });
 
-test("a range of another path keeps what this one has of it", () => {
+test("a range is clipped to the steps of the path", () => {
   assert.deepEqual(clipZoom([10, 900], [0, 480]), [10, 480]);
   assert.equal(clipZoom([0, 900], [0, 480]), null);
   assert.equal(clipZoom([500, 900], [0, 480]), null);
@@ -24,7 +24,7 @@ test("a range of another path keeps what this one has of it", () => {
   assert.equal(clipZoom([0, 1], [0, 0]), null);
 });
 
-test("zooming keeps the current step in its place until an end is reached", () => {
+test("zooming keeps the position of the current step until it reaches an end", () => {
   assert.deepEqual(scaleZoom([0, 400], 0.5, 200, [0, 400]), [100, 300]);
   assert.deepEqual(scaleZoom([0, 400], 0.5, 0, [0, 400]), [0, 200]);
   assert.deepEqual(scaleZoom([0, 400], 0.5, 400, [0, 400]), [200, 400]);
@@ -34,7 +34,7 @@ test("zooming keeps the current step in its place until an end is reached", () =
   assert.equal(scaleZoom([0, 0], 0.5, 0, [0, 0]), null);
 });
 
-test("keys zoom, and others mean nothing", () => {
+test("zoom keys zoom, and other keys are ignored", () => {
   const press = (key: string) => zoomByKey(key, [0, 400], 100, [0, 400]);
   assert.deepEqual(press("+"), [50, 250]);
   assert.equal(press("-"), null);
@@ -43,7 +43,7 @@ test("keys zoom, and others mean nothing", () => {
   assert.equal(press("a"), undefined);
 });
 
-test("frames within a range are shown, or the nearest if there is none", () => {
+test("a range shows the frames in it, or the nearest frame if it has none", () => {
   const steps = [0, 20, 40, 60];
   assert.deepEqual(framesWithin(steps, [0, 60]), [0, 3]);
   assert.deepEqual(framesWithin(steps, [20, 59]), [1, 2]);
@@ -52,7 +52,7 @@ test("frames within a range are shown, or the nearest if there is none", () => {
   assert.deepEqual(framesWithin([], [0, 60]), [0, 0]);
 });
 
-test("the cursor of a zoomed path stays in its range and on its frames", () => {
+test("the cursor of a zoomed path stays in the range and on its frames", () => {
   const cursor = new Cursor([15, 50], [0, 20, 40, 60]);
   assert.equal(cursor.step, 15);
   assert.equal(cursor.frame, 1);
@@ -65,7 +65,7 @@ test("the cursor of a zoomed path stays in its range and on its frames", () => {
   assert.equal(cursor.step, 40);
 });
 
-test("the height of a zoomed chart is that of the values in it and next to it", () => {
+test("a zoomed chart fits its height to the values in the range and their neighbours", () => {
   assert.deepEqual(valuesWithin([0, 2, 4, 6, 8], [9, 1, 2, 3, 9], [3, 5]), [1, 2, 3]);
   assert.deepEqual(valuesWithin([0, 8], [9, 1], [3, 5]), [9, 1]);
   assert.deepEqual(valuesWithin([0, 2, 4], [9, null, 2], [0, 1]), [9, null]);

@@ -1,4 +1,4 @@
-/** The card around a chart: what it shows, what can be done with it, the chart, its legend. */
+/** The card around a chart: title, actions, chart and legend. */
 
 import { html } from "lit";
 
@@ -6,10 +6,10 @@ export interface ChartCard {
   id: string;
   title: string;
   subtitle: string;
-  /** For those who cannot see the chart. */
+  /** A description for screen readers. */
   description: string;
   actions: unknown;
-  /** The chart, and what is below it. */
+  /** The chart and its legend. */
   content: unknown;
 }
 
@@ -23,7 +23,7 @@ export function chartCard(card: ChartCard): unknown {
   </figure>`;
 }
 
-/** Leads back from a zoomed chart; nothing if it is not. */
+/** A button that resets the zoom, if the chart is zoomed. */
 export function unzoomButton(
   isZoomed: boolean,
   name: string,
@@ -34,7 +34,7 @@ export function unzoomButton(
     type="button"
     class="small"
     data-testid="unzoom"
-    title="Double-click, 0 or Escape do the same"
+    title="Reset the zoom (double-click, 0 or Escape)"
     @click=${() => onZoom(null)}
   >
     ${name}

@@ -1,4 +1,4 @@
-/** A chart that fits its width, with a cursor, markers and a tooltip on top. */
+/** A chart that fills its width, with a cursor, markers and a tooltip on top. */
 
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -17,10 +17,10 @@ export class LeafChart extends LitElement {
   @property({ attribute: false }) spec: ChartSpec | null = null;
   @property({ attribute: false }) height = 200;
   @property({ attribute: false }) dark = false;
-  /** Shown as a line that follows the pointer, and moved by it. */
+  /** Shown as a vertical line. Hovering the chart moves it. */
   @property({ attribute: false }) cursor: Cursor | null = null;
   @property({ attribute: false }) markers: Marker[] = [];
-  /** Whether markers are reached by keyboard and named; false on charts that repeat them. */
+  /** Whether markers are focusable and named; false on charts that repeat them. */
   @property({ attribute: false }) namesMarkers = false;
   @property({ attribute: false }) onMarker: (marker: Marker) => void = () => {};
   @property({ attribute: false }) hasTooltip = false;
@@ -56,7 +56,7 @@ export class LeafChart extends LitElement {
       style="height: ${this.height}px"
       tabindex="0"
       role="group"
-      aria-label="Curves. Plus and minus zoom, 0 shows all steps."
+      aria-label="Curves. Press plus or minus to zoom, 0 to show all steps."
       @keydown=${this.press}
       @dblclick=${this.reset}
     ></div>`;
@@ -106,7 +106,7 @@ export class LeafChart extends LitElement {
   }
 
   private hover(event: PointerEvent): void {
-    // Markers and the tooltip lie on the chart and have offsets of their own.
+    // Markers and the tooltip are children of the chart: their events have other offsets.
     if (!this.cursor || !this.chart || event.target !== this.chart.over) return;
     this.cursor.moveTo(this.chart.posToVal(event.offsetX, "x"));
   }

@@ -1,4 +1,4 @@
-/** A chart's specification as data and options of uPlot. */
+/** Converts a chart specification to data and options of uPlot. */
 
 import uPlot from "uplot";
 import { extent, type Range } from "../numeric/range.ts";
@@ -13,7 +13,7 @@ const FONT_PIXELS = 11;
 const LABEL_SIZE = 16;
 const PIXELS_PER_TICK = { x: 70, y: 34 };
 
-/** In pixels of the page; a `scale` other than 1 makes all of the drawing larger. */
+/** In CSS pixels. `scale` enlarges the whole drawing. */
 export interface ChartSize {
   width: number;
   height: number;
@@ -21,8 +21,8 @@ export interface ChartSize {
 }
 
 /**
- * Curves with steps of their own are joined over all steps. Lines pass over steps of others, which
- * come as undefined, and break where a value is missing, which is null.
+ * Curves with different steps are joined over all steps. Steps of other curves are undefined, and
+ * lines continue across them. Missing values are null, and lines break there.
  */
 export function chartData({ curves }: ChartSpec): uPlot.AlignedData {
   const steps = curves[0]?.steps ?? [];
@@ -35,7 +35,7 @@ export function chartData({ curves }: ChartSpec): uPlot.AlignedData {
 
 /**
  * @param steps The steps that are shown; null for all.
- * @param drawn Called after each drawing, when positions on the chart are known.
+ * @param drawn Called after each drawing, when positions on the chart are defined.
  */
 export function chartOptions(
   spec: ChartSpec,
@@ -54,7 +54,7 @@ export function chartOptions(
   return {
     width: width * scale,
     height: height * scale,
-    // Room for half of the last label of an axis.
+    // Leave room for half of the last label of an axis.
     padding: [10 * scale, spec.right ? 0 : 22 * scale, 0, 0],
     legend: { show: false },
     cursor: { show: false },
@@ -85,7 +85,7 @@ export function chartOptions(
   };
 }
 
-/** What a zoomed chart shows fills its height; otherwise an axis reaches as far as it should. */
+/** The range of an axis: that of the zoomed values, or else of all values and rules. */
 function valueRange(
   { curves, rules }: ChartSpec,
   side: "left" | "right",
@@ -119,7 +119,7 @@ class AxisOptions {
     return {
       ...this.style(label),
       grid: { show: false },
-      // Clear of the last label of the axes of values.
+      // Leave a gap to the last labels of the value axes.
       size: 23 * this.scale,
       gap: 6 * this.scale,
       splits: (chart) => linearTicks(range, this.length(chart, "width") / PIXELS_PER_TICK.x, true),
@@ -137,10 +137,10 @@ class AxisOptions {
       side: side === "left" ? 3 : 1,
       grid: { show: side === "left", stroke: this.colours.grid, width: this.scale },
       gap: 6 * this.scale,
-      // As wide as its widest label: none is cut.
+      // As wide as the widest label, so that no label is cut off.
       size: (_, texts) => (12 + 6.5 * letters(texts)) * this.scale,
       splits: (chart) => ticks(range, this.length(chart, "height") / PIXELS_PER_TICK.y),
-      // uPlot would leave out labels of logarithmic axes.
+      // By default, uPlot omits labels of logarithmic axes.
       filter: (_, splits) => splits,
       values: (_, splits) => splits.map((value) => formatValue(value)),
     };

@@ -1,4 +1,4 @@
-/** What lies on top of a chart: elements, so that they can be clicked, named and styled. */
+/** Elements on top of a chart: cursor line, markers and tooltip. */
 
 import type uPlot from "uplot";
 import { nearest } from "../numeric/nearest.ts";
@@ -15,7 +15,7 @@ export function cursorLine(): HTMLElement {
   return line;
 }
 
-/** Triangles at the foot of the chart. Of several that would overlap only one is drawn. */
+/** Triangles at the bottom of the chart. Of overlapping markers, only one is drawn. */
 export function markerButtons(
   chart: uPlot,
   markers: readonly Marker[],
@@ -24,16 +24,16 @@ export function markerButtons(
 ): HTMLElement[] {
   const openRun = markers.find(({ isCurrent }) => isCurrent)?.run;
   const rank = ({ isCurrent, run }: Marker) => (isCurrent ? 0 : run === openRun ? 1 : 2);
-  const taken: number[] = [];
+  const occupied: number[] = [];
   const buttons: HTMLElement[] = [];
   for (const marker of [...markers].sort((one, other) => rank(one) - rank(other))) {
     const left = chart.valToPos(marker.x, "x");
     const isOutside = left < -1 || left > chart.over.clientWidth + 1;
-    if (isOutside || taken.some((other) => Math.abs(other - left) < MARKER_PIXELS)) continue;
-    taken.push(left);
+    if (isOutside || occupied.some((other) => Math.abs(other - left) < MARKER_PIXELS)) continue;
+    occupied.push(left);
     buttons.push(markerButton(marker, left, named, open));
   }
-  // The order in which a keyboard reaches them.
+  // The order of keyboard focus.
   return buttons.sort((one, other) => Number(one.dataset.step) - Number(other.dataset.step));
 }
 
@@ -64,7 +64,7 @@ function markerButton(
   return button;
 }
 
-/** The values of all curves at the step under the pointer. */
+/** Add a tooltip with the values of all curves at the step under the pointer. */
 export function tooltip(chart: uPlot, spec: ChartSpec): void {
   const box = document.createElement("div");
   box.className = "tooltip";
@@ -87,7 +87,7 @@ export function tooltip(chart: uPlot, spec: ChartSpec): void {
 }
 
 function tooltipLines(spec: ChartSpec, x: number): HTMLElement[] {
-  const curves = spec.curves.filter((curve) => !curve.isBackground && reaches(curve, x));
+  const curves = spec.curves.filter((curve) => !curve.isBackground && covers(curve, x));
   const at = curves.map(({ steps }) => nearest(steps, x));
   const steps = curves.map((curve, i) => curve.steps[at[i] ?? 0] ?? 0);
   const [step = x] = [...steps].sort((one, other) => Math.abs(one - x) - Math.abs(other - x));
@@ -105,8 +105,8 @@ function tooltipLines(spec: ChartSpec, x: number): HTMLElement[] {
   return [title, ...lines];
 }
 
-/** Beyond its ends a curve says nothing. */
-function reaches({ steps }: Curve, x: number): boolean {
+/** Whether a curve has a value at x: not before its first and after its last step. */
+function covers({ steps }: Curve, x: number): boolean {
   const [first = Infinity, second = first] = steps;
   const last = steps.at(-1) ?? -Infinity;
   const slack = Math.max(second - first, 1) / 2;

@@ -1,4 +1,4 @@
-/** A chart as a picture, with its title and a legend of all its curves. */
+/** A chart as a picture with title and legend. */
 
 import uPlot from "uplot";
 import type { Range } from "../numeric/range.ts";
@@ -10,7 +10,7 @@ import type { ChartSpec, Curve, Marker } from "./spec.ts";
 export interface ShownChart {
   title: string;
   subtitle: string;
-  /** What it belongs to; may be empty. */
+  /** Path and run of the chart; empty for training charts. */
   origin: string;
   spec: ChartSpec;
   steps: Range | null;
@@ -52,7 +52,7 @@ export async function chartPicture(chart: ShownChart, colours: Colours): Promise
   return picture.toPng();
 }
 
-/** Drawn anew in the size of the picture, whatever the screen's. */
+/** Draw the plot in the size of the picture, independent of the screen. */
 async function drawPlot(
   picture: Picture,
   { spec, steps, markers }: ShownChart,
@@ -83,14 +83,14 @@ function drawMarker(plot: uPlot, marker: Marker, pixel: number, colours: Colours
 }
 
 interface Entry {
-  /** The last entry may be of many. */
+  /** Null for the last entry, if it summarises further curves. */
   curve: Curve | null;
   text: string;
   left: number;
   line: number;
 }
 
-/** Names of curves, from left to right as far as there is room, then on the next line. */
+/** The names of the curves, arranged in lines. */
 function legendEntries({ curves }: ChartSpec, picture: Picture, style: Text): Entry[] {
   let left = 0;
   let line = 0;

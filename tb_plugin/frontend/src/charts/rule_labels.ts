@@ -1,6 +1,6 @@
-/** Where the label of a horizontal line covers no curve. */
+/** Places the labels of horizontal lines where they cover no curve. */
 
-/** A polyline in pixels: x increasing. */
+/** A polyline in pixels with increasing x. */
 export interface Polyline {
   xs: number[];
   ys: (number | null)[];
@@ -13,7 +13,7 @@ export interface Box {
   bottom: number;
 }
 
-/** Of several boxes, the first that no polyline crosses; else the one with the fewest points in it. */
+/** The first box that no polyline crosses, or else the box that contains the fewest points. */
 export function leastCoveredBox(
   boxes: readonly Box[],
   polylines: readonly Polyline[],
@@ -29,7 +29,7 @@ function pointsInside({ xs, ys }: Polyline, { left, right, top, bottom }: Box): 
   for (let i = 0; i < xs.length; i++) {
     const x = xs[i] ?? NaN;
     const y = ys[i] ?? NaN;
-    // A line that jumps over the box from one point to the next crosses it as well.
+    // A segment may cross the box although both of its ends are outside.
     const nextX = xs[i + 1] ?? x;
     const nextY = ys[i + 1] ?? y;
     const overlapsX = x <= right && nextX >= left;

@@ -1,4 +1,4 @@
-/** Draws the horizontal lines of a chart, with labels that keep clear of its curves. */
+/** Draws the horizontal lines of a chart, with labels that avoid its curves. */
 
 import type uPlot from "uplot";
 import { FONT } from "../theme/colours.ts";
@@ -6,15 +6,15 @@ import { type Box, leastCoveredBox, type Polyline } from "./rule_labels.ts";
 import type { ChartSpec } from "./spec.ts";
 
 const FONT_PIXELS = 11;
-const LABEL_PLACES = [1, 0.5, 0.02, 0.75, 0.25];
+const LABEL_POSITIONS = [1, 0.5, 0.02, 0.75, 0.25];
 
-/** @param scale The size of what is drawn, in pixels of the page. */
+/** @param scale Canvas pixels per CSS pixel, relative to the screen. */
 export function drawRules(chart: uPlot, spec: ChartSpec, surface: string, scale: number): void {
   if (spec.rules.length === 0) return;
   const { ctx, bbox } = chart;
   const pixel = devicePixelRatio * scale;
   const polylines = curvePolylines(chart, spec);
-  const taken: Box[] = [];
+  const occupied: Box[] = [];
   ctx.save();
   ctx.font = `${FONT_PIXELS * pixel}px ${FONT}`;
   ctx.textAlign = "left";
@@ -22,7 +22,7 @@ export function drawRules(chart: uPlot, spec: ChartSpec, surface: string, scale:
   ctx.lineJoin = "round";
   for (const { value, label, colour } of spec.rules) {
     const y = chart.valToPos(value, "left", true);
-    // A zoomed chart may leave a line out.
+    // In a zoomed chart, a line may be out of range.
     if (!(y >= bbox.top && y <= bbox.top + bbox.height)) continue;
     ctx.strokeStyle = colour;
     ctx.lineWidth = pixel;
@@ -34,11 +34,11 @@ export function drawRules(chart: uPlot, spec: ChartSpec, surface: string, scale:
 
     if (!label) continue;
     const boxes = labelBoxes(chart, ctx.measureText(label).width, y, pixel);
-    const free = boxes.filter((box) => !taken.some((other) => overlap(box, other)));
+    const free = boxes.filter((box) => !occupied.some((other) => overlap(box, other)));
     const box = leastCoveredBox(free, polylines);
-    // Labels that cover each other say nothing.
+    // Labels that overlap are unreadable.
     if (!box) continue;
-    taken.push(box);
+    occupied.push(box);
     ctx.setLineDash([]);
     ctx.lineWidth = 4 * pixel;
     ctx.strokeStyle = surface;
@@ -49,7 +49,7 @@ export function drawRules(chart: uPlot, spec: ChartSpec, surface: string, scale:
   ctx.restore();
 }
 
-/** Places for a label: above the line, and below it where there is room. */
+/** Possible boxes of a label: above the line, and below it if there is room. */
 function labelBoxes({ bbox }: uPlot, width: number, y: number, pixel: number): Box[] {
   const height = (FONT_PIXELS + 4) * pixel;
   const above = y - 2 * pixel;
@@ -58,8 +58,8 @@ function labelBoxes({ bbox }: uPlot, width: number, y: number, pixel: number): B
     (bottom) => bottom - height >= bbox.top && bottom <= bbox.top + bbox.height,
   );
   return (bottoms.length ? bottoms : [above]).flatMap((bottom) =>
-    LABEL_PLACES.map((place) => {
-      const left = bbox.left + place * (bbox.width - width - 4 * pixel);
+    LABEL_POSITIONS.map((position) => {
+      const left = bbox.left + position * (bbox.width - width - 4 * pixel);
       return { left, right: left + width, top: bottom - height, bottom };
     }),
   );

@@ -1,4 +1,4 @@
-/** What a chart shows, apart from how it is drawn. */
+/** The content of a chart, independent of how it is drawn. */
 
 import type { Values } from "../data/api.ts";
 import { extent, type Range } from "../numeric/range.ts";
@@ -12,18 +12,18 @@ export interface Curve {
   width: number;
   dash?: number[];
   axis?: "left" | "right";
-  /** Drawn behind, without a line of its own in the tooltip. */
+  /** Drawn in the background, without an entry in the tooltip. */
   isBackground?: boolean;
 }
 
-/** A horizontal dashed line; without a text if the label is empty. */
+/** A horizontal dashed line; without label if `label` is empty. */
 export interface Rule {
   value: number;
   label: string;
   colour: string;
 }
 
-/** A triangle at the foot of the chart, which can be clicked. */
+/** A triangle at the bottom of the chart, which can be clicked. */
 export interface Marker {
   x: number;
   run: string;
@@ -35,7 +35,7 @@ export interface Marker {
 export interface Axis {
   label: string;
   log?: boolean;
-  /** The axis starts at zero, whatever the values. */
+  /** The axis starts at zero for all values. */
   fromZero?: boolean;
   range?: Range;
 }
@@ -53,7 +53,7 @@ export function wholeRange({ curves }: ChartSpec): Range {
   return extent(curves.map(({ steps }) => steps)) ?? [0, 1];
 }
 
-/** A sentence for those who cannot see the chart. */
+/** Describe a chart in one sentence for screen readers. */
 export function describeChart(title: string, spec: ChartSpec): string {
   const curves = spec.curves.filter((curve) => !curve.isBackground && curve.steps.length > 0);
   if (curves.length === 0) return `${title}: no curves.`;

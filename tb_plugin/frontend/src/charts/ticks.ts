@@ -2,15 +2,15 @@
 
 import type { Range } from "../numeric/range.ts";
 
-/** A range with a margin, on whose both sides curves stay visible. */
+/** Add a margin to both sides of a range, so that curves do not touch the border. */
 export function padded([low, high]: Range, log: boolean): Range {
   if (log) {
     const factor = Math.max((high / low) ** 0.06, 1.05);
-    // Markers stand at the foot, where the lowest curve would run through them.
+    // Leave room at the bottom, so that curves do not overlap the markers.
     return [low / factor ** 2, high * factor];
   }
   const margin = 0.06 * (high - low || Math.abs(high) || 1);
-  // Nothing that is counted or measured from zero needs an axis below it.
+  // Non-negative values need no axis below zero.
   return [low >= 0 ? Math.max(0, low - margin) : low - margin, high + margin];
 }
 
@@ -29,7 +29,7 @@ export function linearTicks([low, high]: Range, count: number, whole = false): n
   );
 }
 
-/** Powers of ten inside a range, with 2 and 5 between them where there is room. */
+/** Powers of ten inside a range, with 2 and 5 between them if there is room. */
 export function logTicks([low, high]: Range, count: number): number[] {
   const firstPower = Math.floor(Math.log10(low));
   const lastPower = Math.ceil(Math.log10(high));

@@ -1,17 +1,17 @@
-/** Zooming a chart: by dragging over it, and by keys while it has the focus. */
+/** Zooms a chart by dragging and by keys. */
 
 import type uPlot from "uplot";
 import type { Range } from "../numeric/range.ts";
 import { scaleZoom, stepsBetween } from "../numeric/step_range.ts";
 
-/** A shorter drag is a click by an unsteady hand. */
+/** A shorter drag counts as a click. */
 const MIN_PIXELS = 6;
 
 /**
- * Call `select` with the steps over which a mouse, a pen or a finger is dragged.
+ * Call `select` with the steps over which the pointer is dragged.
  *
- * @param selectsByTouch Whether fingers select too: not where they move a cursor.
- * @returns Gives up a drag that is under way, and says whether there was one.
+ * @param selectsByTouch Whether touch selects steps. It does not if touch moves a cursor.
+ * @returns A function that cancels the current drag and returns whether there was one.
  */
 export function selectByDrag(
   chart: uPlot,
@@ -53,7 +53,7 @@ export function selectByDrag(
   return cancel;
 }
 
-/** What a key makes of the steps that are shown; undefined if it means nothing to a chart. */
+/** The steps shown after a key press; undefined if the key is not a zoom key. */
 export function zoomByKey(
   key: string,
   shown: Range,

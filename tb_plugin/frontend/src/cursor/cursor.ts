@@ -1,4 +1,4 @@
-/** The one place on a path at which strip, frames, curves and rows look together. */
+/** The current step of a path, shared by strip, magnifier, charts and rows. */
 
 import { nearest } from "../numeric/nearest.ts";
 import type { Range } from "../numeric/range.ts";
@@ -26,12 +26,12 @@ export class Cursor {
     return this.current;
   }
 
-  /** Position of the shown frame nearest to the step. */
+  /** Index of the shown frame nearest to the step. */
   get frame(): number {
     return clamped(nearest(this.frameSteps, this.current), this.frames);
   }
 
-  /** The next frame in a direction, from between two frames as well. */
+  /** The next frame in a direction. The cursor may be between two frames. */
   neighbour(direction: number): number {
     const { frame } = this;
     const offset = (this.frameSteps[frame] ?? 0) - this.current;
@@ -49,7 +49,7 @@ export class Cursor {
     this.moveTo(this.frameSteps[clamped(frame, this.frames)] ?? 0);
   }
 
-  /** Call `listener` after each move, until the returned function is called. */
+  /** Call `listener` after each move. Returns a function that unsubscribes it. */
   subscribe(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);

@@ -1,4 +1,4 @@
-/** An element without shadow that draws itself again when its cursor moves. */
+/** An element without shadow root that updates when its cursor moves. */
 
 import { LitElement, type PropertyValues } from "lit";
 import { property } from "lit/decorators.js";

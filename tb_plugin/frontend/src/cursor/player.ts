@@ -1,8 +1,8 @@
 import type { Cursor } from "./cursor.ts";
 
-const SECONDS = 5;
+const DURATION_SECONDS = 5;
 
-/** Moves a cursor along all that is shown of its path in a few seconds, from where it is. */
+/** Moves a cursor from its step to the end of its range. The whole range takes five seconds. */
 export class Player {
   private request = 0;
 
@@ -17,10 +17,10 @@ export class Player {
     const [first, last] = cursor.range;
     if (cursor.step >= last) cursor.moveTo(first);
     const start = cursor.step;
-    let began: number | null = null;
+    let startTime: number | null = null;
     const advance = (now: number) => {
-      began ??= now;
-      cursor.moveTo(start + ((last - first) * (now - began)) / (1000 * SECONDS));
+      startTime ??= now;
+      cursor.moveTo(start + ((last - first) * (now - startTime)) / (1000 * DURATION_SECONDS));
       if (cursor.step >= last) this.stop();
       else this.request = requestAnimationFrame(advance);
     };

@@ -1,9 +1,9 @@
-/** The HTTP API of the plugin (`http_api.md`): its types, and one function a route. */
+/** The HTTP API of the plugin (`http_api.md`): its types, and one function per route. */
 
 export type Kind = "horizontal" | "orthogonal";
 export type Status = "reached" | "stalled" | "out_of_steps" | "non_finite";
 
-/** What is known of a path without its curves. A distance that is not finite comes as null. */
+/** The scalars of a path. A distance that is not finite is null. */
 export interface PathScalars {
   source: string;
   destination: string;
@@ -94,10 +94,10 @@ export interface PathKey {
   index: number;
 }
 
-/** The one error of this module; its message is a sentence for the page. */
+/** The error of all requests. Its message is a sentence for the page. */
 export class ApiError extends Error {}
 
-const PATIENCE_MS = 60_000;
+const TIMEOUT_MS = 60_000;
 
 export async function fetchRuns(): Promise<Run[]> {
   const { runs } = await fetchJson<{ runs: Run[] }>("snapshots");
@@ -108,7 +108,7 @@ export function fetchPath(key: PathKey): Promise<Path> {
   return fetchJson<Path>(`path?${query(key)}`);
 }
 
-/** The sprite sheet of a path: all its frames, then its destination. */
+/** Fetch the sprite sheet of a path: all frames, then the destination. */
 export async function fetchSheet(key: PathKey): Promise<ImageBitmap> {
   const blob = await request(`frames?${query(key)}`, (response) => response.blob());
   try {
@@ -134,26 +134,26 @@ async function fetchJson<T>(url: string): Promise<T> {
 }
 
 async function request<T>(url: string, read: (response: Response) => Promise<T>): Promise<T> {
-  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
   let response: Response;
   try {
-    // TensorBoard marks what never changes; everything else is asked for again.
+    // TensorBoard marks responses that never change as cacheable. Others are fetched again.
     response = await fetch(url, { signal, credentials: "same-origin" });
   } catch {
     throw new ApiError(
       signal.aborted
-        ? `TensorBoard did not answer within ${PATIENCE_MS / 1000} seconds.`
-        : "TensorBoard cannot be reached. Is it still running?",
+        ? `TensorBoard did not respond within ${TIMEOUT_MS / 1000} seconds.`
+        : "TensorBoard cannot be reached. Check that it is still running.",
     );
   }
   if (!response.ok) {
-    // TensorBoard names the kind of the error first, which says nothing to a reader.
-    const said = (await response.text().catch(() => "")).trim().replace(/^Not found: /, "");
-    throw new ApiError(said || `TensorBoard answered with status ${response.status}.`);
+    // TensorBoard prefixes the kind of the error, which is no help to users.
+    const message = (await response.text().catch(() => "")).trim().replace(/^Not found: /, "");
+    throw new ApiError(message || `TensorBoard responded with status ${response.status}.`);
   }
   try {
     return await read(response);
   } catch {
-    throw new ApiError("TensorBoard's answer broke off or cannot be read.");
+    throw new ApiError("The response of TensorBoard is incomplete or cannot be read.");
   }
 }

@@ -1,4 +1,4 @@
-/** Paths with their images, fetched when first wanted and kept while they are used. */
+/** A cache of paths with their images. */
 
 import { fetchPath, fetchSheet, type Path, type PathKey } from "./api.ts";
 import { Queue } from "./queue.ts";
@@ -16,16 +16,16 @@ export class PathStore {
   private readonly promises = new Map<string, Promise<LoadedPath>>();
   private readonly loaded = new Map<string, LoadedPath>();
 
-  /** The path if it is here already. */
+  /** The path if it is cached. */
   peek(key: PathKey): LoadedPath | undefined {
     return this.loaded.get(text(key));
   }
 
-  /** Rejects with an `ApiError`; a later call tries again. */
+  /** Fetch a path. Rejects with an `ApiError`; a later call tries again. */
   load(key: PathKey, urgent = false): Promise<LoadedPath> {
     const name = text(key);
     const promise = this.promises.get(name) ?? this.queue.run(() => this.fetch(name, key), urgent);
-    // The last one wanted comes last: the first is forgotten first.
+    // Least recently used first: a map keeps the order of insertion.
     this.promises.delete(name);
     this.promises.set(name, promise);
     promise.catch(() => this.forget(name));

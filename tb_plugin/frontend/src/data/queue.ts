@@ -1,4 +1,4 @@
-/** Runs tasks a few at a time; urgent ones before those that wait. */
+/** Runs at most `width` tasks at a time. Urgent tasks start before other waiting tasks. */
 export class Queue {
   private running = 0;
   private readonly waiting: (() => void)[] = [];

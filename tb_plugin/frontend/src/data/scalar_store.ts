@@ -1,4 +1,4 @@
-/** Curves of training, fetched when first wanted and again after TensorBoard has reloaded. */
+/** A cache of training curves, which is refreshed after TensorBoard has reloaded its data. */
 
 import { ApiError, fetchScalar, type Run, type Scalar } from "./api.ts";
 import { Queue } from "./queue.ts";
@@ -14,14 +14,14 @@ export class ScalarStore {
   private readonly queue = new Queue(4);
   private readonly entries = new Map<string, Entry>();
 
-  /** @param changed Called whenever something arrived. */
+  /** @param changed Called whenever a curve has arrived. */
   constructor(private readonly changed: () => void) {}
 
   get(run: string, tag: string): Scalar | null {
     return this.entries.get(text(run, tag))?.scalar ?? null;
   }
 
-  /** Why scalars of these runs are missing, one sentence a reason. */
+  /** Why scalars of these runs are missing, one sentence per reason. */
   errors(runs: readonly Run[]): string[] {
     const found = runs.flatMap(({ run, scalars }) =>
       scalars.map((tag) => this.entries.get(text(run, tag))?.error ?? null),
@@ -38,13 +38,13 @@ export class ScalarStore {
     );
   }
 
-  /** Whatever is here has grown old; it is shown until the new has arrived. */
+  /** Mark all curves as outdated. They are shown until new ones have arrived. */
   expire(): void {
     this.generation += 1;
   }
 
-  /** Fetch what these runs have and is not here yet, or old. */
-  want(runs: readonly Run[]): void {
+  /** Fetch the curves of these runs that are missing or outdated. */
+  request(runs: readonly Run[]): void {
     for (const { run, scalars } of runs) {
       for (const tag of scalars) {
         const key = text(run, tag);

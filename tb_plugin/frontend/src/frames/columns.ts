@@ -1,4 +1,4 @@
-/** Rows with fewer or more frames than others are stretched to the same columns. */
+/** Return the frame to show in a column, so that rows with different frame counts are aligned. */
 export function frameInColumn(column: number, columns: number, frames: number): number {
   return columns > 1 ? Math.round((column * (frames - 1)) / (columns - 1)) : 0;
 }

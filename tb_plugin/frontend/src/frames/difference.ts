@@ -25,7 +25,7 @@ export function divergingColours(dark: boolean): DivergingColours {
 
 type Pixels = Uint8ClampedArray;
 
-/** Mean over the channels of `to` − `from`, per pixel; both RGBA, the result of a quarter length. */
+/** Per pixel, the mean over the channels of `to` − `from`: RGBA in, one value per pixel out. */
 export function channelMeanDifference(from: Pixels, to: Pixels): Float32Array {
   const difference = new Float32Array(from.length / 4);
   for (let i = 0; i < difference.length; i++) {
@@ -42,7 +42,7 @@ export function maxAbsolute(difference: Float32Array): number {
   return difference.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 }
 
-/** RGBA pixels: zero where nothing differs, the full colours where ±`scale`. */
+/** RGBA pixels: colour `zero` at 0, `positive` at `scale`, `negative` at −`scale`. */
 export function paintDifference(
   difference: Float32Array,
   scale: number,

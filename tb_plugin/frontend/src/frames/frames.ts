@@ -1,4 +1,4 @@
-/** The frames of a loaded path: images out of its sheet, signals out of its lists. */
+/** The frames of a loaded path: images from its sprite sheet, signals from its arrays. */
 
 import type { ImageFrames, SignalFrames, Values } from "../data/api.ts";
 import type { LoadedPath } from "../data/path_store.ts";
@@ -7,14 +7,14 @@ import { channelMeanDifference } from "./difference.ts";
 
 const CHANNELS_DRAWN = 8;
 
-/** The position of the destination, after all frames; null for a walk without one. */
+/** Index of the destination, which follows the last frame; null if the path has none. */
 export function destinationFrame({ path }: LoadedPath): number | null {
   const { frames } = path;
   const hasOne = frames.type === "image" ? frames.destination : frames.destination !== null;
   return hasOne ? path.frame_steps.length : null;
 }
 
-/** Where a tile is in the sheet: left, top, width, height. */
+/** Position of a tile in the sprite sheet: left, top, width, height. */
 export function tileBox(
   { width, height, columns }: ImageFrames,
   frame: number,
@@ -22,7 +22,7 @@ export function tileBox(
   return [(frame % columns) * width, Math.floor(frame / columns) * height, width, height];
 }
 
-/** Draw one tile of the sheet, pixel by pixel. */
+/** Draw one tile of the sprite sheet at its original size. */
 export function drawTile(
   canvas: HTMLCanvasElement,
   frames: ImageFrames,
@@ -36,7 +36,7 @@ export function drawTile(
   context?.drawImage(sheet, ...tileBox(frames, frame), 0, 0, width, height);
 }
 
-/** Frame `to` − frame `from` of an image path, channels averaged, in steps of 1/255. */
+/** Frame `to` − frame `from` of an image path, averaged over channels, in units of 1/255. */
 export function imageDifference(
   frames: ImageFrames,
   sheet: ImageBitmap,
@@ -53,22 +53,22 @@ function pixels(frames: ImageFrames, sheet: ImageBitmap, frame: number): Uint8Cl
   return context?.getImageData(0, 0, frames.width, frames.height).data ?? new Uint8ClampedArray();
 }
 
-/** The channels of one frame; of the destination after the last. */
+/** The channels of one frame; the index after the last frame is the destination. */
 export function signalAt(frames: SignalFrames, frame: number): Values[] {
   return frames.values[frame] ?? frames.destination ?? [];
 }
 
-/** The channels of one frame that there is room to draw. */
+/** The first channels of one frame, at most 8. */
 export function drawnChannels(frames: SignalFrames, frame: number): Values[] {
   return signalAt(frames, frame).slice(0, CHANNELS_DRAWN);
 }
 
-/** The least and the greatest value of all frames and the destination. */
+/** Minimum and maximum over all frames and the destination. */
 export function signalRange({ values, destination }: SignalFrames): Range {
   return extent([...values.flat(), ...(destination ?? [])]) ?? [0, 1];
 }
 
-/** Frame `to` − frame `from` of a signal path, channel by channel. */
+/** Frame `to` − frame `from` of a signal path, per channel. */
 export function signalDifference(frames: SignalFrames, from: number, to: number): Values[] {
   const start = signalAt(frames, from);
   return drawnChannels(frames, to).map((channel, c) =>

@@ -1,4 +1,4 @@
-/** Draws one frame of a path on a picture: an image with crisp pixels, or lines. */
+/** Draws one frame of a path on a picture: an image or a line plot. */
 
 import type { LoadedPath } from "../data/path_store.ts";
 import type { Picture } from "../save/picture.ts";
@@ -12,7 +12,7 @@ export interface Size {
   height: number;
 }
 
-/** About `side` pixels large; small images a whole number of times larger than they are. */
+/** A size of about `side` pixels. Small images are enlarged by a whole number. */
 export function frameSize({ path: { frames } }: LoadedPath, side: number): Size {
   if (frames.type === "signal") return { width: side, height: Math.round(side / 1.2) };
   const { width, height } = frames;
@@ -24,7 +24,11 @@ export function frameSize({ path: { frames } }: LoadedPath, side: number): Size 
   return { width: Math.ceil(factor * width), height: Math.ceil(factor * height) };
 }
 
-/** @param size In pixels of the picture, x and y in those of the page. */
+/**
+ * @param x In CSS pixels.
+ * @param y In CSS pixels.
+ * @param size In pixels of the picture.
+ */
 export function drawFrame(
   { context, sharpness }: Picture,
   loaded: LoadedPath,
@@ -40,7 +44,7 @@ export function drawFrame(
   if (frames.type === "image") {
     if (!loaded.sheet) return;
     const box = tileBox(frames, frame);
-    // Enlarged pixels stay squares; what is made smaller is averaged.
+    // Enlarged pixels stay sharp squares. Reduced images are averaged.
     context.imageSmoothingEnabled = size.width < frames.width;
     context.imageSmoothingQuality = "high";
     context.drawImage(loaded.sheet, ...box, x, y, width, height);
@@ -53,8 +57,8 @@ export function drawFrame(
   context.lineWidth = 1.5;
   for (const [channel, values] of drawnChannels(frames, frame).entries()) {
     const line = new Path2D();
-    const place = new DOMMatrix([width / 100, 0, 0, height / 100, x, y]);
-    line.addPath(new Path2D(signalPath(values, range)), place);
+    const transform = new DOMMatrix([width / 100, 0, 0, height / 100, x, y]);
+    line.addPath(new Path2D(signalPath(values, range)), transform);
     context.strokeStyle = channelColour(channel, colours.accent);
     context.stroke(line);
   }

@@ -1,11 +1,11 @@
-/** A signal as a line in a square of 100 × 100. */
+/** A signal as a line in a view box of 100 × 100. */
 
 import type { Values } from "../data/api.ts";
 import type { Range } from "../numeric/range.ts";
 
 const MAX_POINTS = 400;
 
-/** An SVG path; values that are missing leave gaps. Long signals keep the extremes of each part. */
+/** An SVG path with gaps at missing values. Long signals keep the extremes of each segment. */
 export function signalPath(values: Values, [low, high]: Range): string {
   const height = high - low || 1;
   const last = Math.max(values.length - 1, 1);

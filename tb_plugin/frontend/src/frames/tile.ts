@@ -1,4 +1,4 @@
-/** One frame of a path, or the difference between two: an image with crisp pixels, or lines. */
+/** One frame of a path, or the difference between two frames: an image or a line plot. */
 
 import { html, LitElement, type PropertyValues, svg } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -20,7 +20,7 @@ import { signalPath } from "./signal_line.ts";
 export class LeafTile extends LitElement {
   @property({ attribute: false }) loaded: LoadedPath | null = null;
   @property({ attribute: false }) frame = 0;
-  /** If given, the tile shows the difference of the frame to this one. */
+  /** If given, the tile shows `frame` − `since`. */
   @property({ attribute: false }) since: number | null = null;
   @property({ attribute: false }) dark = false;
 
@@ -52,7 +52,7 @@ export class LeafTile extends LitElement {
       drawTile(canvas, frames, sheet, this.frame);
       return;
     }
-    // All differences of a path have one scale, so that they can be compared.
+    // All differences of a path share one scale, so that they can be compared.
     const lastFrame = this.loaded?.path.frame_steps.length ?? 1;
     const end = frames.destination ? lastFrame : lastFrame - 1;
     const scale = maxAbsolute(imageDifference(frames, sheet, 0, end));

@@ -1,8 +1,8 @@
-/** Whether TensorBoard, or else the system, is in dark mode. */
+/** Observes the dark mode of TensorBoard, or of the system in notebooks. */
 
 const DARK = "dark-mode";
 
-/** The page that shows this frame; null where it may not be read, as in some notebooks. */
+/** The page of the host; null if it cannot be accessed, as in some notebooks. */
 function hostBody(): HTMLElement | null {
   try {
     return window.parent === window ? null : window.parent.document.body;
@@ -15,11 +15,11 @@ function hostBody(): HTMLElement | null {
 export function watchDarkMode(listener: (dark: boolean) => void): void {
   const host = hostBody();
   const media = window.matchMedia("(prefers-color-scheme: dark)");
-  const tell = () => listener(host ? host.classList.contains(DARK) : media.matches);
+  const notify = () => listener(host ? host.classList.contains(DARK) : media.matches);
   if (host) {
-    new MutationObserver(tell).observe(host, { attributes: true, attributeFilter: ["class"] });
+    new MutationObserver(notify).observe(host, { attributes: true, attributeFilter: ["class"] });
   } else {
-    media.addEventListener("change", tell);
+    media.addEventListener("change", notify);
   }
-  tell();
+  notify();
 }

@@ -1,43 +1,43 @@
 /**
- * Keeps the view in the address of TensorBoard, where a reload and a link find it again.
+ * Stores the view in the URL of TensorBoard, so that it survives a reload and can be linked to.
  *
- * TensorBoard leaves alone what is named `p.<plugin>.<key>` there. Where the host's page may not be
- * touched, as in some notebooks, the view stays in the address of this frame.
+ * TensorBoard does not change URL parameters named `p.<plugin>.<key>`. If the page of the host
+ * cannot be accessed, as in some notebooks, the view is stored in the URL of this iframe.
  */
 
 const PREFIX = "p.leaf.";
 const PLUGIN = "leaf";
 
-/** The fragment written last; empty at the first visit. */
+/** The stored fragment; empty on the first visit. */
 export function readFragment(): string {
   const host = hostWindow();
   return host ? fromHostHash(host.location.hash) : location.hash.replace(/^#/, "");
 }
 
-/** Write `fragment`, with or without a step in the browser's history. */
-export function writeFragment(fragment: string, isStep: boolean): void {
-  // Another tab of TensorBoard may have taken over the address meanwhile.
+/** Store `fragment`, either as a new entry of the history or in the current entry. */
+export function writeFragment(fragment: string, isNewEntry: boolean): void {
+  // Another tab of TensorBoard may own the URL now.
   if (!isActiveTab()) return;
   const { history, url } = target(fragment);
-  if (isStep) history.pushState(history.state, "", url);
+  if (isNewEntry) history.pushState(history.state, "", url);
   else history.replaceState(history.state, "", url);
 }
 
-/** The address that a person can give away. */
+/** A link to the view of `fragment`. */
 export function linkTo(fragment: string): string {
   return target(fragment).url;
 }
 
-/** Call `listener` whenever the browser has gone back or forth to another view. */
+/** Call `listener` whenever the browser has gone back or forward to another view. */
 export function onHistoryNavigation(listener: () => void): void {
-  const revisited = () => {
+  const navigated = () => {
     if (isActiveTab()) listener();
   };
   const at = hostWindow() ?? window;
-  at.addEventListener("popstate", revisited);
-  // The host may outlive this frame. A persisted page comes back as it was.
+  at.addEventListener("popstate", navigated);
+  // The host may outlive this iframe. A persisted page is restored with its listeners.
   window.addEventListener("pagehide", ({ persisted }) => {
-    if (!persisted) at.removeEventListener("popstate", revisited);
+    if (!persisted) at.removeEventListener("popstate", navigated);
   });
 }
 
@@ -71,7 +71,7 @@ function isActiveTab(): boolean {
 
 function hostWindow(): Window | null {
   try {
-    // PointValues it throws if the host is of another origin.
+    // Access throws if the host has another origin.
     return window.parent !== window && window.parent.location.hash !== undefined
       ? window.parent
       : null;

@@ -1,4 +1,4 @@
-/** TensorBoard's side of the page: when it has read its logs again, and whether the tab is shown. */
+/** Events of TensorBoard: data was reloaded, the tab was shown. */
 
 interface Message {
   type: string;
@@ -11,7 +11,7 @@ interface Message {
 /**
  * Call `listener` whenever TensorBoard has reloaded its data.
  *
- * The host takes a `MessagePort`, on which both sides send JSON and answer each message.
+ * The host receives a `MessagePort`. Both sides send JSON on it and reply to each message.
  */
 export function onDataReloaded(listener: () => void): void {
   const { port1, port2 } = new MessageChannel();
@@ -26,12 +26,12 @@ export function onDataReloaded(listener: () => void): void {
   window.parent.postMessage("experimental.bootstrap", "*", [port2]);
 }
 
-/** A tab that is not shown keeps its frame, at height 0. */
+/** Whether the tab is shown. TensorBoard keeps the iframe of a hidden tab with height 0. */
 export function isShown(): boolean {
   return window.innerHeight > 0 && document.visibilityState === "visible";
 }
 
-/** Call `listener` each time that the tab, or the browser's, comes into view. */
+/** Call `listener` whenever the tab, or the tab of the browser, becomes visible. */
 export function onShown(listener: () => void): void {
   let shown = isShown();
   const check = () => {

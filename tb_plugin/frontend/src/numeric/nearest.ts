@@ -1,4 +1,4 @@
-/** Position of the value nearest to `target` in an increasing list; the earlier of two. */
+/** Index of the value nearest to `target` in an increasing list; the first one on a tie. */
 export function nearest(sorted: readonly number[], target: number): number {
   let low = 0;
   let high = sorted.length - 1;

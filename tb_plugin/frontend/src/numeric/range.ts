@@ -2,7 +2,7 @@
 
 export type Range = [number, number];
 
-/** The least and the greatest of all finite values; null without any. */
+/** Minimum and maximum of all finite values; null if there are none. */
 export function extent(series: Iterable<readonly (number | null)[]>): Range | null {
   let low = Infinity;
   let high = -Infinity;

@@ -1,17 +1,17 @@
-/** Ranges of whole steps: what a chart is zoomed to, and what of a path is seen then. */
+/** Ranges of whole steps that charts and paths are zoomed to. */
 
 import type { Values } from "../data/api.ts";
 import { nearest } from "./nearest.ts";
 import type { Range } from "./range.ts";
 
-/** The steps between two places on an axis, in any order; null if they are less than one apart. */
+/** The steps between two positions on an axis, in any order; null if less than one step apart. */
 export function stepsBetween(one: number, other: number): Range | null {
   const from = Math.round(Math.min(one, other));
   const to = Math.round(Math.max(one, other));
   return from < to ? [from, to] : null;
 }
 
-/** What of `range` lies in `whole`; null if that is nothing or everything. */
+/** The intersection of `range` with `whole`; null if it is empty or equal to `whole`. */
 export function clipZoom(range: Range | null, [first, last]: Range): Range | null {
   if (!range) return null;
   const from = Math.max(range[0], first);
@@ -20,7 +20,7 @@ export function clipZoom(range: Range | null, [first, last]: Range): Range | nul
   return from < to && !isEverything ? [from, to] : null;
 }
 
-/** `shown` made longer by `factor`, with `centre` where it was; null if that is everything. */
+/** `shown` scaled by `factor` around `centre`; null if the result is `whole`. */
 export function scaleZoom(
   shown: Range,
   factor: number,
@@ -35,7 +35,7 @@ export function scaleZoom(
   return clipZoom([from, from + length], whole);
 }
 
-/** The first and the last frame in a range; if none is in it, twice the one nearest to its middle. */
+/** The first and the last frame in a range; if it has none, twice the frame nearest to its middle. */
 export function framesWithin(frameSteps: readonly number[], [from, to]: Range): Range {
   const first = frameSteps.filter((step) => step < from).length;
   const last = frameSteps.filter((step) => step <= to).length - 1;
@@ -44,7 +44,7 @@ export function framesWithin(frameSteps: readonly number[], [from, to]: Range): 
   return [closest, closest];
 }
 
-/** The values of a curve in a range of its steps, and the next ones, to which its line leads. */
+/** The values of a curve in a range of steps, and their neighbours, to which the line leads. */
 export function valuesWithin(steps: number[], values: Values, [from, to]: Range): Values {
   const before = steps.filter((step) => step < from).length;
   const until = steps.filter((step) => step <= to).length;

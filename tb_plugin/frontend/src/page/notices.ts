@@ -1,4 +1,4 @@
-/** What the page says while there is nothing to show. */
+/** Notices that are shown instead of data. */
 
 import { html } from "lit";
 
@@ -12,8 +12,8 @@ export function emptyPage(): unknown {
   return html`<main class="notice" data-testid="empty">
     <h1>No LEAF data yet</h1>
     <p>
-      This tab shows how a classifier sees its data while it trains: the trace and rank of its local
-      data matrix, and paths along the data leaves. The log directory holds nothing of that kind.
+      This tab shows the trace and the effective rank of the local data matrix of a classifier
+      during training, and paths along its data leaves. The log directory contains no such data.
     </p>
     <ol>
       <li>
@@ -21,17 +21,17 @@ export function emptyPage(): unknown {
         <pre><code>python -m pip install lightning-leaf</code></pre>
       </li>
       <li>
-        Give two of them to the trainer of any Lightning classifier, and train:
+        Add two callbacks to the trainer of any Lightning classifier, and train:
         <pre><code>${CODE}</code></pre>
       </li>
       <li>
-        Point TensorBoard to the logs:
+        Start TensorBoard on the logs:
         <pre><code>tensorboard --logdir lightning_logs</code></pre>
       </li>
     </ol>
     <p class="secondary">
-      Training already? The page fills as soon as TensorBoard has read the first data; press its
-      reload button to look again.
+      Is training already running? The page shows data as soon as TensorBoard has read the first
+      of it. Press TensorBoard's reload button to check again.
     </p>
   </main>`;
 }
@@ -39,25 +39,25 @@ export function emptyPage(): unknown {
 export function loadingPage(): unknown {
   return html`<main class="notice" data-testid="loading">
     <h1 class="visually-hidden">LEAF</h1>
-    <p role="status">PointValues the log directory…</p>
+    <p role="status">Loading the log directory…</p>
   </main>`;
 }
 
 export function failedPage(message: string, retry: () => void): unknown {
   return html`<main class="notice" data-testid="failed">
-    <h1>The LEAF tab has no answer from TensorBoard</h1>
+    <h1>The data cannot be loaded</h1>
     <p role="alert">${message}</p>
     <button type="button" @click=${retry}>Try again</button>
   </main>`;
 }
 
-/** Runs without a snapshot: there are curves of training alone. */
+/** Shown for runs that have training curves but no snapshots. */
 export function noPathsCard(): unknown {
   return html`<section class="card" data-testid="no-path">
     <div class="message">
       <p>
-        No paths were taken. Add <code>HorizontalPathSnapshot()</code> or
-        <code>OrthogonalWalkSnapshot()</code> to the trainer's callbacks.
+        No paths were logged. Add <code>HorizontalPathSnapshot()</code> or
+        <code>OrthogonalWalkSnapshot()</code> to the callbacks of the trainer.
       </p>
     </div>
   </section>`;

@@ -1,4 +1,4 @@
-/** The page: holds what there is and what is shown of it, and hands both to its blocks. */
+/** The page: holds the data and the view, and passes both to its parts. */
 
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, state } from "lit/decorators.js";
@@ -29,12 +29,12 @@ export class LeafPage extends LitElement {
   private trainingRuns: TrainingRun[] = [];
   private opened: Opened | null = null;
   private isStale = false;
-  private drawing: ReturnType<typeof setTimeout> | null = null;
+  private redraw: ReturnType<typeof setTimeout> | null = null;
   private readonly paths = new PathStore();
   private readonly path = new OpenPath(
     this.paths,
     () => this.requestUpdate(),
-    () => this.history.note(),
+    () => this.history.record(),
   );
   private readonly history = new ViewHistory(
     () => this.current(),
@@ -43,9 +43,9 @@ export class LeafPage extends LitElement {
     },
   );
   private readonly scalars = new ScalarStore(() => {
-    // Many arrive at about the same time, and each drawing is of all.
-    this.drawing ??= setTimeout(() => {
-      this.drawing = null;
+    // Redraw once for scalars that arrive together: each redraw draws all of them.
+    this.redraw ??= setTimeout(() => {
+      this.redraw = null;
       this.revision += 1;
     }, 40);
   });
@@ -67,7 +67,7 @@ export class LeafPage extends LitElement {
     this.reload();
   }
 
-  /** Ask for everything anew, and stay at the same place. A hidden tab waits until it is shown. */
+  /** Fetch all data again and keep the view. A hidden tab fetches when it is shown. */
   private reload(): void {
     this.isStale = !isShown();
     if (this.isStale) return;
@@ -78,7 +78,7 @@ export class LeafPage extends LitElement {
   private async loadRuns(): Promise<void> {
     try {
       const runs = await fetchRuns();
-      // What is open stays open, even if something newer has come.
+      // The open path stays open, even if a newer one has been logged.
       if (this.opened) this.view = { ...this.view, open: this.opened.key };
       this.runs = runs;
       this.error = null;
@@ -92,21 +92,21 @@ export class LeafPage extends LitElement {
     if (!this.runs || !(changed.has("runs") || changed.has("view"))) return;
     this.opened = findOpened(this.runs, this.view.open);
     this.drawn = drawnRuns(this.runs, this.view, this.opened?.run ?? null);
-    this.scalars.want(this.drawn);
+    this.scalars.request(this.drawn);
     const trainingRuns = this.drawn.map((run) => ({ run, position: this.runs?.indexOf(run) ?? 0 }));
-    // The same runs stay the same list: their charts need not be drawn again.
+    // Keep the list of unchanged runs, so that their charts are not drawn again.
     if (!sameRuns(trainingRuns, this.trainingRuns)) this.trainingRuns = trainingRuns;
-    this.path.want(this.opened?.key ?? null, this.view.pathSteps, this.view.at);
-    // From now on a person decides where to look.
+    this.path.open(this.opened?.key ?? null, this.view.pathSteps, this.view.at);
+    // The step applies once. Later moves of the cursor belong to the user.
     this.view = { ...this.view, at: null };
   }
 
-  /** What is shown, with all that leads back to it. */
+  /** The view with everything that is needed to restore it. */
   private current(): View {
     const { view, opened } = this;
     const at = this.path.hasCursorMoved ? (this.path.cursor?.step ?? null) : null;
-    const isAway = at !== null || view.pathSteps !== null;
-    return { ...view, at, open: view.open ?? (isAway && opened ? opened.key : null) };
+    const hasMoved = at !== null || view.pathSteps !== null;
+    return { ...view, at, open: view.open ?? (hasMoved && opened ? opened.key : null) };
   }
 
   private link(): string {
@@ -114,16 +114,16 @@ export class LeafPage extends LitElement {
   }
 
   private readonly change = (change: Partial<View>): void => {
-    // Steps of one path mean nothing on another.
+    // A range of path steps applies to one path only.
     this.view = { ...this.view, ...(change.open && { pathSteps: null }), ...change };
-    this.history.note(change);
+    this.history.record(change);
   };
 
   private readonly openMarker = ({ run: name, x }: Marker): void => {
     const run = this.runs?.find(({ run }) => run === name);
-    const moment = run?.snapshots.filter(({ step }) => step === x) ?? [];
-    const sameName = moment.find((snapshot) => snapshot.name === this.opened?.snapshot.name);
-    const snapshot = sameName ?? moment[0];
+    const snapshots = run?.snapshots.filter(({ step }) => step === x) ?? [];
+    const sameName = snapshots.find((snapshot) => snapshot.name === this.opened?.snapshot.name);
+    const snapshot = sameName ?? snapshots[0];
     if (run && snapshot)
       this.change({ open: samePathIn(run, snapshot, this.opened?.path ?? null) });
   };
@@ -146,7 +146,7 @@ export class LeafPage extends LitElement {
         ${
           error
             ? html`<p class="banner" role="alert" data-testid="banner">
-                ${error} What is shown may be out of date.
+                ${error} The data shown may be out of date.
                 <button type="button" @click=${() => this.reload()}>Try again</button>
               </p>`
             : ""

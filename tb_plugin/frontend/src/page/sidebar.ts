@@ -1,4 +1,4 @@
-/** Chooses runs, snapshots, paths, and how curves of training are drawn. */
+/** Selects runs, snapshots and paths, and sets how training curves are drawn. */
 
 import { html, LitElement } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -54,18 +54,18 @@ export class LeafSidebar extends LitElement {
         class="filter"
         data-testid="run-filter"
         placeholder="Filter runs (regex)"
-        aria-label="Filter runs by a regular expression"
+        aria-label="Filter runs by regular expression"
         aria-invalid=${!isValid}
         .value=${live(view.filter)}
         @input=${(event: InputEvent) =>
           this.onChange({ filter: (event.target as HTMLInputElement).value })}
       />
-      ${isValid ? "" : html`<p class="secondary">This is no regular expression yet.</p>`}
+      ${isValid ? "" : html`<p class="secondary">This is not a valid regular expression.</p>`}
       <h2>Runs</h2>
       <ul class="runs">
         ${listed.map((run) => this.runItem(run, view))}
       </ul>
-      ${listed.length ? "" : html`<p class="secondary">No run matches.</p>`}
+      ${listed.length ? "" : html`<p class="secondary">No runs match.</p>`}
     `;
   }
 

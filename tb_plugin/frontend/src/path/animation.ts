@@ -1,4 +1,4 @@
-/** A path as an animation: its frames one after the other, with label and probability. */
+/** A path as an animation of its frames, with label and probability. */
 
 import type { Cursor } from "../cursor/cursor.ts";
 import type { LoadedPath } from "../data/path_store.ts";
@@ -13,7 +13,7 @@ import type { Opened } from "../view/view.ts";
 const TILE_PIXELS = 280;
 const CAPTION = 48;
 const FRAME_MS = 160;
-/** Long enough to see where it ends. */
+/** The last frame is shown longer. */
 const LAST_FRAME_MS = 1200;
 
 export async function pathAnimation(

@@ -1,4 +1,4 @@
-/** One path: what it is and what became of it, frames large and small, the curves along it. */
+/** One path: title and status, magnifier, strip, and the curves along it. */
 
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -24,7 +24,7 @@ export class LeafPath extends LitElement {
   @property({ attribute: false }) error: string | null = null;
   @property({ attribute: false }) dark = false;
   @property({ attribute: false }) onRetry = () => {};
-  /** Gives the address of what is shown. */
+  /** Returns a link to the current view. */
   @property({ attribute: false }) link = () => "";
 
   @property({ attribute: false }) hiddenClasses: readonly string[] = [];
@@ -131,16 +131,15 @@ export class LeafPath extends LitElement {
       ${
         isScaled
           ? html`<p class="secondary note" data-testid="scaled">
-              Images are shown scaled from their least to their greatest value, because the
-              normalisation of the inputs is unknown. Give it to the callback with
-              <code>normalize=</code>.
+              Images are scaled from their minimum to their maximum, because the normalisation of
+              the inputs is unknown. Pass it to the callback as <code>normalize=</code>.
             </p>`
           : ""
       }
     `;
   }
 
-  /** Which steps are shown, if not all. */
+  /** The range of steps that is shown, if it is not the whole path. */
   private zoomNote({ path }: LoadedPath, cursor: Cursor): unknown {
     const zoom = clipZoom(cursor.range, [0, path.steps]);
     if (!zoom) return "";

@@ -1,4 +1,4 @@
-/** The curves along one path, which are zoomed together. */
+/** The charts of one path, which zoom together. */
 
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -45,7 +45,7 @@ export class LeafPathCharts extends LitElement {
   protected override willUpdate(changed: PropertyValues<this>): void {
     const path = this.loaded?.path;
     if (!path) return;
-    // Charts are drawn again when they get a new specification: not at each update.
+    // A new specification redraws a chart, so it is created only when its inputs change.
     if (changed.has("loaded") || changed.has("dark")) {
       this.classes = classCurves(path, this.dark);
       this.distances = distanceSpec(path, this.dark);

@@ -1,4 +1,4 @@
-/** Curves along one path. */
+/** The curves along one path as chart specifications. */
 
 import type { ChartSpec, Curve, Rule } from "../charts/spec.ts";
 import type { Path, Values } from "../data/api.ts";
@@ -11,11 +11,11 @@ export interface ClassCurve {
   name: string;
   look: Look;
   values: Values;
-  /** It never matters: its probability stays below 5 %. */
+  /** Its probability stays below 5 %. */
   isFaint: boolean;
 }
 
-const FAINT = 0.05;
+const FAINT_PROBABILITY = 0.05;
 const LINE_WIDTH = 1.6;
 const END_WIDTH = 2.6;
 
@@ -23,12 +23,12 @@ export function classCurves(path: Path, dark: boolean): ClassCurve[] {
   return path.classes.map((name, i) => {
     const values = path.probabilities[i] ?? [];
     const isOther = name === "other" && i === path.classes.length - 1;
-    const isFaint = values.every((value) => (value ?? 0) < FAINT);
+    const isFaint = values.every((value) => (value ?? 0) < FAINT_PROBABILITY);
     return { name, values, isFaint, look: classLook(i, isOther, dark) };
   });
 }
 
-/** One curve a class; the classes of source and destination are drawn thicker. */
+/** One curve per class; the classes of source and destination are drawn thicker. */
 export function probabilitySpec(
   path: Path,
   classes: readonly ClassCurve[],
@@ -76,7 +76,7 @@ export function distanceSpec(path: Path, dark: boolean): ChartSpec {
   ];
   const rules: Rule[] = [];
   if (path.destination && path.threshold !== null) {
-    const label = `counts as reached: ${formatValue(path.threshold)}`;
+    const label = `threshold: ${formatValue(path.threshold)}`;
     rules.push({ value: path.threshold, label, colour: colours.distance });
   }
   return {
@@ -92,7 +92,7 @@ export function distanceName(path: Path): string {
   return path.destination ? "distance to destination" : "distance from start";
 }
 
-/** What the curves say at one step. */
+/** The values of all curves at one step. */
 export interface PointValues {
   distance: number | null;
   horizontality: number | null;
@@ -112,7 +112,7 @@ export function valuesAt(path: Path, step: number): PointValues {
   };
 }
 
-/** Where a reader looks first: where the predicted class first changes, or else halfway. */
+/** The frame shown first: the first change of the predicted class, or else the middle frame. */
 export function initialFrame(path: Path): number {
   const change = path.frame_labels.findIndex((label) => label !== path.frame_labels[0]);
   return change >= 0 ? change : Math.floor(path.frame_labels.length / 2);

@@ -1,4 +1,4 @@
-/** What a person can take away of a path. */
+/** The files that can be saved of a path. */
 
 import type { Cursor } from "../cursor/cursor.ts";
 import type { LoadedPath } from "../data/path_store.ts";
@@ -10,13 +10,13 @@ import { pathAnimation } from "./animation.ts";
 import { stripPicture } from "./strip_picture.ts";
 import { pathCsv, pathJson } from "./tables.ts";
 
-/** The file of `what` a path has, named after the path: run, name, step, pair. */
+/** The name of a file: run, name of the snapshot, step, source and destination, content. */
 export function pathFileName({ key, snapshot, path }: Opened, what: string, type: string): string {
   const { name, step } = snapshot;
   return fileName([key.run, name, `step-${step}`, listName(path), what].filter(Boolean), type);
 }
 
-/** Pictures are of what is shown, data of the whole path. */
+/** Pictures show the zoomed range; tables contain the whole path. */
 export function pathFiles(
   opened: Opened,
   loaded: LoadedPath,

@@ -1,4 +1,4 @@
-/** The classes of a probability chart: name, colour, value at the cursor; a click hides one. */
+/** Legend of the probability chart: name, colour and value at the cursor. A click hides a class. */
 
 import { html } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -17,7 +17,7 @@ export class LeafLegend extends FollowsCursor {
   protected override render(): unknown {
     if (!this.path || !this.cursor) return "";
     const { probabilities } = valuesAt(this.path, this.cursor.step);
-    return html`<div class="legend" role="group" aria-label="Classes that are drawn">
+    return html`<div class="legend" role="group" aria-label="Classes shown">
       ${this.classes.map(
         (curve, i) =>
           html`<button

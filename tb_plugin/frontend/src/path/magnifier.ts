@@ -1,4 +1,4 @@
-/** Source, current frame, destination and their differences, large; what is known at the cursor. */
+/** Source, current frame, destination and their differences, enlarged; the values at the cursor. */
 
 import { html } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -40,7 +40,7 @@ export class LeafMagnifier extends FollowsCursor {
         destination === null
           ? ""
           : html`
-              ${this.figure("left", html`left to destination`, destination, frame)}
+              ${this.figure("left", html`change to destination`, destination, frame)}
               ${this.figure(
                 "destination",
                 html`destination <strong>${path.destination}</strong>`,

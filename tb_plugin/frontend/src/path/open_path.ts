@@ -1,4 +1,4 @@
-/** The path that is open: fetched when it is wanted, and the cursor with which it is looked at. */
+/** The open path: fetches its data and holds its cursor. */
 
 import { Cursor } from "../cursor/cursor.ts";
 import { ApiError, type PathKey } from "../data/api.ts";
@@ -9,18 +9,18 @@ import { clipZoom } from "../numeric/step_range.ts";
 import { sameKey } from "../view/view.ts";
 import { initialFrame } from "./curves.ts";
 
-const PATIENCE_MS = 150;
+const LOADING_DELAY_MS = 150;
 
 export class OpenPath {
   loaded: LoadedPath | null = null;
   error: string | null = null;
   cursor: Cursor | null = null;
-  private wanted: PathKey | null = null;
+  private requested: PathKey | null = null;
   private steps: Range | null = null;
   private at: number | null = null;
 
   /**
-   * @param changed Called when there is something else to show.
+   * @param changed Called when the content to show has changed.
    * @param moved Called after each move of the cursor.
    */
   constructor(
@@ -29,40 +29,40 @@ export class OpenPath {
     private readonly moved: () => void,
   ) {}
 
-  /** Open a path, or stay on it, zoomed to `steps`; look at step `at`, or where it was looked at. */
-  want(key: PathKey | null, steps: Range | null, at: number | null): void {
-    const isOther = !sameKey(key, this.wanted);
-    this.wanted = key;
+  /** Open a path, zoomed to `steps`, with the cursor at step `at`; null keeps the cursor. */
+  open(key: PathKey | null, steps: Range | null, at: number | null): void {
+    const isNew = !sameKey(key, this.requested);
+    this.requested = key;
     this.steps = steps;
-    if (isOther || at !== null) this.at = at;
-    if (isOther) void this.load();
-    else if (this.loaded) this.look(this.loaded);
+    if (isNew || at !== null) this.at = at;
+    if (isNew) void this.load();
+    else if (this.loaded) this.placeCursor(this.loaded);
   }
 
-  /** Ask for the wanted path, once more after an error. */
+  /** Fetch the requested path. Called again to retry after an error. */
   async load(): Promise<void> {
-    const key = this.wanted;
+    const key = this.requested;
     this.error = null;
     this.changed();
     if (!key) return this.show(null);
-    // The old path stays until the new one is here, unless that takes time.
-    const patience = setTimeout(() => {
-      if (key === this.wanted) this.show(null);
-    }, PATIENCE_MS);
+    // Show the old path until the new one has arrived, unless that takes longer.
+    const delay = setTimeout(() => {
+      if (key === this.requested) this.show(null);
+    }, LOADING_DELAY_MS);
     try {
       const loaded = await this.store.load(key, true);
-      if (key === this.wanted) this.show(loaded);
+      if (key === this.requested) this.show(loaded);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (key !== this.wanted) return;
+      if (key !== this.requested) return;
       this.error = error.message;
       this.show(null);
     } finally {
-      clearTimeout(patience);
+      clearTimeout(delay);
     }
   }
 
-  /** Whether the cursor is elsewhere than a reader would look first. */
+  /** Whether the cursor is not at its initial frame. */
   get hasCursorMoved(): boolean {
     const { loaded, cursor } = this;
     if (!loaded || !cursor) return false;
@@ -70,21 +70,21 @@ export class OpenPath {
   }
 
   private show(loaded: LoadedPath | null): void {
-    if (loaded) this.look(loaded);
+    if (loaded) this.placeCursor(loaded);
     this.loaded = loaded;
     this.changed();
   }
 
-  /** A new path is looked at where the last one was, a known one at the same step. */
-  private look(loaded: LoadedPath): void {
+  /** Place the cursor: a new path keeps the relative frame, the same path keeps the step. */
+  private placeCursor(loaded: LoadedPath): void {
     const { path } = loaded;
     const whole: Range = [0, path.steps];
     const range = clipZoom(this.steps, whole) ?? whole;
     const old = this.cursor;
-    const isKnown = old !== null && loaded === this.loaded;
-    if (!isKnown || String(old.range) !== String(range)) {
+    const isSame = old !== null && loaded === this.loaded;
+    if (!isSame || String(old.range) !== String(range)) {
       const cursor = new Cursor(range, path.frame_steps);
-      if (isKnown) cursor.moveTo(old.step);
+      if (isSame) cursor.moveTo(old.step);
       else if (!old) cursor.moveToFrame(initialFrame(path));
       else {
         const { length } = old.frameSteps;

@@ -1,4 +1,4 @@
-/** Moves the cursor along a path: drag, arrow keys, play. */
+/** A slider that moves the cursor along a path. */
 
 import { html } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -7,7 +7,7 @@ import { formatCount } from "../text/numbers.ts";
 
 @customElement("leaf-scrubber")
 export class LeafScrubber extends FollowsCursor {
-  /** What is seen at the cursor, for those who cannot see it. */
+  /** Describes the frame at the cursor for screen readers. */
   @property({ attribute: false }) describe: () => string = () => "";
 
   protected override render(): unknown {
@@ -18,9 +18,9 @@ export class LeafScrubber extends FollowsCursor {
     return html`<input
       type="range"
       data-testid="scrubber"
-      aria-label="Step on the path"
+      aria-label="Path step"
       aria-valuetext="step ${formatCount(step)} of ${formatCount(steps)}, ${this.describe()}"
-      title="← → from frame to frame, with Shift from step to step"
+      title="← → move by one frame, with Shift by one step"
       min=${first}
       max=${last}
       step="1"

@@ -1,4 +1,4 @@
-/** The frames of a path, or of the steps it is zoomed to, side by side, with label and probability under each. */
+/** The frames of the shown range of a path side by side, each with its label and probability. */
 
 import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
@@ -33,7 +33,7 @@ export class LeafStrip extends FollowsCursor {
     if (changed.has("loaded") || changed.has("cursor")) this.fit();
   }
 
-  /** As few lines as the frames and their labels need, all about equally long. */
+  /** Break the frames into as few lines as possible, of about equal length. */
   private fit(): void {
     const [first, last] = this.cursor?.frames ?? [0, 0];
     const labels = this.loaded?.path.frame_labels.slice(first, last + 1) ?? [];

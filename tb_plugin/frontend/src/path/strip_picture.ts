@@ -1,4 +1,4 @@
-/** The strip of a path as a picture: source, frames, destination, and what became of the path. */
+/** The strip of a path as a picture: source, frames, destination and status. */
 
 import type { Cursor } from "../cursor/cursor.ts";
 import type { LoadedPath } from "../data/path_store.ts";
@@ -17,7 +17,7 @@ const MARGIN = 16;
 const HEADER = 74;
 const CAPTION = 36;
 const GAP = 6;
-/** Between the ends and the frames. */
+/** Between the frames and the source or destination. */
 const WIDE_GAP = 22;
 const MIN_WIDTH = 420;
 const MAX_COLUMNS = 12;

@@ -1,10 +1,10 @@
-/** The curves of a path, and those of training, as files that other programs read. */
+/** The curves of a path as CSV and as JSON. */
 
 import type { Path } from "../data/api.ts";
 import { type Cell, toCsv } from "../save/csv.ts";
 import type { Opened } from "../view/view.ts";
 
-/** One line for each point of the curves. */
+/** One row per point of the curves. */
 export function pathCsv(path: Path): string {
   const columns: [string, readonly Cell[]][] = [
     ["step", path.curve_steps],
@@ -20,7 +20,7 @@ export function pathCsv(path: Path): string {
   ]);
 }
 
-/** Everything that is known of a path but its images, in the words of the plugin's HTTP API. */
+/** All data of a path except its images, with the field names of the HTTP API. */
 export function pathJson({ key, snapshot }: Opened, path: Path): string {
   const { name, kind, step, epoch } = snapshot;
   const { classes, probabilities, frames: _, ...rest } = path;

@@ -1,4 +1,4 @@
-/** Paths below each other: over training, of one snapshot, or across runs. */
+/** Several paths as aligned rows: over training, of one snapshot, or across runs. */
 
 import { html, LitElement } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -36,10 +36,10 @@ export class LeafRows extends LitElement {
     const rows = rowsFor(this.tab, opened, this.drawn);
     const frames = this.cursor?.frameSteps.length ?? MAX_COLUMNS;
     const columns = Math.min(Math.max(frames, 1), MAX_COLUMNS);
-    return html`<section class="card rows" aria-label="The path beside others" data-testid="rows">
-      <h2 class="visually-hidden">The path beside others</h2>
+    return html`<section class="card rows" aria-label="Path comparison" data-testid="rows">
+      <h2 class="visually-hidden">Path comparison</h2>
       <header>
-        <div class="tabs" role="group" aria-label="What the rows are">
+        <div class="tabs" role="group" aria-label="Rows">
           ${TABS.map(
             ([tab, name]) =>
               html`<button

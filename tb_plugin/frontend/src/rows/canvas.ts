@@ -1,4 +1,4 @@
-/** The frames of one row of images on one canvas. */
+/** Draws all frames of a row of images on one canvas. */
 
 import type { LoadedPath } from "../data/path_store.ts";
 import { frameInColumn } from "../frames/columns.ts";
@@ -7,10 +7,10 @@ import { tileBox } from "../frames/frames.ts";
 const CORNER_PIXELS = 4;
 
 /**
- * Draw the frames of a path where the cells of its row are.
+ * Draw the frames of a path at the positions of the cells of its row.
  *
- * A browser composites each canvas by itself: with one for each frame, scrolling past many rows
- * would stutter.
+ * Browsers composite each canvas separately. With one canvas per frame, scrolling past many rows
+ * is not smooth.
  */
 export function drawRow(
   canvas: HTMLCanvasElement,
@@ -34,7 +34,7 @@ export function drawRow(
   });
 }
 
-/** Left, top, width, height of a part in whole device pixels, so that edges stay sharp. */
+/** Left, top, width and height of a part in whole device pixels, for sharp edges. */
 function boxWithin(whole: DOMRect, part: DOMRect, scale: number): [number, number, number, number] {
   const pixel = (length: number) => Math.round(scale * length);
   const left = pixel(part.left - whole.left);

@@ -1,4 +1,4 @@
-/** One path in a row of small frames; it fetches its path when it comes into view. */
+/** One path as a row of small frames. A row fetches its path when it scrolls into view. */
 
 import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
@@ -18,7 +18,7 @@ export class LeafRow extends FollowsCursor {
   @property({ attribute: false }) store: PathStore | null = null;
   @property({ attribute: false }) isOpen = false;
   @property({ attribute: false }) onOpen: (row: Row) => void = () => {};
-  /** Frames in each row, so that rows are aligned. */
+  /** Frames per row, the same in all rows, so that they are aligned. */
   @property({ attribute: false }) columns = 1;
 
   @state() private loaded: LoadedPath | null = null;
@@ -46,7 +46,7 @@ export class LeafRow extends FollowsCursor {
   }
 
   protected override shouldUpdate(changed: PropertyValues): boolean {
-    // A move of the cursor, which changes no property, changes nothing that is out of sight.
+    // A cursor move changes no property. Rows out of view need no update for it.
     return changed.size > 0 || this.isVisible;
   }
 
@@ -118,7 +118,7 @@ export class LeafRow extends FollowsCursor {
   private frames(): unknown {
     const { columns } = this;
     const { frames } = this.loaded?.path ?? {};
-    // What is out of sight is not drawn, but keeps its place.
+    // Frames out of view are not drawn, but keep their size.
     const shown = this.isVisible ? this.loaded : null;
     const hasPicture = shown !== null && frames?.type === "image";
     const space =

@@ -1,4 +1,4 @@
-/** Which paths stand below each other, one a row. */
+/** Selects the paths that are compared, one per row. */
 
 import type { PathKey, Run, Snapshot } from "../data/api.ts";
 import { distanceText, listName } from "../text/labels.ts";
@@ -11,23 +11,23 @@ export interface Row {
   note: string;
 }
 
-/** The rows of a tab, for the path that is open. */
+/** The rows of a tab for the open path. */
 export function rowsFor(tab: RowsTab, opened: Opened, drawn: readonly Run[]): Row[] {
   switch (tab) {
     case "training":
-      return overTraining(opened);
+      return rowsOverTraining(opened);
     case "pairs":
-      return allPairs(opened);
+      return rowsOfPairs(opened);
     case "runs":
-      return acrossRuns(opened, drawn);
+      return rowsAcrossRuns(opened, drawn);
   }
 }
 
-/** What the rows of a tab have in common. */
+/** Describe the rows of a tab. */
 export function tabDescription(tab: RowsTab): string {
   switch (tab) {
     case "training":
-      return "the same path at every snapshot, aligned";
+      return "the same path at each snapshot, aligned";
     case "pairs":
       return "all paths of this snapshot, aligned";
     case "runs":
@@ -35,7 +35,7 @@ export function tabDescription(tab: RowsTab): string {
   }
 }
 
-function overTraining({ run, snapshot, path }: Opened): Row[] {
+function rowsOverTraining({ run, snapshot, path }: Opened): Row[] {
   return run.snapshots
     .filter(({ name }) => name === snapshot.name)
     .flatMap((other) =>
@@ -48,11 +48,11 @@ function overTraining({ run, snapshot, path }: Opened): Row[] {
     );
 }
 
-function allPairs({ run, snapshot }: Opened): Row[] {
+function rowsOfPairs({ run, snapshot }: Opened): Row[] {
   return snapshot.paths.flatMap((path, i) => row(run, snapshot, i, () => listName(path)));
 }
 
-function acrossRuns({ run: current, snapshot, path }: Opened, drawn: readonly Run[]): Row[] {
+function rowsAcrossRuns({ run: current, snapshot, path }: Opened, drawn: readonly Run[]): Row[] {
   return drawn.concat(drawn.includes(current) ? [] : [current]).flatMap((run) => {
     const candidates = run.snapshots.filter(
       (other) => other.name === snapshot.name && other.paths.some((p) => isSamePair(p, path)),

@@ -1,8 +1,8 @@
 /**
- * Whether it is in the clipboard now.
+ * Copy text to the clipboard and return whether that succeeded.
  *
- * By the old way alone: pages without HTTPS have no other, and in the frame of a notebook browsers
- * complain of whoever tries `navigator.clipboard`.
+ * Uses `execCommand`, because `navigator.clipboard` is missing on pages without HTTPS, and browsers
+ * log an error if it is used in the iframe of a notebook.
  */
 export function copyText(text: string): boolean {
   const before = document.activeElement;

@@ -1,4 +1,4 @@
-/** Copies an address; shows it where the browser does not allow that. */
+/** Copies a link, or shows it if the browser does not allow copying. */
 
 import { html, LitElement } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
@@ -24,17 +24,17 @@ export class LeafCopyLink extends LitElement {
     return html`<button
         type="button"
         data-testid="copy-link"
-        title="Copy a link that opens this view"
+        title="Copy a link to this view"
         @click=${this.press}
       >
         <span aria-hidden="true">${this.isCopied ? "copied ✓" : html`${ICON} link`}</span>
-        <span class="visually-hidden">${this.isCopied ? "" : "Copy a link that opens this view"}</span>
+        <span class="visually-hidden">${this.isCopied ? "" : "Copy a link to this view"}</span>
         <span class="visually-hidden" role="status">${this.isCopied ? "Link copied" : ""}</span>
       </button>
       ${
         this.shown
-          ? html`<label class="popup" data-testid="copy-by-hand">
-              The browser allows no copying here. Press Ctrl+C or ⌘C:
+          ? html`<label class="popup" data-testid="copy-manually">
+              The browser does not allow copying here. Press Ctrl+C or ⌘C:
               <input
                 readonly
                 class="link"

@@ -12,7 +12,7 @@ function field(cell: Cell): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** Spreadsheets take what starts like this for a formula, and would run it. */
+/** Prefix texts that spreadsheets would evaluate as formulas with an apostrophe. */
 function escapeFormula(text: string): string {
   return /^[=+\-@＝＋－＠\t\r\n]/u.test(text) ? `'${text}` : text;
 }

@@ -1,7 +1,7 @@
-/** Files that a person takes away: their names, and how they leave the browser. */
+/** Names and downloads of saved files. */
 
 export interface SavedFile {
-  /** What it is, in a word or two. */
+  /** The entry in the menu. */
   label: string;
   name: string;
   content: () => Blob | Promise<Blob>;
@@ -10,17 +10,17 @@ export interface SavedFile {
 const MAX_PART_LENGTH = 48;
 const MAX_BYTES = 200;
 
-/** "leaf_digits-sgd_step-3000_4-to-9.csv": of parts that may hold anything. */
+/** "leaf_digits-sgd_step-3000_4-to-9.csv". The parts may contain any characters. */
 export function fileName(parts: readonly string[], extension: string): string {
   let stem = ["leaf", ...parts].map(sanitised).filter(Boolean).join("_");
   while (new TextEncoder().encode(stem).length > MAX_BYTES) stem = [...stem].slice(0, -1).join("");
   return `${stem}.${extension}`;
 }
 
-/** Letters, digits, points and underscores of any script; whatever is between them is a dash. */
+/** Keep letters and digits of any script, "." and "_"; replace other characters by "-". */
 function sanitised(text: string): string {
-  const words = text.normalize("NFC").replaceAll("→", "to");
-  const dashed = words.replace(/[^\p{L}\p{M}\p{N}._]+/gu, "-");
+  const named = text.normalize("NFC").replaceAll("→", "to");
+  const dashed = named.replace(/[^\p{L}\p{M}\p{N}._]+/gu, "-");
   return [...dashed.replace(/^[-.]+/, "")]
     .slice(0, MAX_PART_LENGTH)
     .join("")
@@ -37,6 +37,6 @@ export async function download({ name, content }: SavedFile): Promise<void> {
   link.href = url;
   link.download = name;
   link.click();
-  // The browser may not have begun to read it.
+  // The browser may not have started to read the file.
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

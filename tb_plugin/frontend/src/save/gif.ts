@@ -3,7 +3,7 @@
 import { applyPalette, GIFEncoder, type Palette, quantize } from "gifenc/dist/gifenc.esm.js";
 
 export interface GifFrame {
-  /** RGBA, row by row. */
+  /** RGBA, in row-major order. */
   pixels: Uint8ClampedArray;
   milliseconds: number;
 }
@@ -11,14 +11,14 @@ export interface GifFrame {
 export interface GifSize {
   width: number;
   height: number;
-  /** The row with which the caption begins. Its colours would tint those of the image. */
+  /** The first row of the caption. The caption has its own colours in the palette. */
   captionTop: number;
 }
 
-/** Of the 256 colours of a frame, those of its caption. */
+/** Colours of the caption among the 256 colours of a frame. */
 const CAPTION_COLOURS = 40;
 
-/** Encode frames as an animation that repeats for ever, each with colours of its own. */
+/** Encode frames as an endless animation with one palette per frame. */
 export async function encodeGif(
   { width, height, captionTop }: GifSize,
   frames: Iterable<GifFrame>,
@@ -35,7 +35,7 @@ export async function encodeGif(
       width * captionTop,
     );
     gif.writeFrame(indices, width, height, { palette, delay: milliseconds });
-    // The page stays alive meanwhile.
+    // Keep the page responsive.
     await new Promise((resolve) => setTimeout(resolve));
   }
   gif.finish();

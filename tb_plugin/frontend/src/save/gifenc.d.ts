@@ -1,4 +1,4 @@
-// The CommonJS build, which bundlers prefer, cannot be shaken.
+// Bundlers prefer the CommonJS build, which does not allow tree shaking.
 declare module "gifenc/dist/gifenc.esm.js" {
   export type Palette = number[][];
 

@@ -1,4 +1,4 @@
-/** A menu of files to take away. */
+/** A menu of files to save. */
 
 import { html, LitElement } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
@@ -10,7 +10,7 @@ const ICON = html`<svg class="icon" viewBox="0 0 16 16" aria-hidden="true">
 
 @customElement("leaf-save-menu")
 export class LeafSaveMenu extends LitElement {
-  /** What is saved. */
+  /** Names the object whose files are saved. */
   @property({ attribute: false }) what = "";
   /** Shown beside the icon. */
   @property({ attribute: false }) text = "";
@@ -46,7 +46,7 @@ export class LeafSaveMenu extends LitElement {
   }
 
   private menu(): unknown {
-    // Some browsers would take the focus away from the menu on its way to a click.
+    // Without this, some browsers move the focus out of the menu before the click.
     return html`<div
       role="menu"
       class="menu"
@@ -71,7 +71,7 @@ export class LeafSaveMenu extends LitElement {
   private async save(file: SavedFile): Promise<void> {
     this.close();
     this.status = `Saving ${file.label}…`;
-    // Drawing takes its time; first the page says so.
+    // Drawing takes time: show the status first.
     await new Promise((resolve) => setTimeout(resolve, 30));
     try {
       await download(file);

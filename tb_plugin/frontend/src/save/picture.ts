@@ -1,4 +1,4 @@
-/** A picture to take away: a canvas with text, measured in pixels of the page. */
+/** A canvas with text whose coordinates are CSS pixels. */
 
 import { type Colours, FONT } from "../theme/colours.ts";
 
@@ -7,7 +7,7 @@ export interface Text {
   colour: string;
   weight?: number;
   align?: "left" | "center";
-  /** Longer texts are cut. */
+  /** Longer texts are truncated. */
   width?: number;
 }
 
@@ -15,7 +15,7 @@ export class Picture {
   readonly canvas = document.createElement("canvas");
   readonly context: CanvasRenderingContext2D;
 
-  /** @param sharpness Pixels of the picture for each of the page, along both sides. */
+  /** @param sharpness Pixels of the picture per CSS pixel, in each dimension. */
   constructor(
     readonly width: number,
     readonly height: number,
@@ -25,14 +25,14 @@ export class Picture {
     this.canvas.width = Math.ceil(width * sharpness);
     this.canvas.height = Math.ceil(height * sharpness);
     const context = this.canvas.getContext("2d", { willReadFrequently: true });
-    if (!context) throw new Error("The browser gives no canvas to draw on.");
+    if (!context) throw new Error("The browser provides no 2D canvas.");
     this.context = context;
     context.scale(sharpness, sharpness);
     context.fillStyle = colours.surface;
     context.fillRect(0, 0, width, height);
   }
 
-  /** @param y The line on which the letters stand. */
+  /** @param y The baseline. */
   write(text: string, x: number, y: number, style: Text): void {
     const { context } = this;
     context.font = font(style);
@@ -41,7 +41,7 @@ export class Picture {
     context.fillText(this.truncated(text, style.width), x, y);
   }
 
-  /** Texts side by side, their middle at x. */
+  /** Write texts side by side, centred at x. */
   writeBeside(texts: readonly [string, Text][], x: number, y: number): void {
     const widths = texts.map(([text, style]) => this.measure(text, style));
     let left = x - widths.reduce((sum, width) => sum + width, 0) / 2;
@@ -51,7 +51,7 @@ export class Picture {
     }
   }
 
-  /** The width of a text as it will be written. */
+  /** The width of a text as written. */
   measure(text: string, style: Text): number {
     this.context.font = font(style);
     return this.context.measureText(this.truncated(text, style.width)).width;

@@ -1,4 +1,4 @@
-/** Numbers as a person reads them. */
+/** Formats numbers for display. */
 
 const NARROW_SPACE = "\u202f";
 const MINUS = "\u2212";
@@ -9,7 +9,7 @@ export function formatCount(value: number): string {
   return sign + String(Math.abs(Math.round(value))).replace(/\B(?=(\d{3})+$)/g, NARROW_SPACE);
 }
 
-/** About `digits` significant digits, without an exponent where that is readable. */
+/** `digits` significant digits; an exponent only below 1e-4 and from 1e6. */
 export function formatValue(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (value === 0) return "0";
@@ -23,13 +23,13 @@ export function formatValue(value: number | null | undefined, digits = 3): strin
   return sign + trimZeros(size.toPrecision(digits));
 }
 
-/** A distance, or any value of which two decimals are of interest. */
+/** A distance with two decimals, without decimals from 1000. */
 export function formatDistance(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   return value >= 1000 ? formatCount(value) : value.toFixed(2);
 }
 
-/** A probability with two decimals, as under the frames of a strip. */
+/** A probability with two decimals. */
 export function formatProbability(value: number | null | undefined): string {
   return value === null || value === undefined ? "–" : value.toFixed(2);
 }

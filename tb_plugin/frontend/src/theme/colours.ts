@@ -1,6 +1,6 @@
 /** The colours and the font of the page, for drawings on canvases. */
 
-/** The font of what is drawn on canvases. */
+/** The font of text on canvases. */
 export const FONT = "Roboto, system-ui, sans-serif";
 
 const COLOURS = [
@@ -16,10 +16,10 @@ const COLOURS = [
   "bad",
 ] as const;
 
-/** The colours of the page that drawings use, named as in its style sheet. */
+/** The colours that drawings use, named as in the style sheet. */
 export type Colours = Record<(typeof COLOURS)[number], string>;
 
-/** Those that hold at an element now. */
+/** Read the current colours at an element. */
 export function cssColours(element: Element): Colours {
   const style = getComputedStyle(element);
   const entries = COLOURS.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]);

@@ -1,11 +1,11 @@
-/** Colours that people with any colour vision tell apart, for light and dark backgrounds. */
+/** Colour-blind safe colours for light and dark backgrounds. */
 
 const RUNS = {
   light: ["#0072b2", "#009e73", "#aa3377", "#56a5d6", "#8a7500", "#5d4fa2", "#117733", "#9b4f2d"],
   dark: ["#4ba3e0", "#2ec79a", "#e07ab4", "#9bd0f5", "#d6c23c", "#a99be8", "#6fbf73", "#d99a78"],
 };
 
-// Okabe and Ito's colours, with yellow and black changed for contrast, and three more.
+// The colours of Okabe and Ito, with yellow and black changed for contrast, and three more.
 const CLASSES = {
   light: [
     "#56a5d6",
@@ -41,7 +41,7 @@ export function runColour(position: number, dark: boolean): string {
   return cyclic(dark ? RUNS.dark : RUNS.light, position);
 }
 
-/** Solid lines for the first ten classes, dashed for the next; "other" is grey. */
+/** Solid lines for the first ten classes, dashed lines for the next ones; "other" is grey. */
 export function classLook(position: number, isOther: boolean, dark: boolean): Look {
   if (isOther) return { colour: dark ? "#9aa0a6" : "#80868b", dash: [2, 2] };
   const colours = dark ? CLASSES.dark : CLASSES.light;
@@ -55,7 +55,7 @@ export function dashOf(position: number): number[] {
 
 const CHANNELS = ["#d55e00", "#009e73", "#cc79a7"];
 
-/** The colour of a channel of a signal; the accent for the first, and for all beyond the palette. */
+/** The colour of a signal channel: `accent` for the first channel and for those after the palette. */
 export function channelColour(channel: number, accent: string): string {
   return CHANNELS[channel - 1] ?? accent;
 }

@@ -1,4 +1,4 @@
-/** The story of training: trace, effective rank and tangent dimension of all drawn runs. */
+/** Training charts: trace, effective rank and tangent dimension of all drawn runs. */
 
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -28,7 +28,7 @@ import { trainingCsv } from "./table.ts";
 export class LeafTraining extends LitElement {
   @property({ attribute: false }) runs: TrainingRun[] = [];
   @property({ attribute: false }) scalars: ScalarStore | null = null;
-  /** Grows when scalars have arrived. */
+  /** Increases when scalars have arrived. */
   @property({ attribute: false }) revision = 0;
   @property({ attribute: false }) opened: Opened | null = null;
   @property({ attribute: false }) smoothing = 0;
@@ -63,8 +63,10 @@ export class LeafTraining extends LitElement {
 
   protected override render(): unknown {
     const drawn = new Set(this.rank?.rules.map(({ value }) => value));
-    const far = rankBounds(this.runs).filter((bound) => !drawn.has(bound));
-    const bound = far.length ? ` · bound C−1 = ${far.map(formatCount).join(", ")}` : "";
+    const distantBounds = rankBounds(this.runs).filter((bound) => !drawn.has(bound));
+    const bound = distantBounds.length
+      ? ` · bound C−1 = ${distantBounds.map(formatCount).join(", ")}`
+      : "";
     const kinds = rankKinds(this.runs).map(spacedName).join(", ");
     const hasMarkers = this.markers.length > 0;
     const isLoading = this.scalars?.isLoading(this.runs.map(({ run }) => run)) ?? true;
@@ -111,7 +113,7 @@ export class LeafTraining extends LitElement {
             .steps=${this.steps}
             .onZoom=${this.onZoom}
           ></leaf-chart>`
-        : html`<div class="message" role="status">${this.missing()}</div>`,
+        : html`<div class="message" role="status">${this.emptyMessage()}</div>`,
     });
   }
 
@@ -126,7 +128,7 @@ export class LeafTraining extends LitElement {
         content: () => chartPicture(chart, cssColours(this)),
       },
       {
-        label: "Curves of training as CSV",
+        label: "Training curves as CSV",
         name: fileName([...names, "training"], "csv"),
         content: () => {
           const get: GetScalar = (run, tag) => scalars?.get(run, tag) ?? null;
@@ -142,14 +144,14 @@ export class LeafTraining extends LitElement {
     ];
   }
 
-  private missing(): unknown {
-    if (this.runs.length === 0) return "No run is chosen.";
+  private emptyMessage(): unknown {
+    if (this.runs.length === 0) return "No run is selected.";
     if (this.scalars?.isLoading(this.runs.map(({ run }) => run))) return "Loading…";
     const [error] = this.scalars?.errors(this.runs.map(({ run }) => run)) ?? [];
     if (error) return error;
     return html`<p>
       Nothing was measured during training. Add <code>LocalDataMatrixMonitor()</code> to the
-      trainer's callbacks.
+      callbacks of the trainer.
     </p>`;
   }
 }

@@ -1,4 +1,4 @@
-/** Curves of training of several runs: trace, effective ranks, tangent dimension. */
+/** Training curves of several runs: trace, effective ranks, tangent dimension. */
 
 import type { ChartSpec, Curve, Marker, Rule } from "../charts/spec.ts";
 import type { Run, Scalar } from "../data/api.ts";
@@ -10,7 +10,7 @@ import { smooth } from "./smoothing.ts";
 
 export interface TrainingRun {
   run: Run;
-  /** Its position among all runs, which gives its colour. */
+  /** Its position among all runs, which determines its colour. */
   position: number;
 }
 
@@ -21,7 +21,8 @@ export interface CurveSettings {
 }
 
 const MAX_LABELLED_RULES = 3;
-const FAR = 6;
+/** A bound is drawn if it is at most this many times the maximum of the curves. */
+const MAX_BOUND_RATIO = 6;
 
 export type GetScalar = (run: string, tag: string) => Scalar | null;
 
@@ -98,13 +99,13 @@ export function sameRuns(one: readonly TrainingRun[], other: readonly TrainingRu
   );
 }
 
-/** The kinds of effective rank that any of the runs has. */
+/** The kinds of effective rank that at least one run logged. */
 export function rankKinds(runs: TrainingRun[]): string[] {
   const tags = runs.flatMap(({ run }) => tagsOf(run, /\/effective_rank_\w+$/));
   return [...new Set(tags.map(rankKind))].sort();
 }
 
-/** One marker for each moment at which a run was looked at; the open one is told apart. */
+/** One marker per run and step with snapshots. The marker of the open snapshot is current. */
 export function snapshotMarkers(
   runs: TrainingRun[],
   open: { run: string; step: number } | null,
@@ -143,7 +144,7 @@ function curvesOf(
 ): Curve[] {
   if (!scalar) return [];
   const { steps } = scalar;
-  // Zero has no logarithm.
+  // Values of 0 cannot be drawn on a logarithmic axis.
   const values = log ? scalar.values.map((v) => (v !== null && v > 0 ? v : null)) : scalar.values;
   const prefix = tag.slice(0, tag.lastIndexOf("/"));
   const name = [run.run, ...(prefix === "leaf" ? [] : [prefix]), what].join(" · ");
@@ -153,17 +154,17 @@ function curvesOf(
   return [{ ...raw, width: 1, isBackground: true }, curve];
 }
 
-/** The rank of the local data matrix of C classes is at most C − 1. */
+/** The rank of the local data matrix is at most C − 1 for C classes. */
 export function rankBounds(runs: TrainingRun[]): number[] {
   const bounds = runs.flatMap(({ run }) => run.snapshots.map(({ class_count }) => class_count - 1));
   return [...new Set(bounds)].sort((one, other) => one - other);
 }
 
-/** Bounds near the curves. One far above, as of 1000 classes, would press them to the ground. */
+/** Bounds near the curves. A bound far above them (1000 classes) would flatten the curves. */
 function boundRules(runs: TrainingRun[], curves: Curve[], dark: boolean): Rule[] {
   const highest = extent(curves.map(({ values }) => values))?.[1] ?? Infinity;
   const colour = dark ? "#9aa0a6" : "#6b7278";
   return rankBounds(runs)
-    .filter((value) => value <= FAR * highest)
+    .filter((value) => value <= MAX_BOUND_RATIO * highest)
     .map((value) => ({ value, label: `bound C−1 = ${value}`, colour }));
 }

@@ -1,8 +1,8 @@
 import type { Values } from "../data/api.ts";
 
 /**
- * Exponential moving average without the bias of its start, as TensorBoard smooths scalars:
- * sᵢ = w sᵢ₋₁ + (1 − w) xᵢ, divided by 1 − wⁱ. A missing value stays missing.
+ * Compute the bias-corrected exponential moving average that TensorBoard uses for scalars:
+ * sᵢ = w sᵢ₋₁ + (1 − w) xᵢ, divided by 1 − wⁱ. Missing values stay missing.
  */
 export function smooth(values: Values, weight: number): Values {
   if (weight <= 0) return values;

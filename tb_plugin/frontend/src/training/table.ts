@@ -4,7 +4,7 @@ import type { Run } from "../data/api.ts";
 import { type Cell, toCsv } from "../save/csv.ts";
 import type { GetScalar } from "./curves.ts";
 
-/** One line for each value that was logged of each run, as it was before any smoothing. */
+/** One row per logged value of each run, without smoothing. */
 export function trainingCsv(runs: readonly Run[], get: GetScalar): string {
   const rows = runs.flatMap(({ run, scalars }) =>
     scalars.flatMap((tag) => {

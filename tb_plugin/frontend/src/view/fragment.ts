@@ -1,11 +1,11 @@
-/** A view as the fragment of an address, and back. */
+/** Converts a view to a URL fragment and back. */
 
 import type { Range } from "../numeric/range.ts";
 import { INITIAL_VIEW, type RowsTab, type View } from "./view.ts";
 
 const ROWS: readonly RowsTab[] = ["training", "pairs", "runs"];
 
-/** What differs from the initial view, as `name=value&…`. */
+/** The fields that differ from the initial view, as `name=value&…`. */
 export function toFragment(view: View): string {
   const search = new URLSearchParams();
   if (view.filter) search.set("filter", view.filter);
@@ -26,7 +26,7 @@ export function toFragment(view: View): string {
   return search.toString();
 }
 
-/** The view that a fragment tells of; whatever cannot be read stays as it is at first. */
+/** Parse a fragment. Invalid fields keep their initial values. */
 export function fromFragment(fragment: string): View {
   const search = new URLSearchParams(fragment);
   const run = search.get("run");

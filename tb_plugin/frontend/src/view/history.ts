@@ -1,42 +1,42 @@
-/** The views that a person has been to, as steps of the browser's history. */
+/** Records views in the history of the browser. */
 
 import { onHistoryNavigation, readFragment, writeFragment } from "../host/location.ts";
 import { fromFragment, toFragment } from "./fragment.ts";
 import type { View } from "./view.ts";
 
-// Browsers refuse more than a few changes of the address in a second.
-const PAUSE_MS = 200;
+// Browsers reject frequent changes of the URL.
+const DELAY_MS = 200;
 
-/** What another view is; all else changes how the same one is looked at. */
-const STEPS: readonly (keyof View)[] = ["open", "rows", "pathSteps", "trainingSteps"];
+/** Changes of these fields add a history entry; other changes replace the current entry. */
+const ENTRY_FIELDS: readonly (keyof View)[] = ["open", "rows", "pathSteps", "trainingSteps"];
 
 export class ViewHistory {
-  private pause: ReturnType<typeof setTimeout> | undefined;
-  private isStep = false;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private isNewEntry = false;
 
   /**
-   * @param current What is shown now.
-   * @param revisit Called with the view to which the browser has gone back or forth.
+   * @param current Returns the current view.
+   * @param restore Called with the restored view after the browser has gone back or forward.
    */
   constructor(
     private readonly current: () => View,
-    revisit: (view: View) => void,
+    restore: (view: View) => void,
   ) {
     onHistoryNavigation(() => {
-      clearTimeout(this.pause);
-      this.isStep = false;
-      revisit(fromFragment(readFragment()));
+      clearTimeout(this.timer);
+      this.isNewEntry = false;
+      restore(fromFragment(readFragment()));
     });
   }
 
-  /** Something of the view has changed, and will be in the address soon. */
-  note(change: Partial<View> = {}): void {
-    this.isStep ||= STEPS.some((name) => name in change);
-    clearTimeout(this.pause);
-    this.pause = setTimeout(() => {
+  /** Write the view to the URL after a short delay. */
+  record(change: Partial<View> = {}): void {
+    this.isNewEntry ||= ENTRY_FIELDS.some((name) => name in change);
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
       const fragment = toFragment(this.current());
-      writeFragment(fragment, this.isStep && fragment !== readFragment());
-      this.isStep = false;
-    }, PAUSE_MS);
+      writeFragment(fragment, this.isNewEntry && fragment !== readFragment());
+      this.isNewEntry = false;
+    }, DELAY_MS);
   }
 }

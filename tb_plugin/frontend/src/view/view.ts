@@ -1,4 +1,4 @@
-/** What the page shows of all there is, as a value that fits into an address. */
+/** The view: which part of the data the page shows. It is stored in the URL. */
 
 import type { PathIndex, PathKey, Run, Snapshot } from "../data/api.ts";
 import type { Range } from "../numeric/range.ts";
@@ -6,18 +6,18 @@ import type { Range } from "../numeric/range.ts";
 export interface View {
   /** A regular expression that the names of listed runs match. */
   filter: string;
-  /** Runs that a person chose to draw or not to draw. */
+  /** Whether a run is drawn, for runs that the user switched on or off. */
   choices: Readonly<Record<string, boolean>>;
-  /** Weight of the past in curves of training, in [0, 1). */
+  /** Smoothing weight of training curves, in [0, 1). */
   smoothing: number;
   scale: "log" | "linear";
-  /** The optimizer steps that charts of training are zoomed to; null for all. */
+  /** The optimizer steps that training charts are zoomed to; null for all. */
   trainingSteps: Range | null;
   rows: RowsTab;
   open: PathKey | null;
   /** The steps that the open path is zoomed to; null for all. */
   pathSteps: Range | null;
-  /** The step of the open path to look at; null where that is left to the page. */
+  /** The path step of the cursor; null for the default of the page. */
   at: number | null;
   /** Names of classes whose curves are hidden, on every path. */
   hiddenClasses: readonly string[];
@@ -38,7 +38,7 @@ export const INITIAL_VIEW: View = {
   hiddenClasses: [],
 };
 
-/** A path with everything that it belongs to. */
+/** The open path with its run and snapshot. */
 export interface Opened {
   key: PathKey;
   run: Run;
@@ -48,14 +48,14 @@ export interface Opened {
 
 const MAX_DRAWN_INITIALLY = 10;
 
-/** The runs that are drawn: the last ten and the open one, unless a person chose otherwise. */
+/** The runs that are drawn: by default the last ten runs and the open one. */
 export function drawnRuns(runs: readonly Run[], view: View, open: Run | null): Run[] {
   return runs.filter(
     (run, i) => view.choices[run.run] ?? (run === open || i >= runs.length - MAX_DRAWN_INITIALLY),
   );
 }
 
-/** The runs whose names match the filter; all, if it is no regular expression. */
+/** The runs whose names match the filter; all runs if the filter is invalid. */
 export function listedRuns(runs: readonly Run[], filter: string): Run[] {
   const pattern = parseFilter(filter);
   return pattern ? runs.filter(({ run }) => pattern.test(run)) : [...runs];
@@ -69,7 +69,7 @@ export function parseFilter(filter: string): RegExp | null {
   }
 }
 
-/** What a key names now; the nearest there is if it has been superseded or never was. */
+/** Find the path of a key, or the nearest existing one if the key does not exist (any more). */
 export function findOpened(runs: readonly Run[], key: PathKey | null): Opened | null {
   const run = runs.find((candidate) => candidate.run === key?.run && candidate.snapshots.length);
   if (!run || !key) return newest(runs);
@@ -77,7 +77,7 @@ export function findOpened(runs: readonly Run[], key: PathKey | null): Opened | 
   return opened(run, snapshot, key.index) ?? newest(runs);
 }
 
-/** The same pair in another snapshot of any run; its first path if the pair is not there. */
+/** The key of the same pair in another snapshot, or of its first path if it lacks the pair. */
 export function samePathIn(run: Run, snapshot: Snapshot, wanted: PathIndex | null): PathKey {
   const index = wanted ? snapshot.paths.findIndex((path) => isSamePair(path, wanted)) : -1;
   return { run: run.run, tag: snapshot.tag, index: Math.max(index, 0) };
@@ -96,7 +96,7 @@ export function isSamePair(one: PathIndex, other: PathIndex): boolean {
   );
 }
 
-/** The snapshots of a run by the names of their callbacks, in order of first appearance. */
+/** The snapshots of a run grouped by name, in order of first appearance. */
 export function snapshotsByName(run: Run): Map<string, Snapshot[]> {
   const names = new Map<string, Snapshot[]>();
   for (const snapshot of run.snapshots) {
@@ -116,14 +116,14 @@ function opened(run: Run, snapshot: Snapshot | undefined, index: number): Opened
   return { key: samePathIn(run, snapshot, path), run, snapshot, path };
 }
 
-/** A tag reads `<name>/<step>-<session>`. */
+/** The snapshot of the same name nearest to the step of a tag `<name>/<step>-<session>`. */
 function successor(run: Run, tag: string): Snapshot | undefined {
   const [, name = "", step = ""] = /^(.+)\/(\d+)-/.exec(tag) ?? [];
   const ofName = run.snapshots.filter((snapshot) => snapshot.name === name);
   return nearestStep(ofName, Number(step)) ?? run.snapshots.at(-1);
 }
 
-/** The last horizontal path of the run that was written to last, or else any path. */
+/** The last horizontal path of the most recently written run, or else any path. */
 function newest(runs: readonly Run[]): Opened | null {
   const time = (run: Run) => Math.max(0, ...run.snapshots.map(({ wall_time }) => wall_time));
   const [run] = runs
