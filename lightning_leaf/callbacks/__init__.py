@@ -1,10 +1,8 @@
-"""Callbacks for ``lightning.pytorch`` and ``pytorch_lightning`` trainers."""
+"""Callbacks for the trainers of ``lightning.pytorch`` and ``pytorch_lightning``."""
 
-from lightning_leaf.callbacks.horizontal_path_snapshot import (
-    HorizontalPathSnapshot,
-    OrthogonalWalkSnapshot,
-)
+from lightning_leaf.callbacks.horizontal_path_snapshot import HorizontalPathSnapshot
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
+from lightning_leaf.callbacks.orthogonal_walk_snapshot import OrthogonalWalkSnapshot
 from lightning_leaf.callbacks.triggers import (
     AtCheckpoint,
     AtEpochEnd,

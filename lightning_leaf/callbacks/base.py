@@ -1,14 +1,16 @@
-"""What the callbacks share: one base class for both trainers, and never ending a training."""
+"""The base class of the LEAF callbacks, which keeps errors of measurements away from a training."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from typing_extensions import override
 
+from lightning_leaf._arguments import one_of, whole_number
 from lightning_leaf.errors import Interrupted, LeafError
 from lightning_leaf.model.chunks import CHUNK_SIZE
 from lightning_leaf.model.interruption import interrupted_when
@@ -27,49 +29,49 @@ else:
     except ImportError:
         pass
     else:
-        # The trainers and the CLI of either package ask for instances of their own class.
+        # The trainer and the CLI of each package check for the Callback class of that package.
         class Callback(Callback, _StandaloneCallback):
-            """A callback for ``lightning.pytorch`` and ``pytorch_lightning`` alike."""
+            """A callback for ``lightning.pytorch`` and for ``pytorch_lightning``."""
 
 
 OnError = Literal["warn", "raise"]
 
 
 class LeafCallback(Callback):
-    """A callback that can switch itself off.
+    """A callback that is switched off after an error.
 
     Args:
-        name: Told from the names of the other LEAF callbacks of a trainer.
-        chunk_size: Inputs per forward pass, halved where memory runs out; None for the default.
-        on_error: ``"warn"``: on an error, warn once and measure no more in this fit. ``"raise"``:
-            let it end the training.
+        name: Prefix of everything that the callback logs; unique among the LEAF callbacks of a
+            trainer.
+        chunk_size: Inputs per forward pass, halved each time memory runs out; None for the
+            default.
+        on_error: ``"warn"``: after an error, warn once and stop measuring for the rest of the fit.
+            ``"raise"``: raise the error, which ends the training.
 
     Raises:
-        LeafError: If ``on_error`` is neither, or the name does not do for the tag of a logger.
+        LeafError: If an argument is out of its range.
     """
 
     def __init__(self, name: str, chunk_size: int | None, on_error: OnError) -> None:
         super().__init__()
-        if on_error not in get_args(OnError):
-            raise LeafError(f"on_error expects 'warn' or 'raise'; got {on_error!r}.")
+        one_of(on_error, get_args(OnError), "on_error")
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
-            raise LeafError(f"name expects letters, digits and any of _.-; got {name!r}.")
+            raise LeafError(
+                f"name expects letters, digits and the characters '_', '.' and '-'; got {name!r}."
+            )
         self.name = name
-        self.chunk_size = None if chunk_size is None else checked_count(chunk_size, "chunk_size")
+        self.chunk_size = None if chunk_size is None else whole_number(chunk_size, "chunk_size")
         self.on_error = on_error
         self._switched_off = False
-        self._processes: Processes | None = None  # while a fit lasts
+        self._processes: Processes | None = None  # only during a fit
 
     @property
+    @override
     def state_key(self) -> str:
         return self._generate_state_key(name=self.name)
 
+    @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Raise errors of configuration, before the first step.
-
-        Raises:
-            LeafError: If the strategy is not supported, or two LEAF callbacks have one name.
-        """
         if stage != "fit":
             return
         self._switched_off = False
@@ -78,27 +80,30 @@ class LeafCallback(Callback):
         names = [other.name for other in others]
         if names.count(self.name) > 1:
             raise LeafError(
-                f"Each LEAF callback of a trainer is expected to have a name of its own; got "
-                f"{self.name!r} more than once. Give one of them another, name=…"
+                "name expects a different name for each LEAF callback of a trainer; got "
+                f"{self.name!r} more than once. Pass another name to one of them, such as "
+                f"name='{self.name}_2'."
             )
         if averaging := trainer_state.averaging_callbacks_after(trainer, self):
             rank_zero_warn(
-                f"{type(self).__name__} comes before {averaging[0]}: at the end of fit it will see "
-                "the weights before they are replaced by their average. Put it after, to see the "
-                "average."
+                f"{type(self).__name__} is listed before {averaging[0]}. At the end of the fit it "
+                f"therefore measures the weights before {averaging[0]} replaces them by their "
+                f"average. List it after {averaging[0]} to measure the averaged weights."
             )
 
         self._chunks = FittingChunks(self.chunk_size or CHUNK_SIZE)
         connected = (other._processes for other in others if other._processes is not None)
         self._processes = next(connected, None) or Processes(trainer)
 
+    @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._disconnect()
 
+    @override
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        self._disconnect()  # there is no teardown after an error
+        self._disconnect()  # the trainer does not call teardown after an error
 
     def _disconnect(self) -> None:
         if self._processes is not None:
@@ -112,54 +117,33 @@ class LeafCallback(Callback):
         return self._processes
 
     def active(self, trainer: Trainer) -> bool:
-        """Whether to measure now."""
+        """Return whether the callback may measure now."""
         return not self._switched_off and trainer_state.is_training(trainer)
 
     @contextmanager
     def guarded(self, trainer: Trainer) -> Iterator[None]:
-        """Keep errors of a measurement away from the training, on all ranks alike."""
+        """Keep the errors of a measurement away from the training, on all ranks alike."""
+        ending = self.processes.shared_flag(lambda: trainer_state.is_ending(trainer))
         try:
-            with interrupted_when(self.processes.wants(lambda: trainer_state.is_ending(trainer))):
+            with interrupted_when(ending):
                 yield
-        except Interrupted as interrupted:
+        except Interrupted:
             self._switched_off = True
             rank_zero_info(
-                f"{type(self).__name__}(name={self.name!r}) has given up a measurement, because "
-                f"the training was told to end. {interrupted}"
+                f"{type(self).__name__}(name={self.name!r}) stopped measuring because the process "
+                "received SIGTERM."
             )
         except Exception as error:
             if self.on_error == "raise":
                 raise
             self._switched_off = True
             rank_zero_warn(
-                f"{type(self).__name__}(name={self.name!r}) has switched itself off for the rest "
-                f"of this fit; the training goes on. Cause: {type(error).__name__}: {error} "
-                "(on_error='raise' shows where)."
+                f"{type(self).__name__}(name={self.name!r}) raised an error and is switched off "
+                "for the rest of this fit; training continues. Cause: "
+                f"{type(error).__name__}: {error} (Pass on_error='raise' to get the traceback.)"
             )
 
 
 def _leaf_callbacks_of(trainer: Trainer) -> list[LeafCallback]:
     callbacks = trainer_state.callbacks_of(trainer)
     return [callback for callback in callbacks if isinstance(callback, LeafCallback)]
-
-
-def checked_count(count: Any, name: str, least: int = 1) -> int:
-    """A whole number of at least ``least``.
-
-    Raises:
-        LeafError: If it is not.
-    """
-    if isinstance(count, bool) or not isinstance(count, int) or count < least:
-        raise LeafError(f"{name} expects a whole number of at least {least}; got {count!r}.")
-    return count
-
-
-def checked_length(length: float | None, name: str) -> float | None:
-    """A positive number, or None for the default.
-
-    Raises:
-        LeafError: If it is neither.
-    """
-    if length is not None and not (isinstance(length, (int, float)) and length > 0):
-        raise LeafError(f"{name} expects a positive number; got {length!r}.")
-    return length

@@ -1,62 +1,74 @@
-"""Paths on the leaves and across them, taken at chosen moments of a training."""
+"""A callback that takes horizontal paths during training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lightning_leaf.callbacks.base import OnError, checked_count, checked_length
+from typing_extensions import override
+
+from lightning_leaf._arguments import positive_number, whole_number
+from lightning_leaf.callbacks.base import OnError
+from lightning_leaf.callbacks.pairs import Pairs, choose_pairs
 from lightning_leaf.callbacks.path_snapshot import Normalize, PathSnapshot
-from lightning_leaf.callbacks.probes import Inputs, Pairs, choose_inputs, choose_pairs
 from lightning_leaf.callbacks.triggers import When
 from lightning_leaf.data.normalization import Bound
-from lightning_leaf.paths.horizontal_path import horizontal_path, orthogonal_walk, random_directions
+from lightning_leaf.paths.horizontal_path import horizontal_path
 from lightning_leaf.paths.leaf_path import LeafPath
+from lightning_leaf.paths.orthogonal_walk import orthogonal_walk, random_directions
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
-    from torch import nn
 
     from lightning_leaf.data.batches import Examples
+    from lightning_leaf.model.classifier import Classifier
 
 
 class HorizontalPathSnapshot(PathSnapshot):
-    """Walks along the data leaf from examples of one class towards examples of another.
+    """A callback that takes snapshots of horizontal paths during training.
 
-    At the chosen moments of a training, takes :func:`~lightning_leaf.horizontal_path` (algorithm 1
-    of Grementieri & Fioresi, "Model-centric data manifold") for all pairs at once and hands the
-    paths to the trainer's loggers: to TensorBoard's LEAF tab, as strips to loggers that have
-    ``log_image``. The training is left exactly as it was.
+    When a trigger fires, the callback computes a :func:`~lightning_leaf.horizontal_path`
+    (algorithm 1 of Grementieri & Fioresi, "Model-centric data manifold") for each pair of examples:
+    a path on the data leaf of the source towards an example of another class. All paths of a
+    snapshot are computed together. TensorBoard shows the snapshots in the LEAF tab; a logger with a
+    ``log_image`` method receives them as images. Training with the callback is bitwise identical to
+    training without it.
 
     Args:
-        when: One or several of: a number of optimizer steps; ``"epoch"``; ``"checkpoint"``
-            (whenever one was saved); ``"trace_return"`` (the trace has risen and fallen back, see
-            :class:`TraceReturn`; needs a :class:`LocalDataMatrixMonitor`); ``"fit_end"``; a
-            :class:`Trigger`. Moments that fall on one step make one snapshot.
-        pairs: From where to where: how many pairs of examples of different classes, spread over
-            the classes, out of the validation (else training) data set; a list of pairs of
-            positions in it; two tensors, sources and destinations; a pair of inputs and labels, a
-            tensor of inputs or a data set, out of which 8 pairs are made.
-        noise_steps: Start from noisy points: an orthogonal walk of so many steps leads away from
-            each source first (250 in the paper's Figure 6).
-        step_size: Length α of a step; see :func:`~lightning_leaf.horizontal_path` for defaults.
-        max_steps: Steps before giving up.
-        threshold: Distance that counts as reached.
-        normalize: ``torchvision.transforms.Normalize``, or ``(mean, std)``, that made inputs of
-            pixels. Default: the one among the data set's transforms, where there is one. Paths are
-            clamped to valid pixels; without it images are shown min–max scaled.
-        domain: Valid range ``(low, high)``: of pixels where ``normalize`` is given, else of inputs.
-        name: Prefix of the tag; distinct for each callback of a trainer. Default
-            ``"horizontal_path"``, with noise ``"noisy_start"``.
-        save_files: Also write ``.npz`` files and a PNG of the strips beside the trainer's logs, see
-            :func:`~lightning_leaf.display.snapshots.save_files`.
-        seed: Chooses pairs and noise; global random streams are not touched.
-        chunk_size: Paths that walk at once; bounds memory.
-        on_error: ``"warn"``: on an error, warn once, naming the cause, and take no more snapshots
-            in this fit; ``"raise"``: let it end the training.
+        when: One or several of: a number of optimizer steps; ``"epoch"``, the end of each epoch;
+            ``"checkpoint"``, when a checkpoint was saved; ``"trace_return"``, when the trace has
+            risen and returned, see :class:`TraceReturn` (needs a :class:`LocalDataMatrixMonitor`);
+            ``"fit_end"``; a :class:`Trigger`. The callback takes at most one snapshot per step.
+        pairs: The sources and destinations: the number of pairs of examples of different classes,
+            spread over the classes, taken from the validation data set (from the training data set
+            if there is no validation data set that can be indexed); a list of pairs of positions in
+            that data set; a tuple of two tensors, sources and destinations; or a pair of inputs and
+            labels, a tensor of inputs or a data set, of which the callback makes 8 pairs.
+        noise_steps: Number of steps of the orthogonal walk that leads away from each source before
+            its path starts; the paper's Figure 6 uses 250. 0 starts at the source itself.
+        step_size: Step length α in input units. Default: see
+            :func:`~lightning_leaf.horizontal_path`.
+        max_steps: Largest number of steps of a path.
+        threshold: Distance from the destination at which a path has reached it. Default: see
+            :func:`~lightning_leaf.horizontal_path`.
+        normalize: The ``torchvision.transforms.Normalize``, or ``(mean, std)``, that was applied to
+            the pixels. Points of a path then stay valid pixels. Default: the normalization in the
+            transforms of the data set, if there is one. Without one, images are scaled from their
+            smallest to their largest value.
+        domain: Valid range ``(low, high)``: of pixels if ``normalize`` is given, else of inputs.
+        name: Prefix of the logged tag. It must be different for each LEAF callback of a trainer.
+            Default: ``"horizontal_path"``, or ``"noisy_start"`` with ``noise_steps``.
+        save_files: Whether to write ``.npz`` files, and a PNG image of the paths, into the folder
+            of the trainer's logs, see :func:`~lightning_leaf.display.snapshots.save_files`.
+        seed: Seed for choosing pairs and directions. The global random number generators are not
+            changed.
+        chunk_size: Number of paths computed at once; limits the memory used. It is halved each time
+            memory runs out. Default: 32.
+        on_error: ``"warn"``: after an error, warn once with its cause, and take no more snapshots
+            in this fit. ``"raise"``: raise the error, which ends the training.
 
     Attributes:
-        last_snapshot: What was handed to the loggers last, on rank zero.
+        last_snapshot: The latest snapshot, on rank zero; None before the first.
 
     Raises:
         LeafError: If an argument is out of its range.
@@ -103,17 +115,21 @@ class HorizontalPathSnapshot(PathSnapshot):
             on_error=on_error,
         )
         if isinstance(pairs, int):
-            checked_count(pairs, "pairs")
-        self.noise_steps = checked_count(noise_steps, "noise_steps", least=0)
-        self.threshold = checked_length(threshold, "threshold")
+            whole_number(pairs, "pairs")
+        self.noise_steps = whole_number(noise_steps, "noise_steps", at_least=0)
+        self.threshold = None if threshold is None else positive_number(threshold, "threshold")
         self._pairs = pairs
 
-    def _choose(
+    @override
+    def choose(
         self, trainer: Trainer, module: LightningModule, batch: Any
     ) -> tuple[Examples, Examples]:
         return choose_pairs(self._pairs, trainer, module, batch, seed=self.seed)
 
-    def _walk(self, module: nn.Module, rows: list[int], max_steps: int, chunk: int) -> LeafPath:
+    @override
+    def paths(
+        self, classifier: Classifier, rows: list[int], max_steps: int, chunk_size: int
+    ) -> LeafPath:
         assert self._sources is not None
         assert self._destinations is not None
         start = self._sources.inputs
@@ -121,116 +137,29 @@ class HorizontalPathSnapshot(PathSnapshot):
         start = start[rows]
         if directions is not None:
             noise = orthogonal_walk(
-                module,
+                classifier,
                 start,
                 directions,
                 step_size=self.step_size,
                 max_steps=self.noise_steps if max_steps else 0,
-                normalize=self._normalization(),
+                normalize=self.normalization(),
                 domain=self.domain,
-                rtol=self._rtol(),
+                rtol=self.rtol(),
                 keep_points=2,
-                chunk_size=chunk,
+                chunk_size=chunk_size,
                 progress=False,
             )
             start = noise.points[:, -1]
         return horizontal_path(
-            module,
+            classifier,
             start,
             self._destinations.inputs[rows],
             step_size=self.step_size,
             max_steps=max_steps,
             threshold=self.threshold,
-            normalize=self._normalization(),
+            normalize=self.normalization(),
             domain=self.domain,
-            rtol=self._rtol(),
-            chunk_size=chunk,
-            progress=False,
-        )
-
-
-class OrthogonalWalkSnapshot(PathSnapshot):
-    """Walks across the data leaves, away from examples: changes that the model does not see.
-
-    At the chosen moments of a training, takes :func:`~lightning_leaf.orthogonal_walk` (Figure 3 of
-    Grementieri & Fioresi, "Model-centric data manifold") from all starts at once and hands the
-    walks to the trainer's loggers. The training is left exactly as it was.
-
-    Args:
-        when: See :class:`HorizontalPathSnapshot`.
-        starts: From where: how many examples of the validation (else training) data set; which
-            positions in it; or a tensor of inputs, a pair of inputs and labels, a data set (8 of
-            its examples).
-        step_size: Length α of a step; see :func:`~lightning_leaf.orthogonal_walk` for the default.
-        max_steps: Steps to take.
-        normalize: See :class:`HorizontalPathSnapshot`.
-        domain: See :class:`HorizontalPathSnapshot`.
-        name: Prefix of the tag; distinct for each callback of a trainer.
-        save_files: See :class:`HorizontalPathSnapshot`.
-        seed: Chooses starts and directions; global random streams are not touched.
-        chunk_size: Walks at once; bounds memory.
-        on_error: See :class:`HorizontalPathSnapshot`.
-
-    Attributes:
-        last_snapshot: What was handed to the loggers last, on rank zero.
-
-    Raises:
-        LeafError: If an argument is out of its range.
-
-    Example:
-        >>> from lightning_leaf.callbacks import OrthogonalWalkSnapshot
-        >>> OrthogonalWalkSnapshot(when=[0, "fit_end"], starts=4).name
-        'orthogonal_walk'
-    """
-
-    def __init__(
-        self,
-        when: When | Sequence[When] = "fit_end",
-        starts: Inputs = 8,
-        *,
-        step_size: float | None = None,
-        max_steps: int = 1000,
-        normalize: Normalize | None = None,
-        domain: tuple[Bound, Bound] | None = None,
-        name: str = "orthogonal_walk",
-        save_files: bool = False,
-        seed: int = 0,
-        chunk_size: int | None = None,
-        on_error: OnError = "warn",
-    ) -> None:
-        super().__init__(
-            when,
-            step_size=step_size,
-            max_steps=max_steps,
-            normalize=normalize,
-            domain=domain,
-            name=name,
-            save_files=save_files,
-            seed=seed,
+            rtol=self.rtol(),
             chunk_size=chunk_size,
-            on_error=on_error,
-        )
-        if isinstance(starts, int):
-            checked_count(starts, "starts")
-        self._starts = starts
-
-    def _choose(
-        self, trainer: Trainer, module: LightningModule, batch: Any
-    ) -> tuple[Examples, None]:
-        return choose_inputs(self._starts, trainer, module, batch, seed=self.seed), None
-
-    def _walk(self, module: nn.Module, rows: list[int], max_steps: int, chunk: int) -> LeafPath:
-        assert self._sources is not None
-        start = self._sources.inputs
-        return orthogonal_walk(
-            module,
-            start[rows],
-            random_directions(start, self.seed)[rows],
-            step_size=self.step_size,
-            max_steps=max_steps,
-            normalize=self._normalization(),
-            domain=self.domain,
-            rtol=self._rtol(),
-            chunk_size=chunk,
             progress=False,
         )

@@ -1,21 +1,33 @@
-"""The trace and the rank of the local data matrix while a classifier trains."""
+"""A callback that logs the trace and the effective rank of the local data matrix."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor, nn
+from typing_extensions import override
 
-from lightning_leaf.callbacks.base import LeafCallback, OnError, checked_count
+from lightning_leaf._arguments import whole_number
+from lightning_leaf.callbacks.base import LeafCallback, OnError
+from lightning_leaf.callbacks.history import (
+    append_row,
+    drop_after,
+    empty_history,
+    restored_history,
+    trace_ratio,
+)
+from lightning_leaf.callbacks.interval import affordable_interval
+from lightning_leaf.callbacks.measurements import (
+    Measurement,
+    are_finite,
+    measure,
+    probe_statistics,
+)
 from lightning_leaf.callbacks.probes import Inputs, choose_inputs
 from lightning_leaf.geometry.effective_rank import RankKind, checked_ranks
-from lightning_leaf.geometry.local_geometry import local_geometry
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES
 from lightning_leaf.model.quiet import quiet, random_streams
 from lightning_leaf.trainer import state as trainer_state
@@ -27,70 +39,62 @@ if TYPE_CHECKING:
     from lightning_leaf.data.batches import Examples
 
 DEFAULT_PROBE = 32
-SHARE_OF_TRAINING = 0.016
-"""Of a training's arithmetic that measuring takes where nothing is said."""
-UNKNOWN_INTERVAL = 100
-"""Where the arithmetic cannot be told: batches without tensors."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """What was measured at one input; NaN where the module returns what is not finite."""
-
-    trace: float
-    standard_error: float
-    ranks: tuple[float, ...]
-    tangent_dimension: float
-    classes: int
 
 
 class LocalDataMatrixMonitor(LeafCallback):
-    r"""Logs how a classifier's local data matrix G(x, w) changes while it trains.
+    r"""A callback that logs the local data matrix G(x, w) of a classifier during training.
 
-    For every input x of a fixed probe, G = E_{y∼p}[∇ₓ log p_y ∇ₓ log p_yᵀ] (equation 6 of
-    Grementieri & Fioresi, "Model-centric data manifold"). Logged at step 0, then at every n-th
-    optimizer step, and at the end of fit:
+    The monitor chooses a fixed set of inputs, the probe, and measures at each input x::
+
+        G(x, w) = E_{y∼p} [∇ₓ log p_y(x) ∇ₓ log p_y(x)ᵀ]
+
+    (equation 6 of Grementieri & Fioresi, "Model-centric data manifold"). It measures at step 0,
+    then every ``every_n_steps`` optimizer steps, and at the end of the fit. It logs:
 
     ================================ ==========================================================
     ``leaf/trace_mean``              mean of tr G over the probe, in units of 1 / input²
-    ``leaf/trace_median``            its median: the mean is carried by few doubtful inputs
-    ``leaf/trace_ratio``             the median over its first value above zero
+    ``leaf/trace_median``            median of tr G; less sensitive to a few uncertain inputs
+    ``leaf/trace_ratio``             the median relative to its first value above zero
     ``leaf/effective_rank_<kind>``   mean effective rank, see :func:`effective_rank`
     ``leaf/tangent_dimension``       mean dimension of the tangent distribution D_x, at most C − 1
-    ``leaf/trace_standard_error``    of the mean, where it is an estimate
+    ``leaf/trace_standard_error``    standard error of the mean trace, if the trace is estimated
     ================================ ==========================================================
 
-    Up to 160 classes every class is taken; beyond, traces and ranks are estimated, see
-    :class:`MatrixFreeDataMatrix`, and the tangent dimension is not known.
+    With at most 160 classes the values are exact. With more classes the trace and the effective
+    ranks are estimates, see :class:`MatrixFreeDataMatrix`, and the tangent dimension is not logged.
 
-    They go to all loggers of the trainer and into ``trainer.callback_metrics``, where
-    ``EarlyStopping`` and ``ModelCheckpoint`` find them. The value at step k belongs to the weights
-    after k optimizer steps, like the training loss that Lightning logs at k. NaN is logged once
-    weights have diverged. The module is measured in evaluation mode by its own ``forward``, and
-    the training is left exactly as it was.
+    All loggers of the trainer receive the values. They are also in ``trainer.callback_metrics``, so
+    that ``EarlyStopping`` and ``ModelCheckpoint`` can monitor them. The value at step k belongs to
+    the weights after k optimizer steps, like the training loss that Lightning logs at step k. If
+    the weights diverge, the monitor logs NaN.
+
+    The monitor calls ``forward`` of the module in evaluation mode. Training with the monitor is
+    bitwise identical to training without it.
 
     Args:
-        probe: On which inputs: how many examples of the validation (else training) data set;
-            which positions in it; or a tensor of inputs, a pair of inputs and labels, a data set
-            (32 of its examples).
-        every_n_steps: Optimizer steps between measurements. Default: as many as keep measuring
-            below 2 % of the training. A step takes about three forward passes' worth of
-            arithmetic for each of its B examples; measuring takes C (one forward, C − 1
-            backward passes to the input) for each of P inputs; n = P C / (3 B · 1.6 %), rounded up
-            to two digits: 120 for ten classes and batches of 60. More than 160 classes cost as
-            many as 160.
-        ranks: Which effective ranks to log: ``"entropy"``, ``"stable"``, ``"participation"``,
+        probe: The inputs to measure: their number, taken from the validation data set (from the
+            training data set if there is no validation data set that can be indexed); a list of
+            positions in that data set; a tensor of inputs; a pair of inputs and labels; or a data
+            set, of which the monitor takes 32 examples.
+        every_n_steps: Optimizer steps between measurements. The default keeps measuring below 2 %
+            of the training time. It is n = P C / (3 B · 1.6 %), rounded up to two significant
+            digits, for P inputs, C classes (at most 160) and B examples per step: a measurement
+            costs C passes per input and a training step about three per example. For example,
+            n = 120 for 32 inputs, ten classes and batches of 60.
+        ranks: Kinds of effective ranks to log: ``"entropy"``, ``"stable"``, ``"participation"``,
             ``"threshold"``.
-        name: Prefix of the logged names; distinct for each monitor of a trainer.
-        seed: Chooses the probe; global random streams are not touched.
-        chunk_size: Inputs per forward pass; bounds memory.
-        on_error: ``"warn"``: on an error, warn once, naming the cause, and measure no more in this
-            fit; ``"raise"``: let it end the training.
+        name: Prefix of the logged names. It must be different for each LEAF callback of a trainer.
+        seed: Seed for choosing the probe. The global random number generators are not changed.
+        chunk_size: Inputs per forward pass; limits the memory used. It is halved each time memory
+            runs out. Default: 32.
+        on_error: ``"warn"``: after an error, warn once with its cause, and stop measuring for the
+            rest of the fit. ``"raise"``: raise the error, which ends the training.
 
     Attributes:
-        history: Everything measured so far, lists by name without prefix, with ``"step"``. Saved
-            in checkpoints, so that it goes on after a resume.
-        interval: Steps between measurements, chosen at the first one where nothing was said.
+        history: All measurements so far: one list per column, named as above without the prefix,
+            and ``"step"``. Checkpoints save it, and a resumed run continues it.
+        interval: Steps between measurements. Without ``every_n_steps`` it is chosen at the first
+            measurement, and is None before.
 
     Raises:
         LeafError: If an argument is out of its range.
@@ -121,36 +125,29 @@ class LocalDataMatrixMonitor(LeafCallback):
     ) -> None:
         super().__init__(name, chunk_size, on_error)
         if isinstance(probe, int):
-            checked_count(probe, "probe")
-        self.every_n_steps = (
-            None if every_n_steps is None else checked_count(every_n_steps, "every_n_steps")
-        )
-        self.interval = self.every_n_steps
+            whole_number(probe, "probe")
+        if every_n_steps is not None:
+            whole_number(every_n_steps, "every_n_steps")
+        self.every_n_steps = every_n_steps
+        self.interval = every_n_steps
         self.ranks = checked_ranks(ranks)
+        self.history: dict[str, list[float]] = empty_history(self.ranks)
         self._wanted = probe
         self._seed = seed
         self._probe: Examples | None = None
         self._has_begun = False
-        self.history: dict[str, list[float]] = {
-            column: []
-            for column in (
-                "step",
-                "trace_mean",
-                "trace_median",
-                "trace_ratio",
-                *(f"effective_rank_{kind}" for kind in self.ranks),
-                "tangent_dimension",
-            )
-        }
 
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._probe, self._has_begun = None, False
 
+    @override
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self.measure_if_due(trainer, pl_module, batch)
 
+    @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.measure_if_due(trainer, pl_module, fit_ended=True)
         self._probe = None
@@ -163,42 +160,35 @@ class LocalDataMatrixMonitor(LeafCallback):
         *,
         fit_ended: bool = False,
     ) -> None:
-        """Measure and log, unless it is not the time or already done at this step.
+        """Measure and log, if a measurement is due that has not been made at this step.
 
-        Snapshot callbacks call it too, so that what they read does not depend on the order of
-        callbacks. All ranks must call it; they share the probe.
+        Snapshot callbacks call this method before they read the history, so that the order of the
+        callbacks does not matter. All processes must call it; they share the probe.
+
+        Args:
+            trainer: The trainer.
+            pl_module: The module to measure.
+            batch: The batch of the current step, if there is one. The probe is taken from it if no
+                data set can be indexed.
+            fit_ended: Whether these are the last weights of the fit.
         """
         if not self.active(trainer):
             return
         with self.guarded(trainer):
             step = trainer_state.steps_taken(trainer)
             if not self._has_begun:
-                # At the first step, so that a mistake shows at once, and a batch is at hand.
                 self._has_begun = True
-                self._forget_after(step)
-                if not self.history["step"]:
-                    self.interval = self.every_n_steps
-                self._probe = self._choose_probe(trainer, pl_module, batch)
-            steps = self.history["step"]
-            due = fit_ended or not steps or self.interval is None or step % self.interval == 0
-            if not due or (steps and steps[-1] == step):
-                return
-            found = self._measure(pl_module)
-            if self.interval is None:
-                self.interval = self._affordable(trainer, found, batch)
-            if not steps and found[0].classes > EXACT_CLASSES:
-                self._say_that_it_estimates(found[0].classes)
-            self._record(trainer, step, self._row(found))
+                self._begin(trainer, pl_module, batch, step)
+            if self._is_due(step, fit_ended):
+                self._measure(trainer, pl_module, batch, step)
 
-    def _forget_after(self, start: int) -> None:
-        """Drop what an earlier fit measured beyond the point where this one starts."""
-        kept = sum(step <= start for step in self.history["step"]) if start else 0
-        for values in self.history.values():
-            del values[kept:]
-
-    def _choose_probe(self, trainer: Trainer, module: LightningModule, batch: Any) -> Examples:
-        with quiet(module):
-            return self.processes.like_zero(
+    def _begin(self, trainer: Trainer, module: LightningModule, batch: Any, step: int) -> None:
+        """Choose the probe at the first step: a batch is available, and errors show early."""
+        drop_after(self.history, step)
+        if not self.history["step"]:
+            self.interval = self.every_n_steps
+        with quiet(module):  # reading a data set may draw random numbers
+            self._probe = self.processes.broadcast(
                 lambda: choose_inputs(
                     self._wanted,
                     trainer,
@@ -209,109 +199,94 @@ class LocalDataMatrixMonitor(LeafCallback):
                 )
             )
 
-    def _measure(self, module: LightningModule) -> list[Found]:
+    def _is_due(self, step: int, fit_ended: bool) -> bool:
+        steps = self.history["step"]
+        if steps and steps[-1] == step:
+            return False
+        return fit_ended or not steps or self.interval is None or step % self.interval == 0
+
+    def _measure(self, trainer: Trainer, module: LightningModule, batch: Any, step: int) -> None:
+        measurements = self._measurements(module)
+        classes = measurements[0].classes
+        if self.interval is None:
+            inputs = max(1, len(self.processes.share(len(measurements))))
+            examples = trainer_state.examples_per_step(trainer, batch)
+            interval = affordable_interval(inputs, classes, examples)
+            # The batches of the processes may differ in size.
+            self.interval = self.processes.on_rank_zero(lambda: interval)
+        if not self.history["step"] and classes > EXACT_CLASSES:
+            self._report_estimates(classes)
+        if are_finite(measurements):
+            row = probe_statistics(measurements, self.ranks)
+        else:
+            row = dict.fromkeys(self.history, math.nan)
+        self._log(trainer, step, row)
+
+    def _measurements(self, module: LightningModule) -> list[Measurement]:
+        """Return the measurements at the probe, shared out over the processes."""
         assert self._probe is not None
         inputs = self._probe.inputs[self.processes.share(len(self._probe))]
-        with quiet(module), self.processes.same_module(module) as measured:
-            shares = self.processes.everywhere(
-                lambda: self._chunks.run(lambda size: self._found(measured, inputs, size))
+        # Estimates may need different numbers of passes in different processes. Processes that
+        # share a module must make the same passes, so they take all classes.
+        exact = True if self.processes.module_is_sharded else None
+        with self.processes.measuring(module) as classifier:
+            shares = self.processes.all_gather(
+                lambda: self._chunks.run(
+                    lambda size: measure(
+                        classifier,
+                        inputs,
+                        ranks=self.ranks,
+                        chunk_size=size,
+                        exact=exact,
+                        seed=self._seed,
+                    )
+                )
             )
         return self.processes.merge(shares)
 
-    def _found(self, module: nn.Module, inputs: Tensor, chunk_size: int) -> list[Found]:
-        if not len(inputs):
-            return []  # more processes than inputs
-        # Estimates may take more passes in one process than in another, and they must not then.
-        exact = True if self.processes.module_is_shared else None
-        geometry = local_geometry(
-            module, inputs, ranks=self.ranks, chunk_size=chunk_size, exact=exact, seed=self._seed
-        )
-        columns = (geometry.trace, geometry.standard_error, geometry.tangent_dimension)
-        ranks = [geometry.effective_rank[kind] for kind in self.ranks]
-        classes = geometry.log_probs.shape[1]
-        return [
-            Found(trace, error, tuple(row), dimension, classes)
-            for trace, error, dimension, *row in zip(
-                *(column.tolist() for column in (*columns, *ranks)), strict=True
-            )
-        ]
-
-    def _affordable(self, trainer: Trainer, found: list[Found], batch: Any) -> int:
-        """The interval at which measuring takes a small share of the training."""
-        examples = trainer_state.examples_per_step(trainer, batch)
-        inputs = max(1, len(self.processes.share(len(found))))
-        interval = (
-            UNKNOWN_INTERVAL
-            if examples is None
-            else affordable_interval(inputs, found[0].classes, examples)
-        )
-        return self.processes.on_zero(lambda: interval)  # batches of the ranks may differ
-
-    def _say_that_it_estimates(self, classes: int) -> None:
+    def _report_estimates(self, classes: int) -> None:
         rank_zero_info(
-            f"{type(self).__name__}(name={self.name!r}): for {classes} classes the trace is "
-            f"estimated, with a standard error, and effective ranks come from the leading "
-            f"eigenvalues; {self.name}/tangent_dimension is not known."
+            f"{type(self).__name__}(name={self.name!r}): the classifier has {classes} classes, "
+            f"more than {EXACT_CLASSES}, so {self.name}/trace_* are estimates with a standard "
+            "error, effective ranks are computed from the largest eigenvalues, and "
+            f"{self.name}/tangent_dimension is not logged."
         )
 
-    def _row(self, found: list[Found]) -> dict[str, float]:
-        if any(math.isnan(one.trace) for one in found):
-            return dict.fromkeys(self.history, math.nan)
-        trace = torch.tensor([one.trace for one in found], dtype=torch.float64)
-        errors = [one.standard_error for one in found]
-        row = {
-            "trace_mean": trace.mean().item(),
-            "trace_median": trace.quantile(0.5).item(),
-        }
-        if any(errors):
-            row["trace_standard_error"] = math.hypot(*errors) / len(errors)
-        else:
-            row["tangent_dimension"] = fmean(one.tangent_dimension for one in found)
-        ranks = zip(*(one.ranks for one in found), strict=True)
-        for kind, values in zip(self.ranks, ranks, strict=True):
-            row[f"effective_rank_{kind}"] = fmean(values)
-        return row
-
-    def _record(self, trainer: Trainer, step: int, row: dict[str, float]) -> None:
-        # Classifiers whose last layer starts at zero have no trace at first.
-        medians = [*self.history["trace_median"], row["trace_median"]]
-        first = next((median for median in medians if median > 0), 0.0)
-        row = row | {"trace_ratio": row["trace_median"] / first if first else float("nan")}
+    def _log(self, trainer: Trainer, step: int, row: dict[str, float]) -> None:
+        row["trace_ratio"] = trace_ratio(self.history, row["trace_median"])
         row["step"] = step
-        known = len(self.history["step"])
-        for column in row:
-            self.history.setdefault(column, [math.nan] * known)
-        for column, values in self.history.items():
-            values.append(row.get(column, math.nan))
+        append_row(self.history, row)
         metrics = {
             f"{self.name}/{column}": value for column, value in row.items() if column != "step"
         }
-        with random_streams():
-            self.processes.everywhere(
+        with random_streams():  # a logger may draw random numbers
+            self.processes.all_gather(
                 lambda: [logger.log_metrics(metrics, step=step) for logger in trainer.loggers]
             )
         trainer.callback_metrics.update(
             {name: torch.tensor(value) for name, value in metrics.items()}
         )
 
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {
             "history": {column: list(values) for column, values in self.history.items()},
             "interval": self.interval,
         }
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        saved = state_dict.get("history", {"step": []})  # another version may have kept others
-        unknown = [float("nan")] * len(saved["step"])
-        if "trace_standard_error" in saved:
-            self.history["trace_standard_error"] = []
-        for column in self.history:  # other ranks may have been asked for before
-            self.history[column] = list(saved.get(column, unknown))
+        # A checkpoint of another version may hold other keys.
+        saved = state_dict.get("history", {})
+        self.history.update(restored_history(list(self.history), saved))
         if self.every_n_steps is None:
             self.interval = state_dict.get("interval")
 
     def plot(self) -> Figure:
-        """Trace with its first value, effective ranks and tangent dimension over the steps.
+        """Plot the trace, the effective ranks and the tangent dimension over the steps.
+
+        Returns:
+            A matplotlib figure.
 
         Raises:
             ModuleNotFoundError: If matplotlib is not installed.
@@ -320,11 +295,3 @@ class LocalDataMatrixMonitor(LeafCallback):
 
         first = self.history["trace_median"][:1]
         return plot_history(self.history, reference=first[0] if first else None)
-
-
-def affordable_interval(inputs: int, classes: int, examples_per_step: int) -> int:
-    """Steps after which measuring has taken its share of a training, rounded up to two digits."""
-    passes = min(classes, EXACT_CLASSES)  # one forward, the others backward
-    steps = math.ceil(inputs * passes / (3 * examples_per_step * SHARE_OF_TRAINING))
-    unit = int(10 ** max(0, len(str(steps)) - 2))
-    return math.ceil(steps / unit) * unit

@@ -1,4 +1,4 @@
-"""What the snapshot callbacks share: when to take paths, and where to send them."""
+"""The base class of the snapshot callbacks: when to take paths, and where to send them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
+from typing_extensions import override
 
-from lightning_leaf.callbacks.base import LeafCallback, OnError, checked_count, checked_length
+from lightning_leaf._arguments import positive_number, whole_number
+from lightning_leaf.callbacks.base import LeafCallback, OnError
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
 from lightning_leaf.callbacks.triggers import Moment, When, triggers
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.display.snapshots import Occasion, publish, save_files, snapshot_of
 from lightning_leaf.errors import LeafError
+from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.quiet import quiet, random_streams
 from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
 from lightning_leaf.trainer import state as trainer_state
@@ -29,7 +32,11 @@ Normalize = Normalization | tuple[Bound, Bound] | nn.Module
 
 
 class PathSnapshot(LeafCallback):
-    """What both kinds of snapshots share: when, from which inputs, and to which loggers."""
+    """The base class of both snapshot callbacks.
+
+    A subclass chooses the examples (:meth:`choose`) and computes the paths (:meth:`paths`). See
+    :class:`HorizontalPathSnapshot` for the arguments.
+    """
 
     def __init__(
         self,
@@ -47,8 +54,8 @@ class PathSnapshot(LeafCallback):
     ) -> None:
         super().__init__(name, chunk_size, on_error)
         self.triggers = triggers(when)
-        self.step_size = checked_length(step_size, "step_size")
-        self.max_steps = checked_count(max_steps, "max_steps")
+        self.step_size = None if step_size is None else positive_number(step_size, "step_size")
+        self.max_steps = whole_number(max_steps, "max_steps")
         self.normalize = None if normalize is None else Normalization.of(normalize)
         self.domain = domain
         self.save_files = save_files
@@ -63,26 +70,30 @@ class PathSnapshot(LeafCallback):
         self._session_start_step = 0
 
     @abstractmethod
-    def _choose(
+    def choose(
         self, trainer: Trainer, module: LightningModule, batch: Any
     ) -> tuple[Examples, Examples | None]:
-        """Sources and, where there are any, destinations."""
+        """Return the sources, and the destinations if there are any."""
 
     @abstractmethod
-    def _walk(self, module: nn.Module, rows: list[int], max_steps: int, chunk: int) -> LeafPath:
-        """Take some of the paths."""
+    def paths(
+        self, classifier: Classifier, rows: list[int], max_steps: int, chunk_size: int
+    ) -> LeafPath:
+        """Return the paths from the sources in these rows."""
 
+    @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
-        if stage == "fit" and self._monitor(trainer) is None:
+        if stage == "fit" and _monitor_of(trainer) is None:
             for trigger in self.triggers:
                 if trigger.needs_history:
                     raise LeafError(
-                        f"The trigger {trigger.reason!r} reads what a LocalDataMatrixMonitor "
-                        "measures; the trainer has none. Add LocalDataMatrixMonitor() to its "
-                        "callbacks."
+                        f"The trigger {trigger.reason!r} expects a LocalDataMatrixMonitor among "
+                        "the callbacks of the trainer, whose measurements it reads; got none. Add "
+                        "LocalDataMatrixMonitor() to the callbacks."
                     )
 
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._session = None
         self._sources = self._destinations = None
@@ -90,17 +101,20 @@ class PathSnapshot(LeafCallback):
         self._checkpoint_hook_ran = False
         self._log_dir = trainer_state.log_dir(trainer)
 
+    @override
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # Checkpoint callbacks that are not Lightning's own are seen by this alone.
+        # Only this hook detects checkpoint callbacks that are not Lightning's own.
         self._checkpoint_hook_ran = True
 
+    @override
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self._take_if_due(trainer, pl_module, batch)
 
+    @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._take_if_due(trainer, pl_module, None, fit_ended=True)
         self._sources = self._destinations = None
@@ -110,7 +124,7 @@ class PathSnapshot(LeafCallback):
     ) -> None:
         if not self.active(trainer):
             return
-        monitor = self._monitor(trainer)
+        monitor = _monitor_of(trainer)
         if monitor is not None:
             monitor.measure_if_due(trainer, module, batch, fit_ended=fit_ended)
         with self.guarded(trainer):
@@ -123,57 +137,6 @@ class PathSnapshot(LeafCallback):
             if reason is not None and moment.step != self._last_taken:
                 self._last_taken = moment.step
                 self._take(trainer, module, moment, reason)
-
-    def _reason(self, moment: Moment) -> str | None:
-        """Why to take a snapshot now; all ranks must agree, or they would wait for each other."""
-
-        def reason() -> str | None:
-            return next(
-                (trigger.reason for trigger in self.triggers if trigger.fires(moment)), None
-            )
-
-        certain = all(trigger.same_on_all_ranks for trigger in self.triggers)
-        return reason() if certain else self.processes.on_zero(reason)
-
-    def _begin_session(self, start: int) -> None:
-        self._session = f"{time.time_ns():016x}"
-        # Another fit of the same trainer has the same weights at its start as the one before had at
-        # its end; their snapshot stays.
-        goes_on = 0 < start == self._last_taken
-        self._session_start_step = start + goes_on
-        if not goes_on:
-            self._last_taken = -1
-
-    def _prepare(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
-        """Choose examples at the first step, where a batch is at hand, and try everything once: a
-        mistake that would show at the end of fit shows now."""
-        with quiet(module):
-            self._sources, self._destinations = self.processes.like_zero(
-                lambda: self._choose(trainer, module, batch)
-            )
-        self._walk_together(module, max_steps=0)
-
-    def _walk_together(self, module: LightningModule, max_steps: int) -> LeafPath | None:
-        """All paths, shared out over the ranks; returned on rank zero."""
-        assert self._sources is not None
-        rows = self.processes.share(len(self._sources))
-        with quiet(module), self.processes.same_module(module) as measured:
-
-            def paths(chunk: int) -> list[SinglePath]:
-                return list(self._walk(measured, rows, max_steps, chunk)) if rows else []
-
-            shares = self.processes.at_zero(lambda: self._chunks.run(paths))
-        return None if shares is None else LeafPath(self.processes.merge(shares))
-
-    def _rtol(self) -> float | None:
-        """Every class where processes share the module: their projections must end together."""
-        return 0 if self.processes.module_is_shared else None
-
-    def _normalization(self) -> Normalization | None:
-        """As given, else as found; a domain alone is in units of the inputs."""
-        if self.normalize is not None or self.domain is not None or self._sources is None:
-            return self.normalize
-        return self._sources.normalization
 
     def _moment(
         self, trainer: Trainer, monitor: LocalDataMatrixMonitor | None, fit_ended: bool
@@ -193,17 +156,78 @@ class PathSnapshot(LeafCallback):
             history=None if monitor is None else monitor.history,
         )
 
+    def _begin_session(self, start: int) -> None:
+        self._session = f"{time.time_ns():016x}"
+        # A second fit of the same trainer starts with the weights at which the first one ended.
+        # The snapshot of these weights remains valid.
+        continues = 0 < start == self._last_taken
+        self._session_start_step = start + continues
+        if not continues:
+            self._last_taken = -1
+
+    def _prepare(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
+        """Choose the examples at the first step, where a batch is available, and take no step.
+
+        This raises all errors at the first step that would otherwise be raised at the end of the
+        fit.
+        """
+        with quiet(module):  # reading a data set may draw random numbers
+            self._sources, self._destinations = self.processes.broadcast(
+                lambda: self.choose(trainer, module, batch)
+            )
+        self._all_paths(module, max_steps=0)
+
+    def _reason(self, moment: Moment) -> str | None:
+        """Return why to take a snapshot now, or None. All processes must decide alike."""
+
+        def reason() -> str | None:
+            return next(
+                (trigger.reason for trigger in self.triggers if trigger.fires(moment)), None
+            )
+
+        alike = all(trigger.same_on_all_ranks for trigger in self.triggers)
+        return reason() if alike else self.processes.on_rank_zero(reason)
+
+    def _all_paths(self, module: LightningModule, max_steps: int) -> LeafPath | None:
+        """Return all paths on rank zero, shared out over the processes."""
+        assert self._sources is not None
+        rows = self.processes.share(len(self._sources))
+        with self.processes.measuring(module) as classifier:
+
+            def paths(chunk_size: int) -> list[SinglePath]:
+                return list(self.paths(classifier, rows, max_steps, chunk_size)) if rows else []
+
+            shares = self.processes.gather(lambda: self._chunks.run(paths))
+        return None if shares is None else LeafPath(self.processes.merge(shares))
+
+    def rtol(self) -> float | None:
+        """Return the tolerance of projections: 0 if the module is sharded, else the default.
+
+        With 0 a projection takes all classes. Iterative projections could end after different
+        numbers of passes in processes that must make the same passes.
+        """
+        return 0 if self.processes.module_is_sharded else None
+
+    def normalization(self) -> Normalization | None:
+        """Return ``normalize``, or else the normalization of the data set.
+
+        A ``domain`` without ``normalize`` is in units of the inputs, so there is none.
+        """
+        if self.normalize is not None or self.domain is not None or self._sources is None:
+            return self.normalize
+        return self._sources.normalization
+
     def _take(self, trainer: Trainer, module: LightningModule, moment: Moment, reason: str) -> None:
-        path = self._walk_together(module, self.max_steps)
+        path = self._all_paths(module, self.max_steps)
 
-        def hand_out() -> None:
+        def publish_on_rank_zero() -> None:
             assert path is not None
-            with random_streams():
-                self._hand_out(trainer, path, moment, reason)
+            with random_streams():  # a logger may draw random numbers
+                self._publish(trainer, path, moment, reason)
 
-        self.processes.on_zero(hand_out)
+        self.processes.on_rank_zero(publish_on_rank_zero)
 
-    def _hand_out(self, trainer: Trainer, path: LeafPath, moment: Moment, reason: str) -> None:
+    def _publish(self, trainer: Trainer, path: LeafPath, moment: Moment, reason: str) -> None:
         assert self._sources is not None
         assert self._session is not None
         snapshot = snapshot_of(
@@ -218,23 +242,24 @@ class PathSnapshot(LeafCallback):
             ),
             self._sources,
             self._destinations,
-            input_bounds(self._sources.inputs, self._normalization(), self.domain),
+            input_bounds(self._sources.inputs, self.normalization(), self.domain),
         )
         self.last_snapshot = snapshot
         publish(snapshot, path, trainer.loggers)
         if self.save_files and self._log_dir is not None:
             save_files(snapshot, path, self._log_dir)
 
-    def _monitor(self, trainer: Trainer) -> LocalDataMatrixMonitor | None:
-        for callback in trainer_state.callbacks_of(trainer):
-            if isinstance(callback, LocalDataMatrixMonitor):
-                return callback
-        return None
-
+    @override
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self._last_epoch}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._last_epoch = state_dict.get("epoch")
         self._last_taken = -1
         self._resumed = True
+
+
+def _monitor_of(trainer: Trainer) -> LocalDataMatrixMonitor | None:
+    callbacks = trainer_state.callbacks_of(trainer)
+    return next((each for each in callbacks if isinstance(each, LocalDataMatrixMonitor)), None)

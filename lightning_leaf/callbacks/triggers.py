@@ -1,4 +1,4 @@
-"""When to take a snapshot: functions of a moment of training."""
+"""Triggers: they decide at each step of a training whether to take a snapshot."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import ClassVar, Literal, get_args
 
+from typing_extensions import override
+
+from lightning_leaf._arguments import one_of, whole_number
 from lightning_leaf.errors import LeafError
 
 Statistic = Literal["mean", "median"]
@@ -18,16 +21,16 @@ History = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class Moment:
-    """The state of a training between two optimizer steps.
+    """The state of a training between two optimizer steps, as a trigger sees it.
 
     Attributes:
-        step: Optimizer steps taken; the weights are w_step.
-        epoch: Epochs completed.
-        epoch_ended: An epoch was completed since the previous moment.
-        checkpoint_saved: A checkpoint holds these weights.
-        fit_ended: These are the last weights.
-        history: What the :class:`LocalDataMatrixMonitor` has measured, this moment included where
-            it was due: series over ``"step"``; None without a monitor.
+        step: Optimizer steps taken so far.
+        epoch: Epochs completed so far.
+        epoch_ended: Whether an epoch was completed since the previous moment.
+        checkpoint_saved: Whether a checkpoint with the current weights was saved.
+        fit_ended: Whether these are the last weights of the fit.
+        history: The history of the :class:`LocalDataMatrixMonitor`, including the measurement at
+            this step if there is one; None without a monitor.
     """
 
     step: int
@@ -39,16 +42,16 @@ class Moment:
 
 
 class Trigger(ABC):
-    """Decides at every moment of training whether to take a snapshot.
+    """The base class of triggers, which decide at each step whether to take a snapshot.
 
-    A trigger depends on nothing but the moment, so that it decides the same after a resume. For
-    one of your own, give it a ``reason`` and say when it fires.
+    To write a trigger, set ``reason`` and implement :meth:`fires`. The decision must depend only on
+    the moment, so that it is the same after a resume.
 
     Attributes:
-        reason: Shown with the snapshot.
-        needs_history: Whether it reads :attr:`Moment.history`.
-        same_on_all_ranks: Whether all processes of a distributed training are certain to decide
-            alike. Otherwise rank zero decides for them, before every step.
+        reason: Short text that is shown with the snapshot.
+        needs_history: Whether the trigger reads :attr:`Moment.history`.
+        same_on_all_ranks: Whether all processes of a distributed training always decide alike.
+            Otherwise rank zero decides for all processes, which costs one broadcast per step.
 
     Example:
         >>> from lightning_leaf.callbacks import Trigger
@@ -66,14 +69,22 @@ class Trigger(ABC):
 
     @abstractmethod
     def fires(self, moment: Moment) -> bool:
-        """Whether to take a snapshot at this moment."""
+        """Return whether to take a snapshot at this moment."""
 
 
 class AtSteps(Trigger):
-    """At given numbers of optimizer steps; 0 is before the first.
+    """A trigger that fires at given numbers of optimizer steps.
+
+    Args:
+        *steps: Numbers of optimizer steps; 0 is before the first step.
 
     Raises:
-        LeafError: If there is none, or one is not a whole number of at least 0.
+        LeafError: If there is no step, or a step is not a whole number of at least 0.
+
+    Example:
+        >>> from lightning_leaf.callbacks import AtSteps
+        >>> [step for step in range(200) if AtSteps(0, 100).fires(Moment(step, epoch=0))]
+        [0, 100]
     """
 
     reason = "step"
@@ -81,72 +92,74 @@ class AtSteps(Trigger):
 
     def __init__(self, *steps: int) -> None:
         if not steps:
-            raise LeafError("AtSteps expects at least one step, such as AtSteps(100).")
-        for step in steps:
-            if isinstance(step, bool) or not isinstance(step, int) or step < 0:
-                raise LeafError(f"when expects steps that are whole numbers ≥ 0; got {step!r}.")
-        self.steps = frozenset(steps)
+            raise LeafError("AtSteps expects at least one step, such as AtSteps(100); got none.")
+        self.steps = frozenset(whole_number(step, "steps", at_least=0) for step in steps)
 
+    @override
     def fires(self, moment: Moment) -> bool:
         return moment.step in self.steps
 
 
 class AtEpochEnd(Trigger):
-    """After every epoch."""
+    """A trigger that fires at the end of each epoch."""
 
     reason = "epoch"
     same_on_all_ranks = True
 
+    @override
     def fires(self, moment: Moment) -> bool:
         return moment.epoch_ended
 
 
 class AtCheckpoint(Trigger):
-    """Whenever a checkpoint was saved, and at a resume from one: it has its snapshot in any case.
+    """A trigger that fires when a checkpoint was saved, and when a run resumes from one.
 
-    The snapshot is of the same weights; it is taken before the next step.
+    The snapshot shows the weights of the checkpoint. It is taken before the next step.
     """
 
     reason = "checkpoint"
 
+    @override
     def fires(self, moment: Moment) -> bool:
         return moment.checkpoint_saved
 
 
 class AtFitEnd(Trigger):
-    """With the last weights."""
+    """A trigger that fires at the end of the fit, with the last weights."""
 
     reason = "fit_end"
     same_on_all_ranks = True
 
+    @override
     def fires(self, moment: Moment) -> bool:
         return moment.fit_ended
 
 
 class TraceReturn(Trigger):
-    r"""When the trace of the local data matrix has risen and come back: once in a training.
+    r"""A trigger that fires once, when the trace has risen and returned to its initial value.
 
     Grementieri & Fioresi, "Model-centric data manifold" (section 4.1), study the checkpoint at
-    which "the smoothed mean trace of G is very similar to the one measured at the beginning":
-    from then on some inputs have lost directions to which the model is sensitive. This makes
-    their choice automatic.
+    which "the smoothed mean trace of G is very similar to the one measured at the beginning". After
+    this point, some inputs have lost directions to which the model is sensitive. This trigger finds
+    that checkpoint.
 
-    With t_k the statistic at the k-th measurement, s_k = median(t_{k−4}, …, t_k) and r the
-    statistic at the first measurement from ``reference_step`` on, it fires at the first k with
-    s_k ≤ r after some s_j > 1.1 r. Measurements that are not finite do not count, nor zeros before
-    the first other one.
+    Let t_k be the statistic at the k-th measurement, s_k = median(t_{k−4}, …, t_k) the smoothed
+    statistic, and r the statistic at the first measurement from ``reference_step`` on. The trigger
+    fires at the first k with s_k ≤ r after some s_j > 1.1 r. Non-finite measurements are ignored,
+    and so are zeros before the first non-zero one.
 
-    It reads a :class:`LocalDataMatrixMonitor`, which the trainer must have, and fires only at its
-    measurements.
+    The trigger reads the history of a :class:`LocalDataMatrixMonitor`, which the trainer must have,
+    and fires only at steps at which the monitor measures.
 
     Args:
-        statistic: Over the probe. The mean is carried by the few inputs about which the model
-            still doubts; the median falls much earlier.
-        reference_step: 0 for the value at initialisation. The paper's first value is the one
-            at step 100, of the mean: ``TraceReturn("mean", 100)``.
+        statistic: ``"median"`` or ``"mean"`` of the trace over the probe. The mean is dominated by
+            the few inputs about which the model is uncertain; the median falls much earlier.
+        reference_step: Step of the reference value; 0 is at initialisation. The first value in the
+            paper is the mean at step 100: ``TraceReturn("mean", 100)``.
 
     Raises:
-        LeafError: If ``statistic`` is neither, or ``reference_step`` not a whole number ≥ 0.
+        LeafError: If ``statistic`` is neither, or ``reference_step`` is not a whole number of at
+            least 0.
 
     Example:
         >>> trigger = TraceReturn("median", reference_step=0)
@@ -158,21 +171,17 @@ class TraceReturn(Trigger):
 
     reason = "trace_return"
     needs_history = True
-    same_on_all_ranks = True  # they all have the same history
+    same_on_all_ranks = True  # all processes have the same history
 
-    SMOOTHED_OVER = 5
+    SMOOTHING_WINDOW = 5
     RISE = 1.1
 
     def __init__(self, statistic: Statistic = "median", reference_step: int = 0) -> None:
-        if statistic not in get_args(Statistic):
-            raise LeafError(f"statistic expects 'mean' or 'median'; got {statistic!r}.")
-        if isinstance(reference_step, bool) or not isinstance(reference_step, int):
-            raise LeafError(f"reference_step expects a whole number ≥ 0; got {reference_step!r}.")
-        if reference_step < 0:
-            raise LeafError(f"reference_step expects a whole number ≥ 0; got {reference_step}.")
+        one_of(statistic, get_args(Statistic), "statistic")
         self.statistic = statistic
-        self.reference_step = reference_step
+        self.reference_step = whole_number(reference_step, "reference_step", at_least=0)
 
+    @override
     def fires(self, moment: Moment) -> bool:
         history = moment.history
         if not history or not history["step"] or history["step"][-1] != moment.step:
@@ -180,7 +189,12 @@ class TraceReturn(Trigger):
         return self.returned_at(history) == moment.step
 
     def returned_at(self, history: History) -> int | None:
-        """The step at which the trace had come back; None if it has not yet."""
+        """Return the step at which the trace had returned, or None if it has not returned yet.
+
+        Args:
+            history: Lists by column name, with ``"step"`` and ``"trace_median"`` or
+                ``"trace_mean"``, such as :attr:`LocalDataMatrixMonitor.history`.
+        """
         steps = history["step"]
         first = bisect_left(steps, self.reference_step)
         series = [
@@ -188,9 +202,9 @@ class TraceReturn(Trigger):
             for step, value in zip(
                 steps[first:], history[f"trace_{self.statistic}"][first:], strict=True
             )
-            if abs(value) < float("inf")  # false for NaN too
+            if abs(value) < float("inf")  # False for NaN too
         ]
-        # A classifier whose last layer starts at zero has no trace at first: nothing to return to.
+        # The trace is zero at first if the last layer of the classifier is initialised to zero.
         while series and series[0][1] <= 0:
             del series[0]
         if not series:
@@ -198,7 +212,7 @@ class TraceReturn(Trigger):
         reference = series[0][1]
         risen = False
         for k, (step, _) in enumerate(series):
-            window = series[max(0, k + 1 - self.SMOOTHED_OVER) : k + 1]
+            window = series[max(0, k + 1 - self.SMOOTHING_WINDOW) : k + 1]
             smoothed = median(value for _, value in window)
             if risen and smoothed <= reference:
                 return step
@@ -216,14 +230,17 @@ NAMED: Mapping[str, type[Trigger]] = {
 
 
 def triggers(when: When | Sequence[When]) -> tuple[Trigger, ...]:
-    """The triggers that a ``when=`` argument stands for.
+    """Return the triggers that a ``when=`` argument describes.
 
     Raises:
-        LeafError: If it is none of a step, a name, a trigger or a list of these.
+        LeafError: If it is not a step, a name, a trigger, or a list of these.
     """
     choices = list(when) if isinstance(when, (list, tuple)) else [when]
     if not choices:
-        raise LeafError("when expects at least one moment; got an empty list.")
+        raise LeafError(
+            "when expects at least one step, name or trigger, such as when='fit_end'; got an empty "
+            "list."
+        )
     return tuple(_trigger(choice) for choice in choices)
 
 
@@ -233,7 +250,7 @@ def _trigger(choice: object) -> Trigger:
     if isinstance(choice, str) and choice in NAMED:
         return NAMED[choice]()
     if isinstance(choice, int):
-        return AtSteps(choice)
+        return AtSteps(whole_number(choice, "when", at_least=0))
     raise LeafError(
         f"when expects a step, one of {', '.join(map(repr, NAMED))}, a Trigger, or a list of "
         f"these; got {choice!r}."

@@ -1,1 +1,1 @@
-"""What callbacks and predictors read of a trainer, and its processes."""
+"""The state, the processes and the strategy of a trainer."""

@@ -1,4 +1,4 @@
-"""What the processes of a distributed training do together: share work, agree, fail as one."""
+"""Collective operations over the processes of a distributed training."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_leaf.errors import Interrupted, LeafError
-from lightning_leaf.model.classifier import find_scores
+from lightning_leaf.model.classifier import Classifier
+from lightning_leaf.model.quiet import quiet
+from lightning_leaf.trainer.rank_zero_module import RankZeroModule
 from lightning_leaf.trainer.strategies import shards_module
 
 if TYPE_CHECKING:
@@ -21,66 +23,67 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=1)
-"""For a process whose walks take longer. A training's own group gives up after minutes."""
+TIMEOUT = timedelta(days=1)
+"""How long a process waits for the paths of another. The process group of the training times out
+after 30 minutes."""
 
 
 class Processes:
-    """All processes of a training; each of its methods must be called by all of them in turn.
+    """All processes of a training. All processes must call each method, in the same order.
 
-    An error in one process is raised in all, so that none waits for another that has given up.
-    Results travel through a process group of its own on the CPU, with a patience of its own.
+    An error in one process is raised in all processes, so that no process waits for another that
+    has failed. Results are sent through a separate process group on the CPU, with its own timeout.
 
     Args:
-        trainer: Whose processes.
+        trainer: The trainer that started the processes.
 
     Attributes:
-        module_is_shared: Whether a forward pass takes every process, because each holds but a part
-            of the module.
+        module_is_sharded: Whether each process holds only a part of the module. All processes then
+            take part in each forward pass.
 
     Raises:
-        LeafError: If they are not connected, or do not reach each other.
+        LeafError: If the processes are not connected, or cannot reach each other.
     """
 
     def __init__(self, trainer: Trainer) -> None:
         self._count = trainer.world_size
         self._rank = trainer.global_rank
-        self.module_is_shared = shards_module(trainer)
+        self.module_is_sharded = shards_module(trainer)
         self._group: Any = None
         if self._count > 1:
             if not (dist.is_available() and dist.is_initialized()):
                 raise LeafError(
                     "The LEAF callbacks expect the processes of a training to be connected by "
-                    f"torch.distributed; with {type(trainer.strategy).__name__} they are not. Use "
-                    "strategy='ddp' or a single device, or leave the callbacks out."
+                    f"torch.distributed; {type(trainer.strategy).__name__} does not connect them. "
+                    "Use strategy='ddp' or a single device, or remove the LEAF callbacks."
                 )
             self._group = _connect()
 
     def close(self) -> None:
-        """Give the process group back."""
+        """Destroy the process group."""
         if self._group is not None and dist.is_initialized():
             dist.destroy_process_group(self._group)
         self._group = None
 
     def share(self, count: int) -> list[int]:
-        """Which of so many equal pieces of work are this process's.
+        """Return which of ``count`` equal pieces of work this process does.
 
-        All of them where a forward pass takes every process, because each holds but a part of the
-        module.
+        A process does all of them if the module is sharded, because all processes then take part
+        in each forward pass.
         """
-        if self.module_is_shared:
+        if self.module_is_sharded:
             return list(range(count))
         return list(range(self._rank, count, self._count))
 
     def merge(self, shares: list[list[T]]) -> list[T]:
-        """The results of all pieces in their order, given those of every process."""
-        if self.module_is_shared:
+        """Return the results of all pieces of work in order, given the results of each process."""
+        if self.module_is_sharded:
             return shares[0]
         count = sum(map(len, shares))
         return [shares[piece % self._count][piece // self._count] for piece in range(count)]
 
-    def everywhere(self, work: Callable[[], T]) -> list[T]:
-        """What each process's work returned, on every process."""
+    def all_gather(self, work: Callable[[], T]) -> list[T]:
+        """Run the work on all processes; return the results of all on each process."""
         if self._group is None:
             return [work()]
         outcome, error = _attempt(work)
@@ -89,27 +92,31 @@ class Processes:
         _raise_first(outcomes, error)
         return [each.result for each in outcomes]
 
-    def at_zero(self, work: Callable[[], T]) -> list[T] | None:
-        """What each process's work returned, on rank zero alone: for results that are large."""
-        result: list[T] = []
-        # An error must reach everybody before anybody sends a result.
-        self.everywhere(lambda: result.append(work()))
+    def gather(self, work: Callable[[], T]) -> list[T] | None:
+        """Run the work on all processes; return the results of all on rank zero only."""
+        result = self.run(work)
         if self._group is None:
-            return result
+            return [result]
         results: list[Any] | None = [None] * self._count if self._rank == 0 else None
-        dist.gather_object(result[0], results, dst=0, group=self._group)
+        dist.gather_object(result, results, dst=0, group=self._group)
         return results
 
-    def like_zero(self, work: Callable[[], T]) -> T:
-        """All processes do the work, and go on with what it returned on rank zero."""
-        result: list[T] = []
-        self.everywhere(lambda: result.append(work()))
+    def broadcast(self, work: Callable[[], T]) -> T:
+        """Run the work on all processes; return the result of rank zero on each process."""
+        results = [self.run(work)]
         if self._group is not None:
-            dist.broadcast_object_list(result, src=0, group=self._group)
+            dist.broadcast_object_list(results, src=0, group=self._group)
+        return results[0]
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Run the work on all processes; return the process's own result."""
+        result: list[T] = []
+        # Errors are exchanged here, before any process sends its result.
+        self.all_gather(lambda: result.append(work()))
         return result[0]
 
-    def on_zero(self, work: Callable[[], T]) -> T:
-        """Rank zero alone does the work; what it returned, on every process."""
+    def on_rank_zero(self, work: Callable[[], T]) -> T:
+        """Run the work on rank zero only; return its result on each process."""
         if self._group is None:
             return work()
         outcome, error = _attempt(work) if self._rank == 0 else (_Outcome(None), None)
@@ -119,27 +126,40 @@ class Processes:
         return outcomes[0].result  # type: ignore[no-any-return]
 
     @contextmanager
-    def same_module(self, module: nn.Module) -> Iterator[nn.Module]:
-        """The module as rank zero has it: to be called inside ``quiet``, which undoes it.
+    def measuring(self, module: nn.Module) -> Iterator[Classifier]:
+        """Open the module for measuring, with the buffers of rank zero on each process.
 
-        Buffers differ between processes: each one's batch-norm has seen its own inputs. Where all
-        processes evaluate a shared module together, each must also take the same decisions, so all
-        go on with the scores and gradients of rank zero, to the last bit.
+        Buffers differ between processes: each process updates its batch-norm statistics from its
+        own inputs. The buffers of the process are restored afterwards.
+
+        If the module is sharded, all processes get the scores and gradients of rank zero, see
+        :class:`~lightning_leaf.trainer.rank_zero_module.RankZeroModule`.
         """
-        if self._group is not None:
-            named = dict(module.named_buffers())
-            values = self.on_zero(lambda: {name: b.detach().cpu() for name, b in named.items()})
-            if self._rank != 0:
-                for name, value in values.items():
-                    if not torch.equal(named[name].cpu(), value):
-                        with torch.no_grad():
-                            named[name].copy_(value)
-        yield _LikeZero(module) if self._count > 1 and self.module_is_shared else module
+        with quiet(module):
+            if self._group is not None:
+                self._copy_buffers(module)
+            shared = self._count > 1 and self.module_is_sharded
+            yield self.run(lambda: Classifier(RankZeroModule(module) if shared else module))
 
-    def wants(self, flag: Callable[[], bool]) -> Callable[[], bool]:
-        """A question that each process may ask at any moment of its own share of the work."""
-        # Processes that evaluate a shared module together must give it up together.
-        return (lambda: self.on_zero(flag)) if self.module_is_shared else flag
+    def _copy_buffers(self, module: nn.Module) -> None:
+        buffers = dict(module.named_buffers())
+        values = self.on_rank_zero(
+            lambda: {name: buffer.detach().cpu() for name, buffer in buffers.items()}
+        )
+        if self._rank == 0:
+            return
+        for name, value in values.items():
+            if not torch.equal(buffers[name].cpu(), value):
+                with torch.no_grad():
+                    buffers[name].copy_(value)
+
+    def shared_flag(self, flag: Callable[[], bool]) -> Callable[[], bool]:
+        """Return a flag that each process may read during its share of the work.
+
+        Processes that evaluate a sharded module together must stop together, so all of them read
+        the flag of rank zero.
+        """
+        return (lambda: self.on_rank_zero(flag)) if self.module_is_sharded else flag
 
 
 def _connect() -> Any:
@@ -147,15 +167,15 @@ def _connect() -> Any:
         group: Any = dist.new_group(backend="gloo")
     except RuntimeError as error:
         raise LeafError(
-            "The LEAF callbacks expect the processes of a training to reach each other through "
-            f"gloo, on the CPU; they did not: {error} Where a machine has several networks, "
-            "GLOO_SOCKET_IFNAME names the one to use."
+            "The LEAF callbacks expect the processes of a training to reach each other on the CPU "
+            f"with the gloo backend; connecting failed: {error} On a machine with several "
+            "networks, set the environment variable GLOO_SOCKET_IFNAME to the interface to use."
         ) from error
-    # Only now: connecting should not take that long.
+    # Set the long timeout only now: connecting should not take that long.
     if hasattr(dist, "set_timeout"):
-        dist.set_timeout(PATIENCE, group)
-    else:  # its name in older versions
-        dist.distributed_c10d._set_pg_timeout(PATIENCE, group)
+        dist.set_timeout(TIMEOUT, group)
+    else:  # its name in older versions of torch
+        dist.distributed_c10d._set_pg_timeout(TIMEOUT, group)
     return group
 
 
@@ -181,41 +201,3 @@ def _raise_first(outcomes: list[_Outcome], own: Exception | None) -> None:
         if outcome.failure is not None:
             kind = Interrupted if outcome.interrupted else LeafError
             raise kind(f"On rank {rank}: {outcome.failure}")
-
-
-class _LikeZero(nn.Module):
-    """A module whose outputs and gradients with respect to inputs are those of rank zero."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _ValueOfZero.apply(find_scores(self.module(_GradientOfZero.apply(x))))  # type: ignore[no-any-return]
-
-
-class _ValueOfZero(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor) -> Tensor:
-        scores = scores.contiguous().clone()
-        dist.broadcast(scores, src=0)
-        return scores
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        if torch._C._functorch.is_batchedtensor(gradients[0]):
-            # Before any hook of a sharded module hears of it.
-            raise RuntimeError("Processes that share a module take one backward pass at a time.")
-        return gradients[0]
-
-
-class _GradientOfZero(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        gradient = gradients[0].contiguous().clone()
-        dist.broadcast(gradient, src=0)
-        return gradient

@@ -20,7 +20,7 @@ from lightning_leaf import (
     OrthogonalWalkSnapshot,
     effective_rank,
 )
-from lightning_leaf.callbacks.monitor import SHARE_OF_TRAINING, affordable_interval
+from lightning_leaf.callbacks.interval import SHARE_OF_TRAINING, affordable_interval
 from tests.support.callbacks.training import (
     SmallCNN,
     digits,
@@ -215,10 +215,10 @@ def test_diverged_weights_are_logged_as_nan_and_the_training_goes_on(tmp_path: P
 
 def test_an_error_is_told_once_and_the_training_goes_on(tmp_path: Path) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=2)
-    with pytest.warns(UserWarning, match="switched itself off.*only for training") as told:
+    with pytest.warns(UserWarning, match="is switched off.*only for training") as told:
         trainer = fit(tmp_path, monitor, module=FailingAtFour(), validation=None)
     assert trainer.global_step == 8
-    assert len([w for w in told if "switched itself off" in str(w.message)]) == 1
+    assert len([w for w in told if "is switched off" in str(w.message)]) == 1
     assert monitor.history["step"] == [0, 2]
     assert list(scalars(tmp_path)["leaf/trace_mean"]) == [0, 2]
 
@@ -260,7 +260,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a rank": ({"ranks": "entropy"}, "ranks expects a list"),
     "another rank": ({"ranks": ["nuclear"]}, "'participation'"),
     "name": ({"name": "my probe/2"}, "letters, digits"),
-    "on_error": ({"on_error": "ignore"}, "'warn' or 'raise'"),
+    "on_error": ({"on_error": "ignore"}, "one of 'warn', 'raise'"),
     "chunks": ({"chunk_size": 0}, "chunk_size expects"),
 }
 

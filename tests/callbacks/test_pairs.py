@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lightning_leaf import LeafError
-from lightning_leaf.callbacks.probes import pair_up
+from lightning_leaf.callbacks.pairs import pair_up
 from lightning_leaf.data.batches import Examples
 from tests.support.callbacks.choosing import are_from, pairs
 from tests.support.callbacks.training import digits, ignore_lightning, validation_data
@@ -31,7 +31,9 @@ def test_pairs_can_be_given(tmp_path):
 
 def test_sources_without_destinations_are_refused(tmp_path):
     images, _ = digits()
-    with pytest.raises(LeafError, match="one destination for each source; got 3 and 2"):
+    with pytest.raises(
+        LeafError, match="one destination for each source; got 3 sources and 2 destinations"
+    ):
         pairs(tmp_path, (images[:3], images[3:5]))
 
 
@@ -97,5 +99,5 @@ def test_without_labels_pairs_are_successive_examples():
     sources, destinations = pair_up(unknown, 8, seed=0)
     assert (sources.inputs.tolist(), destinations.inputs.tolist()) == ([[0], [2]], [[1], [3]])
     assert len(pair_up(unknown, 1, seed=0)[0]) == 1
-    with pytest.raises(LeafError, match="A pair expects two examples"):
+    with pytest.raises(LeafError, match="pairs expects at least two examples"):
         pair_up(unknown.select([0]), 8, seed=0)

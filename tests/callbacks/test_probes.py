@@ -8,7 +8,8 @@ from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from lightning_leaf import LeafError
-from lightning_leaf.callbacks.probes import choose_inputs, choose_pairs
+from lightning_leaf.callbacks.pairs import choose_pairs
+from lightning_leaf.callbacks.probes import choose_inputs
 from tests.support.callbacks.choosing import (
     Digits,
     InFirstStep,
@@ -191,5 +192,5 @@ class SizedStream(Stream):
 @pytest.mark.parametrize("dataset", [Stream(), SizedStream(), TensorDataset(torch.zeros(0, 4))])
 @pytest.mark.parametrize("choose", [choose_inputs, choose_pairs])
 def test_data_sets_without_positions_are_refused(tmp_path, choose, dataset):
-    with pytest.raises(LeafError, match="Expected a data set with at least one example"):
+    with pytest.raises(LeafError, match="Expected a data set with a length of at least one"):
         inputs(tmp_path, dataset, choose=choose)

@@ -9,7 +9,8 @@ import torch
 from torch.utils.data import default_collate
 from torchvision.transforms import v2
 
-from lightning_leaf.callbacks.probes import choose_inputs, choose_pairs
+from lightning_leaf.callbacks.pairs import choose_pairs
+from lightning_leaf.callbacks.probes import choose_inputs
 from lightning_leaf.data.normalization import Normalization
 from tests.support.callbacks.choosing import Digits, InFirstStep, inputs, loader, pairs
 from tests.support.callbacks.training import SmallCNN, digits, fit, ignore_lightning

@@ -170,7 +170,10 @@ def test_the_return_of_the_trace_is_seen_in_any_order(tmp_path: Path, monitor_fi
 
 
 def test_trace_return_needs_a_monitor(tmp_path: Path) -> None:
-    with pytest.raises(LeafError, match=r"'trace_return' reads.*Add LocalDataMatrixMonitor\(\)"):
+    with pytest.raises(
+        LeafError,
+        match=r"'trace_return' expects a LocalDataMatrixMonitor.*Add LocalDataMatrixMonitor\(\)",
+    ):
         fit(tmp_path, HorizontalPathSnapshot("trace_return"))
 
 
@@ -229,12 +232,12 @@ def test_loggers_that_cannot_show_paths_are_no_error(tmp_path: Path) -> None:
 
 def test_a_mistake_shows_at_the_first_step(tmp_path: Path) -> None:
     outside = HorizontalPathSnapshot("fit_end", [(0, 10**6)], max_steps=5)
-    with pytest.warns(UserWarning, match="switched itself off.*size of the data set") as told:
+    with pytest.warns(UserWarning, match="is switched off.*the data set has 397 examples") as told:
         trainer = fit(tmp_path, outside)
     assert trainer.global_step == 8
-    assert len([w for w in told if "switched itself off" in str(w.message)]) == 1
+    assert len([w for w in told if "is switched off" in str(w.message)]) == 1
     raising = HorizontalPathSnapshot("fit_end", [(0, 10**6)], on_error="raise")
-    with pytest.raises(LeafError, match="size of the data set"):
+    with pytest.raises(LeafError, match="the data set has 397 examples"):
         fit(tmp_path, raising)
 
 

@@ -106,7 +106,7 @@ def test_order_before_averaging_callbacks_is_advised(
     tmp_path: Path, package: ModuleType, kind: type
 ) -> None:
     averaging = package.callbacks.StochasticWeightAveraging(swa_lrs=0.01)
-    advice = f"{kind.__name__} comes before StochasticWeightAveraging"
+    advice = f"{kind.__name__} is listed before StochasticWeightAveraging"
     leaf = kind(4, on_error="raise") if kind is LocalDataMatrixMonitor else kind(when=99)
     with pytest.warns(UserWarning, match=advice):
         train(package, tmp_path, leaf, averaging, fast_dev_run=2)

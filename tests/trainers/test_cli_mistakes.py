@@ -56,8 +56,16 @@ OUT_OF_RANGE: dict[str, tuple[type, dict[str, Any], str]] = {
     "step_size": (OrthogonalWalkSnapshot, {"step_size": 0}, "step_size expects a positive"),
     "max_steps": (OrthogonalWalkSnapshot, {"max_steps": 0}, "max_steps expects"),
     "starts": (OrthogonalWalkSnapshot, {"starts": 0}, "starts expects"),
-    "when": (OrthogonalWalkSnapshot, {"when": -3}, "when expects steps.*got -3"),
-    "no moment": (OrthogonalWalkSnapshot, {"when": []}, "when expects at least one moment"),
+    "when": (
+        OrthogonalWalkSnapshot,
+        {"when": -3},
+        "when expects a whole number of at least 0; got -3",
+    ),
+    "no moment": (
+        OrthogonalWalkSnapshot,
+        {"when": []},
+        "when expects at least one step, name or trigger",
+    ),
     "means": (OrthogonalWalkSnapshot, {"normalize": [[0, 0], [1]]}, "as many means as"),
     "std": (OrthogonalWalkSnapshot, {"normalize": [0, 0]}, "every standard deviation positive"),
 }

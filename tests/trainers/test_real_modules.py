@@ -212,10 +212,10 @@ def test_token_ids_are_refused_once_and_the_training_goes_on(
     torch.manual_seed(0)
     module = make(vocab_size=50)
     plain = copy.deepcopy(module)
-    with pytest.warns(UserWarning, match="switched itself off") as told:
+    with pytest.warns(UserWarning, match="is switched off") as told:
         watched = trained(tmp_path / "with", module, tokens(), *leaf_callbacks("warn"))
     assert watched == trained(tmp_path / "without", plain, tokens())
-    said = [str(warning.message) for warning in told if "itself off" in str(warning.message)]
+    said = [str(warning.message) for warning in told if "switched off" in str(warning.message)]
     assert len(said) == 3
     for sentence in said:
         assert "for token ids measure the model on embeddings" in sentence

@@ -19,7 +19,7 @@ from lightning_leaf import (
     LocalDataMatrix,
     LocalDataMatrixMonitor,
 )
-from lightning_leaf.callbacks import probes
+from lightning_leaf.callbacks import example_pool
 from lightning_leaf.geometry import data_matrix
 from lightning_leaf.model import classifier, quiet
 from lightning_leaf.paths import projectors as tangents
@@ -133,7 +133,7 @@ def test_generators_of_a_data_set_have_to_be_restored(
 ) -> None:
     training = TRAININGS["transforms with generators of their own"]
     without = outcome(training, tmp_path / "without")
-    monkeypatch.setattr(probes, "unchanged_generators", nothing)
+    monkeypatch.setattr(example_pool, "unchanged_generators", nothing)
     watched = outcome(training, tmp_path / "with", leaf_callbacks())
     assert "/losses[1]" in differences(without, watched)
 
@@ -248,6 +248,6 @@ def test_an_error_leaves_the_training_as_it_was(
 
     without = outcome(Training(), tmp_path / "without")
     monkeypatch.setattr(data_matrix, "contrast_gradients", broken)
-    with pytest.warns(UserWarning, match="switched itself off.*ArithmeticError: half-way"):
+    with pytest.warns(UserWarning, match="is switched off.*ArithmeticError: half-way"):
         watched = outcome(Training(), tmp_path / "with", [LocalDataMatrixMonitor()])
     assert differences(without, watched) == []

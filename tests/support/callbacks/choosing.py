@@ -6,7 +6,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from lightning_leaf.callbacks.probes import choose_inputs, choose_pairs
+from lightning_leaf.callbacks.pairs import choose_pairs
+from lightning_leaf.callbacks.probes import choose_inputs
 from lightning_leaf.data.batches import Examples
 from lightning_leaf.model.quiet import quiet
 from tests.support.callbacks.training import digits, fit, train_data

@@ -244,7 +244,7 @@ def failed(root: Path, failure: str) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer = train(root, *callbacks, **options)
-        said = [str(each.message) for each in caught if "switched itself off" in str(each.message)]
+        said = [str(each.message) for each in caught if "is switched off" in str(each.message)]
     return {
         "steps": trainer.global_step,
         "off": [callback._switched_off for callback in callbacks],

@@ -29,9 +29,9 @@ def waited(patience: timedelta) -> list[int] | str:
         time.sleep(LATE_S * rank)
         return rank
 
-    with patch.object(dist, "new_group", impatient), patch.object(processes, "PATIENCE", patience):
+    with patch.object(dist, "new_group", impatient), patch.object(processes, "TIMEOUT", patience):
         together = processes.Processes(trainer)
     try:
-        return together.everywhere(late)
+        return together.all_gather(late)
     except RuntimeError as error:
         return str(error)

@@ -39,9 +39,9 @@ ignore_advice = [
             ".*weight_norm. is deprecated",
             "Using ModelCheckpoint with manual optimization",
             "You requested to overfit but enabled train dataloader shuffling",
-            "LocalDataMatrixMonitor comes before",
-            "HorizontalPathSnapshot comes before",
-            "OrthogonalWalkSnapshot comes before",
+            "LocalDataMatrixMonitor is listed before",
+            "HorizontalPathSnapshot is listed before",
+            "OrthogonalWalkSnapshot is listed before",
             "The .grad attribute of a Tensor that is not a leaf",
         )
     ),

@@ -1,0 +1,91 @@
+"""Measurements of the local data matrix at the inputs of a probe, and their statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+from torch import Tensor
+
+from lightning_leaf.geometry.effective_rank import RankKind
+from lightning_leaf.geometry.local_geometry import local_geometry
+from lightning_leaf.model.classifier import Classifier
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The measurement at one input; its numbers are NaN if the model returns non-finite values.
+
+    Attributes:
+        trace: tr G.
+        standard_error: Standard error of the trace; 0 if the trace is exact.
+        effective_ranks: One effective rank for each kind.
+        tangent_dimension: dim D_x; NaN if it is unknown.
+        classes: Number of classes.
+    """
+
+    trace: float
+    standard_error: float
+    effective_ranks: tuple[float, ...]
+    tangent_dimension: float
+    classes: int
+
+
+def measure(
+    classifier: Classifier,
+    inputs: Tensor,  # (B, ...)
+    *,
+    ranks: Sequence[RankKind],
+    chunk_size: int,
+    exact: bool | None,
+    seed: int,
+) -> list[Measurement]:
+    """Return one measurement for each input.
+
+    Args:
+        classifier: The open classifier.
+        inputs: The inputs; there may be none.
+        ranks: Kinds of effective ranks.
+        chunk_size: Inputs per forward pass.
+        exact: See :func:`~lightning_leaf.local_geometry`.
+        seed: Seed of the random draws of estimates.
+    """
+    if not len(inputs):
+        return []  # there are more processes than inputs
+    geometry = local_geometry(
+        classifier, inputs, ranks=ranks, chunk_size=chunk_size, exact=exact, seed=seed
+    )
+    columns = (geometry.trace, geometry.standard_error, geometry.tangent_dimension)
+    effective_ranks = [geometry.effective_rank[kind] for kind in ranks]
+    classes = geometry.log_probs.shape[1]
+    return [
+        Measurement(trace, error, tuple(row), dimension, classes)
+        for trace, error, dimension, *row in zip(
+            *(column.tolist() for column in (*columns, *effective_ranks)), strict=True
+        )
+    ]
+
+
+def are_finite(measurements: Sequence[Measurement]) -> bool:
+    """Return whether the model returned finite values at all inputs."""
+    return not any(math.isnan(each.trace) for each in measurements)
+
+
+def probe_statistics(
+    measurements: Sequence[Measurement], ranks: Sequence[RankKind]
+) -> dict[str, float]:
+    """Return the statistics over the inputs of a probe, by column name."""
+    trace = torch.tensor([each.trace for each in measurements], dtype=torch.float64)
+    errors = [each.standard_error for each in measurements]
+    row = {"trace_mean": trace.mean().item(), "trace_median": trace.quantile(0.5).item()}
+    if any(errors):
+        row["trace_standard_error"] = math.hypot(*errors) / len(errors)
+    else:
+        row["tangent_dimension"] = fmean(each.tangent_dimension for each in measurements)
+    effective_ranks = zip(*(each.effective_ranks for each in measurements), strict=True)
+    for kind, values in zip(ranks, effective_ranks, strict=True):
+        row[f"effective_rank_{kind}"] = fmean(values)
+    return row
