@@ -1,4 +1,4 @@
-"""Classifiers out of checkpoints, without running code that a checkpoint brings along."""
+"""Load classifiers from checkpoints without running code of the checkpoint."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ KEYS_SHOWN = 3
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a file holds of a classifier.
+    """The content of a checkpoint.
 
     Attributes:
         path: The file.
         weights: Parameters and buffers by name.
-        hyper_parameters: Arguments that its LightningModule was made with, where it saved them.
-        step: Optimizer steps that it had taken, where the file says so.
-        content: All that the file holds.
+        hyper_parameters: Arguments of the LightningModule; empty if none are saved.
+        step: The step at which the checkpoint was saved; None if unknown.
+        content: Everything in the file.
     """
 
     path: Path
@@ -38,12 +38,13 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint of Lightning, or a file that holds a state dict and nothing else.
+    """Read a Lightning checkpoint, or a file that holds only a state dict.
 
-    Read with ``torch.load(weights_only=True)``: no code of the file is run.
+    It is read with ``torch.load(weights_only=True)``, which runs no code of the file.
 
     Raises:
-        LeafError: If there is no such file, it needs code to be read, or holds no weights.
+        LeafError: If the file does not exist, cannot be read without running code, or holds no
+            weights.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -51,17 +52,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise LeafError(f"Expected a checkpoint at {path}; there is no such file.") from error
     except pickle.UnpicklingError as error:
         kind = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
-        needs = f"it needs {kind[1]}" if kind else str(error).partition("\n")[0]
+        cause = f"it holds {kind[1]}" if kind else str(error).partition("\n")[0]
         raise LeafError(
-            f"Expected a checkpoint that torch.load(weights_only=True) reads, which runs no code "
-            f"of the file; {path} is not one ({needs}). Save it once more with hyper-parameters "
-            "that are numbers, strings, lists and dicts, or save the state dict alone: "
-            "torch.save(model.state_dict(), PATH)."
+            "Expected a checkpoint that torch.load(weights_only=True) can read, which runs no "
+            f"code of the file; it cannot read {path} ({cause}). Save the checkpoint again with "
+            "hyper-parameters that are numbers, strings, lists and dicts, or save only the state "
+            "dict: torch.save(model.state_dict(), PATH)."
         ) from error
     except (OSError, RuntimeError, EOFError) as error:
         raise LeafError(
             f"Expected a checkpoint at {path}; it cannot be read "
-            f"({str(error).partition(chr(10))[0]}). The file is damaged or something else."
+            f"({str(error).partition(chr(10))[0]}). The file is damaged or not a checkpoint."
         ) from error
     weights = content.get("state_dict", content) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not any(isinstance(v, Tensor) for v in weights.values()):
@@ -79,79 +80,80 @@ def read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def classifier_of(checkpoint: Checkpoint, make: Any, name: str) -> nn.Module:
-    """The classifier with the weights of a checkpoint, in evaluation mode.
+def load_classifier(checkpoint: Checkpoint, make: Any, name: str) -> nn.Module:
+    """Return the classifier with the weights of a checkpoint, in evaluation mode.
 
     Args:
-        checkpoint: The weights.
-        make: A LightningModule class, which is made with the hyper-parameters of the checkpoint;
-            any other class or function is called without arguments.
-        name: What ``make`` is called, for the message of an error.
+        checkpoint: The checkpoint.
+        make: A LightningModule class, which is called with the hyper-parameters of the checkpoint.
+            Any other class or function is called without arguments.
+        name: The name of ``make``, for error messages.
 
     Raises:
-        LeafError: If it cannot be made, makes no module, or the weights do not fit.
+        LeafError: If ``make`` fails or returns no module, or if the weights do not fit.
     """
     is_lightning = isinstance(make, type) and issubclass(make, L.LightningModule)
     arguments = _accepted(make, checkpoint.hyper_parameters) if is_lightning else {}
     try:
         classifier = make(**arguments)
     except Exception as error:
-        how = (
-            f"with the hyper-parameters of {checkpoint.path} ({', '.join(arguments) or 'none'})"
+        call = (
+            f"called with the hyper-parameters of {checkpoint.path} "
+            f"({', '.join(arguments) or 'none'})"
             if is_lightning
-            else "without arguments"
+            else "called without arguments"
         )
         raise LeafError(
-            f"Expected {name} to be a class or function that makes the classifier {how}; it "
-            f"raised {type(error).__name__}: {error}. Call self.save_hyperparameters() in a "
-            "LightningModule, or name a function without arguments that makes the module."
+            f"Expected {name} to return the classifier when {call}; it raised "
+            f"{type(error).__name__}: {error}. Call self.save_hyperparameters() in the "
+            "LightningModule, or give a function without arguments that returns the classifier."
         ) from error
     if not isinstance(classifier, nn.Module):
         raise LeafError(
-            f"Expected {name} to make a torch.nn.Module; it made {type(classifier).__name__}."
+            f"Expected {name} to return a torch.nn.Module; it returned {type(classifier).__name__}."
         )
     if isinstance(classifier, L.LightningModule):
         classifier.configure_model()
         classifier.on_load_checkpoint(checkpoint.content)
-    _load(classifier, checkpoint, name)
+    _load_weights(classifier, checkpoint, name)
     return classifier.eval()
 
 
 def _accepted(make: Any, hyper_parameters: dict[str, Any]) -> dict[str, Any]:
-    """Those that the constructor takes: a sub-class may have saved more."""
+    """Return the hyper-parameters that the constructor takes: a subclass may have saved others."""
     parameters = inspect.signature(make).parameters
     if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
         return hyper_parameters
     return {name: value for name, value in hyper_parameters.items() if name in parameters}
 
 
-def _load(classifier: nn.Module, checkpoint: Checkpoint, name: str) -> None:
+def _load_weights(classifier: nn.Module, checkpoint: Checkpoint, name: str) -> None:
     try:
         classifier.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
-        why = _misfit(classifier.state_dict(), checkpoint.weights) or str(error)
+        difference = _differences(classifier.state_dict(), checkpoint.weights) or str(error)
         raise LeafError(
-            f"Expected the weights of {checkpoint.path} to fit {name}; {why}. Name the class that "
-            "was trained, or a function that makes it with the same arguments."
+            f"Expected the weights of {checkpoint.path} to fit {name}; {difference}. Give the "
+            "class that was trained, or a function that calls it with the same arguments."
         ) from error
 
 
-def _misfit(expected: dict[str, Any], came: dict[str, Any]) -> str:
-    """In which names and shapes weights differ from what a module expects."""
+def _differences(expected: dict[str, Any], received: dict[str, Any]) -> str:
+    """Describe in which names and shapes weights differ from those of a module."""
     shapes = {
-        key: [tuple(getattr(weights[key], "shape", ())) for weights in (expected, came)]
-        for key in expected.keys() & came.keys()
+        key: [tuple(getattr(weights[key], "shape", ())) for weights in (expected, received)]
+        for key in expected.keys() & received.keys()
     }
     differences = {
-        "the file lacks": expected.keys() - came.keys(),
-        "the file has besides": came.keys() - expected.keys(),
-        "of another shape are": {
-            f"{key} ({one} expected, {other} came)"
+        "missing keys in the checkpoint": expected.keys() - received.keys(),
+        "unexpected keys in the checkpoint": received.keys() - expected.keys(),
+        "different shapes": {
+            f"{key} (expected {one}, got {other})"
             for key, (one, other) in shapes.items()
             if one != other
         },
     }
-    return "; ".join(f"{what} {_some(sorted(keys))}" for what, keys in differences.items() if keys)
+    return "; ".join(f"{what}: {_some(sorted(keys))}" for what, keys in differences.items() if keys)
 
 
 def _some(keys: list[str]) -> str:
@@ -162,4 +164,4 @@ def _some(keys: list[str]) -> str:
 def _described(content: Any) -> str:
     if isinstance(content, dict):
         return f"a dict with the keys {_some(sorted(map(str, content))) or '(none)'}"
-    return type(content).__name__
+    return f"an object of type {type(content).__name__}"

@@ -1,4 +1,4 @@
-"""The command ``lightning-leaf measure``: whole data sets, checkpoint after checkpoint."""
+"""The command ``lightning-leaf measure``: measure a data set for one or more checkpoints."""
 
 from __future__ import annotations
 
@@ -9,96 +9,105 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from lightning_leaf.cli.arguments import (
+    add_accelerator,
+    add_data_dir,
+    fail,
+    positive_whole_number,
+)
 from lightning_leaf.errors import Interrupted, LeafError
 from lightning_leaf.geometry.effective_rank import RANK_KINDS
 
 BATCH_SIZE = 32
-PLOT = "checkpoints.png"
+FIGURE = "checkpoints.png"
 
 Measured = tuple[Path, int | None]
-"""Where the rows of a checkpoint are, and after how many steps it was saved."""
+"""The folder of a checkpoint, and the step at which the checkpoint was saved."""
 
 
-def add_parser(commands: Any, positive: Any, accelerators: list[str]) -> None:
-    """Add the command to a parser."""
-    measure = commands.add_parser(
+def add_parser(commands: Any) -> None:
+    """Add the command to the parser of ``lightning-leaf``."""
+    parser = commands.add_parser(
         "measure",
-        help="measure a whole data set for one or more checkpoints, on many devices",
+        help="measure every input of a data set for one or more checkpoints",
         description=(
-            "Measures the local data matrix at every input of a data set: one row for each, in "
-            "Parquet files under OUT, a folder for each checkpoint; then prints a summary and, "
-            "of several checkpoints, draws trace and ranks over training. Started again with the "
-            "same OUT, only what is missing is measured, also with another number of devices."
+            "Measure the local data matrix at every input of a data set. Each checkpoint gets a "
+            "folder of Parquet files in --out, with one row for each input. Then print a summary "
+            "of each checkpoint and, for several checkpoints, plot trace and ranks over training. "
+            "Interrupted runs resume: run again with the same --out to measure only the inputs that "
+            "are missing, also with another number of devices."
         ),
     )
-    measure.add_argument(
+    parser.add_argument(
         "--checkpoint", type=Path, nargs="+", required=True, metavar="PATH",
-        help="checkpoints of Lightning, or files with a state dict; read without running any code "
-        "of theirs (torch.load(weights_only=True))",
+        help="Lightning checkpoints, or files with a state dict; read with "
+        "torch.load(weights_only=True), which runs no code of the file",
     )  # fmt: skip
-    measure.add_argument(
+    parser.add_argument(
         "--model", required=True, metavar="PKG.CLASS",
-        help="the classifier: dotted path of a LightningModule class (made with the "
-        "hyper-parameters in the checkpoint), or of a class or function without arguments",
+        help="the classifier: dotted path of a LightningModule class, called with the "
+        "hyper-parameters of the checkpoint, or of another class or function, called without "
+        "arguments",
     )  # fmt: skip
-    measure.add_argument(
+    parser.add_argument(
         "--data", required=True, metavar="PKG.DATA",
-        help="dotted path of a LightningDataModule, Dataset, DataLoader, or of a class or function "
-        "without arguments that makes one; or digits, mnist, fashion-mnist (the demo's held-out "
-        "part)",
+        help="the data: dotted path of a LightningDataModule, Dataset or DataLoader, or of a class "
+        "or function without arguments that returns one; or digits, mnist, fashion-mnist (the "
+        "validation images of the demo)",
     )  # fmt: skip
-    measure.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="where to write; made if missing"
-    )
-    measure.add_argument(
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR",
+        help="output folder, created if missing",
+    )  # fmt: skip
+    parser.add_argument(
         "--ranks", nargs="+", choices=RANK_KINDS, default=["entropy"], metavar="KIND",
-        help=f"effective ranks: {', '.join(RANK_KINDS)} (default: entropy)",
+        help=f"effective ranks to compute: {', '.join(RANK_KINDS)} (default: entropy)",
     )  # fmt: skip
-    measure.add_argument(
-        "--batch-size", type=positive, default=BATCH_SIZE, metavar="N",
-        help="inputs read and measured together; stays the same when a run is gone on with "
-        "(default: %(default)s)",
+    parser.add_argument(
+        "--batch-size", type=positive_whole_number, default=BATCH_SIZE, metavar="N",
+        help="inputs per batch; must stay the same to resume a run (default: %(default)s)",
     )  # fmt: skip
-    measure.add_argument(
-        "--devices", type=positive, default=1, metavar="N",
-        help="processes, each with a device of its own (default: %(default)s)",
+    parser.add_argument(
+        "--devices", type=positive_whole_number, default=1, metavar="N",
+        help="number of devices, with one process each (default: %(default)s)",
     )  # fmt: skip
-    measure.add_argument(
-        "--accelerator", choices=accelerators, default="auto",
-        help="what to measure on (default: %(default)s)",
+    add_accelerator(parser)
+    parser.add_argument(
+        "--limit", type=positive_whole_number, metavar="N",
+        help="measure only the first N inputs (default: all)",
     )  # fmt: skip
-    measure.add_argument(
-        "--limit", type=positive, metavar="N", help="only the first N inputs (default: all)"
-    )
-    measure.add_argument(
-        "--data-dir", type=Path, default=Path("data"), metavar="DIR",
-        help="where torchvision's data sets are, or are downloaded to (default: %(default)s)",
-    )  # fmt: skip
-    measure.set_defaults(command=run)
+    add_data_dir(parser)
+    parser.set_defaults(command=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure; the return value is the exit status."""
-    # Imported here, so that --help answers at once.
+    """Measure all checkpoints.
+
+    Returns:
+        The exit status.
+    """
+    # Imported here to keep --help fast.
     from lightning.fabric.utilities.exceptions import MisconfigurationException
     from lightning.pytorch.utilities import rank_zero_only
 
     from lightning_leaf.data.image_datasets import DataUnavailableError
 
-    # A command that is installed does not look for modules where it is called.
+    # Unlike python -m, an installed command does not import modules of the current folder.
     sys.path.insert(0, os.getcwd())
     try:
-        folders = _measure_all(args)
+        measured = _measure_all(args)
         if getattr(rank_zero_only, "rank", 0) == 0:
-            _report(folders, args)
+            _report(measured, args)
     except Interrupted:
-        return _refused(
-            "told to end; what was measured is written. Start again with the same --out to go on."
+        return fail(
+            "measure",
+            "interrupted by SIGTERM. All rows measured so far are written; run again with the same "
+            "--out to resume.",
         )
     except (LeafError, DataUnavailableError, ModuleNotFoundError) as error:
-        return _refused(str(error))
+        return fail("measure", str(error))
     except MisconfigurationException as error:
-        return _refused(f"{error} Give another --accelerator or number of --devices.")
+        return fail("measure", f"{error} Give another --accelerator or another --devices.")
     return 0
 
 
@@ -108,12 +117,13 @@ def _measure_all(args: argparse.Namespace) -> list[Measured]:
 
     for path in args.checkpoint:
         if not path.is_file():
-            raise LeafError(f"Expected a checkpoint at {path}; there is no such file.")
-    make = named(args.model, "a class or function that makes the classifier")
+            raise LeafError(f"--checkpoint expects existing files; {path} does not exist.")
+    make = named(args.model, "a class or function that returns the classifier")
     if not callable(make):
         raise LeafError(
-            f"Expected a class or function that makes the classifier at {args.model!r}; it is "
-            f"{type(make).__name__}."
+            "--model expects a class or function that returns the classifier; "
+            f"{args.model} is an instance of {type(make).__name__}. Give a function that returns "
+            "it."
         )
     loader = loader_of(args.data, args.data_dir, args.batch_size, args.limit)
     return [_measure(path, make, loader, args) for path in args.checkpoint]
@@ -122,22 +132,22 @@ def _measure_all(args: argparse.Namespace) -> list[Measured]:
 def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Measured:
     import lightning as L
 
-    from lightning_leaf.cli.checkpoints import classifier_of, read_checkpoint
+    from lightning_leaf.cli.checkpoints import load_classifier, read_checkpoint
     from lightning_leaf.predict import LeafPredictor, MeasurementWriter
     from lightning_leaf.predict.fingerprint import fingerprint
 
     checkpoint = read_checkpoint(path)
-    classifier = classifier_of(checkpoint, make, args.model)
-    # Two files may both be called last.ckpt.
+    classifier = load_classifier(checkpoint, make, args.model)
+    # The names of two checkpoints may be the same: last.ckpt.
     folder = args.out / f"{path.stem}-{fingerprint(classifier)[:8]}"
     writer = MeasurementWriter(folder)
-    rest = writer.remaining(loader)
+    remaining = writer.remaining(loader)
     predictor = LeafPredictor(classifier, ranks=args.ranks)
-    if len(rest) == 0:
+    if len(remaining) == 0:
         writer.open(predictor)
     else:
         with warnings.catch_warnings():
-            # Lightning's advice to read data in more processes; theirs is the number of workers.
+            # Users choose the number of workers in their data.
             warnings.filterwarnings("ignore", message=".*does not have many workers")
             trainer = L.Trainer(
                 accelerator=args.accelerator,
@@ -147,7 +157,7 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Me
                 enable_checkpointing=False,
                 enable_model_summary=False,
             )
-            trainer.predict(predictor, rest, return_predictions=False)
+            trainer.predict(predictor, remaining, return_predictions=False)
     return folder, checkpoint.step
 
 
@@ -161,13 +171,8 @@ def _report(measured: list[Measured], args: argparse.Namespace) -> None:
     print(f"{LEGEND}\n\nRows: {args.out}/*/*.parquet")
     if len(summaries) > 1:
         try:
-            plot_summaries(summaries).savefig(args.out / PLOT)
+            plot_summaries(summaries).savefig(args.out / FIGURE)
         except ModuleNotFoundError as error:
-            print(f"Not drawn: {error}")
+            print(f"No figure: {error}")
         else:
-            print(f"Drawn: {args.out / PLOT}")
-
-
-def _refused(why: str) -> int:
-    print(f"lightning-leaf measure: {why}", file=sys.stderr)
-    return 1
+            print(f"Figure: {args.out / FIGURE}")

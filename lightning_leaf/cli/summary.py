@@ -1,4 +1,4 @@
-"""What a measured data set says of each checkpoint, as a table and over training."""
+"""Summarize a measured data set for each checkpoint, as a table and as a figure."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ if TYPE_CHECKING:
 RANK = "effective_rank_"
 LEGEND = (
     "Trace and effective ranks of the local data matrix; dim D: dimension of the tangent\n"
-    "distribution; NaN: inputs where the model returned NaN or infinity, left out of the rest."
+    "distribution; NaN: number of inputs at which the model returned NaN or infinity, which the\n"
+    "other columns leave out."
 )
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One checkpoint on one data set; NaN where nothing is known.
+    """One checkpoint on one data set; unknown numbers are NaN.
 
     Attributes:
-        name: What the checkpoint is called.
-        step: Optimizer steps that it had taken, where known.
-        inputs: How many were measured.
-        non_finite: At how many of them the model returned NaN or infinity.
-        trace: Mean, 10 %, 50 % and 90 % quantiles of tr G over the others.
-        ranks: Mean effective rank by kind.
+        name: The name of the checkpoint.
+        step: The step at which it was saved; None if unknown.
+        inputs: Number of inputs measured.
+        non_finite: Number of inputs at which the model returned NaN or infinity. The attributes
+            below leave them out.
+        trace: Mean, 10 %, 50 % and 90 % quantiles of tr G.
+        ranks: Mean effective rank, by kind.
         tangent_dimension: Mean dimension of the tangent distribution.
-        accuracy: Share of the labelled inputs whose label was predicted.
+        accuracy: Share of the labelled inputs that are classified correctly.
     """
 
     name: str
@@ -55,11 +57,11 @@ def summarize(folder: Path, ranks: Sequence[RankKind], step: int | None) -> Summ
     Raises:
         LeafError: If the folder cannot be read.
     """
-    # A spectrum for each input is most of the table.
+    # The eigenvalues take most of the table and are not needed.
     columns = [name for name in input_column_types(ranks) if name != "eigenvalues"]
     table = read_measurements(folder, columns)
     trace = _values(table, "trace")
-    labelled = [
+    correct = [
         label == predicted
         for label, predicted in zip(
             table["label"].to_pylist(), table["predicted_label"].to_pylist(), strict=True
@@ -75,12 +77,12 @@ def summarize(folder: Path, ranks: Sequence[RankKind], step: int | None) -> Summ
         trace=(_mean(trace), *map(float, quantiles)),  # type: ignore[arg-type]
         ranks={kind: _mean(_values(table, f"{RANK}{kind}")) for kind in ranks},
         tangent_dimension=_mean(_values(table, "tangent_dimension")),
-        accuracy=_mean(np.array(labelled, dtype=float)),
+        accuracy=_mean(np.array(correct, dtype=float)),
     )
 
 
 def summary_table(summaries: Sequence[Summary]) -> list[str]:
-    """A row of text for each checkpoint, below a row of headings."""
+    """Return a line of headings and one line for each checkpoint."""
     headings = ["step", "inputs", "mean trace", "10 %", "median", "90 %"]
     headings += [f"{kind} rank" for kind in summaries[0].ranks]
     headings += ["dim D", "accuracy", "NaN", "checkpoint"]
@@ -98,12 +100,13 @@ def summary_table(summaries: Sequence[Summary]) -> list[str]:
 
 
 def plot_summaries(summaries: Sequence[Summary]) -> Figure:
-    """Trace, effective ranks and tangent dimension over the checkpoints, in order of their steps.
+    """Plot trace, effective ranks and tangent dimension over the steps of the checkpoints.
 
-    Where a step is not known, the checkpoints are numbered as they were given.
+    If a step is unknown, the checkpoints are numbered in the given order.
 
     Raises:
-        ModuleNotFoundError: If matplotlib is not installed, with the command that installs it.
+        ModuleNotFoundError: If matplotlib is not installed; the message gives the command that
+            installs it.
     """
     from lightning_leaf.drawing.plotting import plot_history
 
@@ -125,16 +128,16 @@ def _cells(summary: Summary) -> list[str]:
     return [
         "–" if summary.step is None else f"{summary.step:,}",
         f"{summary.inputs:,}",
-        *(_told(value, ".3g") for value in summary.trace),
-        *(_told(value, ".2f") for value in summary.ranks.values()),
-        _told(summary.tangent_dimension, ".2f"),
-        _told(summary.accuracy, ".1%").replace("%", " %"),
+        *(_format(value, ".3g") for value in summary.trace),
+        *(_format(value, ".2f") for value in summary.ranks.values()),
+        _format(summary.tangent_dimension, ".2f"),
+        _format(summary.accuracy, ".1%").replace("%", " %"),
         f"{summary.non_finite:,}",
         summary.name,
     ]
 
 
-def _told(value: float, form: str) -> str:
+def _format(value: float, form: str) -> str:
     return "–" if np.isnan(value) else format(value, form)
 
 

@@ -1,1 +1,1 @@
-"""A small training to look at: what ``lightning-leaf demo`` runs."""
+"""A small training with the LEAF callbacks, which ``lightning-leaf demo`` runs."""

@@ -1,21 +1,23 @@
-"""The classifier of the demo: the paper's ReLU network, for images of any size."""
+"""The classifier of the demo: the ReLU network of the paper, for images of any size."""
 
 from __future__ import annotations
 
 import lightning as L
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 
 class SmallCNN(L.LightningModule):
-    """Two convolutions, max-pooling, two linear layers, ReLU; trained by plain SGD.
+    """A network of two convolutions, max-pooling and two linear layers with ReLU.
 
-    The network of Grementieri & Fioresi, section 4, without its dropout.
+    It is the network of Grementieri & Fioresi, section 4, without dropout. It is trained with SGD
+    without momentum.
 
     Args:
         image_shape: Channels, height and width of an image.
         classes: Number of classes.
-        learning_rate: Of SGD.
+        learning_rate: Learning rate of SGD.
     """
 
     def __init__(
@@ -36,20 +38,24 @@ class SmallCNN(L.LightningModule):
             nn.Linear(128, classes),
         )
 
+    @override
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, classes)
         logits: Tensor = self.network(x)
         return logits
 
+    @override
     def training_step(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         x, y = batch
         loss = nn.functional.cross_entropy(self(x), y)
         self.log("train_loss", loss)
         return loss
 
+    @override
     def validation_step(self, batch: tuple[Tensor, Tensor]) -> None:
         x, y = batch
         accuracy = (self(x).argmax(1) == y).float().mean()
         self.log("val_accuracy", accuracy, prog_bar=True)
 
+    @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=self.learning_rate)

@@ -1,4 +1,4 @@
-"""What the callbacks saw, as text: a table over training and a line for each path."""
+"""Print what the callbacks measured: a table over training and a line for each path."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ HEADINGS = {
     "tangent_dimension": "dim D",
 }
 LEGEND = (
-    "Trace and effective ranks of the local data matrix; ratio: median trace over its first\n"
-    "value; dim D: dimension of the tangent distribution."
+    "Trace and effective ranks of the local data matrix; ratio: median trace divided by its\n"
+    "first value; dim D: dimension of the tangent distribution."
 )
 
 PathCallback = HorizontalPathSnapshot | OrthogonalWalkSnapshot
 
 
 def print_report(monitor: LocalDataMatrixMonitor, snapshots: Iterable[PathCallback]) -> None:
-    """Print trace and ranks over training, then what became of each path of the last snapshots."""
+    """Print trace and ranks over training, then a line for each path of the last snapshots."""
     print()
     for row in history_table(monitor.history):
         print(row)
@@ -45,10 +45,10 @@ def print_report(monitor: LocalDataMatrixMonitor, snapshots: Iterable[PathCallba
 
 
 def history_table(history: dict[str, list[float]]) -> list[str]:
-    """About ten moments of a monitor's history, denser where training is young, as text rows."""
+    """Return about ten measurements of a monitor as lines of text, denser early in training."""
     count = len(history["step"])
     wanted = min(TABLE_ROWS, count)
-    # Squares: the trace rises within the first steps and falls slowly.
+    # Quadratic spacing: the trace rises within the first steps and falls slowly.
     rows = {round((count - 1) * (k / max(1, wanted - 1)) ** 2) for k in range(wanted)}
     columns = list(history)
     headings = [_heading(column) for column in columns]
@@ -62,12 +62,12 @@ def history_table(history: dict[str, list[float]]) -> list[str]:
 
 
 def path_line(path: PathRecord) -> str:
-    """What became of a path, in words."""
+    """Describe a path in one line: its status, its length and the classes predicted along it."""
     labels = _changes(path.frame_labels)
     if not path.destination:
         kept = "label kept" if len(labels) == 1 else f"label {' → '.join(labels)}"
         return f"{path.source}: {path.steps} steps, {path.final_distance:.2f} from start; {kept}"
-    became = {
+    status = {
         "reached": "reached",
         "stalled": "stalled",
         "out_of_steps": "out of steps",
@@ -75,13 +75,13 @@ def path_line(path: PathRecord) -> str:
     }[path.status]
     left = f"{path.final_distance:.2f} of {path.start_distance:.2f} left"
     return (
-        f"{path.source} → {path.destination}: {became} after {path.steps} steps, {left}; "
+        f"{path.source} → {path.destination}: {status} after {path.steps} steps, {left}; "
         f"predicted {' → '.join(labels)}"
     )
 
 
 def _changes(labels: Sequence[str]) -> list[str]:
-    """The labels without immediate repetitions."""
+    """Return the labels without immediate repetitions."""
     return [label for i, label in enumerate(labels) if i == 0 or label != labels[i - 1]]
 
 

@@ -28,7 +28,7 @@ LEARNING_RATE: dict[DataName, float] = {"digits": 0.2, "mnist": 0.01, "fashion-m
 
 @dataclass(frozen=True)
 class DemoRun:
-    """A finished training: where its logs are, and the callbacks with what they saw."""
+    """A finished training: the folder of its logs, and its callbacks."""
 
     log_dir: Path
     monitor: LocalDataMatrixMonitor
@@ -44,30 +44,30 @@ def train(
     max_epochs: int | None = None,
     accelerator: str = "auto",
 ) -> DemoRun:
-    """Train on one of the demo's data sets, watched by all three callbacks.
+    """Train on one of the demo's data sets with all three callbacks.
 
     Args:
-        data: Which data set.
-        data_dir: Where torchvision's data sets are, or are downloaded to.
-        logdir: Where to log; every run gets a folder of its own.
-        seed: Of weights, batches and probes.
-        max_epochs: Default: 25 on the digits, 2 on the others.
-        accelerator: Lightning's: ``"auto"``, ``"cpu"``, ``"gpu"``, …
+        data: Name of the data set.
+        data_dir: Folder of torchvision's data sets, which are downloaded if missing.
+        logdir: Folder of the logs; each run creates its own subfolder.
+        seed: Seed of weights, batches and probes.
+        max_epochs: Number of epochs. Default: 25 for the digits, 2 for the other data sets.
+        accelerator: Lightning accelerator: ``"auto"``, ``"cpu"``, ``"gpu"``, …
 
     Raises:
-        DataUnavailableError: If the data set cannot be had.
+        DataUnavailableError: If the data set can be neither read nor downloaded.
     """
     images = load(data, data_dir)
     L.seed_everything(seed, verbose=False)
     loader = DataLoader(images.train, BATCH_SIZE, shuffle=True)
     epochs = EPOCHS[data] if max_epochs is None else max_epochs
     steps = epochs * len(loader)
-    moments: list[When] = [steps // 20, "trace_return", "fit_end"]
+    when: list[When] = [steps // 20, "trace_return", "fit_end"]
     monitor = LocalDataMatrixMonitor(
         every_n_steps=max(1, steps // 60), ranks=["entropy", "stable"], seed=seed
     )
     snapshots = (
-        HorizontalPathSnapshot(when=moments, max_steps=PATH_STEPS, seed=seed),
+        HorizontalPathSnapshot(when=when, max_steps=PATH_STEPS, seed=seed),
         HorizontalPathSnapshot(
             when="fit_end", pairs=4, noise_steps=100, max_steps=PATH_STEPS // 2, seed=seed
         ),
@@ -77,7 +77,7 @@ def train(
     )
     logger = TensorBoardLogger(logdir, name=data)
     with warnings.catch_warnings():
-        # Images of a few kilobytes in memory need no workers.
+        # Small images in memory need no workers.
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         trainer = L.Trainer(
             max_epochs=epochs,

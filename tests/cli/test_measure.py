@@ -13,7 +13,7 @@ import torch
 
 from lightning_leaf import LocalDataMatrix, effective_rank
 from lightning_leaf.cli import main
-from lightning_leaf.cli.checkpoints import classifier_of, read_checkpoint
+from lightning_leaf.cli.checkpoints import load_classifier, read_checkpoint
 from lightning_leaf.predict import read_measurements
 from tests.support.callbacks.training import ignore_lightning
 from tests.support.predict import project
@@ -274,7 +274,7 @@ def test_weights_of_another_shape_are_told(checkpoints: list[Path]) -> None:
     checkpoint = read_checkpoint(checkpoints[0])
     checkpoint.hyper_parameters["width"] = 5
     with pytest.raises(ValueError, match=r"net.1.bias \(\(5,\) expected, \(12,\) came\)"):
-        classifier_of(checkpoint, project.Classifier, "Classifier")
+        load_classifier(checkpoint, project.Classifier, "Classifier")
 
 
 def test_a_classifier_that_cannot_be_measured_says_why(
