@@ -17,8 +17,9 @@ from lightning_leaf.geometry.local_geometry import LocalGeometry, local_geometry
 from lightning_leaf.geometry.matrix_free.data_matrix import MatrixFreeDataMatrix
 from lightning_leaf.geometry.matrix_free.leading_spectrum import LeadingSpectrum
 from lightning_leaf.geometry.matrix_free.trace_estimate import TraceEstimate
-from lightning_leaf.paths.horizontal_path import horizontal_path, orthogonal_walk
+from lightning_leaf.paths.horizontal_path import horizontal_path
 from lightning_leaf.paths.leaf_path import LeafPath, PathStatus, SinglePath
+from lightning_leaf.paths.orthogonal_walk import orthogonal_walk
 
 if TYPE_CHECKING:
     from lightning_leaf.callbacks import (

@@ -20,7 +20,7 @@ from examples.paper.scale import Scale
 from examples.paper.study import Study
 from lightning_leaf import LocalDataMatrix, orthogonal_walk
 from lightning_leaf.data.normalization import input_bounds
-from lightning_leaf.paths.horizontal_path import random_directions
+from lightning_leaf.paths.orthogonal_walk import random_directions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,1 +1,1 @@
-"""Paths along and across the leaves."""
+"""Horizontal paths along the leaves and orthogonal walks across them."""

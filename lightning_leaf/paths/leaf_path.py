@@ -1,4 +1,4 @@
-"""What a walk returns: the points, the predictions along them, and what became of it."""
+"""The result of a horizontal path or orthogonal walk: points, predictions and status."""
 
 from __future__ import annotations
 
@@ -20,38 +20,63 @@ PathKind = Literal["horizontal", "orthogonal"]
 
 
 class PathStatus(str, Enum):
-    """Why a path ended."""
+    """The reason why a path ended.
+
+    Example:
+        >>> from lightning_leaf import PathStatus
+        >>> [status.value for status in PathStatus]
+        ['reached', 'stalled', 'out_of_steps', 'non_finite']
+    """
 
     REACHED = "reached"
-    """It came within the threshold of its destination."""
+    """The path came within the threshold of its destination."""
     STALLED = "stalled"
-    """No step along the leaf leads closer; whether another way would, it does not tell."""
+    """No step along the leaf leads closer to the destination; another path may still reach it.
+
+    For an orthogonal walk: no direction across the leaves is left."""
     OUT_OF_STEPS = "out_of_steps"
-    """It took all its steps; for an orthogonal walk, which has no destination, the usual end."""
+    """The path took ``max_steps`` steps: the usual end of an orthogonal walk."""
     NON_FINITE = "non_finite"
     """The model returned NaN or infinity."""
 
 
 @dataclass(frozen=True, eq=False)
 class SinglePath:
-    """One path, on the CPU. T is the number of steps taken, F the number of points kept.
+    """One horizontal path or orthogonal walk, on the CPU.
+
+    T is the number of steps taken, F the number of points kept and C the number of classes. Item i
+    of a :class:`LeafPath` is a ``SinglePath``.
 
     Attributes:
         kind: ``"horizontal"`` or ``"orthogonal"``.
-        points: Kept points, evenly spread over the steps, first and last always among them,
-            ``(F, ...)``, in the units of the model's input.
+        points: Kept points, ``(F, ...)``, in the units of the model's input. They are evenly
+            spread over the steps and always include the first and the last point.
         point_steps: The step of every kept point, ``(F,)``, int64.
         log_probs: log p(y|x) at every step, ``(T + 1, C)``, float32.
         distance: Euclidean distance to the destination (horizontal) or from the start
             (orthogonal) at every step, ``(T + 1,)``, float64, in input units.
-        horizontality: Share ‖Πδ‖/‖δ‖ of every displacement δ that lies in the tangent
-            distribution at its origin, clamping to the domain included, ``(T,)``, float64.
-        fisher_rao_length: Length in the metric G up to every step, ``(T + 1,)``, float64.
-        status: Why the path ended.
-        end: The destination, None for an orthogonal walk.
+        horizontality: Share ‖Πδ‖ / ‖δ‖ of every displacement δ that lies in the tangent
+            distribution at the point where δ begins, ``(T,)``, float64, from 0 to 1. δ includes
+            clamping to the domain. It is about 1 for a horizontal path and 0 for an orthogonal
+            walk.
+        fisher_rao_length: Length in the metric G from the start to every step, ``(T + 1,)``,
+            float64; see :func:`fisher_rao_length`.
+        status: The reason why the path ended.
+        end: The destination, ``(...)``; None for an orthogonal walk.
         step_size: Length α of a step, in input units.
-        threshold: Distance that counts as reached; None for an orthogonal walk.
-        normalization: How inputs were made from pixels, where it was given.
+        threshold: Distance that counts as reached, in input units; None for an orthogonal walk.
+        normalization: The map from pixels to inputs; None if it was not given.
+
+    Example:
+        >>> import torch
+        >>> from lightning_leaf import orthogonal_walk
+        >>> path = orthogonal_walk(
+        ...     torch.nn.Linear(4, 3), torch.ones(1, 4), max_steps=5, progress=False
+        ... )[0]
+        >>> path.steps, path.log_probs.shape, path.horizontality.shape
+        (5, torch.Size([6, 3]), torch.Size([5]))
+        >>> path.describe()
+        'walked 5 steps, 0.03 from the start'
     """
 
     kind: PathKind
@@ -69,16 +94,16 @@ class SinglePath:
 
     @property
     def steps(self) -> int:
-        """Steps taken, T."""
+        """Number of steps taken, T."""
         return len(self.distance) - 1
 
     @property
     def start(self) -> Tensor:
-        """The point that the path starts from."""
+        """The first point, ``(...)``."""
         return self.points[0]
 
     def describe(self) -> str:
-        """One sentence: what became of the path, after how many steps, how far off it ended."""
+        """Return the status, the number of steps and the last distance, as one sentence."""
         last, taken = float(self.distance[-1]), f"{self.steps} step{'s' * (self.steps != 1)}"
         if self.status is PathStatus.NON_FINITE:
             return f"stopped after {taken}: the model returned NaN or infinity"
@@ -93,10 +118,17 @@ class SinglePath:
         return f"out of steps after {taken}, {left}"
 
     def plot(self, *, classes: Sequence[str] | None = None) -> Figure:
-        """Strip of points and curves along the path (needs matplotlib).
+        """Plot the points as a strip, and the curves along the path; needs matplotlib.
 
         Args:
-            classes: Names of the C classes; numbers by default.
+            classes: Names of the C classes. Default: their numbers.
+
+        Returns:
+            A figure, which a notebook shows and ``figure.savefig`` saves.
+
+        Raises:
+            ValueError: If the number of names is not C.
+            ModuleNotFoundError: If matplotlib is not installed.
         """
         from lightning_leaf.drawing.plotting import plot_paths
 
@@ -104,11 +136,15 @@ class SinglePath:
 
 
 class LeafPath(Sequence[SinglePath]):
-    """A batch of N paths, on the CPU.
+    """A batch of N horizontal paths or orthogonal walks, on the CPU.
 
-    ``path[i]``, iteration and ``len`` give the single paths, without padding. The attributes
-    below are batch first, padded to the longest path: one that stopped early holds its last
-    value. T is the number of steps of the longest path, F the most points kept of any.
+    It is a sequence of :class:`SinglePath`: ``path[i]``, iteration and ``len`` give the single
+    paths, each with its own number of steps. The attributes below are batched: the first axis is
+    the path, and a path that ended early is padded with its last value. T is the number of steps
+    of the longest path, F the largest number of points kept of any path, C the number of classes.
+
+    Args:
+        paths: Paths of the same kind, of inputs of the same shape.
 
     Example:
         >>> import torch
@@ -118,8 +154,10 @@ class LeafPath(Sequence[SinglePath]):
         >>> path = horizontal_path(model, torch.zeros(2, 4), torch.ones(2, 4), progress=False)
         >>> len(path), path.points.shape[0], path.log_probs.shape[-1]
         (2, 2, 3)
-        >>> path[0].status.value  # two directions of four are tangent: it stops half-way
+        >>> path[0].status.value  # D_x has two of four dimensions and misses the destination
         'stalled'
+        >>> [round(float(single.distance[-1]), 2) for single in path]
+        [1.76, 1.76]
     """
 
     def __init__(self, paths: Sequence[SinglePath]) -> None:
@@ -151,71 +189,81 @@ class LeafPath(Sequence[SinglePath]):
 
     @property
     def status(self) -> tuple[PathStatus, ...]:
-        """Why each path ended."""
+        """The reason why each path ended."""
         return tuple(path.status for path in self)
 
     @property
     def steps(self) -> Tensor:  # (N,)
-        """Steps that each path took, int64."""
+        """Number of steps that each path took, ``(N,)``, int64."""
         return torch.tensor([path.steps for path in self])
 
     @property
     def step_size(self) -> Tensor:  # (N,)
-        """Length of a step, float64, in input units."""
+        """Length of a step, ``(N,)``, float64, in input units."""
         return torch.tensor([path.step_size for path in self], dtype=torch.float64)
 
     @property
     def threshold(self) -> Tensor | None:  # (N,)
-        """Distance that counts as reached, float64; None for orthogonal walks."""
+        """Distance that counts as reached, ``(N,)``, float64; None for orthogonal walks."""
         thresholds = [path.threshold for path in self if path.threshold is not None]
         return torch.tensor(thresholds, dtype=torch.float64) if thresholds else None
 
     @property
     def start(self) -> Tensor:  # (N, ...)
-        """The points that the paths start from."""
+        """The first points, ``(N, ...)``."""
         return torch.stack([path.start for path in self])
 
     @property
     def end(self) -> Tensor | None:  # (N, ...)
-        """The destinations; None for orthogonal walks."""
+        """The destinations, ``(N, ...)``; None for orthogonal walks."""
         ends = [path.end for path in self if path.end is not None]
         return torch.stack(ends) if ends else None
 
     @cached_property
     def points(self) -> Tensor:  # (N, F, ...)
-        """Kept points, see :class:`SinglePath`."""
+        """Kept points, ``(N, F, ...)``; see :class:`SinglePath`."""
         return _hold_last([path.points for path in self])
 
     @cached_property
     def point_steps(self) -> Tensor:  # (N, F)
-        """The steps of the kept points, int64."""
+        """Steps of the kept points, ``(N, F)``, int64."""
         return _hold_last([path.point_steps for path in self])
 
     @cached_property
     def log_probs(self) -> Tensor:  # (N, T + 1, C)
-        """log p(y|x) at every step, float32."""
+        """Log-probabilities log p(y|x) at every step, ``(N, T + 1, C)``, float32."""
         return _hold_last([path.log_probs for path in self])
 
     @cached_property
     def distance(self) -> Tensor:  # (N, T + 1)
-        """Distance to the destination, or from the start, at every step, float64."""
+        """Distance to the destination, or from the start, ``(N, T + 1)``, float64."""
         return _hold_last([path.distance for path in self])
 
     @cached_property
     def horizontality(self) -> Tensor:  # (N, T)
-        """Share of every displacement in the tangent distribution, float64; NaN if none."""
+        """Share of every displacement that lies in D_x, ``(N, T)``, float64.
+
+        NaN for a path without steps.
+        """
         return _hold_last([path.horizontality for path in self])
 
     @cached_property
     def fisher_rao_length(self) -> Tensor:  # (N, T + 1)
-        """Length in the metric G up to every step, float64."""
+        """Length in the metric G from the start, ``(N, T + 1)``, float64."""
         return _hold_last([path.fisher_rao_length for path in self])
 
     def plot(self, *, classes: Sequence[str] | None = None) -> Figure:
-        """Strips of points and curves, a row for each path (needs matplotlib).
+        """Plot every path in a row: a strip of its points, and its curves; needs matplotlib.
 
         Args:
-            classes: Names of the C classes; numbers by default.
+            classes: Names of the C classes. Default: their numbers.
+
+        Returns:
+            A figure, which a notebook shows and ``figure.savefig`` saves.
+
+        Raises:
+            ValueError: If the number of names is not C.
+            ModuleNotFoundError: If matplotlib is not installed.
         """
         from lightning_leaf.drawing.plotting import plot_paths
 
@@ -223,7 +271,7 @@ class LeafPath(Sequence[SinglePath]):
 
 
 def _hold_last(series: Sequence[Tensor]) -> Tensor:
-    """Stack series of different lengths, each padded with its last value."""
+    """Stack series of different lengths, each padded with its last value, or with NaN if empty."""
     longest = max(len(values) for values in series)
     padded = []
     for values in series:

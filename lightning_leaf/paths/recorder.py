@@ -1,4 +1,4 @@
-"""Keeps what a batch of walks went through, in bounded memory on the accelerator."""
+"""Records a batch of paths, in bounded memory on the accelerator."""
 
 from __future__ import annotations
 
@@ -7,108 +7,101 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lightning_leaf.data.normalization import Normalization
-from lightning_leaf.paths.leaf_path import PathKind, PathStatus, SinglePath
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What was agreed for a batch of N paths."""
-
-    kind: PathKind
-    step_size: Tensor  # (N,)
-    threshold: Tensor | None  # (N,); None where there is no destination
-    max_steps: int
-    keep_points: int
-    bounds: tuple[Tensor, Tensor] | None
-    normalization: Normalization | None
+from lightning_leaf.paths.leaf_path import PathStatus, SinglePath
+from lightning_leaf.paths.settings import PathSettings
 
 
 @dataclass
-class _Track:
-    """What is kept of one walk."""
+class _Recording:
+    """The recorded points and curves of one path."""
 
     row: int
-    age: int = 0
+    recorded: int = 0
     stride: int = 1
     points: list[tuple[int, Tensor]] = field(default_factory=list)
     curves: list[tuple[Tensor, ...]] = field(default_factory=list)
 
 
 class Recorder:
-    """Curves at every step and evenly thinned points of the walks that are still going on.
+    """Curves at every step and evenly spaced points of the paths in a batch.
 
     Args:
-        keep_points: Points to keep of each at most. Every 2ᵏ-th point is kept; when they become
-            too many, every other one is dropped and k goes up.
+        keep_points: Largest number of points kept of each path. Every 2ᵏ-th point is kept; when
+            they become too many, every second one is dropped and k grows by one.
     """
 
     def __init__(self, keep_points: int) -> None:
         self._keep_points = keep_points
-        self._tracks: list[_Track] = []
-        self._block: list[tuple[Tensor, ...]] = []
+        self._recordings: list[_Recording] = []
+        self._unflushed: list[tuple[Tensor, ...]] = []
 
     @property
     def rows(self) -> list[int]:
-        """Which of the N paths the walks are."""
-        return [track.row for track in self._tracks]
+        """Row of each path among all N paths."""
+        return [recording.row for recording in self._recordings]
 
     @property
-    def ages(self) -> list[int]:
-        """Points of each walk that have been added."""
-        return [track.age for track in self._tracks]
+    def recorded(self) -> list[int]:
+        """Number of points recorded of each path."""
+        return [recording.recorded for recording in self._recordings]
 
-    def admit(self, rows: list[int]) -> None:
-        """Walks that begin; nothing may be unflushed."""
-        self._tracks += map(_Track, rows)
+    def add_paths(self, rows: list[int]) -> None:
+        """Add paths that begin; call :meth:`flush` first."""
+        self._recordings += map(_Recording, rows)
 
-    def add(self, x: Tensor, *curves: Tensor) -> None:
-        """One step of every walk: points ``(n, ...)``, curve values ``(n, ...)`` each."""
-        kept = [i for i, track in enumerate(self._tracks) if self._keeps(track)]
+    def add_points(self, x: Tensor, *curves: Tensor) -> None:
+        """Record the next point of every path.
+
+        Args:
+            x: Points, ``(n, ...)``.
+            *curves: Values at the points, log-probabilities first, ``(n, ...)`` each.
+        """
+        kept = [i for i, recording in enumerate(self._recordings) if self._keeps(recording)]
         points = x if len(kept) == len(x) else x[kept]
         for i, point in zip(kept, points, strict=True):
-            self._tracks[i].points.append((self._tracks[i].age, point))
-        for track in self._tracks:
-            track.age += 1
+            self._recordings[i].points.append((self._recordings[i].recorded, point))
+        for recording in self._recordings:
+            recording.recorded += 1
         log_probs, *others = curves
-        self._block.append((log_probs.float(), *others))
+        self._unflushed.append((log_probs.float(), *others))
 
-    def _keeps(self, track: _Track) -> bool:
-        if track.age % track.stride:
+    def _keeps(self, recording: _Recording) -> bool:
+        if recording.recorded % recording.stride:
             return False
-        if len(track.points) >= self._keep_points - 1:  # one place is for the last point
-            track.stride *= 2
-            track.points = track.points[::2]
-        return track.age % track.stride == 0
+        if len(recording.points) >= self._keep_points - 1:  # one place is for the last point
+            recording.stride *= 2
+            recording.points = recording.points[::2]
+        return recording.recorded % recording.stride == 0
 
     def flush(self) -> None:
-        """Move the curves since the last flush to the CPU."""
-        block = [torch.stack(values, dim=1).cpu() for values in zip(*self._block, strict=True)]
-        for i, track in enumerate(self._tracks):
-            track.curves.append(tuple(values[i] for values in block))
-        self._block = []
+        """Move the curves recorded since the last flush to the CPU."""
+        block = [torch.stack(values, dim=1).cpu() for values in zip(*self._unflushed, strict=True)]
+        for i, recording in enumerate(self._recordings):
+            recording.curves.append(tuple(values[i] for values in block))
+        self._unflushed = []
 
-    def select(self, rest: Tensor) -> None:
-        """Go on with some of the walks only."""
-        self._tracks = [self._tracks[i] for i in rest.tolist()]
+    def select(self, rows: Tensor) -> None:
+        """Keep only some of the paths."""
+        self._recordings = [self._recordings[i] for i in rows.tolist()]
 
     def path(
         self,
         i: int,
-        terms: Terms,
+        settings: PathSettings,
         status: PathStatus,
         steps: int,
         last: Tensor,  # (...)
         end: Tensor | None,  # (...)
     ) -> SinglePath:
-        """The i-th walk, which ended after ``steps`` steps at ``last``."""
-        track = self._tracks[i]
+        """Return the i-th path, which ended after ``steps`` steps at the point ``last``."""
+        recording = self._recordings[i]
         log_probs, distance, horizontality, length = (
-            torch.cat(pieces) for pieces in zip(*track.curves, strict=True)
+            torch.cat(pieces) for pieces in zip(*recording.curves, strict=True)
         )
-        points = [(step, x) for step, x in track.points if step < steps] + [(steps, last)]
+        points = [(step, x) for step, x in recording.points if step < steps] + [(steps, last)]
+        threshold = settings.threshold
         return SinglePath(
-            kind=terms.kind,
+            kind=settings.kind,
             points=torch.stack([x for _, x in points]).cpu(),
             point_steps=torch.tensor([step for step, _ in points]),
             log_probs=log_probs[: steps + 1],
@@ -117,7 +110,7 @@ class Recorder:
             fisher_rao_length=length[: steps + 1],
             status=status,
             end=None if end is None else end.cpu(),
-            step_size=float(terms.step_size[track.row]),
-            threshold=None if terms.threshold is None else float(terms.threshold[track.row]),
-            normalization=terms.normalization,
+            step_size=float(settings.step_size[recording.row]),
+            threshold=None if threshold is None else float(threshold[recording.row]),
+            normalization=settings.normalization,
         )

@@ -14,7 +14,7 @@ from lightning_leaf import (
     orthogonal_walk,
 )
 from lightning_leaf.model.classifier import measuring
-from lightning_leaf.paths.projectors import TangentsByClasses, TangentsByProducts
+from lightning_leaf.paths.projectors import ExactProjectors, IterativeProjectors
 from tests.support import many_classes
 from tests.support.cases import CASES, fresh_seeds
 
@@ -79,7 +79,7 @@ def test_the_number_of_classes_chooses_what_was_not_said(
     monkeypatch, classes, options, by_products
 ):
     asked = set()
-    for kind in (TangentsByClasses, TangentsByProducts):
+    for kind in (ExactProjectors, IterativeProjectors):
         original = kind.at
 
         def spied(self, x, original=original):
@@ -90,18 +90,18 @@ def test_the_number_of_classes_chooses_what_was_not_said(
     torch.manual_seed(SEED)
     model, x = nn.Linear(300, classes), torch.randn(2, 300)
     horizontal_path(model, x, x.flip(0), max_steps=1, **options)
-    assert asked == {TangentsByProducts if by_products else TangentsByClasses}
+    assert asked == {IterativeProjectors if by_products else ExactProjectors}
 
 
 def test_solutions_go_on_from_the_point_before(model_and_ends):
     model, start, end = model_and_ends
     with measuring(model) as classifier:
         x, v = classifier.prepare(start), (end - start).flatten(1).double()
-        warm = TangentsByProducts(classifier, 1e-3)
+        warm = IterativeProjectors(classifier, 1e-3)
         warm.at(x)[1].project(v)
-        (cold,) = warm._memory
+        (cold,) = warm._solutions
         warm.at(x + 1e-5)[1].project(v)
-        (again,) = warm._memory
+        (again,) = warm._solutions
     assert again.iterations < cold.iterations
     assert (again.error <= 1e-3).all()
 

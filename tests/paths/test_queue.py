@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightning_leaf import PathStatus, horizontal_path, orthogonal_walk
-from lightning_leaf.paths.projectors import TangentsByClasses
+from lightning_leaf.paths.projectors import ExactProjectors
 from tests.support import many_classes
 from tests.support.cases import CASES, fresh_seeds
 
@@ -16,13 +16,13 @@ LINEAR = next(case for case in CASES if case.name == "linear")
 def batches(monkeypatch) -> list[int]:
     """How many paths were walking at every evaluation of the model."""
     sizes: list[int] = []
-    original = TangentsByClasses.at
+    original = ExactProjectors.at
 
     def spied(self, x):
         sizes.append(len(x))
         return original(self, x)
 
-    monkeypatch.setattr(TangentsByClasses, "at", spied)
+    monkeypatch.setattr(ExactProjectors, "at", spied)
     return sizes
 
 

@@ -1,0 +1,222 @@
+"""The orthogonal walk: away from a start across the leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_leaf._arguments import whole_number
+from lightning_leaf.data.normalization import Bound, Normalization
+from lightning_leaf.errors import LeafError
+from lightning_leaf.model.classifier import measuring
+from lightning_leaf.paths.leaf_path import LeafPath
+from lightning_leaf.paths.projectors import ProjectionSettings, Projector
+from lightning_leaf.paths.settings import (
+    KEEP_POINTS,
+    STEPS_PER_DISTANCE,
+    PathSettings,
+    domain_bounds,
+    length_per_path,
+)
+from lightning_leaf.paths.walk import Goal, norms, scaled, walk
+
+MAX_STEPS = 1000
+"""Default of ``max_steps``: the value of the paper's Figure 3."""
+FREEZING_ROUNDS = 4
+"""Rounds of finding the coordinates that a step must not change; the result is then clamped."""
+
+
+def orthogonal_walk(
+    model: Callable[..., Any],
+    start: Tensor,  # (N, ...)
+    direction: Tensor | None = None,  # (N, ...)
+    *,
+    step_size: float | Tensor | None = None,
+    max_steps: int = MAX_STEPS,
+    normalize: Any | None = None,
+    domain: tuple[Bound, Bound] | None = None,
+    seed: int = 0,
+    top_classes: int | None = None,
+    rtol: float | None = None,
+    keep_points: int = KEEP_POINTS,
+    chunk_size: int | None = None,
+    progress: bool = True,
+) -> LeafPath:
+    r"""Compute orthogonal walks from ``start`` across the leaves: N walks at once.
+
+    An orthogonal walk adds a change to which the prediction is insensitive: noise that the model
+    does not see. It is the walk of Section 4.2 (Figure 3) of Grementieri & Fioresi, "Model-centric
+    data manifold: the data through the eyes of the model". With a fixed direction r for each walk
+    and Π the orthogonal projection on the tangent distribution D_x, at every step::
+
+        v = r − Π r        x ← x + α · v / ‖v‖
+
+    The displacement δ = α v / ‖v‖ lies in ker G, so the prediction does not change to second order
+    (equation 8 of the paper): KL(p(x) ‖ p(x + δ)) = ½ δᵀGδ + O(‖δ‖³) = O(‖δ‖³).
+
+    Within a domain, coordinates that the step would move out of the domain keep their values, and r
+    and Π are restricted to the other coordinates. The paper clamps all coordinates after the step
+    instead; this leaves ker G, and long walks lose their label.
+
+    A walk has no destination. It usually ends ``out_of_steps``. It is ``stalled`` if no direction
+    is left, because r is tangent or every coordinate is at its bound, and ``non_finite`` if the
+    model returned NaN or infinity; see :class:`PathStatus`.
+
+    Args:
+        model: Any classifier, see :meth:`LocalDataMatrix.at`.
+        start: Starting points, ``(N, ...)``, as the model takes them.
+        direction: r, one for each walk, the same shape. Default: drawn from a standard normal
+            distribution.
+        step_size: α, one number or one for each walk, in input units. The paper's value is 0.1.
+            Default: 1/300 of the norm of ``start``; where start is zero, 1/300 of √d with d the
+            number of coordinates.
+        max_steps: Largest number of steps (≥ 0). The paper's values are 1000, and 250 for a noisy
+            image.
+        normalize: See :func:`horizontal_path`.
+        domain: Valid range, see :func:`horizontal_path`.
+        seed: Seed of the random directions. Global random streams do not change.
+        top_classes: See :func:`horizontal_path`.
+        rtol: See :func:`horizontal_path`.
+        keep_points: Largest number of points kept of each walk (≥ 2), evenly spread over the
+            steps.
+        chunk_size: Largest number of walks computed together; limits memory. Default: 32, less
+            for large inputs.
+        progress: Show a progress bar on a terminal or in a notebook.
+
+    Returns:
+        The N walks, on the CPU.
+
+    Raises:
+        LeafError: If the model cannot be used (see :meth:`LocalDataMatrix.at`), the shapes of
+            start and direction differ, an argument is out of its range, or start lies outside the
+            domain.
+        NonFiniteError: If start or direction contain NaN or infinity.
+
+    Example:
+        The prediction of a linear classifier does not change at all along the walk:
+
+        >>> import torch
+        >>> from lightning_leaf import orthogonal_walk
+        >>> _ = torch.manual_seed(0)
+        >>> model = torch.nn.Linear(4, 3)
+        >>> walk = orthogonal_walk(model, torch.ones(1, 4), max_steps=300, progress=False)
+        >>> walk[0].describe()
+        'walked 300 steps, 2.00 from the start'
+        >>> torch.allclose(walk.log_probs[:, 0], walk.log_probs[:, -1], atol=1e-5)
+        True
+    """
+    with measuring(model) as classifier:
+        x = classifier.prepare(start, "start")
+        if direction is None:
+            direction = random_directions(x, seed)
+        r = classifier.prepare(direction, "direction")
+        if x.shape != r.shape:
+            raise LeafError(
+                "direction expects one vector for each start, the same shape; got "
+                f"{tuple(direction.shape)} for starts of shape {tuple(start.shape)}."
+            )
+        norm = norms(x.flatten(1).double())
+        norm = torch.where(norm > 0, norm, x[0].numel() ** 0.5)
+        settings = PathSettings(
+            kind="orthogonal",
+            step_size=length_per_path(step_size, norm / STEPS_PER_DISTANCE, "step_size"),
+            threshold=None,
+            max_steps=whole_number(max_steps, "max_steps", at_least=0),
+            keep_points=whole_number(keep_points, "keep_points", at_least=2),
+            bounds=domain_bounds(normalize, domain, start=x),
+            normalization=None if normalize is None else Normalization.of(normalize),
+        )
+        projection = ProjectionSettings(top_classes, rtol, chunk_size)
+        goal = AcrossLeaves(x, r, settings.step_size, settings.bounds)
+        return walk(classifier, x, goal, settings, projection, progress)
+
+
+def random_directions(start: Tensor, seed: int) -> Tensor:  # (N, ...) -> (N, ...)
+    """Return one standard normal direction for each start, float64; it depends on seed and shape.
+
+    Args:
+        start: Starting points; only their shape is used.
+        seed: Seed of the directions. Global random streams do not change.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(start.shape, generator=generator, dtype=torch.float64)
+
+
+class AcrossLeaves:
+    """The goal of an orthogonal walk: a fixed direction minus its projection on D_x.
+
+    Coordinates that the step would move out of the domain keep their values, and D_x is restricted
+    to the others, because clamping after the step would leave ker G.
+
+    Args:
+        start: Starting points, ``(n, ...)``.
+        direction: r, ``(n, ...)``.
+        step_size: α, ``(n,)``.
+        bounds: Smallest and largest valid input; None for an open domain.
+    """
+
+    destinations = None
+
+    def __init__(
+        self,
+        start: Tensor,
+        direction: Tensor,
+        step_size: Tensor,
+        bounds: tuple[Tensor, Tensor] | None,
+    ) -> None:
+        self._start = start
+        self._direction = direction
+        self._step_size = step_size
+        self._bounds = bounds
+
+    def distance(self, x: Tensor) -> Tensor:
+        """Return the distance from the start."""
+        return norms((x - self._start).flatten(1).double())
+
+    def displacement(self, x: Tensor, projector: Projector) -> Tensor:
+        """Return r − Πr, scaled to the step size, which stays inside the domain."""
+        r = self._direction.flatten(1).double()
+        step = self._orthogonal_step(r, projector)
+        if self._bounds is None:
+            return step
+        low, high = (bound.expand_as(x).flatten(1) for bound in self._bounds)
+        origin = x.flatten(1)
+        free = torch.ones_like(origin, dtype=torch.bool)
+        # Freezing some coordinates lengthens the step in the others and may move them out too.
+        for _ in range(FREEZING_ROUNDS):
+            target = origin + step
+            free = free & (target >= low) & (target <= high)
+            step = self._orthogonal_step(r * free, projector.restricted(free))
+        return step
+
+    def _orthogonal_step(self, r: Tensor, projector: Projector) -> Tensor:  # -> (n, d)
+        v = r - projector.project(r)
+        # A remainder of relative size 1e-6 is rounding error: r is tangent.
+        exists = norms(v) > 1e-6 * norms(r)
+        return scaled(v, torch.where(exists, self._step_size, 0))
+
+    def reached(self, distance: Tensor) -> Tensor:
+        """Return False for every walk: a walk has no destination."""
+        return torch.zeros_like(distance, dtype=torch.bool)
+
+    def made_progress(self, distance: Tensor, displacement: Tensor) -> Tensor:
+        """Return whether each walk moves."""
+        return norms(displacement) > 1e-3 * self._step_size
+
+    def select(self, rows: Tensor) -> AcrossLeaves:
+        """Return the goal of some of the walks."""
+        start, direction = self._start[rows], self._direction[rows]
+        return AcrossLeaves(start, direction, self._step_size[rows], self._bounds)
+
+    def concatenate(self, others: Goal) -> AcrossLeaves:
+        """Return the goal of these walks followed by others."""
+        assert isinstance(others, AcrossLeaves)
+        return AcrossLeaves(
+            torch.cat([self._start, others._start]),
+            torch.cat([self._direction, others._direction]),
+            torch.cat([self._step_size, others._step_size]),
+            self._bounds,
+        )
