@@ -34,8 +34,8 @@ def add_parser(commands: Any) -> None:
             "Measure the local data matrix at every input of a data set. Each checkpoint gets a "
             "folder of Parquet files in --out, with one row for each input. Then print a summary "
             "of each checkpoint and, for several checkpoints, plot trace and ranks over training. "
-            "Interrupted runs resume: run again with the same --out to measure only the inputs that "
-            "are missing, also with another number of devices."
+            "Interrupted runs resume: run again with the same --out to measure only the missing "
+            "inputs, also with another number of devices."
         ),
     )
     parser.add_argument(
