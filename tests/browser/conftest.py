@@ -1,4 +1,4 @@
-"""A browser, TensorBoard with synthetic logs, and the LEAF tab of the one in the other."""
+"""Fixtures: a browser, TensorBoard with synthetic logs, and the LEAF tab."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ import pytest
 from playwright.sync_api import Browser, expect
 from tensorboard_plugin_leaf import Snapshot, write
 
-from tests.support.browser.chromium import NONE, chromium, started
-from tests.support.browser.leaf_tab import PATIENCE_SECONDS, LeafTab
+from tests.support.browser.chromium import NOT_FOUND, chromium, started
+from tests.support.browser.leaf_tab import TIMEOUT_SECONDS, LeafTab
 from tests.support.browser.training_curves import write_training_curves
 from tests.support.plugin import synthetic
 from tests.support.plugin.logs import LogDirectory
 from tests.support.tensorboard_process import await_snapshots, tensorboard
 
-# Waiting for what comes anyway costs nothing; machines that do much at once are slow.
-expect.set_options(timeout=1000 * PATIENCE_SECONDS)
+expect.set_options(timeout=1000 * TIMEOUT_SECONDS)
 
 HOSTILE_RUN = "<img src=x onerror=alert(1)>/ünï code"
 
 
 def skip_or_fail(reason: str) -> NoReturn:
-    """Skip a test for want of something, unless `LEAF_REQUIRE_BROWSER` wants everything."""
+    """Skip a test for a missing dependency; fail if `LEAF_REQUIRE_BROWSER` is 1."""
     if os.environ.get("LEAF_REQUIRE_BROWSER") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
@@ -36,14 +35,14 @@ def skip_or_fail(reason: str) -> NoReturn:
 def browser() -> Iterator[Browser]:
     path = chromium()
     if path is None:
-        skip_or_fail(NONE)
+        skip_or_fail(NOT_FOUND)
     with started(path) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs over training, and one each with colour images, signals and hostile names."""
+    """Two runs with several snapshots; one run each with colour images, signals, hostile names."""
     log = LogDirectory(tmp_path_factory.mktemp("logs"))
     with log.run("digits/sgd") as writer:
         write_training_curves(writer)
@@ -64,7 +63,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def hostile_snapshot() -> Snapshot:
-    """A snapshot with scripts and formulas for names, whose normalisation is unknown."""
+    """Return a snapshot with scripts and formulas as names and unknown normalisation."""
     path = synthetic.path(classes=3, source=1, destination=2)
     names = {"0": '=1,"<script>alert(0)</script>"', "1": "<b>bold</b>", "2": '"><img src=x>'}
     renamed = dataclasses.replace(
@@ -86,7 +85,7 @@ def url(logdir: Path) -> Iterator[str]:
 
 @pytest.fixture
 def show(browser: Browser) -> Iterator[Callable[..., LeafTab]]:
-    """Makes tabs on pages of their own, which must not complain."""
+    """A factory of tabs in separate pages, which must report no errors."""
     tabs: list[LeafTab] = []
 
     def make(
@@ -102,13 +101,13 @@ def show(browser: Browser) -> Iterator[Callable[..., LeafTab]]:
         return tabs[-1]
 
     yield make
-    complaints = [complaint for tab in tabs for complaint in tab.complaints]
+    errors = [error for tab in tabs for error in tab.errors]
     for tab in tabs:
         tab.page.close()
-    assert complaints == []
+    assert errors == []
 
 
 @pytest.fixture
 def tab(show: Callable[..., LeafTab], url: str) -> LeafTab:
-    """The tab of the synthetic logs, open at a path of the run `digits/sgd`."""
+    """The tab on the synthetic logs with a path of the run `digits/sgd`."""
     return show(url).open(run="digits/sgd", tag="horizontal_path/000000003000-").await_path()

@@ -1,4 +1,4 @@
-"""All states of the page, held to the rules of axe-core: contrast, names, roles, landmarks."""
+"""All states of the page pass the rules of axe-core: contrast, names, roles, landmarks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.tensorboard_process import await_snapshots, tensorboard
 
 Show = Callable[..., LeafTab]
 
-# What axe-core calls minor is a matter of taste.
+# Violations of minor impact are a matter of taste.
 IMPACTS = ("moderate", "serious", "critical")
 WIDTHS = (1280, 768)
 LAST_TAG = "horizontal_path/000000003000-"
@@ -32,7 +32,7 @@ async () => {
 }
 """
 
-# Of a group of radio buttons the Tab key reaches the one that is checked.
+# In a group of radio buttons, the Tab key reaches only the checked one.
 NUMBER_CONTROLS = """
 () => {
   const all = document.querySelectorAll("button, input, select, summary, [tabindex]");
@@ -49,7 +49,7 @@ FOCUSED = """
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """The source of axe-core."""
+    """The source code of axe-core."""
     try:
         package = resources.files("axe_playwright_python")
     except ModuleNotFoundError:
@@ -65,7 +65,7 @@ def empty_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def curves_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Training curves without a path."""
+    """The URL of a TensorBoard with training curves and without paths."""
     folder: Path = tmp_path_factory.mktemp("curves")
     with LogDirectory(folder).run("run") as writer:
         write_training_curves(writer)
@@ -75,13 +75,13 @@ def curves_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def damaged_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A good snapshot, a damaged path, a damaged snapshot, and one of a newer version."""
+    """The URL of a TensorBoard with valid, damaged and newer snapshots."""
     folder: Path = tmp_path_factory.mktemp("damaged")
     content, blobs = encode(synthetic.snapshot(200))
     with LogDirectory(folder).run("run") as writer:
         write(writer, synthetic.snapshot(100))
         events = writer._get_file_writer()
-        events.add_summary(blob_summary("path", content, [b"rubbish", *blobs[1:]]), 200)
+        events.add_summary(blob_summary("path", content, [b"garbage", *blobs[1:]]), 200)
         events.add_summary(blob_summary("snapshot", b"{not JSON", blobs), 300)
         events.add_summary(blob_summary("newer", b'{"schema":2}', blobs), 400)
     with tensorboard(folder) as url:
@@ -95,130 +95,130 @@ def leaf_frame(tab: LeafTab) -> Frame:
 
 
 def violations(tab: LeafTab, axe: str) -> list[str]:
-    """What axe-core finds wrong with the tab's frame as it is shown now."""
+    """Return the violations that axe-core finds in the current state of the tab."""
     frame = leaf_frame(tab)
     frame.evaluate(axe)
     return [text for impact, text in frame.evaluate(RUN_AXE) if impact in IMPACTS]
 
 
-def violations_everywhere(tab: LeafTab, axe: str) -> list[str]:
-    """The same, light and dark, on a wide and on a narrow screen."""
+def violations_in_all_modes(tab: LeafTab, axe: str) -> list[str]:
+    """Return the violations in light and dark mode, on a wide and on a narrow screen."""
     found = []
     for dark in (False, True):
         if dark:
             tab.choose_dark_mode()
         for width in WIDTHS:
             tab.page.set_viewport_size({"width": width, "height": 1000})
-            where = f"{'dark' if dark else 'light'}, {width} px"
-            found += [f"{where}: {text}" for text in violations(tab, axe)]
+            mode = f"{'dark' if dark else 'light'}, {width} px"
+            found += [f"{mode}: {text}" for text in violations(tab, axe)]
     return found
 
 
-def test_path(show: Show, url: str, axe: str) -> None:
+def test_path_is_accessible(show: Show, url: str, axe: str) -> None:
     tab = show(url).open(run="digits/sgd", tag=LAST_TAG).await_path()
-    assert violations_everywhere(tab, axe) == []
+    assert violations_in_all_modes(tab, axe) == []
     tab.get("frame").nth(5).hover()
     tab.get("tab-pairs").click()
     tab.legend("0").click()
     tab.get("path").get_by_test_id("save").click()
-    assert violations_everywhere(tab, axe) == []
+    assert violations_in_all_modes(tab, axe) == []
 
 
-def test_path_beside_that_of_another_run(show: Show, url: str, axe: str) -> None:
+def test_comparison_of_runs_is_accessible(show: Show, url: str, axe: str) -> None:
     tab = show(url).open(run="digits/adam", tag="horizontal_path/000000002000-", rows="runs")
     tab.await_path()
     tab.get("row").nth(1).wait_for()
-    assert violations_everywhere(tab, axe) == []
+    assert violations_in_all_modes(tab, axe) == []
 
 
-def test_zoomed_path_with_a_link(show: Show, url: str, axe: str) -> None:
+def test_zoomed_path_with_shown_link_is_accessible(show: Show, url: str, axe: str) -> None:
     steps = {"path-steps": "120-360", "training-steps": "0-1500"}
     tab = show(url).open(run="digits/sgd", tag=LAST_TAG, **steps).await_path()
     tab.frame.locator("body").evaluate("() => { document.execCommand = () => false; }")
     tab.get("copy-link").click()
-    assert violations_everywhere(tab, axe) == []
+    assert violations_in_all_modes(tab, axe) == []
 
 
 @pytest.mark.parametrize("index", range(4))
-def test_every_status(show: Show, url: str, axe: str, index: int) -> None:
+def test_every_status_is_accessible(show: Show, url: str, axe: str, index: int) -> None:
     tab = show(url).open(run="digits/sgd", tag=LAST_TAG, index=str(index)).await_path()
-    assert violations_everywhere(tab, axe) == []
+    assert violations_in_all_modes(tab, axe) == []
 
 
 @pytest.mark.parametrize("run", ["colours", "signals"])
-def test_colours_and_signals(show: Show, url: str, axe: str, run: str) -> None:
+def test_colour_images_and_signals_are_accessible(show: Show, url: str, axe: str, run: str) -> None:
     tab = show(url).open(run=run, tag="horizontal_path/000000000100-").await_path()
-    assert violations_everywhere(tab, axe) == []
+    assert violations_in_all_modes(tab, axe) == []
 
 
-def test_training_without_a_path(show: Show, curves_url: str, axe: str) -> None:
+def test_training_without_paths_is_accessible(show: Show, curves_url: str, axe: str) -> None:
     tab = show(curves_url).open()
     tab.get("no-path").wait_for()
     tab.get("trace-chart").locator("canvas").wait_for()
     tab.get("trace-chart").locator(".u-over").hover()
     tab.get("tooltip").first.wait_for()
-    assert violations_everywhere(tab, axe) == []
+    assert violations_in_all_modes(tab, axe) == []
 
 
-def test_empty_log_directory(show: Show, empty_url: str, axe: str) -> None:
+def test_empty_log_directory_is_accessible(show: Show, empty_url: str, axe: str) -> None:
     tab = show(empty_url).open()
     tab.get("empty").wait_for()
-    assert violations_everywhere(tab, axe) == []
+    assert violations_in_all_modes(tab, axe) == []
 
 
-def test_damaged_and_newer_snapshots(show: Show, damaged_url: str, axe: str) -> None:
+def test_damaged_and_newer_snapshots_are_accessible(show: Show, damaged_url: str, axe: str) -> None:
     tab = show(damaged_url).open(run="run", tag="path")
     tab.get("path-error").wait_for()
     tab.get("damaged").wait_for()
-    assert violations_everywhere(tab, axe) == []
-    # The browser itself reports the answer 404, which is how the page learned of the damage.
-    assert all("404" in complaint for complaint in tab.complaints)
-    tab.complaints.clear()
+    assert violations_in_all_modes(tab, axe) == []
+    # The plugin responds to damaged paths with 404, which the browser reports.
+    assert all("404" in error for error in tab.errors)
+    tab.errors.clear()
 
 
-def test_loading(show: Show, url: str, axe: str) -> None:
+def test_loading_page_is_accessible(show: Show, url: str, axe: str) -> None:
     tab = show(url)
     tab.page.route("**/data/plugin/leaf/snapshots", lambda route: None)
     tab.open()
     tab.get("loading").wait_for()
-    assert violations_everywhere(tab, axe) == []
+    assert violations_in_all_modes(tab, axe) == []
 
 
-def test_loading_a_path(show: Show, url: str, axe: str) -> None:
+def test_loading_path_is_accessible(show: Show, url: str, axe: str) -> None:
     tab = show(url)
     tab.page.route("**/data/plugin/leaf/path?*", lambda route: None)
     tab.open()
     tab.frame.get_by_text("Loading the path…").wait_for()
-    assert violations_everywhere(tab, axe) == []
+    assert violations_in_all_modes(tab, axe) == []
 
 
-def test_server_that_goes_away(show: Show, url: str, axe: str) -> None:
+def test_errors_of_an_unreachable_server_are_accessible(show: Show, url: str, axe: str) -> None:
     tab = show(url).open().await_path()
     tab.page.route("**/data/plugin/leaf/*", lambda route: route.abort())
     tab.page.locator("app-header-reload button").first.click()
     tab.get("banner").wait_for()
-    assert violations_everywhere(tab, axe) == []
+    assert violations_in_all_modes(tab, axe) == []
     tab.page.unroute("**/data/plugin/leaf/*")
     tab.page.route("**/data/plugin/leaf/snapshots", lambda route: route.abort())
     tab.page.reload()
     tab.get("failed").wait_for()
-    assert violations_everywhere(tab, axe) == []
-    assert all("ERR_FAILED" in complaint for complaint in tab.complaints)
-    tab.complaints.clear()
+    assert violations_in_all_modes(tab, axe) == []
+    assert all("ERR_FAILED" in error for error in tab.errors)
+    tab.errors.clear()
 
 
-def test_tab_key_reaches_everything_in_reading_order(tab: LeafTab) -> None:
-    """Once around the page, from its first control until the focus leaves the frame."""
-    controls, reached = tab_round(tab)
+def test_tab_key_reaches_all_controls_in_reading_order(tab: LeafTab) -> None:
+    """Press Tab from the first control until the focus leaves the iframe."""
+    controls, reached = tab_order(tab)
     assert len(controls) > 30
     assert reached == controls
     tab.get("copy-link").evaluate("(button) => { button.tabIndex = 1; }")
-    controls, reached = tab_round(tab)
+    controls, reached = tab_order(tab)
     assert reached != controls
 
 
-def tab_round(tab: LeafTab) -> tuple[list[int], list[int]]:
-    """The controls of the page by number, and those that the Tab key reaches, in its order."""
+def tab_order(tab: LeafTab) -> tuple[list[int], list[int]]:
+    """Return the numbers of all controls, and of those that Tab reaches, in its order."""
     count = leaf_frame(tab).evaluate(NUMBER_CONTROLS)
     tab.get("run-filter").focus()
     reached = []
@@ -241,13 +241,13 @@ def tab_round(tab: LeafTab) -> tuple[list[int], list[int]]:
         ("page => page.querySelector('main').setAttribute('role', 'presentation')", "landmark"),
     ],
 )
-def test_what_is_broken_is_found(tab: LeafTab, axe: str, sabotage: str, rule: str) -> None:
+def test_violations_are_found(tab: LeafTab, axe: str, sabotage: str, rule: str) -> None:
     tab.frame.locator("leaf-page").evaluate(sabotage)
     assert any(text.startswith(rule) for text in violations(tab, axe))
 
 
 @pytest.mark.parametrize(
-    ("sabotage", "word"),
+    ("sabotage", "text"),
     [
         ("() => console.error('broken')", "broken"),
         ("() => { new Image().src = 'static/missing.png'; }", "404"),
@@ -258,8 +258,8 @@ def test_what_is_broken_is_found(tab: LeafTab, axe: str, sabotage: str, rule: st
         ),
     ],
 )
-def test_what_the_browser_complains_of_is_heard(tab: LeafTab, sabotage: str, word: str) -> None:
-    assert tab.complaints == []
+def test_errors_of_the_browser_are_recorded(tab: LeafTab, sabotage: str, text: str) -> None:
+    assert tab.errors == []
     tab.frame.locator("html").evaluate(sabotage)
-    tab.await_complaint(word)
-    tab.complaints.clear()
+    tab.await_error(text)
+    tab.errors.clear()

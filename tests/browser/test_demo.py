@@ -1,4 +1,4 @@
-"""From the demo's real training to the LEAF tab of the real TensorBoard in a real browser."""
+"""The logs of the demo are shown in the LEAF tab of TensorBoard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.tensorboard_process import ask, await_snapshots, tensorboard
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of TensorBoard on the logs of a short demo."""
+    """The URL of a TensorBoard on the logs of a short demo."""
     logdir: Path = tmp_path_factory.mktemp("demo")
     subprocess.run(
         ["lightning-leaf", "demo", "--max-epochs=3", "--accelerator=cpu", f"--logdir={logdir}"],
@@ -31,9 +31,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", ["horizontal_path", "noisy_start", "orthogonal_walk"])
-def test_what_the_demo_logged_is_shown(show: Callable[..., LeafTab], demo: str, name: str) -> None:
+def test_logs_of_the_demo_are_shown(show: Callable[..., LeafTab], demo: str, name: str) -> None:
     (run,) = ask(demo, "snapshots")["runs"]
-    # The last one: curves of an untrained network lie on top of each other.
+    # The last snapshot: the curves of an untrained network overlap.
     tag = [item["tag"] for item in run["snapshots"] if item["name"] == name][-1]
     tab = show(demo).open(run=run["run"], tag=tag).await_path()
     assert missing(tab) == []
@@ -48,15 +48,17 @@ def test_what_the_demo_logged_is_shown(show: Callable[..., LeafTab], demo: str, 
         ("[data-testid=probability-chart] canvas", "curve"),
     ],
 )
-def test_what_were_not_shown_would_be_missed(
+def test_missing_parts_are_reported(
     show: Callable[..., LeafTab], demo: str, sabotage: str, part: str
 ) -> None:
     tab = show(demo).open().await_path()
     tab.frame.locator(sabotage).first.evaluate("(element) => element.remove()")
-    assert any(part in complaint for complaint in missing(tab))
+    assert any(part in message for message in missing(tab))
 
 
-def test_pictures_of_the_readme_are_taken(browser: Browser, demo: str, tmp_path: Path) -> None:
+def test_screenshots_of_the_documentation_are_taken(
+    browser: Browser, demo: str, tmp_path: Path
+) -> None:
     pictures = take_pictures(browser, demo, tmp_path)
     assert {picture.name for picture in pictures} == {file.name for file in DOCS.glob("*.png")}
     for picture in pictures:
@@ -64,11 +66,11 @@ def test_pictures_of_the_readme_are_taken(browser: Browser, demo: str, tmp_path:
         with Image.open(picture) as image:
             brightness = ImageStat.Stat(image.convert("L").crop((0, 100, 100, 600))).mean[0]
             assert (brightness < 80) == ("dark" in picture.name)
-            # As high as the page: it ends with its last part, which has frames to its right.
+            # The screenshot ends with the last part of the page, which has frames on its right.
             assert image.width == (WIDTH if "tab" in picture.name else 1020)
             assert np.asarray(image.convert("L"))[-80:, 400:].std() > 20
 
 
-def test_the_normalisation_of_the_demo_is_found(demo: str) -> None:
+def test_normalisation_of_the_demo_is_detected(demo: str) -> None:
     (run,) = ask(demo, "snapshots")["runs"]
     assert not any(item["scaled"] for item in run["snapshots"])

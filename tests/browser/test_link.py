@@ -1,4 +1,4 @@
-"""The view in the address: links that lead to it, back and forward between views."""
+"""The view is stored in the URL: links, and back and forward between views."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.browser.leaf_tab import TRAINING_CHARTS, LeafTab
 Show = Callable[..., LeafTab]
 
 
-def test_back_and_forward_walk_through_views(tab: LeafTab) -> None:
+def test_back_and_forward_navigate_between_views(tab: LeafTab) -> None:
     titles = [tab.get("path-title").inner_text()]
     for pair in (1, 2):
         tab.get(f"pair-{pair}").click()
@@ -35,7 +35,7 @@ def test_back_and_forward_walk_through_views(tab: LeafTab) -> None:
     assert shown_steps(tab) == zoomed
 
 
-def test_copied_link_opens_the_same_view_anywhere(tab: LeafTab, show: Show) -> None:
+def test_copied_link_opens_the_same_view(tab: LeafTab, show: Show) -> None:
     tab.get("pair-1").click()
     tab.get("scale-linear").check()
     tab.get("smoothing").fill("0.5")
@@ -57,17 +57,17 @@ def test_copied_link_opens_the_same_view_anywhere(tab: LeafTab, show: Show) -> N
     for part in ("path-title", "zoom-note"):
         expect(other.get(part)).to_have_text(tab.get(part).inner_text().replace("\n", " "))
     assert shown_steps(other) == shown_steps(tab)
-    assert other.cursor_steps() == [222] * 2
+    other.await_cursor(222)
     expect(other.get("scale-linear")).to_be_checked()
     expect(other.get("smoothing")).to_have_value("0.5")
     expect(other.get("tab-pairs")).to_have_attribute("aria-pressed", "true")
     expect(other.legend("0")).to_have_attribute("aria-pressed", "false")
     charts = (*TRAINING_CHARTS, *PATH_CHARTS)
-    assert pictures(other, *charts) == pictures(tab, *charts)
+    other.await_value(lambda: pictures(other, *charts), pictures(tab, *charts))
 
 
-def test_link_is_copied_where_there_is_no_clipboard(tab: LeafTab) -> None:
-    """Browsers have no clipboard for pages that come from elsewhere without HTTPS."""
+def test_link_is_copied_without_the_clipboard_api(tab: LeafTab) -> None:
+    """Browsers provide no clipboard API on remote pages without HTTPS."""
     tab.frame.locator("body").evaluate(
         "() => Object.defineProperty(navigator, 'clipboard', {value: undefined})"
     )
@@ -78,7 +78,7 @@ def test_link_is_copied_where_there_is_no_clipboard(tab: LeafTab) -> None:
     assert link.startswith(f"{tab.url}#leaf&p.leaf.run=digits%2Fsgd&p.leaf.tag=horizontal_path")
 
 
-def test_moving_the_cursor_is_no_step_back(tab: LeafTab) -> None:
+def test_moving_the_cursor_adds_no_history_entry(tab: LeafTab) -> None:
     length = tab.page.evaluate("history.length")
     tab.get("scrubber").fill("77")
     tab.page.wait_for_function("location.hash.includes('at=77')")

@@ -1,4 +1,4 @@
-"""The tab as notebooks show it: in a frame of a page that comes from another port."""
+"""The tab in a notebook: in an iframe of a page with another origin."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import FrameLocator, expect
 
 from tests.support.browser.leaf_tab import LeafTab, missing
 
-# As `%tensorboard` writes it into the output of a cell.
+# The output of `%tensorboard` in a cell.
 CELL = """<!doctype html>
 <html lang="en"><head><title>Notebook</title><link rel="icon" href="data:,"></head>
 <body><p>In [1]: %tensorboard --logdir logs</p>
@@ -21,11 +21,11 @@ CELL = """<!doctype html>
 
 
 class NotebookTab(LeafTab):
-    """The tab in TensorBoard in a cell of a notebook."""
+    """The LEAF tab of a TensorBoard in a cell of a notebook."""
 
     @property
     def host(self) -> FrameLocator:
-        """TensorBoard."""
+        """The iframe of TensorBoard."""
         return self.page.frame_locator("#tensorboard-frame-1")
 
     @property
@@ -42,7 +42,7 @@ class NotebookTab(LeafTab):
         self.frame.locator("html.dark").wait_for()
 
     def await_address(self, part: str) -> None:
-        """Wait until TensorBoard's address tells of a view: until then, it is no step back."""
+        """Wait until the URL of TensorBoard contains `part`: then it is a history entry."""
         host = self.page.locator("#tensorboard-frame-1").element_handle().content_frame()
         assert host is not None
         host.wait_for_function("(part) => location.hash.includes(part)", arg=part)
@@ -79,28 +79,28 @@ def notebook(show: Callable[..., LeafTab], notebook_url: str) -> NotebookTab:
     return tab
 
 
-def test_the_page_of_a_notebook_may_not_be_touched(notebook: NotebookTab) -> None:
-    """What these tests are about."""
-    touch = "() => { try { return parent.parent.location.href; } catch { return 'denied'; } }"
-    assert notebook.frame.locator("body").evaluate(touch) == "denied"
-    assert notebook.frame.locator("body").evaluate(touch.replace("parent.parent", "parent")) != (
+def test_page_of_the_notebook_is_not_accessible(notebook: NotebookTab) -> None:
+    """This holds for all tests of this module."""
+    read = "() => { try { return parent.parent.location.href; } catch { return 'denied'; } }"
+    assert notebook.frame.locator("body").evaluate(read) == "denied"
+    assert notebook.frame.locator("body").evaluate(read.replace("parent.parent", "parent")) != (
         "denied"
     )
 
 
-def test_a_path_is_shown_and_scrubbed(notebook: NotebookTab, url: str) -> None:
+def test_path_is_shown_and_the_cursor_moves(notebook: NotebookTab, url: str) -> None:
     steps = [int(frame.get_attribute("data-step") or -1) for frame in notebook.get("frame").all()]
     notebook.get("scrubber").press("End")
-    assert notebook.cursor_steps() == [steps[-1]] * 2
+    notebook.await_cursor(steps[-1])
     notebook.get("frame").nth(3).hover()
-    assert notebook.current_frames() == [steps[3]]
+    notebook.await_current_frame(steps[3])
     notebook.choose_dark_mode()
     notebook.url, outer = url, notebook.url
     assert missing(notebook) == []
     notebook.url = outer
 
 
-def test_views_are_steps_back_that_stay_in_the_notebook(notebook: NotebookTab) -> None:
+def test_history_navigation_stays_in_the_notebook(notebook: NotebookTab) -> None:
     notebook.page.evaluate("window.isSame = true")
     titles = [notebook.get("path-title").inner_text()]
     for pair in (1, 2):
@@ -118,7 +118,7 @@ def test_views_are_steps_back_that_stay_in_the_notebook(notebook: NotebookTab) -
     assert notebook.page.evaluate("window.isSame") is True
 
 
-def test_the_link_leads_to_tensorboard(notebook: NotebookTab, url: str) -> None:
+def test_link_leads_to_tensorboard(notebook: NotebookTab, url: str) -> None:
     notebook.get("copy-link").click()
     expect(notebook.get("copy-link")).to_contain_text("copied")
     notebook.page.context.grant_permissions(["clipboard-read"])
@@ -126,7 +126,7 @@ def test_the_link_leads_to_tensorboard(notebook: NotebookTab, url: str) -> None:
     assert link.startswith(f"{url}#leaf&p.leaf.run=")
 
 
-def test_where_nothing_may_be_copied_the_link_is_shown(notebook: NotebookTab, url: str) -> None:
+def test_link_is_shown_if_copying_is_not_allowed(notebook: NotebookTab, url: str) -> None:
     notebook.frame.locator("body").evaluate("() => { document.execCommand = () => false; }")
     notebook.get("copy-link").click()
     expect(notebook.get("link")).to_be_focused()
@@ -137,9 +137,9 @@ def test_where_nothing_may_be_copied_the_link_is_shown(notebook: NotebookTab, ur
     expect(notebook.get("copy-link")).to_be_focused()
 
 
-def test_trying_the_clipboard_would_be_complained_of(notebook: NotebookTab) -> None:
+def test_clipboard_api_reports_an_error(notebook: NotebookTab) -> None:
     notebook.frame.locator("body").evaluate(
         "() => navigator.clipboard.writeText('link').catch(() => {})"
     )
-    notebook.await_complaint("Permissions policy")
-    notebook.complaints.clear()
+    notebook.await_error("Permissions policy")
+    notebook.errors.clear()

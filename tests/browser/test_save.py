@@ -1,4 +1,4 @@
-"""What a person takes away from the page: pictures, animations and tables, and what is in them."""
+"""Saved files: pictures, animations and tables, and their content."""
 
 from __future__ import annotations
 
@@ -35,17 +35,19 @@ def image(content: bytes) -> Pixels:
 
 
 def sheet(tab: LeafTab) -> list[Pixels]:
-    """The frames of the open path as the plugin sends them, the destination last."""
+    """Return the frames of the open path from the plugin, the destination last."""
     opened = tab.get("path")
     key = {name: opened.get_attribute(f"data-{name}") for name in ("run", "tag", "index")}
-    with urllib.request.urlopen(f"{tab.url}data/plugin/leaf/frames?{urlencode(key)}") as answer:
-        pixels = image(answer.read())
+    with urllib.request.urlopen(f"{tab.url}data/plugin/leaf/frames?{urlencode(key)}") as response:
+        pixels = image(response.read())
     frames = tab.path()["frames"]
     height, width = frames["height"], frames["width"]
-    places = [divmod(i, frames["columns"]) for i in range(frames["count"] + frames["destination"])]
+    positions = [
+        divmod(i, frames["columns"]) for i in range(frames["count"] + frames["destination"])
+    ]
     return [
         pixels[row * height : (row + 1) * height, column * width : (column + 1) * width]
-        for row, column in places
+        for row, column in positions
     ]
 
 
@@ -54,13 +56,13 @@ def enlarged(pixels: Pixels, times: int) -> Pixels:
 
 
 def tiles(picture: Pixels, height: int, width: int, frames: int) -> list[Pixels]:
-    """Source, frames in lines of twelve, and destination of a strip."""
+    """Return source, frames (in lines of twelve) and destination of a strip."""
     margin, header, caption, gap, wide_gap = 32, 148, 72, 12, 44
     lefts = [margin + width + wide_gap + (width + gap) * column for column in range(12)]
-    places = [(header, margin)]
-    places += [(header + (height + caption) * (i // 12), lefts[i % 12]) for i in range(frames)]
-    places += [(header, lefts[min(frames, 12) - 1] + width + wide_gap)]
-    return [picture[top : top + height, left : left + width] for top, left in places]
+    positions = [(header, margin)]
+    positions += [(header + (height + caption) * (i // 12), lefts[i % 12]) for i in range(frames)]
+    positions += [(header, lefts[min(frames, 12) - 1] + width + wide_gap)]
+    return [picture[top : top + height, left : left + width] for top, left in positions]
 
 
 def table(content: bytes) -> list[list[str]]:
@@ -72,7 +74,7 @@ def number(text: str) -> float | None:
 
 
 def count_colour(picture: Pixels, css: str) -> int:
-    """Pixels of about a colour that is written as rgb(…)."""
+    """Count the pixels whose colour is close to one in the form rgb(…)."""
     colour = [int(part) for part in css.removeprefix("rgb(").removesuffix(")").split(",")]
     return int((np.abs(picture.astype(int) - colour).max(axis=2) < 16).sum())
 
@@ -81,7 +83,7 @@ def count_colour(picture: Pixels, css: str) -> int:
     ("run", "tag", "times"),
     [("digits/sgd", "horizontal_path/000000003000-", 5), ("colours", HORIZONTAL, 3)],
 )
-def test_strip_holds_the_pixels_of_all_frames(
+def test_strip_contains_the_pixels_of_all_frames(
     show: Show, url: str, run: str, tag: str, times: int
 ) -> None:
     tab = show(url).open(run=run, tag=tag).await_path()
@@ -95,7 +97,7 @@ def test_strip_holds_the_pixels_of_all_frames(
     for tile, frame in zip(found, [frames[0], *frames], strict=True):
         np.testing.assert_array_equal(tile, frame)
     assert not np.array_equal(found[1], frames[-1])
-    # Margins, and words beside the tiles.
+    # Margins, and text around the tiles.
     assert tuple(picture[0, 0]) == tuple(picture[-1, -1]) == SURFACE["light"]
     assert picture.shape[1] == 32 + 2 * (width + 44) + 12 * (width + 12) - 12 + 32
     for top, bottom in ((20, 148), (148 + height, 148 + height + 60)):
@@ -110,7 +112,7 @@ def test_strip_of_a_walk_has_no_destination(show: Show, url: str) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_charts_are_pictures_in_the_colours_of_the_page(tab: LeafTab, theme: str) -> None:
+def test_charts_are_saved_in_the_colours_of_the_page(tab: LeafTab, theme: str) -> None:
     if theme == "dark":
         tab.choose_dark_mode()
     read = "(swatch) => getComputedStyle(swatch).background.match(/rgb\\([^)]*\\)/)[0]"
@@ -123,7 +125,7 @@ def test_charts_are_pictures_in_the_colours_of_the_page(tab: LeafTab, theme: str
         assert width == 2 * (720 + 32)
         assert height > 2 * (280 + 32)
         assert tuple(picture[0, 0]) == SURFACE[theme]
-        # Curves, and their swatches below.
+        # Curves, and the legend below them.
         plot, legend = picture[100:600], picture[-80:]
         if chart in TRAINING_CHARTS:
             colours = [run]
@@ -136,7 +138,7 @@ def test_charts_are_pictures_in_the_colours_of_the_page(tab: LeafTab, theme: str
             assert count_colour(legend, colour) > CURVE_PIXELS
 
 
-def test_strip_is_dark_where_the_page_is(tab: LeafTab) -> None:
+def test_strip_is_dark_in_dark_mode(tab: LeafTab) -> None:
     tab.choose_dark_mode()
     _, content = tab.save("path", "Strip as PNG")
     assert tuple(image(content)[0, 0]) == SURFACE["dark"]
@@ -151,7 +153,7 @@ def test_strip_is_dark_where_the_page_is(tab: LeafTab) -> None:
         (HOSTILE_RUN, HORIZONTAL),
     ],
 )
-def test_tables_of_a_path_hold_what_the_plugin_sent(
+def test_tables_of_a_path_contain_the_data_of_the_plugin(
     show: Show, url: str, run: str, tag: str
 ) -> None:
     tab = show(url).open(run=run, tag=tag).await_path()
@@ -178,26 +180,26 @@ def test_tables_of_a_path_hold_what_the_plugin_sent(
 
     name, content = tab.save("path", "Curves as JSON")
     assert name.endswith("_curves.json")
-    told = json.loads(content)
-    assert told["run"] == run
-    assert told["tag"] == tab.get("path").get_attribute("data-tag")
-    assert told["step"] == int(told["tag"].split("/")[1].split("-")[0])
+    saved = json.loads(content)
+    assert saved["run"] == run
+    assert saved["tag"] == tab.get("path").get_attribute("data-tag")
+    assert saved["step"] == int(saved["tag"].split("/")[1].split("-")[0])
     shown = zip(path["classes"], path["probabilities"], strict=True)
-    assert told["probabilities"] == [{"class": name, "values": values} for name, values in shown]
+    assert saved["probabilities"] == [{"class": name, "values": values} for name, values in shown]
     same = set(path) - {"classes", "probabilities", "frames"}
     assert {"status", "threshold", "source", "frame_steps", "frame_labels"} < same
-    assert {name: told[name] for name in same} == {name: path[name] for name in same}
+    assert {name: saved[name] for name in same} == {name: path[name] for name in same}
 
 
-def test_training_is_a_table_of_the_runs_that_are_drawn(tab: LeafTab) -> None:
-    name, content = tab.save("rank-chart", "Curves of training as CSV")
+def test_table_of_training_contains_the_drawn_runs(tab: LeafTab) -> None:
+    name, content = tab.save("rank-chart", "Training curves as CSV")
     assert name == "leaf_5-runs_training.csv"
     assert {row[0] for row in table(content)[1:]} == {"digits/adam", "digits/sgd"}
 
     for run in ("digits/adam", "colours", "signals", HOSTILE_RUN):
         tab.get(f"run-{run}").get_by_role("checkbox").uncheck()
     tab.get("smoothing").fill("0.9")
-    name, content = tab.save("trace-chart", "Curves of training as CSV")
+    name, content = tab.save("trace-chart", "Training curves as CSV")
     assert name == "leaf_digits-sgd_training.csv"
     header, *rows = table(content)
     assert header == ["run", "tag", "step", "value"]
@@ -220,7 +222,7 @@ def name_of(rows: list[list[str]]) -> str:
     ("run", "tag", "times"),
     [("digits/sgd", "horizontal_path/000000003000-", 10), ("colours", HORIZONTAL, 6)],
 )
-def test_animation_runs_through_the_frames(
+def test_animation_contains_all_frames(
     show: Show, url: str, run: str, tag: str, times: int
 ) -> None:
     tab = show(url).open(run=run, tag=tag).await_path()
@@ -257,7 +259,7 @@ def test_signals_are_drawn_as_lines(show: Show, url: str) -> None:
     )
 
 
-def test_zoomed_path_gives_pictures_of_what_is_shown(show: Show, url: str) -> None:
+def test_pictures_of_a_zoomed_path_show_its_range(show: Show, url: str) -> None:
     view = {"run": "digits/sgd", "tag": "horizontal_path/000000003000-", "path-steps": "120-240"}
     tab = show(url).open(**view).await_path()
     shown = [i for i, step in enumerate(tab.path()["frame_steps"]) if 120 <= step <= 240]
@@ -274,7 +276,7 @@ def test_zoomed_path_gives_pictures_of_what_is_shown(show: Show, url: str) -> No
     assert len(table(content)) == 1 + len(tab.path()["curve_steps"])
 
 
-def test_menu_obeys_the_keyboard_and_is_named(tab: LeafTab) -> None:
+def test_menu_is_operated_by_keyboard_and_named(tab: LeafTab) -> None:
     names = ["Save this path", "Save the chart Effective rank"]
     for part, name in zip(("path", "rank-chart"), names, strict=True):
         button = tab.get(part).get_by_role("button", name=name)
@@ -303,7 +305,7 @@ def test_menu_obeys_the_keyboard_and_is_named(tab: LeafTab) -> None:
         expect(items).to_have_count(0)
 
 
-def test_a_picture_that_fails_is_told(tab: LeafTab) -> None:
+def test_failed_save_is_reported(tab: LeafTab) -> None:
     tab.frame.locator("body").evaluate(
         "() => { HTMLCanvasElement.prototype.toBlob = (done) => done(null); }"
     )

@@ -1,4 +1,4 @@
-"""The tab held to scale: a hundred rows, and ten thousand steps of a thousand classes."""
+"""The tab with a hundred rows, and with ten thousand steps of a thousand classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from lightning_leaf.display.snapshots import CLASSES_SHOWN, MAX_BYTES
+from lightning_leaf.display.snapshots import MAX_BYTES
+from lightning_leaf.drawing.classes_shown import CLASSES_SHOWN
 from tests.benchmarks.logs_written import MOMENTS, write_moments
 from tests.benchmarks.long_path import CLASSES, STEPS, publish_long_path
 from tests.support.browser.leaf_tab import IS_PAINTED, LeafTab, missing_curves, missing_in_strip
@@ -17,9 +18,9 @@ from tests.support.tensorboard_process import await_snapshots, tensorboard
 
 Show = Callable[..., LeafTab]
 
-MOST_DRAWN = 20
-# An observer for which everything is always in sight.
-SEES_EVERYTHING = """
+MAX_DRAWN_ROWS = 20
+# An observer that reports every element as visible.
+ALL_VISIBLE = """
 window.IntersectionObserver = class {
   constructor(callback) { this.callback = callback; }
   observe(target) { setTimeout(() => this.callback([{target, isIntersecting: true}])); }
@@ -39,14 +40,14 @@ def moments_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def drawn_rows(tab: LeafTab) -> list[int]:
-    """Positions of the rows that hold an image, or room for one."""
+    """Return the positions of the rows that contain a canvas."""
     found: list[int] = tab.frame.locator("leaf-row").evaluate_all(
         "(rows) => rows.flatMap((row, i) => (row.querySelector('canvas') ? [i] : []))"
     )
     return found
 
 
-def test_only_rows_in_sight_are_drawn_and_scrolling_draws_the_others(
+def test_only_visible_rows_are_drawn_and_scrolling_draws_others(
     show: Show, moments_url: str
 ) -> None:
     fetched: list[str] = []
@@ -57,31 +58,31 @@ def test_only_rows_in_sight_are_drawn_and_scrolling_draws_the_others(
     expect(rows).to_have_count(MOMENTS)
     rows.first.scroll_into_view_if_needed()
     expect(rows.first.get_by_test_id("row-frame")).to_have_count(13)
-    at_the_top = drawn_rows(tab)
-    assert at_the_top[0] == 0
-    assert len(at_the_top) < MOST_DRAWN
-    # Of rows, some of which may not have come yet, and of the path that is open.
-    assert sum("/frames?" in url for url in fetched) <= MOST_DRAWN
+    drawn_at_top = drawn_rows(tab)
+    assert drawn_at_top[0] == 0
+    assert len(drawn_at_top) < MAX_DRAWN_ROWS
+    # Frames of rows (some may not be requested yet) and of the open path.
+    assert sum("/frames?" in url for url in fetched) <= MAX_DRAWN_ROWS
 
     rows.last.scroll_into_view_if_needed()
     expect(rows.last.get_by_test_id("row-frame")).to_have_count(13)
     tab.frame.locator("leaf-row").last.locator("canvas").wait_for()
-    at_the_end = drawn_rows(tab)
-    assert at_the_end[-1] == MOMENTS - 1
-    assert 0 not in at_the_end
-    assert len(at_the_end) < MOST_DRAWN
+    drawn_at_end = drawn_rows(tab)
+    assert drawn_at_end[-1] == MOMENTS - 1
+    assert 0 not in drawn_at_end
+    assert len(drawn_at_end) < MAX_DRAWN_ROWS
     assert rows.last.evaluate(IS_PAINTED)
 
 
-def test_rows_that_are_all_drawn_would_be_seen(show: Show, moments_url: str) -> None:
+def test_rows_drawn_out_of_view_are_detected(show: Show, moments_url: str) -> None:
     tab = show(moments_url)
-    tab.page.add_init_script(SEES_EVERYTHING)
+    tab.page.add_init_script(ALL_VISIBLE)
     tab.open().await_path()
     expect(tab.frame.locator("leaf-row canvas")).to_have_count(MOMENTS)
     assert len(drawn_rows(tab)) == MOMENTS
 
 
-def test_rows_keep_their_place_when_they_go_out_of_sight(show: Show, moments_url: str) -> None:
+def test_rows_keep_their_height_out_of_view(show: Show, moments_url: str) -> None:
     tab = show(moments_url).open().await_path()
     height = "(row) => row.getBoundingClientRect().height"
     first = tab.get("row").first
@@ -93,10 +94,10 @@ def test_rows_keep_their_place_when_they_go_out_of_sight(show: Show, moments_url
     assert first.evaluate(height) == pytest.approx(shown, abs=0.5)
 
 
-def test_ten_thousand_steps_of_a_thousand_classes(show: Show, tmp_path: Path) -> None:
+def test_ten_thousand_steps_of_a_thousand_classes_are_shown(show: Show, tmp_path: Path) -> None:
     path = publish_long_path(tmp_path)
     assert path.log_probs.shape == (STEPS + 1, CLASSES)
-    # All of it would be twenty times too large.
+    # Without reduction, the snapshot would exceed the limit twenty times.
     assert path.log_probs.nbytes >= 20 * MAX_BYTES
     (file,) = tmp_path.rglob("*tfevents*")
     assert file.stat().st_size < MAX_BYTES
@@ -104,19 +105,19 @@ def test_ten_thousand_steps_of_a_thousand_classes(show: Show, tmp_path: Path) ->
         await_snapshots(url, 1)
         tab = show(url).open()
         tab.get("strip").locator("canvas").first.wait_for()
-        answer = tab.path()
-        assert answer["steps"] == answer["curve_steps"][-1] == STEPS
-        assert len(answer["classes"]) == CLASSES_SHOWN + 1
-        assert answer["classes"][-1] == "other"
+        response = tab.path()
+        assert response["steps"] == response["curve_steps"][-1] == STEPS
+        assert len(response["classes"]) == CLASSES_SHOWN + 1
+        assert response["classes"][-1] == "other"
         assert [*missing_in_strip(tab), *missing_curves(tab)] == []
-        by_step = zip(*answer["probabilities"], strict=True)
+        by_step = zip(*response["probabilities"], strict=True)
         assert all(sum(values) == pytest.approx(1, abs=1e-3) for values in by_step)
 
         scrubber = tab.get("scrubber")
         scrubber.press("Home")
-        assert tab.current_frames() == [0]
+        tab.await_current_frame(0)
         scrubber.press("End")
-        assert tab.current_frames() == [STEPS]
-        assert tab.cursor_steps() == [STEPS] * 2
+        tab.await_current_frame(STEPS)
+        tab.await_cursor(STEPS)
         best = int(path.log_probs[-1].argmax())
         expect(scrubber).to_have_attribute("aria-valuetext", re.compile(f"predicted {best}, "))

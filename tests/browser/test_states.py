@@ -1,4 +1,4 @@
-"""The page when there is nothing, when something is damaged, in the dark, and when it is narrow."""
+"""States of the page: empty, damaged data, errors, dark mode, hidden, narrow windows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.tensorboard_process import await_snapshots, tensorboard
 Show = Callable[..., LeafTab]
 
 
-def test_empty_directory_says_how_to_get_data(show: Show, tmp_path: Path) -> None:
+def test_empty_directory_explains_how_to_log_data(show: Show, tmp_path: Path) -> None:
     with tensorboard(tmp_path) as url:
         tab = show(url).open()
         empty = tab.get("empty")
@@ -28,7 +28,7 @@ def test_empty_directory_says_how_to_get_data(show: Show, tmp_path: Path) -> Non
         expect(empty).to_contain_text("tensorboard --logdir")
 
 
-def test_training_without_snapshots_says_how_to_get_them(show: Show, tmp_path: Path) -> None:
+def test_training_without_snapshots_explains_how_to_log_them(show: Show, tmp_path: Path) -> None:
     with LogDirectory(tmp_path).run("run") as writer:
         write_training_curves(writer)
     with tensorboard(tmp_path) as url:
@@ -37,7 +37,7 @@ def test_training_without_snapshots_says_how_to_get_them(show: Show, tmp_path: P
         expect(tab.get("trace-chart").locator("canvas")).to_be_visible()
 
 
-def test_damage_is_told_and_leaves_the_rest_alone(show: Show, tmp_path: Path) -> None:
+def test_damage_is_reported_and_does_not_affect_other_snapshots(show: Show, tmp_path: Path) -> None:
     session = synthetic.FIRST_SESSION
     index, blobs = encode(synthetic.snapshot(200))
     with LogDirectory(tmp_path).run("run") as writer:
@@ -47,7 +47,7 @@ def test_damage_is_told_and_leaves_the_rest_alone(show: Show, tmp_path: Path) ->
         events.add_summary(blob_summary(tags[200], index, blobs), 200)
         broken = index.replace(b'"step":200', b'"step":300')
         assert broken != index
-        events.add_summary(blob_summary(tags[300], broken, [b"rubbish", *blobs[1:]]), 300)
+        events.add_summary(blob_summary(tags[300], broken, [b"garbage", *blobs[1:]]), 300)
         events.add_summary(blob_summary("newer", b'{"schema":2}', blobs), 400)
     with tensorboard(tmp_path) as url:
         await_snapshots(url, 4)
@@ -58,10 +58,10 @@ def test_damage_is_told_and_leaves_the_rest_alone(show: Show, tmp_path: Path) ->
         expect(newer).not_to_contain_text("damaged")
         error = tab.get("path-error")
         expect(error).to_contain_text(f"cannot be shown: path 0 of snapshot '{tags[300]}'")
-        for told in (tab.get("damaged"), error):
-            expect(told).to_contain_text("damaged, or was not written by LEAF")
-            expect(told).to_contain_text("no other is affected")
-            expect(told).to_contain_text("copy them again")
+        for report in (tab.get("damaged"), error):
+            expect(report).to_contain_text("damaged, or was not written by LEAF")
+            expect(report).to_contain_text("no other is affected")
+            expect(report).to_contain_text("copy them again")
         expect(error).to_contain_text("Detail: path: expected a zip archive, got 7 bytes.")
         tab.get("pair-1").click()
         tab.await_path()
@@ -69,12 +69,12 @@ def test_damage_is_told_and_leaves_the_rest_alone(show: Show, tmp_path: Path) ->
         expect(tab.get("path-error")).to_be_visible()
         tab.get("snapshot-step").select_option(label="step 200")
         tab.await_path()
-        # The browser itself reports the answer 404, which is how the page learned of the damage.
-        assert all("404" in complaint for complaint in tab.complaints)
-        tab.complaints.clear()
+        # The plugin responds to damaged paths with 404, which the browser reports.
+        assert all("404" in error for error in tab.errors)
+        tab.errors.clear()
 
 
-def test_unreachable_server_is_told_and_asked_again(show: Show, url: str) -> None:
+def test_unreachable_server_is_reported_and_retried(show: Show, url: str) -> None:
     tab = show(url)
     tab.page.route("**/data/plugin/leaf/snapshots", lambda route: route.abort())
     tab.open()
@@ -82,11 +82,11 @@ def test_unreachable_server_is_told_and_asked_again(show: Show, url: str) -> Non
     tab.page.unroute("**/data/plugin/leaf/snapshots")
     tab.get("failed").get_by_role("button").click()
     tab.await_path()
-    assert all("ERR_FAILED" in complaint for complaint in tab.complaints)
-    tab.complaints.clear()
+    assert all("ERR_FAILED" in error for error in tab.errors)
+    tab.errors.clear()
 
 
-def test_server_that_goes_away_leaves_the_page_as_it_was(show: Show, tab: LeafTab) -> None:
+def test_page_keeps_its_content_if_the_server_becomes_unreachable(show: Show, tab: LeafTab) -> None:
     tab.page.route("**/data/plugin/leaf/*", lambda route: route.abort())
     tab.page.locator("app-header-reload button").first.click()
     expect(tab.get("banner")).to_contain_text("may be out of date")
@@ -94,11 +94,11 @@ def test_server_that_goes_away_leaves_the_page_as_it_was(show: Show, tab: LeafTa
     tab.page.unroute("**/data/plugin/leaf/*")
     tab.get("banner").get_by_role("button").click()
     expect(tab.get("banner")).to_have_count(0)
-    assert all("ERR_FAILED" in complaint for complaint in tab.complaints)
-    tab.complaints.clear()
+    assert all("ERR_FAILED" in error for error in tab.errors)
+    tab.errors.clear()
 
 
-def test_dark_mode_follows_the_host(tab: LeafTab) -> None:
+def test_dark_mode_follows_tensorboard(tab: LeafTab) -> None:
     def brightness() -> int:
         colour: int = tab.get("path").evaluate(
             "(card) => Number(getComputedStyle(card).backgroundColor.match(/\\d+/)[0])"
@@ -114,14 +114,15 @@ def test_dark_mode_follows_the_host(tab: LeafTab) -> None:
     assert brightness() > 200
 
 
-def test_hidden_tab_does_no_work_until_it_is_shown(tab: LeafTab) -> None:
-    asked: list[str] = []
+def test_hidden_tab_sends_no_requests_until_it_is_shown(tab: LeafTab) -> None:
+    requested: list[str] = []
     tab.page.get_by_role("tab", name="Time Series").click()
     expect(tab.page.locator("iframe[src*=plugin_entry]")).to_be_hidden()
-    tab.page.on("request", lambda request: asked.append(request.url))
+    tab.page.on("request", lambda request: requested.append(request.url))
     tab.page.locator("app-header-reload button").first.click()
+    # Give the tab time to send a request. A slow machine cannot fail this test.
     tab.page.wait_for_timeout(1500)
-    assert not [address for address in asked if "plugin/leaf" in address]
+    assert not [address for address in requested if "plugin/leaf" in address]
     with tab.page.expect_request("**/plugin/leaf/snapshots"):
         tab.page.get_by_role("tab", name="LEAF").click()
     tab.await_path()
@@ -129,7 +130,7 @@ def test_hidden_tab_does_no_work_until_it_is_shown(tab: LeafTab) -> None:
 
 
 def overlapping(parts: list[Locator]) -> list[tuple[int, int]]:
-    """Which parts of the page cover others."""
+    """Return the pairs of parts of the page that overlap."""
     boxes = [box for part in parts if (box := part.bounding_box())]
     assert len(boxes) == len(parts) > 1
     return [
@@ -143,7 +144,7 @@ def overlapping(parts: list[Locator]) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("width", [768, 1024, 1440])
-def test_nothing_overlaps_or_is_cut(show: Show, url: str, width: int) -> None:
+def test_no_part_overlaps_or_is_cut_off(show: Show, url: str, width: int) -> None:
     tab = show(url, width=width).open(run="digits/sgd", tag="horizontal_path/000000003000-")
     tab.await_path()
     page_width, window_width = tab.frame.locator("html").evaluate(
@@ -157,7 +158,7 @@ def test_nothing_overlaps_or_is_cut(show: Show, url: str, width: int) -> None:
 
 
 def is_one_line(tab: LeafTab) -> bool:
-    """Whether what the open path is, its status and what can be done with it stand in a line."""
+    """Return whether title, facts, status and actions of the open path are on one line."""
     parts = tab.get("path").locator("h2, .heading p, .pill, .actions button").all()
     boxes = [box for part in parts if (box := part.bounding_box())]
     assert len(boxes) == len(parts) >= 6
@@ -165,7 +166,7 @@ def is_one_line(tab: LeafTab) -> bool:
     return max(middles) - min(middles) < 6
 
 
-def test_what_a_path_is_reads_on_one_line(show: Show, url: str) -> None:
+def test_header_of_a_path_fits_on_one_line(show: Show, url: str) -> None:
     view = {"run": "digits/sgd", "tag": "horizontal_path/000000003000-"}
     for index in range(4):
         tab = show(url).open(index=str(index), **view).await_path()
@@ -188,11 +189,11 @@ def test_header_of_a_path_does_not_overlap(show: Show, url: str, width: int) -> 
     assert overlapping(header.locator("h2, .heading p, .pill, .actions > *").all()) != []
 
 
-def test_page_asks_nobody_else(show: Show, url: str) -> None:
+def test_page_sends_requests_only_to_tensorboard(show: Show, url: str) -> None:
     tab = show(url)
-    asked: list[str] = []
-    tab.page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    tab.page.on("request", lambda request: requested.append(request.url))
     tab.open().await_path()
-    assert any("plugin/leaf/frames" in address for address in asked)
-    outside = [address for address in asked if not address.startswith((url, "data:", "blob:"))]
+    assert any("plugin/leaf/frames" in address for address in requested)
+    outside = [address for address in requested if not address.startswith((url, "data:", "blob:"))]
     assert outside == []

@@ -1,4 +1,4 @@
-"""Fingers on the page: across charts and strips they move the cursor or zoom, along them scroll."""
+"""Touch input: a horizontal swipe moves the cursor or zooms, a vertical swipe scrolls."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from playwright.sync_api import Locator, expect
 from tests.support.browser.leaf_tab import LeafTab
 
 Show = Callable[..., LeafTab]
-Place = tuple[float, float]
+Point = tuple[float, float]
 
 
 @pytest.fixture
 def touched(show: Show, url: str) -> LeafTab:
-    """The tab on a tablet."""
+    """The tab on a touch screen."""
     tab = show(url, width=1024, height=1300, touch=True)
     return tab.open(run="digits/sgd", tag="horizontal_path/000000003000-").await_path()
 
 
-def swipe(tab: LeafTab, over: Locator, start: Place, end: Place) -> list[list[int]]:
-    """Drag a finger between two places, in shares of an element; the cursors' steps on the way."""
+def swipe(tab: LeafTab, over: Locator, start: Point, end: Point) -> list[list[int]]:
+    """Swipe between two points of an element, in shares of its size; return the cursors' steps."""
     over.scroll_into_view_if_needed()
     box = over.bounding_box()
     assert box is not None
-    fingers = tab.page.context.new_cdp_session(tab.page)
+    session = tab.page.context.new_cdp_session(tab.page)
     seen = []
     moves = 8
     for i in range(moves + 1):
         share = [one + (other - one) * i / moves for one, other in zip(start, end, strict=True)]
         point = {"x": box["x"] + share[0] * box["width"], "y": box["y"] + share[1] * box["height"]}
         kind = "touchMove" if i else "touchStart"
-        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
-        tab.page.wait_for_timeout(30)
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
+        tab.await_animation_frames()
         seen.append(tab.cursor_steps())
-    fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    fingers.detach()
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    session.detach()
     return seen
 
 
@@ -46,7 +46,7 @@ def scrolled(tab: LeafTab) -> float:
 
 
 @pytest.mark.parametrize("chart", ["probability-chart", "distance-chart"])
-def test_a_finger_across_a_curve_moves_the_cursor(touched: LeafTab, chart: str) -> None:
+def test_horizontal_swipe_over_a_path_chart_moves_the_cursor(touched: LeafTab, chart: str) -> None:
     over = touched.get(chart).locator(".u-over")
     seen = swipe(touched, over, (0.1, 0.5), (0.9, 0.5))
     assert all(one == other for one, other in seen)
@@ -57,15 +57,15 @@ def test_a_finger_across_a_curve_moves_the_cursor(touched: LeafTab, chart: str) 
     expect(touched.get("zoom-note")).to_have_count(0)
 
 
-def test_a_tap_on_a_curve_moves_the_cursor(touched: LeafTab) -> None:
+def test_tap_on_a_path_chart_moves_the_cursor(touched: LeafTab) -> None:
     over = touched.get("distance-chart").locator(".u-over")
     box = over.bounding_box()
     assert box is not None
     over.tap(position={"x": box["width"] / 4, "y": 50})
-    assert touched.cursor_steps() == [pytest.approx(120, abs=8)] * 2
+    touched.await_cursor(pytest.approx(120, abs=8))
 
 
-def test_a_finger_across_the_strip_moves_the_cursor(touched: LeafTab) -> None:
+def test_horizontal_swipe_over_the_strip_moves_the_cursor(touched: LeafTab) -> None:
     steps = touched.path()["frame_steps"]
     first = touched.get("frame").first
     last_of_line = first.evaluate(
@@ -78,7 +78,7 @@ def test_a_finger_across_the_strip_moves_the_cursor(touched: LeafTab) -> None:
     assert seen == sorted(seen)
 
 
-def test_a_finger_that_the_first_frame_holds_moves_nothing(touched: LeafTab) -> None:
+def test_swipe_captured_by_the_first_frame_does_not_move_the_cursor(touched: LeafTab) -> None:
     touched.get("strip").evaluate(
         "(strip) => strip.addEventListener('pointerdown', ({target, pointerId}) =>"
         " target.closest('.frame').setPointerCapture(pointerId))"
@@ -87,7 +87,7 @@ def test_a_finger_that_the_first_frame_holds_moves_nothing(touched: LeafTab) -> 
     assert seen[-1] == [0, 0]
 
 
-def test_a_finger_across_a_chart_of_training_zooms(touched: LeafTab) -> None:
+def test_horizontal_swipe_over_a_training_chart_zooms(touched: LeafTab) -> None:
     over = touched.get("rank-chart").locator(".u-over")
     swipe(touched, over, (0.1, 0.4), (0.5, 0.4))
     expect(touched.get("unzoom")).to_have_count(3)
@@ -95,16 +95,16 @@ def test_a_finger_across_a_chart_of_training_zooms(touched: LeafTab) -> None:
     expect(touched.get("unzoom")).to_have_count(0)
 
 
-def test_a_finger_along_a_chart_scrolls(touched: LeafTab) -> None:
+def test_vertical_swipe_over_a_chart_scrolls(touched: LeafTab) -> None:
     over = touched.get("rank-chart").locator(".u-over")
     swipe(touched, over, (0.5, 0.9), (0.52, -0.9))
-    assert scrolled(touched) > 50
+    touched.await_value(lambda: scrolled(touched) > 50, True)
     expect(touched.get("unzoom")).to_have_count(0)
     expect(touched.frame.locator(".selection")).to_have_count(0)
 
 
-def test_browsers_would_take_fingers_away(touched: LeafTab) -> None:
-    """What keeps them from it is a rule of the style sheet."""
+def test_swipe_does_not_zoom_without_the_touch_action_style(touched: LeafTab) -> None:
+    """Without it, the browser handles the swipe as scrolling."""
     over = touched.get("rank-chart").locator(".u-over")
     over.evaluate("(over) => { over.style.touchAction = 'auto'; }")
     swipe(touched, over, (0.1, 0.4), (0.5, 0.4))

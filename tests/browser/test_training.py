@@ -1,10 +1,11 @@
-"""Training on the page: curves of runs, moments to open, the same path over training."""
+"""Training on the page: curves of runs, markers of snapshots, one path over training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 from tensorboard_plugin_leaf import write
 
@@ -17,32 +18,33 @@ from tests.support.tensorboard_process import await_snapshots, tensorboard
 Show = Callable[..., LeafTab]
 
 
-def colour_of(tab: LeafTab, run: str) -> str:
-    colour: str = tab.get(f"run-{run}").locator(".dot").evaluate("(dot) => dot.style.background")
-    return colour
+def count_pixels(tab: LeafTab, run: str) -> int:
+    """Count the pixels of the trace chart in the colour of a run."""
+    colour = tab.get(f"run-{run}").locator(".dot").evaluate("(dot) => dot.style.background")
+    count: int = tab.get("trace-chart").evaluate(COUNT_PIXELS, colour)
+    return count
 
 
-def test_runs_are_drawn_in_their_colours_until_they_are_switched_off(tab: LeafTab) -> None:
+@pytest.mark.parametrize("run", ["digits/sgd", "digits/adam"])
+def test_runs_are_drawn_in_their_colours_while_they_are_checked(tab: LeafTab, run: str) -> None:
     assert missing_training(tab) == []
-    colours = {run: colour_of(tab, run) for run in ("digits/sgd", "digits/adam")}
-    for run, colour in colours.items():
-        pixels = tab.get("trace-chart").evaluate(COUNT_PIXELS, colour)
-        assert pixels > 100
-        box = tab.get(f"run-{run}").get_by_role("checkbox")
-        box.uncheck()
-        assert tab.get("trace-chart").evaluate(COUNT_PIXELS, colour) < pixels / 10
-        box.check()
-        assert tab.get("trace-chart").evaluate(COUNT_PIXELS, colour) == pixels
+    pixels = count_pixels(tab, run)
+    assert pixels > 100
+    box = tab.get(f"run-{run}").get_by_role("checkbox")
+    box.uncheck()
+    tab.await_value(lambda: count_pixels(tab, run) < pixels / 10, True)
+    box.check()
+    tab.await_value(lambda: count_pixels(tab, run), pixels)
 
 
-def test_charts_say_what_they_show(tab: LeafTab) -> None:
+def test_charts_have_textual_descriptions(tab: LeafTab) -> None:
     for chart, what in zip(TRAINING_CHARTS, ("median", "entropy", "dimension"), strict=True):
         label = tab.get(chart).get_attribute("aria-label") or ""
         assert f"digits/sgd · {what} from" in label
         assert "over optimizer steps" in label
 
 
-def test_pointer_on_a_chart_tells_the_values_of_the_runs_that_reach_it(tab: LeafTab) -> None:
+def test_tooltip_shows_the_values_of_runs_at_the_step(tab: LeafTab) -> None:
     over = tab.get("rank-chart").locator(".u-over")
     tooltip = tab.get("rank-chart").get_by_test_id("tooltip")
     expect(tooltip).to_be_hidden()
@@ -57,7 +59,7 @@ def test_pointer_on_a_chart_tells_the_values_of_the_runs_that_reach_it(tab: Leaf
     expect(tooltip).not_to_contain_text("digits/adam")
 
 
-def test_marker_opens_the_moment(tab: LeafTab) -> None:
+def test_marker_opens_the_snapshot(tab: LeafTab) -> None:
     marker = tab.frame.locator("[data-testid=snapshot-marker][data-step='500']").first
     marker.click()
     expect(tab.get("path")).to_contain_text("step 500")
@@ -75,7 +77,7 @@ def test_marker_keeps_the_pair(tab: LeafTab) -> None:
     expect(tab.get("path-title")).to_have_text(title)
 
 
-def test_snapshots_are_chosen_by_name_and_step(tab: LeafTab) -> None:
+def test_snapshots_are_selected_by_name_and_step(tab: LeafTab) -> None:
     expect(tab.get("snapshot-horizontal_path")).to_contain_text("· 3")
     tab.get("snapshot-step").select_option(label="step 1\u202f500")
     expect(tab.get("path")).to_contain_text("step 1\u202f500")
@@ -90,13 +92,13 @@ def test_smoothing_and_scale_change_the_curves(tab: LeafTab) -> None:
 
     log = picture()
     tab.get("scale-linear").check()
+    tab.await_value(lambda: picture() != log, True)
     linear = picture()
     tab.get("smoothing").fill("0.9")
-    smooth = picture()
-    assert len({log, linear, smooth}) == 3
+    tab.await_value(lambda: picture() not in (log, linear), True)
     tab.get("smoothing").fill("0")
     tab.get("scale-log").check()
-    assert picture() == log
+    tab.await_value(picture, log)
 
 
 def test_filter_lists_the_runs_that_match(tab: LeafTab) -> None:
@@ -125,7 +127,7 @@ def test_rows_show_the_path_over_training_and_open_it(tab: LeafTab) -> None:
     expect(rows).to_have_count(3)
 
 
-def test_address_leads_back_to_the_same_view(tab: LeafTab, show: Show) -> None:
+def test_url_restores_the_view(tab: LeafTab, show: Show) -> None:
     tab.get("pair-3").click()
     tab.get("scale-linear").check()
     title = tab.get("path-title").inner_text()
@@ -139,7 +141,7 @@ def test_address_leads_back_to_the_same_view(tab: LeafTab, show: Show) -> None:
         expect(each.get("scale-linear")).to_be_checked()
 
 
-def test_reload_brings_what_is_new_and_keeps_the_place(show: Show, tmp_path: Path) -> None:
+def test_reload_shows_new_data_and_keeps_the_view(show: Show, tmp_path: Path) -> None:
     log = LogDirectory(tmp_path)
     with log.run("run") as writer:
         write_training_curves(writer, steps=1000)
@@ -155,4 +157,4 @@ def test_reload_brings_what_is_new_and_keeps_the_place(show: Show, tmp_path: Pat
         tab.page.locator("app-header-reload button").first.click()
         expect(tab.get("run-run2")).to_be_visible()
         expect(tab.get("path")).to_contain_text("step 1\u202f000")
-        assert tab.current_frames() == [tab.path()["frame_steps"][5]]
+        tab.await_current_frame(tab.path()["frame_steps"][5])

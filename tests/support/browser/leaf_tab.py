@@ -1,23 +1,25 @@
-"""The LEAF tab in a browser: how to open it, and what is missing on it."""
+"""A page object of the LEAF tab, and checks that its content is drawn."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from playwright.sync_api import FrameLocator, Locator, Page
 
 from tests.support.tensorboard_process import ask
 
-PATIENCE_SECONDS = 30
+# Waits end as soon as their condition holds; a busy machine may need long.
+TIMEOUT_SECONDS = 120
 TRAINING_CHARTS = ("trace-chart", "rank-chart", "dimension-chart")
 
-# A class whose probability stays below this may be hidden behind others.
+# The curve of a class below this probability may be hidden behind others.
 CLEAR_PROBABILITY = 0.1
-# Fewer are left of a curve that is not there: edges of letters and of other curves.
+# Without a curve, edges of letters and of other curves have fewer pixels in its colour.
 CURVE_PIXELS = 25
 
 COUNT_PIXELS = """
@@ -37,7 +39,7 @@ COUNT_PIXELS = """
   return count;
 }
 """
-COUNT_INK = """
+COUNT_COLOURED_PIXELS = """
 (chart) => {
   const canvas = chart.querySelector("canvas");
   if (!canvas) return 0;
@@ -62,22 +64,34 @@ IS_PAINTED = """
 """
 
 
+AWAIT_ANIMATION_FRAMES = """
+() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
+"""
+
+Value = TypeVar("Value")
+
+
 class LeafTab:
-    """The tab in TensorBoard at `url`, shown by `page`."""
+    """The LEAF tab of the TensorBoard at `url`, in the browser page `page`.
+
+    Attributes:
+        errors: What the console of the browser has reported as errors.
+    """
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
         self.url = url
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
+        page.set_default_timeout(1000 * TIMEOUT_SECONDS)
         page.on("console", self._listen)
-        page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
+        page.on("pageerror", lambda error: self.errors.append(f"uncaught: {error}"))
 
     def _listen(self, message: Any) -> None:
         if message.type == "error":
-            self.complaints.append(message.text)
+            self.errors.append(message.text)
 
     def open(self, **view: str) -> LeafTab:
-        """Show the tab, with the parts of `view` in its address."""
+        """Open the tab with the fields of `view` in its URL."""
         fragment = "".join(f"&p.leaf.{part}" for part in urlencode(view).split("&") if part)
         self.page.goto(f"{self.url}#leaf{fragment}")
         return self
@@ -87,47 +101,63 @@ class LeafTab:
         return self.page.frame_locator("iframe[src*=plugin_entry]")
 
     def get(self, name: str) -> Locator:
-        """The elements with `data-testid` `name`."""
+        """Return the elements whose `data-testid` is `name`."""
         return self.frame.get_by_test_id(name)
 
     def await_path(self) -> LeafTab:
-        """Wait until a path and all curves of training are there."""
+        """Wait until a path and all training curves are loaded."""
         self.get("frame").first.wait_for()
         self.frame.locator(".training[aria-busy=false]").wait_for()
         return self
 
-    def await_complaint(self, word: str) -> None:
-        """Wait until the browser has complained of something in that word."""
-        last = time.monotonic() + PATIENCE_SECONDS
-        while not any(word in complaint for complaint in self.complaints):
-            assert time.monotonic() < last, f"nothing of {word!r}, only {self.complaints}"
+    def await_error(self, text: str) -> None:
+        """Wait until the browser has reported an error that contains `text`."""
+        self.await_value(lambda: any(text in error for error in self.errors), True)
+
+    def await_value(self, read: Callable[[], Value], expected: Value) -> None:
+        """Wait until `read` returns `expected`."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while read() != expected and time.monotonic() < deadline:
             self.page.wait_for_timeout(50)
+        assert read() == expected
+
+    def await_current_frame(self, step: int) -> None:
+        """Wait until the frame at `step` is the current frame, and the only one."""
+        self.await_value(self.current_frames, [step])
+
+    def await_cursor(self, step: Any) -> None:
+        """Wait until the cursors of both charts of the path are at `step`."""
+        self.await_value(self.cursor_steps, [step] * 2)
+
+    def await_animation_frames(self) -> None:
+        """Wait until the page has handled its input events and has been painted."""
+        self.frame.locator("html").evaluate(AWAIT_ANIMATION_FRAMES)
 
     def choose_dark_mode(self) -> None:
         self.page.evaluate("document.body.classList.add('dark-mode')")
         self.frame.locator("html.dark").wait_for()
 
     def current_frames(self) -> list[int]:
-        """The steps of the frames that are marked as current."""
+        """Return the steps of the frames that are marked as current."""
         marked = self.frame.locator('[data-testid=frame][aria-selected="true"]').all()
         return [int(frame.get_attribute("data-step") or -1) for frame in marked]
 
     def cursor_steps(self) -> list[int]:
-        """Where the cursors of all charts of the path are."""
+        """Return the steps of the cursors of all charts of the path."""
         return [
             int(line.get_attribute("data-step") or -1) for line in self.get("cursor-line").all()
         ]
 
     def path(self) -> dict[str, Any]:
-        """What the plugin answers of the path that is open."""
+        """Return the response of the plugin for the open path."""
         opened = self.get("path")
         names = ("run", "tag", "index")
         key = {name: opened.get_attribute(f"data-{name}") for name in names}
-        answer: dict[str, Any] = ask(self.url, f"path?{urlencode(key)}")
-        return answer
+        response: dict[str, Any] = ask(self.url, f"path?{urlencode(key)}")
+        return response
 
     def save(self, part: str, label: str) -> tuple[str, bytes]:
-        """Name and content of a file that the menu of a part of the page offers."""
+        """Save a file through the menu of a part of the page; return its name and content."""
         menu = self.get(part).locator("leaf-save-menu").first
         menu.get_by_test_id("save").click()
         with self.page.expect_download() as download:
@@ -135,11 +165,11 @@ class LeafTab:
         return download.value.suggested_filename, Path(download.value.path()).read_bytes()
 
     def legend(self, name: str) -> Locator:
-        # As a string of CSS, which escapes as JSON does.
+        # JSON escapes strings as CSS does.
         return self.frame.locator(f"[data-testid=legend-entry][data-class={json.dumps(name)}]")
 
     def curve_pixels(self, chart: str, entry: Locator) -> int:
-        """Pixels on a chart in the colour of an entry of its legend."""
+        """Count the pixels of a chart in the colour of an entry of its legend."""
         colour = entry.locator(".swatch").evaluate(
             r"(swatch) => swatch.style.background.match(/rgb\([^)]*\)|#\w+/)[0]"
         )
@@ -148,7 +178,7 @@ class LeafTab:
 
 
 def missing(tab: LeafTab) -> list[str]:
-    """What is not shown of the open path, and of training; empty if all is well."""
+    """Return the parts of the open path and of training that are not shown."""
     return [*missing_in_strip(tab), *missing_curves(tab), *missing_training(tab)]
 
 
@@ -167,7 +197,7 @@ def missing_in_strip(tab: LeafTab) -> list[str]:
             found.append(f"strip: image of step {step}")
         shown = frame.get_by_test_id("frame-label").all_inner_texts()
         if [text.split() for text in shown] != [[*label.split(), f"{probability:.2f}"]]:
-            found.append(f"strip: label of step {step}, which reads {shown}")
+            found.append(f"strip: label of step {step}: {shown}")
     if not tab.get("status").inner_text().strip():
         found.append("status")
     return found
@@ -197,5 +227,5 @@ def missing_training(tab: LeafTab) -> list[str]:
     return [
         f"curves of {chart}"
         for chart in TRAINING_CHARTS
-        if tab.get(chart).evaluate(COUNT_INK) < CURVE_PIXELS
+        if tab.get(chart).evaluate(COUNT_COLOURED_PIXELS) < CURVE_PIXELS
     ]

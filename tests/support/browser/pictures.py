@@ -1,9 +1,9 @@
-"""Takes the pictures of the README: the LEAF tab in the real TensorBoard, light and dark.
+"""Takes the screenshots of the documentation: the LEAF tab in TensorBoard, light and dark.
 
     python -m tests.support.browser.pictures [LOGDIR]
 
-LOGDIR is what `lightning-leaf demo --data mnist --data-dir DIR --logdir LOGDIR` wrote; without it,
-the demo trains on its own digits first. The pictures go to the folder `docs`.
+LOGDIR contains the logs of `lightning-leaf demo --data mnist --data-dir DIR --logdir LOGDIR`.
+Without it, the demo is run on its built-in digits first. The screenshots are written to `docs`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Locator
 
-from tests.support.browser.chromium import NONE, chromium, started
-from tests.support.browser.leaf_tab import LeafTab
+from tests.support.browser.chromium import NOT_FOUND, chromium, started
+from tests.support.browser.leaf_tab import IS_PAINTED, LeafTab
 from tests.support.tensorboard_process import await_snapshots, tensorboard
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -27,7 +27,7 @@ TALL = 2000
 
 
 def take_pictures(browser: Browser, url: str, folder: Path) -> list[Path]:
-    """Pictures of the whole tab, and of all pairs of its snapshot, as the page shows them first."""
+    """Take screenshots of the whole tab in its initial view, and of all pairs of its snapshot."""
     pictures = []
     for mode in ("light", "dark"):
         ending = "-dark.png" if mode == "dark" else ".png"
@@ -42,15 +42,15 @@ def take_pictures(browser: Browser, url: str, folder: Path) -> list[Path]:
         fit_height(tab, tab.get("rows"))
         pictures.append(folder / f"leaf-pairs{ending}")
         tab.get("rows").screenshot(path=pictures[-1])
-        if tab.complaints:
-            raise RuntimeError(f"The browser complained: {tab.complaints}")
+        if tab.errors:
+            raise RuntimeError(f"The browser reported errors: {tab.errors}")
         page.close()
     return pictures
 
 
 def fit_height(tab: LeafTab, last: Locator) -> None:
-    """Make the window as high as the page, down to its last part, and wait until it is painted."""
-    # What is out of sight is not drawn.
+    """Set the height of the window to that of the page, and wait until the page is painted."""
+    # Rows are drawn only in view.
     tab.page.set_viewport_size({"width": WIDTH, "height": TALL})
     for row in tab.get("row").all():
         row.get_by_test_id("row-frame").last.wait_for()
@@ -59,9 +59,11 @@ def fit_height(tab: LeafTab, last: Locator) -> None:
     margin = 14
     height = round(box["y"] + box["height"]) + margin
     tab.page.set_viewport_size({"width": WIDTH, "height": height})
-    # Pointers stay away from what would answer them, and charts are drawn after a while.
+    # Keep the pointer away from elements that react to it.
     tab.page.mouse.move(0, 0)
-    tab.page.wait_for_timeout(1000)
+    tab.await_animation_frames()
+    rows = tab.get("row").all()
+    tab.await_value(lambda: all(row.evaluate(IS_PAINTED) for row in rows), True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logdir = parser.parse_args(argv).logdir
     path = chromium()
     if path is None:
-        print(f"The pictures were not taken: {NONE}.", file=sys.stderr)
+        print(f"The screenshots were not taken: {NOT_FOUND}.", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
         if logdir is None:

@@ -1,4 +1,4 @@
-"""Curves as the monitor logs them, made without a training."""
+"""Synthetic training curves with the tags of the monitor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 def write_training_curves(
     writer: Any, *, initial: float = 0.005, steps: int = 3000, points: int = 60
 ) -> None:
-    """A trace that rises and falls below `initial`, ranks that fall, a tangent dimension of 9."""
+    """Write a trace that rises and then falls, decreasing ranks and a tangent dimension of 9."""
     for point in range(points + 1):
         progress = point / points
         median = initial * (1 + 160 * progress * math.exp(-8 * progress)) * math.exp(-3 * progress)
