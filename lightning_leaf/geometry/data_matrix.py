@@ -13,12 +13,8 @@ from lightning_leaf.errors import LeafError
 from lightning_leaf.geometry.score_weights import ScoreWeights
 from lightning_leaf.geometry.tangent_space import TangentSpace
 from lightning_leaf.model.chunks import checked_chunk_size, fitting_chunk_size
-from lightning_leaf.model.classifier import (
-    contrast_gradients,
-    log_softmax,
-    measuring,
-    require_finite,
-)
+from lightning_leaf.model.classifier import Classifier, log_softmax, measuring, require_finite
+from lightning_leaf.model.contrast_gradients import contrast_gradients
 from lightning_leaf.model.interruption import stop_if_wanted
 
 
@@ -90,19 +86,7 @@ class LocalDataMatrix:
         """
         size = checked_chunk_size(chunk_size)
         with measuring(model) as classifier:
-            inputs = classifier.prepare(x)
-            classes = classifier.require_usable(inputs[:size])
-            size = fitting_chunk_size(size, classes, inputs[0].numel())
-            log_probs, jacobians = [], []
-            for chunk in torch.split(inputs, size):
-                stop_if_wanted()
-                chunk.requires_grad_()
-                # A first layer that works in place must not be handed the leaf tensor itself.
-                scores = classifier.scores(chunk.clone())
-                require_finite(scores.detach(), "the classifier's output")
-                log_probs.append(log_softmax(scores))
-                jacobians.append(contrast_gradients(scores, chunk))
-            return cls(torch.cat(log_probs), torch.cat(jacobians), inputs.shape[1:])
+            return local_data_matrix(classifier, classifier.prepare(x), size)
 
     def __len__(self) -> int:
         return self.log_probs.shape[0]
@@ -119,7 +103,7 @@ class LocalDataMatrix:
         return self._weights @ half.mT
 
     def trace(self) -> Tensor:  # (B,)
-        """tr G = Σ_i p_i ‖∇ log p_i‖², float64, in units of 1 / input²."""
+        """Tr G = Σ_i p_i ‖∇ log p_i‖², float64, in units of 1 / input²."""
         return self.gram().diagonal(dim1=-2, dim2=-1).sum(-1)
 
     def eigenvalues(self) -> Tensor:  # (B, C)
@@ -128,7 +112,7 @@ class LocalDataMatrix:
         return ascending.flip(-1).clamp_min(0)
 
     def tangent_dimension(self) -> Tensor:  # (B,)
-        """dim D_x: numerical rank of the contrast gradients ∇s_i − mean_j ∇s_j, int64.
+        """Dim D_x: numerical rank of the contrast gradients ∇s_i − mean_j ∇s_j, int64.
 
         Unlike the spectrum of G it does not depend on how confident the model is.
         """
@@ -164,7 +148,7 @@ class LocalDataMatrix:
         return self.tangent.project(self._flatten(v)).reshape(v.shape).to(v)
 
     def reject(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, ...)
-        """v less its projection: the part in ker G, which the model does not see."""
+        """V less its projection: the part in ker G, which the model does not see."""
         return v - self.project(v)
 
     def dense(self) -> Tensor:  # (B, d, d)
@@ -185,6 +169,26 @@ class LocalDataMatrix:
 
     def _flatten(self, v: Tensor) -> Tensor:  # (B, d)
         return checked_vectors(v, (len(self), *self._input_shape)).to(self.log_probs.device)
+
+
+def local_data_matrix(
+    classifier: Classifier,
+    inputs: Tensor,  # (B, ...)
+    chunk_size: int,
+) -> LocalDataMatrix:
+    """Return the matrices of an open classifier at inputs from :meth:`Classifier.prepare`."""
+    classes = classifier.require_usable(inputs[:chunk_size])
+    size = fitting_chunk_size(chunk_size, classes, inputs[0].numel())
+    log_probs, jacobians = [], []
+    for chunk in torch.split(inputs, size):
+        stop_if_wanted()
+        chunk = chunk.detach().requires_grad_()
+        # A first layer that works in place must not modify the leaf tensor.
+        scores = classifier.scores(chunk.clone())
+        require_finite(scores.detach(), "the classifier's output")
+        log_probs.append(log_softmax(scores))
+        jacobians.append(contrast_gradients(scores, chunk))
+    return LocalDataMatrix(torch.cat(log_probs), torch.cat(jacobians), inputs.shape[1:])
 
 
 def checked_vectors(v: Tensor, expected: tuple[int, ...]) -> Tensor:  # (B, ...) -> (B, d)

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.errors import LeafError, NonFiniteError
-from lightning_leaf.geometry.data_matrix import LocalDataMatrix
+from lightning_leaf.geometry.data_matrix import LocalDataMatrix, local_data_matrix
 from lightning_leaf.geometry.effective_rank import RankKind, checked_ranks, effective_rank
 from lightning_leaf.geometry.matrix_free.data_matrix import (
     EIGENVALUES,
     EXACT_CLASSES,
     MatrixFreeDataMatrix,
+    matrix_free_data_matrix,
 )
 from lightning_leaf.model.chunks import checked_chunk_size
-from lightning_leaf.model.classifier import Classifier, checked_inputs, measuring
+from lightning_leaf.model.classifier import Classifier, finite_rows, measuring
 
 
 @dataclass(frozen=True)
@@ -95,28 +96,31 @@ def local_geometry(
     if isinstance(eigenvalues, bool) or not isinstance(eigenvalues, int) or eigenvalues < 0:
         raise LeafError(f"eigenvalues expects a whole number, 0 or more; got {eigenvalues!r}.")
     size = checked_chunk_size(chunk_size)
-    checked_inputs(x, "x")
     with measuring(model) as classifier:
-        classes = _classes(classifier, x[:1])
+        inputs = classifier.convert(x)
+        finite = finite_rows(inputs).cpu().nonzero().flatten()
+        classes = _classes(classifier, inputs, finite[:size])
         exact = classes <= EXACT_CLASSES if exact is None else exact
 
-        def matrices(inputs: Tensor) -> LocalDataMatrix | MatrixFreeDataMatrix:
+        def matrices(rows: Tensor) -> LocalDataMatrix | MatrixFreeDataMatrix:
+            part = _rows_of(inputs, rows)
             if exact:
-                return LocalDataMatrix.at(model, inputs, chunk_size=size)
-            return MatrixFreeDataMatrix.at(model, inputs, chunk_size=size, seed=seed)
+                return local_data_matrix(classifier, part, size)
+            return matrix_free_data_matrix(classifier, part, size, seed)
 
         count = min(eigenvalues, classes if exact else classes - 1)
         found = _unknown(len(x), classes, count, kinds, exact)
         for first in range(0, len(x), size):
-            rows, g = _where_finite(classifier, matrices, x[first : first + size])
+            rows = finite[(finite >= first) & (finite < first + size)]
+            rows, g = _where_finite(classifier, matrices, inputs, rows)
             if g is not None:
-                _measure(g, found, first + rows)
+                _measure(g, found, rows)
     return found
 
 
-def _classes(classifier: Classifier, x: Tensor) -> int:
-    with torch.no_grad():
-        return classifier.scores(classifier.prepare(x.nan_to_num(0, 0, 0))).shape[1]
+def _classes(classifier: Classifier, inputs: Tensor, finite: Tensor) -> int:
+    usable = inputs[finite] if len(finite) else inputs[:1].nan_to_num(0, 0, 0)
+    return classifier.require_usable(usable)
 
 
 def _unknown(
@@ -159,33 +163,30 @@ def _measure(g: LocalDataMatrix | MatrixFreeDataMatrix, found: LocalGeometry, ro
 def _where_finite(
     classifier: Classifier,
     matrices: Callable[[Tensor], LocalDataMatrix | MatrixFreeDataMatrix],
-    x: Tensor,  # (n, ...)
+    inputs: Tensor,  # (B, ...)
+    rows: Tensor,  # (n,)
 ) -> tuple[Tensor, LocalDataMatrix | MatrixFreeDataMatrix | None]:
-    """The rows at which everything is finite, and the local data matrices there."""
-    rows = torch.arange(len(x))
+    """Return those of the rows where all is finite, and the local data matrices there."""
+    if not len(rows):
+        return rows, None
     try:
-        g = matrices(x)
+        g = matrices(rows)
     except NonFiniteError:
-        rows = _rows_with_finite_scores(classifier, x)
+        with torch.no_grad():
+            scores = classifier.scores(inputs[rows])
+        rows = rows[finite_rows(scores).cpu()]
         if not len(rows):
             return rows, None
-        g = matrices(x[rows])
-    # Finite scores may have derivatives that are not: √x at zero.
-    whole = g.finite_derivatives().cpu()
-    if bool(whole.all()):
+        g = matrices(rows)
+    # Finite scores can have derivatives that are not finite, such as √x at zero.
+    derivatives = g.finite_derivatives().cpu()
+    if bool(derivatives.all()):
         return rows, g
-    rows = rows[whole]
-    return rows, matrices(x[rows]) if len(rows) else None
+    rows = rows[derivatives]
+    return rows, matrices(rows) if len(rows) else None
 
 
-def _rows_with_finite_scores(classifier: Classifier, x: Tensor) -> Tensor:  # -> (m,)
-    rows = _finite_rows(x)
-    if not len(rows):
-        return rows
-    with torch.no_grad():
-        scores = classifier.scores(classifier.prepare(x[rows]))
-    return rows[_finite_rows(scores)]
-
-
-def _finite_rows(x: Tensor) -> Tensor:  # (n, ...) -> (m,)
-    return x.isfinite().flatten(1).all(1).nonzero().flatten().cpu()
+def _rows_of(inputs: Tensor, rows: Tensor) -> Tensor:
+    """Return some rows in ascending order, without a copy if they are consecutive."""
+    first, last = int(rows[0]), int(rows[-1])
+    return inputs[first : last + 1] if last - first + 1 == len(rows) else inputs[rows]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,29 +10,33 @@ import torch
 from torch import Tensor, nn
 
 from lightning_leaf.errors import LeafError, NonFiniteError
+from lightning_leaf.model.outputs import require_no_probabilities, score_rows
 from lightning_leaf.model.quiet import quiet
 
 HALF_PRECISION = (torch.float16, torch.bfloat16)
-INPUTS_IN_ONE_PASS = 16
-NUMBERS_IN_ONE_PASS = 2**17
-"""Up to so many inputs, and numbers of their gradients, one pass for all classes is the faster way
-on a CPU; beyond, intermediate results leave the cache: ``python -m tests.benchmarks chunks``."""
 
 
 class Classifier:
-    """The scores s(x) of a classifier, whatever it returns, in float32 or float64.
+    """The scores s(x) of a model in float32 or float64, whatever form the model returns them in.
 
-    Use it inside :func:`measuring`, which makes one for a model.
+    :func:`measuring` opens one. The weights of the model must not change while it is open: copies
+    of half-precision weights and the results of :meth:`require_usable` are kept.
+
+    Args:
+        model: A module or function that maps a batch of inputs to scores.
 
     Attributes:
-        dtype: float64 where the model has float64 parameters, else float32: half-precision
-            models are run on float32 copies of their parameters and buffers.
-        device: Where the model lives; None for a callable without parameters.
-        jacobian_products: How products with the Jacobian are taken, once it has been tried.
+        model: The model itself.
+        dtype: float64 if the model has float64 parameters, else float32. Half-precision models
+            run on float32 copies of their parameters and buffers.
+        device: Device of the model; None for a function.
+        is_open: False after the end of :func:`measuring`.
+        jacobian_products: How to compute products with the Jacobian, after the first product.
     """
 
     def __init__(self, model: Callable[..., Any]) -> None:
-        self._model = model
+        self.model = model
+        self.is_open = True
         self.jacobian_products: str | None = None
         tensors = list(_named_tensors(model))
         floating = [tensor for _, tensor in tensors if tensor.is_floating_point()]
@@ -46,28 +49,44 @@ class Classifier:
                 name: tensor.detach().to(self.dtype) if tensor.is_floating_point() else tensor
                 for name, tensor in tensors
             }
+        # Number of classes by (shape of an input, whether the mixing of inputs was tested).
+        self._usable: dict[tuple[torch.Size, bool], int] = {}
+
+    def close(self) -> None:
+        """End the measurement and release the copies of half-precision weights."""
+        self.is_open = False
+        self._full_precision = None
 
     def prepare(self, x: Tensor, name: str = "x") -> Tensor:
-        """A batch as the model can take it: finite, floating point, its device and precision.
+        """Return a finite copy of x on the device and in the precision of the model.
 
         Raises:
-            LeafError: If x is no batch of floating-point inputs.
-            NonFiniteError: If x holds NaN or infinity.
+            LeafError: If x is not a batch of floating-point inputs.
+            NonFiniteError: If x contains NaN or infinity.
+        """
+        prepared = self.convert(x, name)
+        require_finite(prepared, name)
+        return prepared
+
+    def convert(self, x: Tensor, name: str = "x") -> Tensor:
+        """Return a copy of x, which may contain NaN, on the device and in the model's precision.
+
+        Raises:
+            LeafError: If x is not a batch of floating-point inputs.
         """
         checked_inputs(x, name)
-        if self._full_precision is None and x.dtype == torch.float64 and self.device is None:
-            self.dtype = torch.float64  # a callable without parameters computes in its input's type
-        # The clone also turns a tensor made in inference mode into an ordinary one.
-        x = x.detach().clone().to(device=self.device, dtype=self.dtype)
-        require_finite(x, name)
-        return x
+        # A model without parameters computes in the type of its input.
+        keep_double = self.device is None and x.dtype == torch.float64
+        dtype = torch.float64 if keep_double else self.dtype
+        # The copy of a tensor made in inference mode is an ordinary tensor.
+        return x.detach().to(device=self.device, dtype=dtype, copy=True)
 
     def __call__(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
         """Return :meth:`scores`."""
         return self.scores(x)
 
     def scores(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
-        """Scores whose softmax is p(y|x): logits or log-probabilities as the model returns them.
+        """Return scores whose softmax is p(y|x): the logits or log-probabilities of the model.
 
         A single logit s per input (binary classification) becomes the two scores (−s/2, s/2).
 
@@ -78,10 +97,17 @@ class Classifier:
         return torch.cat([-0.5 * output, 0.5 * output], dim=1) if output.shape[1] == 1 else output
 
     def require_usable(self, x: Tensor) -> int:
-        """Refuse models whose scores do not define p(y|x) of every single input.
+        """Check on the first two inputs that the scores define p(y|x) of every single input.
 
-        Two inputs and one backward pass are enough: the derivative of the first input's scores
-        with respect to the second input is exactly zero unless the model mixes them.
+        The derivative of the first input's scores with respect to the second input is zero unless
+        the model mixes inputs. One forward and one backward pass test it.
+
+        The result is kept for inputs of the same shape. Two cases do not count as a test of
+        mixing, which is then repeated at the next call: a single input, and derivatives that are
+        zero or not finite at the first input.
+
+        Args:
+            x: Prepared inputs, ``(B, ...)``.
 
         Returns:
             The number of classes.
@@ -90,8 +116,12 @@ class Classifier:
             LeafError: If the model returns probabilities, has a single class, cannot be
                 differentiated or mixes the inputs of a batch.
         """
+        shape, pair = x.shape[1:], len(x) > 1
+        known = self._usable.get((shape, pair))
+        if known is not None:
+            return known
         probe = x[:2].clone().requires_grad_()
-        # A first layer that works in place must not be handed the leaf tensor itself.
+        # A first layer that works in place must not modify the leaf tensor.
         output = self._output(probe.clone())
         if not output.requires_grad:
             raise LeafError(
@@ -99,8 +129,8 @@ class Classifier:
                 "operations (it has no grad_fn). Remove torch.no_grad(), .detach() and NumPy "
                 "from its forward."
             )
-        _refuse_probabilities(output)
-        # Log-probabilities hardly move together: weights of their own keep them from cancelling.
+        require_no_probabilities(output)
+        # Unequal weights: the sum of log-probabilities hardly changes with the input.
         weights = torch.arange(1, output.shape[1] + 1, dtype=output.dtype, device=output.device)
         (gradient,) = torch.autograd.grad(output[0] @ weights, probe, materialize_grads=True)
         if bool((gradient[1:].nan_to_num() != 0).any()):
@@ -111,29 +141,19 @@ class Classifier:
                 "in training mode. Pass the module itself (it is measured in evaluation mode) or "
                 "give chunk_size=1."
             )
-        return max(2, output.shape[1])  # one logit is two classes
+        classes = max(2, output.shape[1])  # one logit makes two classes
+        self._usable[shape, False] = classes
+        if pair and bool(gradient.isfinite().all() & (gradient[0] != 0).any()):
+            self._usable[shape, True] = classes
+        return classes
 
     def _output(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
         if self._full_precision is None:
-            output = self._model(x)
+            output = self.model(x)
         else:
-            assert isinstance(self._model, nn.Module)
-            output = torch.func.functional_call(self._model, self._full_precision, (x,))
-        scores = find_scores(output)
-        if scores.ndim == 1 and scores.shape[0] == x.shape[0]:
-            scores = scores.unsqueeze(1)
-        if scores.ndim != 2 or scores.shape[0] != x.shape[0] or scores.shape[1] == 0:
-            raise LeafError(
-                "The classifier is expected to return one row of scores for each input, shape "
-                f"({x.shape[0]}, C); got shape {tuple(scores.shape)}. For outputs per pixel or "
-                "token, wrap the model and select or average one position."
-            )
-        if not scores.is_floating_point():
-            raise LeafError(
-                f"The classifier is expected to return floating-point scores; got {scores.dtype}. "
-                "Return the logits themselves instead of predicted labels."
-            )
-        return scores
+            assert isinstance(self.model, nn.Module)
+            output = torch.func.functional_call(self.model, self._full_precision, (x,))
+        return score_rows(output, len(x))
 
 
 @contextmanager
@@ -144,77 +164,33 @@ def measuring(model: Callable[..., Any]) -> Iterator[Classifier]:
     takes an open classifier too, and does not open it again.
 
     Args:
-        model: A module or function, or a :class:`Classifier` that is already open.
+        model: A module or function, or a :class:`Classifier`. A classifier that has been closed is
+            opened again from its model.
 
     Raises:
         LeafError: If ``model`` is not callable.
     """
     if isinstance(model, Classifier):
-        yield model
-        return
+        if model.is_open:
+            yield model
+            return
+        model = model.model
     if not callable(model):
         raise LeafError(
             "model expects a torch.nn.Module or a function from inputs to logits; got "
             f"{type(model).__name__}."
         )
     with quiet(model):
-        yield Classifier(model)
+        classifier = Classifier(model)
+        try:
+            yield classifier
+        finally:
+            classifier.close()
 
 
 def log_softmax(scores: Tensor) -> Tensor:  # (B, C) -> (B, C)
-    """log p in float64: in float32 the probabilities of a confident model round to one and zero."""
+    """Return log p in float64: in float32 confident probabilities round to one and zero."""
     return scores.detach().double().log_softmax(-1)
-
-
-def contrast_gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...) -> (B, C, d)
-    """∇s_i − ∇s_0 of every input, by C − 1 backward passes; the first row is zero.
-
-    G and D_x do not change when one row is added to all rows of the logit Jacobian J, because
-    (diag p − p pᵀ) 1 = 0: these rows serve for it.
-
-    Summing a class over the batch before differentiating is right because inputs do not mix; see
-    :meth:`Classifier.require_usable`.
-    """
-    contrasts = (scores - scores[:, :1])[:, 1:]  # (B, C − 1)
-    rows = None
-    small = len(x) <= INPUTS_IN_ONE_PASS and contrasts[0].numel() * x.numel() <= NUMBERS_IN_ONE_PASS
-    if small and x.device.type == "cpu":
-        rows = in_one_pass(contrasts, x)
-    if rows is None:
-        rows = one_by_one(contrasts, x)
-    return torch.nn.functional.pad(rows, (0, 0, 1, 0))
-
-
-def in_one_pass(scores: Tensor, x: Tensor) -> Tensor | None:  # (B, n), (B, ...) -> (B, n, d)
-    """All passes as one, or None where something in the model cannot be vectorised."""
-    count = scores.shape[1]
-    one_hot = torch.eye(count, dtype=scores.dtype).unsqueeze(1).expand(-1, len(x), -1)
-
-    def gradient(cotangent: Tensor) -> Tensor:
-        (found,) = torch.autograd.grad(
-            scores, x, cotangent, retain_graph=True, materialize_grads=True
-        )
-        return found
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="There is a performance drop")
-        try:
-            gradients: Tensor = torch.vmap(gradient)(one_hot)  # (n, B, ...)
-        except Exception:  # of PyTorch, or of hooks that expect a gradient of the usual kind
-            return None
-    return gradients.flatten(2).transpose(0, 1)
-
-
-def one_by_one(scores: Tensor, x: Tensor) -> Tensor:  # (B, n), (B, ...) -> (B, n, d)
-    """One pass after the other."""
-    count = scores.shape[1]
-    rows = x.new_zeros(x.shape[0], count, x[0].numel())
-    for label in range(count):
-        (gradient,) = torch.autograd.grad(
-            scores[:, label].sum(), x, retain_graph=label < count - 1, materialize_grads=True
-        )
-        rows[:, label] = gradient.reshape(x.shape[0], -1)
-    return rows
 
 
 def checked_inputs(x: Tensor, name: str) -> None:
@@ -233,9 +209,14 @@ def checked_inputs(x: Tensor, name: str) -> None:
         )
 
 
+def finite_rows(tensor: Tensor) -> Tensor:  # (B, ...) -> (B,)
+    """Return a boolean mask of the rows without NaN and infinity."""
+    return tensor.isfinite().flatten(1).all(1)
+
+
 def require_finite(tensor: Tensor, name: str) -> None:
-    """Raise NonFiniteError, counting the rows that hold NaN or infinity."""
-    bad = ~tensor.isfinite().flatten(1).all(1)
+    """Raise NonFiniteError with the number of rows that contain NaN or infinity."""
+    bad = ~finite_rows(tensor)
     if bool(bad.any()):
         raise NonFiniteError(
             f"Expected finite values in {name}; {int(bad.sum())} of {tensor.shape[0]} rows hold "
@@ -247,61 +228,3 @@ def _named_tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
     if isinstance(model, nn.Module):
         yield from model.named_parameters()
         yield from model.named_buffers()
-
-
-def find_scores(output: Any) -> Tensor:
-    """The tensor of scores in whatever a classifier returns.
-
-    Raises:
-        LeafError: If none can be told.
-    """
-    if isinstance(output, Tensor):
-        return output
-    logits = getattr(output, "logits", None)
-    if isinstance(logits, Tensor):
-        return logits
-    if isinstance(output, Mapping):
-        if isinstance(output.get("logits"), Tensor):
-            return output["logits"]  # type: ignore[no-any-return]
-        tensors = [value for value in output.values() if isinstance(value, Tensor)]
-        if len(tensors) == 1:
-            return tensors[0]
-    elif isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
-        return output[0]
-    described = type(output).__name__
-    if isinstance(output, Mapping):
-        described += f" with keys {sorted(map(str, output))}"
-    raise LeafError(
-        "The classifier is expected to return a tensor of logits, an object with .logits, a dict "
-        f'with the key "logits" (or a single tensor), or a tuple that begins with them; got '
-        f"{described}. Wrap it in a function that returns the logits."
-    )
-
-
-def _refuse_probabilities(scores: Tensor) -> None:
-    classes = scores.shape[1]
-    origin = _origin(scores.grad_fn)
-    if classes == 1 and "Softmax" in origin:
-        raise LeafError(
-            "The classifier has a single class: a softmax over one score is always 1. Expected at "
-            "least two classes, or one logit of a binary classifier without a softmax."
-        )
-    values = scores.detach()
-    within = bool(((values >= 0) & (values <= 1)).all())
-    sums_to_one = classes > 1 and bool(((values.sum(1) - 1).abs() < 1e-3).all())
-    # Numbers in [0, 1] that do not sum to one may well be logits: only their origin tells.
-    if within and (sums_to_one or origin.startswith("Sigmoid")):
-        raise LeafError(
-            "The classifier returns probabilities (values in [0, 1]"
-            + (", rows that sum to one" if sums_to_one else ", from a sigmoid")
-            + "); expected logits or log-probabilities. Leave out the last softmax or sigmoid, or "
-            "return its logarithm (log_softmax, logsigmoid)."
-        )
-
-
-def _origin(node: Any) -> str:
-    """Name of the operation that made a tensor, seen through changes of shape and type."""
-    changes = ("View", "Squeeze", "Unsqueeze", "Select", "Slice", "Copy", "Clone")
-    while node.name().startswith(changes) and node.next_functions[0][0] is not None:
-        node = node.next_functions[0][0]
-    return str(node.name())

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lightning_leaf import LocalDataMatrix
-from lightning_leaf.model import classifier
+from lightning_leaf.model import contrast_gradients
 from tests.support import oracle
 from tests.support.cases import CASES, fresh_seeds
 
@@ -24,9 +24,9 @@ def prepared(request):
 
 @pytest.mark.parametrize("limit", [0, 2**17], ids=["one by one", "in one pass"])
 def test_rows_are_those_of_the_oracle(prepared, limit, monkeypatch):
-    monkeypatch.setattr(classifier, "NUMBERS_IN_ONE_PASS", limit)
+    monkeypatch.setattr(contrast_gradients, "NUMBERS_IN_ONE_PASS", limit)
     model, scores, x = prepared
-    rows = classifier.contrast_gradients(scores, x)
+    rows = contrast_gradients.contrast_gradients(scores, x)
     for row, one in zip(rows, x.detach(), strict=True):
         expected = oracle.contrasts(model, one)
         assert torch.allclose(row[1:], expected, atol=1e-10)
@@ -39,13 +39,13 @@ def passes(count: int, size: int, monkeypatch) -> list[str]:
     """Which way a batch of so many inputs goes: 10 classes, ``size`` numbers each."""
     taken = []
     for name in ("in_one_pass", "one_by_one"):
-        original = getattr(classifier, name)
+        original = getattr(contrast_gradients, name)
 
         def spied(*arguments, name=name, original=original):
             taken.append(name)
             return original(*arguments)
 
-        monkeypatch.setattr(classifier, name, spied)
+        monkeypatch.setattr(contrast_gradients, name, spied)
     LocalDataMatrix.at(nn.Linear(size, 10), torch.randn(count, size), chunk_size=count)
     return taken
 

@@ -16,7 +16,7 @@ from lightning_leaf.geometry.matrix_free.least_squares import RowSpaceProjection
 from lightning_leaf.geometry.matrix_free.products import Products
 from lightning_leaf.geometry.matrix_free.trace_estimate import TraceEstimate, estimate_trace
 from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, fitting_chunk_size
-from lightning_leaf.model.classifier import log_softmax, measuring, require_finite
+from lightning_leaf.model.classifier import Classifier, log_softmax, measuring, require_finite
 from lightning_leaf.model.interruption import stop_if_wanted
 
 EXACT_CLASSES = 160
@@ -63,18 +63,18 @@ class MatrixFreeDataMatrix:
 
     def __init__(
         self,
-        model: Callable[..., Any],
+        classifier: Classifier,
         inputs: Tensor,  # (B, ...)
         log_probs: Tensor,  # (B, C)
         chunk_size: int,
         seed: int,
     ) -> None:
         self.log_probs = log_probs
-        self._model = model
+        self._classifier = classifier
         self._inputs = inputs
         self._chunk_size = chunk_size
         self._seed = seed
-        self._versions = _versions(model)
+        self._versions = _versions(classifier.model)
 
     @classmethod
     def at(
@@ -99,16 +99,7 @@ class MatrixFreeDataMatrix:
         """
         size = checked_chunk_size(chunk_size)
         with measuring(model) as classifier:
-            inputs = classifier.prepare(x)
-            size = fitting_chunk_size(size, ROWS_OF_A_GRAPH, inputs[0].numel())
-            classifier.require_usable(inputs[:size])
-            scores = []
-            for chunk in torch.split(inputs, size):
-                stop_if_wanted()
-                with torch.no_grad():
-                    scores.append(classifier.scores(chunk.clone()))
-                require_finite(scores[-1], "the classifier's output")
-            return cls(model, inputs, log_softmax(torch.cat(scores)), size, seed)
+            return matrix_free_data_matrix(classifier, classifier.prepare(x), size, seed)
 
     def __len__(self) -> int:
         return self.log_probs.shape[0]
@@ -120,7 +111,7 @@ class MatrixFreeDataMatrix:
         return len(self), size, size
 
     def trace(self) -> Tensor:  # (B,)
-        """tr G, estimated with 64 backward passes; :meth:`trace_estimate` tells its error."""
+        """Tr G, estimated with 64 backward passes; :meth:`trace_estimate` tells its error."""
         return self.trace_estimate().value
 
     def trace_estimate(self, draws: int = DRAWS) -> TraceEstimate:
@@ -220,7 +211,7 @@ class MatrixFreeDataMatrix:
         return self.projection(v).projection.reshape(v.shape).to(v)
 
     def reject(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, ...)
-        """v less its projection: the part in ker G, which the model does not see."""
+        """V less its projection: the part in ker G, which the model does not see."""
         return v - self.project(v)
 
     def _flatten(self, v: Tensor) -> Tensor:  # (B, d)
@@ -228,18 +219,36 @@ class MatrixFreeDataMatrix:
 
     def _each(self, question: Callable[[Products, slice], T]) -> list[T]:
         """The answers of all chunks, whose graphs are made and forgotten one after the other."""
-        if _versions(self._model) != self._versions:
+        if _versions(self._classifier.model) != self._versions:
             raise LeafError(
                 "The parameters of the model have changed since MatrixFreeDataMatrix.at; expected "
                 "them as they were, because products are taken when asked for. Make a new one."
             )
         answers: list[T] = []
-        with measuring(self._model) as classifier:
+        with measuring(self._classifier) as classifier:
             for first in range(0, len(self), self._chunk_size):
                 stop_if_wanted()
                 rows = slice(first, first + self._chunk_size)
                 answers.append(question(Products(classifier, self._inputs[rows]), rows))
         return answers
+
+
+def matrix_free_data_matrix(
+    classifier: Classifier,
+    inputs: Tensor,  # (B, ...)
+    chunk_size: int,
+    seed: int,
+) -> MatrixFreeDataMatrix:
+    """Return the matrices of an open classifier at inputs from :meth:`Classifier.prepare`."""
+    size = fitting_chunk_size(chunk_size, ROWS_OF_A_GRAPH, inputs[0].numel())
+    classifier.require_usable(inputs[:size])
+    scores = []
+    for chunk in torch.split(inputs, size):
+        stop_if_wanted()
+        with torch.no_grad():
+            scores.append(classifier.scores(chunk.clone()))
+        require_finite(scores[-1], "the classifier's output")
+    return MatrixFreeDataMatrix(classifier, inputs, log_softmax(torch.cat(scores)), size, seed)
 
 
 def _versions(model: Callable[..., Any]) -> list[tuple[int, int]]:

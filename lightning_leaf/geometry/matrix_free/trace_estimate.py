@@ -32,7 +32,7 @@ def estimate_trace(
     draws: int,
     generators: list[torch.Generator],
 ) -> TraceEstimate:
-    r"""tr G = Σ_y t_y with t_y = ‖Aᵀe_y‖² = p_y ‖∇log p_y‖², some of it exact and the rest sampled.
+    r"""Tr G = Σ_y t_y with t_y = ‖Aᵀe_y‖² = p_y ‖∇log p_y‖², some of it exact and the rest sampled.
 
     A class counts about as much as its weight w_y = p_y (1 − p_y), because ∇log p_y is the mean of
     the contrasts ∇s_y − ∇s_j over the other classes. Half of the draws take the classes of the

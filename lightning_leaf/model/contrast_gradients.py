@@ -1,0 +1,71 @@
+"""Gradients of the contrasts s_i − s_0 of all classes with respect to the inputs."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+INPUTS_IN_ONE_PASS = 16
+NUMBERS_IN_ONE_PASS = 2**17
+"""Most inputs, and most numbers in their gradients, for one vectorized backward pass on a CPU.
+
+Larger intermediate results do not fit into the cache, and one pass for each class is faster. See
+``python -m tests.benchmarks chunks``.
+"""
+
+
+def contrast_gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...) -> (B, C, d)
+    """Return ∇s_i − ∇s_0 for every input, from C − 1 backward passes. The first row is zero.
+
+    Adding the same row to all rows of the logit Jacobian J changes neither G nor D_x, because
+    (diag p − p pᵀ) 1 = 0. These rows can therefore replace J.
+
+    One backward pass differentiates the sum of a contrast over the batch. This is correct because
+    the classifier does not mix inputs, see :meth:`Classifier.require_usable`.
+
+    Args:
+        scores: Scores with the graph that leads to ``x``.
+        x: Inputs that require gradients.
+    """
+    contrasts = (scores - scores[:, :1])[:, 1:]  # (B, C − 1)
+    rows = None
+    small = len(x) <= INPUTS_IN_ONE_PASS and contrasts[0].numel() * x.numel() <= NUMBERS_IN_ONE_PASS
+    if small and x.device.type == "cpu":
+        rows = in_one_pass(contrasts, x)
+    if rows is None:
+        rows = one_by_one(contrasts, x)
+    return torch.nn.functional.pad(rows, (0, 0, 1, 0))
+
+
+def in_one_pass(scores: Tensor, x: Tensor) -> Tensor | None:  # (B, n), (B, ...) -> (B, n, d)
+    """Return the gradients from one vectorized pass, or None if the model cannot be vectorized."""
+    count = scores.shape[1]
+    one_hot = torch.eye(count, dtype=scores.dtype).unsqueeze(1).expand(-1, len(x), -1)
+
+    def gradient(cotangent: Tensor) -> Tensor:
+        (result,) = torch.autograd.grad(
+            scores, x, cotangent, retain_graph=True, materialize_grads=True
+        )
+        return result
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="There is a performance drop")
+        try:
+            gradients: Tensor = torch.vmap(gradient)(one_hot)  # (n, B, ...)
+        except Exception:  # from PyTorch, or from hooks that expect an ordinary gradient
+            return None
+    return gradients.flatten(2).transpose(0, 1)
+
+
+def one_by_one(scores: Tensor, x: Tensor) -> Tensor:  # (B, n), (B, ...) -> (B, n, d)
+    """Return the gradients from one backward pass for each column of scores."""
+    count = scores.shape[1]
+    rows = x.new_zeros(x.shape[0], count, x[0].numel())
+    for column in range(count):
+        (gradient,) = torch.autograd.grad(
+            scores[:, column].sum(), x, retain_graph=column < count - 1, materialize_grads=True
+        )
+        rows[:, column] = gradient.reshape(x.shape[0], -1)
+    return rows
