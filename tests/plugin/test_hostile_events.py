@@ -1,4 +1,4 @@
-"""Event files that are damaged or mean harm, in the real TensorBoard with either loader."""
+"""Damaged and malicious event files in a running TensorBoard, with either loader."""
 
 from __future__ import annotations
 
@@ -26,11 +26,9 @@ from tests.support.plugin.hostile_logs import (
     await_hostile_logs,
     write_hostile_logs,
 )
-from tests.support.plugin.limits import few_megabytes
+from tests.support.plugin.limits import limited_work
 from tests.support.plugin.logs import LogDirectory
-from tests.support.tensorboard_process import ask, tensorboard
-
-PATIENCE_SECONDS = 20
+from tests.support.tensorboard_process import HANG_SECONDS, ask, fetch, tensorboard
 
 
 @pytest.fixture(scope="module", params=["false", "true"], ids=["python", "fast"])
@@ -44,7 +42,7 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def status(url: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
+        with urllib.request.urlopen(url, timeout=HANG_SECONDS) as response:
             return response.status, response.headers["Content-Type"]
     except urllib.error.HTTPError as error:
         return error.code, error.headers["Content-Type"]
@@ -54,7 +52,7 @@ def by_run(url: str) -> dict[str, Any]:
     return {run["run"]: run for run in ask(url, "snapshots")["runs"]}
 
 
-def test_good_snapshots_are_listed_and_damaged_ones_named(url: str) -> None:
+def test_valid_and_damaged_snapshots_are_listed(url: str) -> None:
     runs = by_run(url)
     for name in GOOD_RUNS:
         assert GOOD_TAG in [snapshot["tag"] for snapshot in runs[name]["snapshots"]], name
@@ -63,14 +61,14 @@ def test_good_snapshots_are_listed_and_damaged_ones_named(url: str) -> None:
     assert {f"content/{name}" for name in CONTENTS} | set(SCRIPTS) <= set(damaged)
     assert "upgrade" in damaged["content/newer"]
     assert all(20 < len(message) < 1000 for message in damaged.values())
-    # No tag but those that were written, and none twice.
+    # Only tags that were written, each once.
     listed = [snapshot["tag"] for snapshot in runs[DAMAGED_RUN]["snapshots"]]
     known = {f"tensor/{name}" for name in TENSORS} | {GOOD_TAG}
     assert set(listed) <= known
     assert not set(listed) & set(damaged)
 
 
-def test_every_path_is_shown_or_not_found(url: str) -> None:
+def test_every_path_is_served_or_not_found(url: str) -> None:
     found = set()
     for run in by_run(url).values():
         tags = [*(item["tag"] for item in run["snapshots"] + run["damaged"])]
@@ -90,20 +88,18 @@ def test_every_path_is_shown_or_not_found(url: str) -> None:
     assert all((DAMAGED_RUN, f"content/{name}", 200) not in found for name in CONTENTS)
 
 
-def test_other_tabs_go_on(url: str) -> None:
-    with urllib.request.urlopen(f"{url}data/plugins_listing", timeout=PATIENCE_SECONDS) as answer:
-        listing = json.load(answer)
+def test_other_tabs_work(url: str) -> None:
+    listing = json.loads(fetch(f"{url}data/plugins_listing"))
     assert listing["leaf"]["enabled"] is True
     assert listing["scalars"]["enabled"] is True
-    with urllib.request.urlopen(f"{url}data/plugin/scalars/tags", timeout=PATIENCE_SECONDS) as tags:
-        scalars = json.load(tags)
+    scalars = json.loads(fetch(f"{url}data/plugin/scalars/tags"))
     assert all("loss" in scalars[name] for name in GOOD_RUNS)
     for name in GOOD_RUNS:
         key = urlencode({"run": name, "tag": "loss"})
         assert status(f"{url}data/plugin/scalars/scalars?{key}")[0] == 200
 
 
-def test_a_directory_without_damage_names_none(tmp_path: Path) -> None:
+def test_directory_without_damage_lists_no_damage(tmp_path: Path) -> None:
     log = LogDirectory(tmp_path)
     with log.run("run") as writer:
         write(writer, synthetic.snapshot(100))
@@ -113,14 +109,14 @@ def test_a_directory_without_damage_names_none(tmp_path: Path) -> None:
     assert [snapshot["tag"] for snapshot in run["snapshots"]] == [GOOD_TAG]
 
 
-def test_the_damage_would_hide_everything_from_a_plain_list(tmp_path: Path) -> None:
+def test_damage_breaks_the_list_of_the_data_provider(tmp_path: Path) -> None:
     log = write_hostile_logs(tmp_path)
     with log.provider("python") as provider, pytest.raises(KeyError, match="no tensor"):
         provider.list_blob_sequences(RequestContext(), experiment_id="", plugin_name="leaf")
 
 
 @pytest.mark.parametrize(("size", "code"), [(None, 200), (1, 200), (2, 404), (2**28, 404)])
-def test_scalars_that_claim_to_be_many_take_no_memory(
+def test_scalars_that_declare_many_numbers_allocate_no_memory(
     tmp_path: Path, size: int | None, code: int
 ) -> None:
     log = LogDirectory(tmp_path)
@@ -136,6 +132,6 @@ def test_scalars_that_claim_to_be_many_take_no_memory(
     key = {"run": "run", "tag": "leaf/trace_mean"}
     with log.serve("python") as client:
         client.get("/data/plugin/leaf/scalars", query_string=key)
-        with few_megabytes(4):
-            answer = client.get("/data/plugin/leaf/scalars", query_string=key)
-    assert answer.status_code == code
+        with limited_work(4):
+            response = client.get("/data/plugin/leaf/scalars", query_string=key)
+    assert response.status_code == code

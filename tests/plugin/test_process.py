@@ -1,4 +1,4 @@
-"""The plugin in processes of its own: what it imports, and the real TensorBoard."""
+"""The plugin in separate processes: its imports, and a running TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import urllib.error
-import urllib.request
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,13 +14,13 @@ from tensorboard_plugin_leaf import tag_of, write
 
 from tests.support.plugin import synthetic
 from tests.support.plugin.logs import LogDirectory
-from tests.support.tensorboard_process import ask, await_snapshots, tensorboard
+from tests.support.tensorboard_process import ask, await_snapshots, fetch, tensorboard
 
 HEAVY = ("torch", "lightning", "pytorch_lightning", "tensorflow", "lightning_leaf")
 
 
 def imported(statements: str) -> set[str]:
-    """The top-level modules that a fresh interpreter has after `statements`."""
+    """Return the top-level modules that a new interpreter imports in ``statements``."""
     program = f"import sys\n{statements}\nprint(*sys.modules, sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
@@ -40,22 +39,22 @@ def imported(statements: str) -> set[str]:
         "LeafLoader().load(TBContext(data_provider=None)).get_plugin_apps()",
     ],
 )
-def test_plugin_needs_no_torch(statements: str) -> None:
+def test_plugin_imports_no_torch(statements: str) -> None:
     modules = imported(statements)
     assert "tensorboard_plugin_leaf" in modules
     assert not modules.intersection(HEAVY)
 
 
-def test_imports_are_seen() -> None:
+def test_imports_of_torch_are_detected() -> None:
     assert "torch" in imported("import torch")
 
 
-def test_loader_imports_nothing_that_may_fail() -> None:
+def test_package_imports_its_dependencies_at_first_use() -> None:
     assert not imported("import tensorboard_plugin_leaf").intersection(["numpy", "PIL"])
     assert {"numpy", "PIL"} <= imported("from tensorboard_plugin_leaf import encode")
 
 
-def test_plugin_that_cannot_be_imported_leaves_tensorboard_alive() -> None:
+def test_tensorboard_starts_without_the_tab_if_the_import_fails() -> None:
     statements = (
         "sys.modules['PIL'] = None\n"
         "from tensorboard_plugin_leaf.loader import LeafLoader\n"
@@ -64,7 +63,7 @@ def test_plugin_that_cannot_be_imported_leaves_tensorboard_alive() -> None:
     assert "tensorboard_plugin_leaf" in imported(statements)
 
 
-def test_unknown_names_are_attribute_errors() -> None:
+def test_unknown_names_raise_attribute_errors() -> None:
     import tensorboard_plugin_leaf
 
     assert all(hasattr(tensorboard_plugin_leaf, name) for name in tensorboard_plugin_leaf.__all__)
@@ -78,14 +77,10 @@ def test_version_is_that_of_the_distribution_and_read_at_first_use() -> None:
     assert "__version__" not in vars(tensorboard_plugin_leaf)
 
 
-def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as response:
-        content: bytes = response.read()
-    return content
-
-
 @pytest.mark.parametrize("load_fast", ["true", "false"])
-def test_real_tensorboard_shows_the_tab_under_a_path_prefix(tmp_path: Path, load_fast: str) -> None:
+def test_running_tensorboard_shows_the_tab_under_a_path_prefix(
+    tmp_path: Path, load_fast: str
+) -> None:
     log = LogDirectory(tmp_path)
     snapshot = synthetic.snapshot()
     with log.run("version_0") as writer:

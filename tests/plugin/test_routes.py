@@ -1,4 +1,4 @@
-"""The routes, on real event files, through both loaders of TensorBoard."""
+"""The routes on event files, through both loaders of TensorBoard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 from tensorboard.context import RequestContext
 from tensorboard_plugin_leaf import PathRecord, Snapshot, encode, summary_of, tag_of, write
-from tensorboard_plugin_leaf.routes import plugin
 from werkzeug.test import Client, TestResponse
 
 from tests.support.plugin import synthetic
@@ -43,7 +42,7 @@ def get_json(client: Client, route: str, **parameters: Any) -> Any:
     assert response.status_code == 200, response.text
 
     def no_constant(name: str) -> None:
-        raise AssertionError(f"{name} is not JSON")
+        raise AssertionError(f"{name} is not strict JSON")
 
     return json.loads(response.text, parse_constant=no_constant)
 
@@ -55,7 +54,7 @@ def listed_tags(client: Client) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["horizontal", "orthogonal"])
-def test_list_shows_what_was_written(log: LogDirectory, loader: str, kind: str) -> None:
+def test_list_has_the_snapshot_that_was_written(log: LogDirectory, loader: str, kind: str) -> None:
     snapshot = synthetic.snapshot(500, kind=kind, reason="checkpoint")
     with log.run("version_0") as writer:
         write(writer, snapshot)
@@ -88,7 +87,7 @@ def test_list_shows_what_was_written(log: LogDirectory, loader: str, kind: str) 
 
 @pytest.mark.parametrize("kind", ["horizontal", "orthogonal"])
 @pytest.mark.parametrize("shape", [(28, 28), (16, 20, 3), (32,), (2, 32)])
-def test_path_shows_what_was_written(
+def test_path_has_the_values_that_were_written(
     log: LogDirectory, loader: str, kind: str, shape: tuple[int, ...]
 ) -> None:
     snapshot = synthetic.snapshot(kind=kind, shape=shape)
@@ -134,7 +133,7 @@ def assert_same_path(answer: dict[str, Any], path: PathRecord) -> None:
 
 @pytest.mark.parametrize("kind", ["horizontal", "orthogonal"])
 @pytest.mark.parametrize("shape", [(28, 28), (12, 40, 3)])
-def test_sheet_holds_every_pixel_of_every_frame(
+def test_sheet_has_every_pixel_of_every_frame(
     log: LogDirectory, loader: str, kind: str, shape: tuple[int, ...]
 ) -> None:
     snapshot = synthetic.snapshot(kind=kind, shape=shape)
@@ -191,7 +190,7 @@ def test_scalars_of_the_monitor_are_listed_and_read(log: LogDirectory, loader: s
         write_scalars(writer, range(0, 300, 100))
         for name in ("trace_median", "trace_ratio", "effective_rank_entropy", "loss"):
             writer.add_scalar(f"leaf/{name}", 1.0, 0)
-        # The names alone do not make a monitor: this prefix has no tangent dimension.
+        # This prefix is not that of a monitor, because it has no tangent dimension.
         writer.add_scalar("other/trace_mean", 1.0, 0)
     with log.run("no_leaf") as writer:
         writer.add_scalar("loss", 1.0, 0)
@@ -219,7 +218,7 @@ def test_long_scalars_are_thinned_to_a_thousand_points(log: LogDirectory, loader
 
 
 @pytest.mark.parametrize("resumed", [True, False])
-def test_newest_session_wins_where_training_was_resumed(
+def test_newer_session_supersedes_the_older_after_resuming(
     log: LogDirectory, loader: str, resumed: bool
 ) -> None:
     first = {"session": synthetic.FIRST_SESSION}
@@ -237,7 +236,7 @@ def test_newest_session_wins_where_training_was_resumed(
     with log.serve(loader) as client:
         tags = listed_tags(client)
         scalars = get_json(client, "scalars", run="run", tag="leaf/trace_mean")
-        # The page may still hold a tag that has just been superseded.
+        # A page that was loaded earlier may still request a superseded tag.
         assert get(client, "path", run="run", tag=tag_of(old[2])).status_code == 200
     if resumed:
         assert tags == [tag_of(snapshot) for snapshot in (old[0], new, other)]
@@ -248,7 +247,7 @@ def test_newest_session_wins_where_training_was_resumed(
         assert scalars["values"] == [0.0, 100.0, 200.0, 300.0]
 
 
-def test_no_snapshot_is_sampled_away(log: LogDirectory, loader: str) -> None:
+def test_sampling_drops_no_snapshot(log: LogDirectory, loader: str) -> None:
     snapshots = [synthetic.snapshot(step, paths=1, path_steps=5) for step in range(30)]
     with log.run("run") as writer:
         for snapshot in snapshots:
@@ -259,7 +258,7 @@ def test_no_snapshot_is_sampled_away(log: LogDirectory, loader: str) -> None:
             assert get(client, "path", run="run", tag=tag_of(snapshot)).status_code == 200
 
 
-def test_one_tag_with_many_steps_would_be_sampled(log: LogDirectory) -> None:
+def test_tensorboard_samples_the_steps_of_one_tag(log: LogDirectory) -> None:
     content, blobs = encode(synthetic.snapshot(paths=1, path_steps=5))
     with log.run("run") as writer:
         for step in range(30):
@@ -272,7 +271,7 @@ def test_one_tag_with_many_steps_would_be_sampled(log: LogDirectory) -> None:
     assert len(data["run"]["one"]) == 10
 
 
-def test_runs_come_in_natural_order(log: LogDirectory, loader: str) -> None:
+def test_runs_are_listed_in_natural_order(log: LogDirectory, loader: str) -> None:
     for name in ("version_10", "version_9", "a/version_2", "a/version_11"):
         with log.run(name) as writer:
             write(writer, synthetic.snapshot(paths=1, path_steps=5))
@@ -295,7 +294,7 @@ def newer(content: bytes) -> bytes:
         (lambda content, blobs: (newer(content), blobs), "upgrade"),
     ],
 )
-def test_damaged_snapshot_is_listed_with_a_message_beside_the_others(
+def test_damaged_snapshot_is_listed_with_a_message_and_hides_no_other(
     log: LogDirectory, loader: str, damage: Any, message: str
 ) -> None:
     good = synthetic.snapshot(1)
@@ -310,7 +309,7 @@ def test_damaged_snapshot_is_listed_with_a_message_beside_the_others(
     assert message in run["damaged"][0]["message"]
 
 
-def test_damaged_path_is_not_found_and_the_others_are(log: LogDirectory, loader: str) -> None:
+def test_damaged_path_gets_404_and_the_others_200(log: LogDirectory, loader: str) -> None:
     content, blobs = encode(synthetic.snapshot())
     with log.run("run") as writer:
         damaged = [blobs[0], blobs[1][:-100], b""]
@@ -325,10 +324,10 @@ def test_damaged_path_is_not_found_and_the_others_are(log: LogDirectory, loader:
         assert "damaged" in get(client, "path", run="run", tag="tag", index=1).text
 
 
-def test_event_without_blobs_is_not_found(log: LogDirectory, loader: str) -> None:
+def test_event_without_blobs_gets_404(log: LogDirectory, loader: str) -> None:
     content, _ = encode(synthetic.snapshot(paths=1))
     summary = blob_summary("tag", content, [b"blob"])
-    summary.value[0].tensor.dtype = 1  # DT_FLOAT: the bytes are not where the type says.
+    summary.value[0].tensor.dtype = 1  # DT_FLOAT, whose values are in another field than the bytes.
     with log.run("run") as writer:
         writer._get_file_writer().add_summary(summary, 1)
     with log.serve(loader) as client:
@@ -396,7 +395,7 @@ KNOWN = {"run": "run", "tag": tag_of(SHARED)}
         ("nothing", {}, 404),
     ],
 )
-def test_unknown_is_404_and_malformed_is_400(
+def test_unknown_parameters_get_404_and_malformed_ones_400(
     shared_client: Client, route: str, parameters: dict[str, Any], code: int
 ) -> None:
     response = get(shared_client, route, **parameters)
@@ -407,7 +406,7 @@ def test_unknown_is_404_and_malformed_is_400(
 
 
 @pytest.mark.parametrize("loader", LOADERS)
-def test_empty_log_directory_lists_nothing_and_keeps_the_tab_reachable(
+def test_empty_log_directory_has_no_runs_and_an_inactive_tab(
     log: LogDirectory, loader: str
 ) -> None:
     log.path.mkdir()
@@ -431,7 +430,7 @@ def write_monitor(writer: Any) -> None:
     write_scalars(writer, range(1), prefix="anything/else")
 
 
-def write_half_a_monitor(writer: Any) -> None:
+def write_incomplete_monitor(writer: Any) -> None:
     writer.add_scalar("leaf/trace_mean", 1.0, 0)
 
 
@@ -444,11 +443,11 @@ def write_loss(writer: Any) -> None:
     [
         (write_snapshot, True),
         (write_monitor, True),
-        (write_half_a_monitor, False),
+        (write_incomplete_monitor, False),
         (write_loss, False),
     ],
 )
-def test_tab_is_active_where_there_is_something_to_see(
+def test_tab_is_active_with_snapshots_or_a_monitor(
     log: LogDirectory, loader: str, contents: Any, active: bool
 ) -> None:
     with log.run("run") as writer:
@@ -458,7 +457,7 @@ def test_tab_is_active_where_there_is_something_to_see(
     assert listing["leaf"]["enabled"] is active
 
 
-def test_routes_follow_a_path_prefix(log: LogDirectory) -> None:
+def test_routes_are_below_the_path_prefix(log: LogDirectory) -> None:
     with log.run("run") as writer:
         write(writer, SHARED)
     with log.serve("python", path_prefix="/some/static/prefix") as client:
@@ -467,7 +466,7 @@ def test_routes_follow_a_path_prefix(log: LogDirectory) -> None:
         assert client.get(ROUTE + "path", query_string=KNOWN).status_code == 404
 
 
-def test_json_is_compressed_where_that_is_accepted(shared_client: Client) -> None:
+def test_json_is_compressed_if_the_client_accepts_gzip(shared_client: Client) -> None:
     url = ROUTE + "snapshots"
     plain = shared_client.get(url)
     packed = shared_client.get(url, headers={"Accept-Encoding": "gzip"})
@@ -476,89 +475,14 @@ def test_json_is_compressed_where_that_is_accepted(shared_client: Client) -> Non
     assert gzip.decompress(packed.data) == plain.data
 
 
-@pytest.fixture
-def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "package" / "static"
-    (folder / "fonts").mkdir(parents=True)
-    (folder.parent / "secret.js").write_text("secret")
-    (folder / "index.js").write_text("export function render() {}")
-    (folder / "index.css").write_text("body {}")
-    (folder / "index.js.map").write_text("{}")
-    (folder / "fonts" / "a.woff2").write_bytes(b"font")
-    (folder / "run.sh").write_text("unknown type")
-    monkeypatch.setattr(plugin, "STATIC", folder)
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("file", "content_type"),
-    [
-        ("index.js", "text/javascript; charset=utf-8"),
-        ("static/index.js", "text/javascript; charset=utf-8"),
-        ("static/index.css", "text/css; charset=utf-8"),
-        ("static/index.js.map", "application/json"),
-        ("static/fonts/a.woff2", "font/woff2"),
-    ],
-)
-def test_bundle_is_served_with_types_of_its_own(
-    shared_client: Client,
-    bundle: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    file: str,
-    content_type: str,
-) -> None:
-    # Some Windows registries say this.
-    monkeypatch.setattr("mimetypes.guess_type", lambda *_, **__: ("text/plain", None))
-    response = get(shared_client, file)
-    assert response.status_code == 200
-    assert response.content_type == content_type
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert response.data == (bundle / file.removeprefix("static/")).read_bytes()
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "nothing.js",
-        "fonts",
-        "run.sh",
-        "../secret.js",
-        "%2e%2e/secret.js",
-        "..%2fsecret.js",
-        "fonts/../../secret.js",
-        "..\\secret.js",
-        "//etc/passwd",
-        "",
-        "%00.js",
-    ],
-)
-def test_nothing_outside_the_bundle_is_served(
-    shared_client: Client, bundle: Path, name: str
-) -> None:
-    response = get(shared_client, f"static/{name}")
-    assert response.status_code == 404
-    assert "secret" not in response.text.replace(name, "").replace("secret.js", "")
-
-
-def test_page_that_was_not_built_says_what_to_do(shared_client: Client, bundle: Path) -> None:
-    built = get(shared_client, "index.js").text
-    (bundle / "index.js").unlink()
-    response = get(shared_client, "index.js")
-    assert response.status_code == 200
-    assert response.content_type.startswith("text/javascript")
-    assert "export function render()" in response.text
-    assert "pip install" in response.text
-    assert "pip install" not in built
-
-
-def test_write_and_summary_agree(log: LogDirectory) -> None:
+def test_write_flushes_the_summary(log: LogDirectory) -> None:
     snapshot: Snapshot = synthetic.snapshot()
     (value,) = summary_of(snapshot).value
     assert value.tag == "horizontal_path/000000001000-17979cfe362a0000"
     assert list(value.tensor.string_val) == encode(snapshot)[1]
     with log.run("run") as writer:
         write(writer, snapshot)
-        # Flushed: a reader sees it before the writer is closed.
+        # A reader finds the snapshot before the writer is closed.
         with log.provider("python") as provider:
             context = RequestContext()
             listed = provider.list_blob_sequences(context, experiment_id="", plugin_name="leaf")

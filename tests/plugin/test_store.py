@@ -1,4 +1,4 @@
-"""What the store shows of what it finds."""
+"""The store: resumed runs, monitor tags, natural order and cache."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tensorboard_plugin_leaf.store.resumed import (
 from tests.support.plugin import synthetic
 
 
-class Taken(NamedTuple):
-    """A snapshot by what decides whether it is superseded."""
+class Written(NamedTuple):
+    """The fields of a snapshot that decide whether it is superseded."""
 
     step: int
     session: int
@@ -30,24 +30,26 @@ class Taken(NamedTuple):
 
 
 @pytest.mark.parametrize(
-    ("taken", "kept"),
+    ("written", "kept"),
     [
         ([], []),
-        ([Taken(1, 0, 0), Taken(2, 0, 0)], [0, 1]),
-        # Resumed from 2: what the older session saw from there on was undone.
-        ([Taken(1, 0, 0), Taken(2, 0, 0), Taken(3, 0, 0), Taken(4, 1, 2)], [0, 3]),
-        ([Taken(1, 0, 0), Taken(2, 0, 0), Taken(3, 1, 3)], [0, 1, 2]),
-        # Started again from nothing.
-        ([Taken(5, 0, 0), Taken(9, 0, 0), Taken(1, 1, 0)], [2]),
-        # Resumed twice, each time further back.
-        ([Taken(5, 0, 0), Taken(7, 1, 6), Taken(4, 2, 4)], [2]),
-        # Another callback is another story.
-        ([Taken(5, 0, 0), Taken(1, 1, 0, "other")], [1, 0]),
-        # An older session never supersedes a newer one, whichever is read first.
-        ([Taken(5, 1, 3), Taken(4, 0, 0)], [0]),
+        ([Written(1, 0, 0), Written(2, 0, 0)], [0, 1]),
+        # Resumed from step 2: later snapshots of the older session are superseded.
+        ([Written(1, 0, 0), Written(2, 0, 0), Written(3, 0, 0), Written(4, 1, 2)], [0, 3]),
+        ([Written(1, 0, 0), Written(2, 0, 0), Written(3, 1, 3)], [0, 1, 2]),
+        # Restarted from step 0.
+        ([Written(5, 0, 0), Written(9, 0, 0), Written(1, 1, 0)], [2]),
+        # Resumed twice, each time from an earlier step.
+        ([Written(5, 0, 0), Written(7, 1, 6), Written(4, 2, 4)], [2]),
+        # Snapshots of another callback are not compared.
+        ([Written(5, 0, 0), Written(1, 1, 0, "other")], [1, 0]),
+        # An older session never supersedes a newer one, in any order.
+        ([Written(5, 1, 3), Written(4, 0, 0)], [0]),
     ],
 )
-def test_newest_session_supersedes_what_it_undid(taken: list[Taken], kept: list[int]) -> None:
+def test_newer_session_supersedes_the_steps_that_it_repeats(
+    written: list[Written], kept: list[int]
+) -> None:
     stored = [
         StoredSnapshot(
             str(position),
@@ -65,7 +67,7 @@ def test_newest_session_supersedes_what_it_undid(taken: list[Taken], kept: list[
                 )[0]
             ),
         )
-        for position, (step, session, start, name) in enumerate(taken)
+        for position, (step, session, start, name) in enumerate(written)
     ]
     assert [int(snapshot.tag) for snapshot in current_snapshots(stored)] == kept
 
@@ -81,7 +83,7 @@ def test_newest_session_supersedes_what_it_undid(taken: list[Taken], kept: list[
         ([0, 4, 8, 5, 6, 4], [0, 5]),
     ],
 )
-def test_newest_value_of_a_step_wins(steps: list[int], kept: list[int]) -> None:
+def test_newer_values_replace_the_steps_that_they_repeat(steps: list[int], kept: list[int]) -> None:
     points = [ScalarPoint(step, 0.0, float(position)) for position, step in enumerate(steps)]
     assert [point.value for point in current_values(points)] == kept
 
@@ -100,23 +102,23 @@ def test_newest_value_of_a_step_wins(steps: list[int], kept: list[int]) -> None:
         ([], False),
     ],
 )
-def test_monitors_are_known_by_two_tags_side_by_side(tags: list[str], found: bool) -> None:
+def test_monitors_are_recognised_by_two_tags_with_one_prefix(tags: list[str], found: bool) -> None:
     assert monitor_tags(tags) == (sorted(tags) if found else [])
 
 
-def test_monitors_of_many_classes_are_known_by_their_standard_error() -> None:
+def test_monitors_of_many_classes_are_recognised_by_their_standard_error() -> None:
     tags = ["leaf/trace_mean", "leaf/trace_standard_error"]
     assert monitor_tags(tags) == ["leaf/trace_mean"]
 
 
-def test_numbers_in_names_sort_as_numbers() -> None:
+def test_natural_order_compares_numbers_in_names() -> None:
     names = ["b", "a10", "a9", "a", "10", "9", "", "a9b", "٣", "²"]
     expected = ["", "٣", "9", "10", "a", "a9", "a9b", "a10", "b", "²"]
     assert sorted(names, key=natural_order) == expected
     assert sorted(names) != expected
 
 
-def test_cache_keeps_what_was_used_last_and_stays_below_its_size() -> None:
+def test_cache_drops_the_least_recently_used_values_at_its_size() -> None:
     cache = LRUCache[int, bytes](max_bytes=10)
     keys = range(4)
     cache.put(keys[0], b"aaaa", 4)
@@ -128,7 +130,7 @@ def test_cache_keeps_what_was_used_last_and_stays_below_its_size() -> None:
     cache.put(keys[2], b"cc", 2)
     cache.put(keys[1], b"bbbb", 4)
     assert [cache.get(key) for key in keys[:3]] == [b"aaaa", b"bbbb", b"cc"]
-    cache.put(keys[3], b"longer than the whole cache", 27)
+    cache.put(keys[3], b"larger than the whole cache", 27)
     assert [cache.get(key) for key in keys] == [None] * 4
     cache.put(keys[0], b"aaaa", 4)
     assert cache.get(keys[0]) == b"aaaa"

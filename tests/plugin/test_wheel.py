@@ -1,4 +1,4 @@
-"""The wheel in an environment of its own, without torch and without what writes snapshots."""
+"""The wheel in a separate environment, without torch and lightning-leaf."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import urllib.request
 import venv
 import zipfile
 from importlib.metadata import distribution
@@ -19,7 +18,7 @@ from tensorboard_plugin_leaf import tag_of, write
 
 from tests.support.plugin import synthetic
 from tests.support.plugin.logs import LogDirectory
-from tests.support.tensorboard_process import ask, await_snapshots, tensorboard
+from tests.support.tensorboard_process import ask, await_snapshots, fetch, tensorboard
 
 pytest.importorskip("hatchling")
 
@@ -29,7 +28,7 @@ SNAPSHOT = synthetic.snapshot(paths=1)
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as from a source archive, which brings the page: without Node and network."""
+    """Build the wheel without Node and network, as from a source archive, which has the page."""
     root: Path = tmp_path_factory.mktemp("sources") / "tb_plugin"
     shutil.copytree(SOURCES, root, ignore=shutil.ignore_patterns("frontend", "__pycache__"))
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
@@ -40,7 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The interpreter of an environment that holds the wheel and what it requires."""
+    """Return the interpreter of an environment with the wheel and its requirements."""
     folder: Path = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
     executable = folder / "bin" / "python"
@@ -57,7 +56,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def required(requirements: list[str]) -> set[str]:
-    """The distributions that requirements lead to in this environment."""
+    """Return the names of all direct and indirect requirements in this environment."""
     found: set[str] = set()
     waiting = list(requirements)
     while waiting:
@@ -70,7 +69,7 @@ def required(requirements: list[str]) -> set[str]:
 
 
 def link(name: str, packages: Path) -> None:
-    """Make a distribution of this environment one of another: the same version, no download."""
+    """Link a distribution of this environment into another, without a download."""
     of = distribution(name)
     for top in {file.parts[0] for file in of.files or [] if file.parts[0] != ".."}:
         target = packages / top
@@ -80,20 +79,12 @@ def link(name: str, packages: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Away from the repository, whose packages Python finds in the current directory."""
+    """Leave the repository, because Python imports packages from the current directory."""
     monkeypatch.chdir(tmp_path)
 
 
-def fetch(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=30) as response:
-        content: bytes = response.read()
-    return content
-
-
 @pytest.mark.parametrize("module", ["torch", "lightning", "lightning_leaf", "PIL"])
-def test_environment_holds_what_the_wheel_requires_and_nothing_else(
-    python: str, module: str
-) -> None:
+def test_environment_has_only_the_requirements_of_the_wheel(python: str, module: str) -> None:
     done = subprocess.run([python, "-c", f"import {module}"], capture_output=True, text=True)
     is_missing = f"No module named '{module}'" in done.stderr
     assert is_missing == (module != "PIL")
@@ -104,11 +95,11 @@ def test_environment_holds_what_the_wheel_requires_and_nothing_else(
     [
         (("--logdir={}", "--load_fast=false", "--path_prefix=/some/prefix"), ["run"]),
         (("--logdir={}", "--load_fast=true", "--path_prefix=/some/prefix"), ["run"]),
-        # For several directories TensorBoard itself falls back to the Python loader.
+        # With several directories, TensorBoard uses the Python loader.
         (("--logdir_spec=named:{}", "--load_fast=auto"), ["named/run"]),
     ],
 )
-def test_wheel_alone_shows_the_tab(
+def test_wheel_shows_the_tab_without_other_packages(
     python: str, tmp_path: Path, arguments: tuple[str, ...], runs: list[str]
 ) -> None:
     with LogDirectory(tmp_path).run("run") as writer:
@@ -126,7 +117,7 @@ def test_wheel_alone_shows_the_tab(
         assert fetch(f"{url}data/plugin/leaf/frames?{key}").startswith(b"\x89PNG")
 
 
-def test_tab_is_missed_where_the_wheel_is_not_installed(python: str, tmp_path: Path) -> None:
+def test_tab_is_missing_without_the_wheel(python: str, tmp_path: Path) -> None:
     (packages,) = Path(python).parents[1].glob("lib/python*/site-packages")
     (entry,) = packages.glob("tensorboard_plugin_leaf-*.dist-info")
     elsewhere = entry.rename(Path(python).parent / entry.name)

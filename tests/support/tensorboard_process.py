@@ -1,4 +1,4 @@
-"""A real TensorBoard on a log directory, for tests that look at its page."""
+"""A TensorBoard process that serves a log directory, for tests of its routes and its page."""
 
 from __future__ import annotations
 
@@ -15,16 +15,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 90
+# Stops tests that would wait forever. A slow or busy machine stays far below it.
+HANG_SECONDS = 600
 
 
 @contextmanager
 def tensorboard(
     logdir: Path | None, *arguments: str, python: str = sys.executable
 ) -> Iterator[str]:
-    """The URL, with a slash at its end, of a TensorBoard that lives as long as the context.
+    """Run TensorBoard inside the context.
 
-    Without `logdir`, the arguments name what it shows.
+    Args:
+        logdir: The log directory. With ``None``, ``arguments`` name it.
+        *arguments: Further command-line arguments.
+        python: The interpreter that runs TensorBoard.
+
+    Yields:
+        The URL of TensorBoard, which ends with a slash.
     """
     command = [python, "-m", "tensorboard.main", "--port=0", "--host=127.0.0.1"]
     shown = [] if logdir is None else [f"--logdir={logdir}"]
@@ -42,24 +49,30 @@ def tensorboard(
         yield _printed_url(process, lines)
     finally:
         process.terminate()
-        process.wait(timeout=30)
-        reader.join(timeout=30)
+        process.wait(timeout=HANG_SECONDS)
+        reader.join(timeout=HANG_SECONDS)
         process.stderr.close()
 
 
+def fetch(url: str) -> bytes:
+    """Return the content at ``url``."""
+    with urllib.request.urlopen(url, timeout=HANG_SECONDS) as response:
+        content: bytes = response.read()
+    return content
+
+
 def ask(url: str, route: str) -> Any:
-    """What the plugin answers at `route`, such as `"snapshots"`."""
-    with urllib.request.urlopen(f"{url}data/plugin/leaf/{route}", timeout=60) as response:
-        return json.load(response)
+    """Return the JSON of a route of the plugin, such as ``"snapshots"``."""
+    return json.loads(fetch(f"{url}data/plugin/leaf/{route}"))
 
 
-def await_snapshots(url: str, count: int, seconds: float = 60) -> None:
-    """Wait until TensorBoard has read `count` snapshots, damaged ones included."""
-    deadline = time.monotonic() + seconds
+def await_snapshots(url: str, count: int) -> None:
+    """Wait until TensorBoard lists ``count`` snapshots, including damaged ones."""
+    deadline = time.monotonic() + HANG_SECONDS
     found = -1
     while found < count:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"TensorBoard read {found} snapshots instead of {count}.")
+            raise TimeoutError(f"TensorBoard listed {found} snapshots instead of {count}.")
         time.sleep(0.1)
         runs = ask(url, "snapshots")["runs"]
         found = sum(len(run["snapshots"]) + len(run["damaged"]) for run in runs)
@@ -72,10 +85,10 @@ def _read(stream: Iterable[str], lines: queue.Queue[str]) -> None:
 
 def _printed_url(process: subprocess.Popen[str], lines: queue.Queue[str]) -> str:
     printed = ""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + HANG_SECONDS
     while not (found := re.search(r"at (http://\S+)", printed)):
         if time.monotonic() > deadline or (process.poll() is not None and lines.empty()):
-            raise RuntimeError(f"TensorBoard did not start. It said:\n{printed}")
+            raise RuntimeError(f"TensorBoard did not start. Its output:\n{printed}")
         with suppress(queue.Empty):
             printed += lines.get(timeout=0.5)
     return found[1].rstrip("/") + "/"

@@ -1,4 +1,4 @@
-"""A log directory in which good snapshots lie beside everything that may be wrong."""
+"""A log directory with valid snapshots beside damaged and malicious ones."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tensorboard_plugin_leaf import Snapshot, encode, tag_of, write
 
 from tests.support.plugin import synthetic
 from tests.support.plugin.logs import LogDirectory, blob_summary
-from tests.support.tensorboard_process import ask
+from tests.support.tensorboard_process import HANG_SECONDS, ask
 
-# Each of them would leave a mark if it ran.
+# Each of these scripts sets `leafMark` if it runs.
 SCRIPTS = (
     "<script>window.parent.leafMark=window.leafMark=1</script>",
     '"><img src=x onerror="parent.leafMark=leafMark=1">',
@@ -28,7 +29,7 @@ DAMAGED_RUN = "damaged"
 GOOD_RUNS = ("a_good", "z_good", SCRIPT_RUN, DAMAGED_RUN, "truncated", "garbage")
 GOOD_TAG = tag_of(synthetic.snapshot(100))
 
-# What no index can be, by the end of its tag.
+# Invalid indices, by the end of their tags.
 CONTENTS: dict[str, bytes] = {
     "empty": b"",
     "zeros": bytes(1000),
@@ -61,7 +62,7 @@ def _set_strings(*strings: bytes) -> Callable[[Any], None]:
     return change
 
 
-# What a tensor may be instead of a list of blobs.
+# Changes of a valid tensor of blobs, by the end of its tag.
 TENSORS: dict[str, Callable[[Any], None]] = {
     "no tensor": lambda value: value.ClearField("tensor"),
     "a number": lambda value: setattr(value, "simple_value", 1.0),
@@ -84,7 +85,10 @@ TENSORS: dict[str, Callable[[Any], None]] = {
 
 
 def write_hostile_logs(folder: Path) -> LogDirectory:
-    """Fill `folder`: each of `GOOD_RUNS` has a snapshot `GOOD_TAG`, whatever else is there."""
+    """Fill ``folder`` with runs.
+
+    Each of ``GOOD_RUNS`` has a valid snapshot ``GOOD_TAG``, some of them beside damaged ones.
+    """
     log = LogDirectory(folder)
     for name in GOOD_RUNS:
         with log.run(name) as writer:
@@ -103,9 +107,9 @@ def write_hostile_logs(folder: Path) -> LogDirectory:
     return log
 
 
-def await_hostile_logs(url: str, seconds: float = 90) -> None:
-    """Wait until TensorBoard at `url` has read the last event of every run."""
-    deadline = time.monotonic() + seconds
+def await_hostile_logs(url: str) -> None:
+    """Wait until TensorBoard at ``url`` lists the last event of every run."""
+    deadline = time.monotonic() + HANG_SECONDS
     expected = {*((name, GOOD_TAG) for name in GOOD_RUNS), (DAMAGED_RUN, SCRIPTS[-1])}
     while missing := expected - {
         (run["run"], item["tag"])
@@ -130,7 +134,7 @@ def write_damaged(events: Any) -> None:
 
 
 def scripted() -> Snapshot:
-    """A good snapshot with scripts for names."""
+    """Return a valid snapshot whose names are scripts."""
     snapshot = synthetic.snapshot(100, reason=SCRIPTS[0])
     paths = tuple(
         dataclasses.replace(
@@ -146,15 +150,13 @@ def scripted() -> Snapshot:
 
 
 def break_file(run: Path, change: Callable[[bytes], bytes]) -> None:
-    """A second event file in a run, `change`d from what the first one holds."""
+    """Add a second event file to a run: a valid one, then changed by ``change``."""
     (file,) = run.glob("events*")
     other = synthetic.snapshot(300)
-    broken = LogDirectory(run.parent / f"{run.name}_made")
-    with broken.run("run") as writer:
-        write(writer, other)
-    (made,) = (broken.path / "run").glob("events*")
-    content = change(made.read_bytes())
-    made.unlink()
-    (broken.path / "run").rmdir()
-    broken.path.rmdir()
+    with TemporaryDirectory() as folder:
+        log = LogDirectory(Path(folder))
+        with log.run("run") as writer:
+            write(writer, other)
+        (valid,) = (log.path / "run").glob("events*")
+        content = change(valid.read_bytes())
     file.with_name("events.out.tfevents.9999999999.broken").write_bytes(content)

@@ -1,21 +1,25 @@
-"""How many examples are tried, `LEAF_EXAMPLES` times as many, and how much they may take."""
+"""Limits for tests: how many examples hypothesis draws, and how much work a block may do."""
 
 from __future__ import annotations
 
 import os
-import time
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from hypothesis import HealthCheck, settings
 
 FACTOR: Final = int(os.environ.get("LEAF_EXAMPLES", "1"))
+MAX_CALLS: Final = 20_000
 
 
 def examples(count: int) -> settings:
-    """Try `count` examples, `LEAF_EXAMPLES` times as many, and new ones where it is set."""
+    """Return hypothesis settings for ``count`` examples, the same in each run.
+
+    With ``LEAF_EXAMPLES=n``, n times as many examples are drawn, and new ones in each run.
+    """
     return settings(
         deadline=None,
         max_examples=FACTOR * count,
@@ -25,14 +29,32 @@ def examples(count: int) -> settings:
 
 
 @contextmanager
-def few_megabytes(limit: float) -> Iterator[None]:
-    """Fails if more than `limit` megabytes or five seconds are taken inside."""
-    started = time.monotonic()
+def limited_work(megabytes: float, calls: int = MAX_CALLS) -> Iterator[None]:
+    """Check that the block allocates few megabytes and makes few function calls.
+
+    Work is counted instead of timed, so that the result does not depend on the machine. Calls of
+    Python functions and of C functions count; those of other threads do not.
+
+    Args:
+        megabytes: Maximum of the memory that the block holds at any time, in 2²⁰ bytes.
+        calls: Maximum number of function calls.
+
+    Raises:
+        AssertionError: If the block exceeds a limit.
+    """
+    count = 0
+
+    def on_event(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
     tracemalloc.start()
+    sys.setprofile(on_event)
     try:
         yield
-        _, peak = tracemalloc.get_traced_memory()
     finally:
+        sys.setprofile(None)
+        _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    assert peak < limit * 2**20, f"{peak / 2**20:.0f} MB"
-    assert time.monotonic() - started < 5
+    assert peak < megabytes * 2**20, f"{peak / 2**20:.0f} MB"
+    assert count < calls, f"{count} calls"

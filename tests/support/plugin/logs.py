@@ -1,4 +1,4 @@
-"""Real log directories, and the plugin serving them through either of TensorBoard's loaders."""
+"""Log directories with event files, and the plugin that serves them through either loader."""
 
 from __future__ import annotations
 
@@ -25,11 +25,13 @@ from tensorboard_plugin_leaf.routes.plugin import LeafPlugin
 from torch.utils.tensorboard import SummaryWriter
 from werkzeug.test import Client
 
+from tests.support.tensorboard_process import HANG_SECONDS
+
 LOADERS = ("python", "rust")
 
 
 class LogDirectory:
-    """A log directory to which runs are written, one event file for each `run`."""
+    """A log directory, with one event file for each call of :meth:`run`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,21 +39,22 @@ class LogDirectory:
 
     @contextmanager
     def run(self, name: str) -> Iterator[SummaryWriter]:
-        """A writer of a new event file in the run `name`."""
+        """Yield a writer of a new event file in the run ``name``."""
         writer = SummaryWriter(str(self.path / name))
         yield writer
-        # The Rust server loads in the background: the last event tells when it is done.
+        # The Rust server loads in the background. It is done when it lists the last event.
         end = f"end/{len(self._ends)}"
         writer.add_scalar(end, 1.0, 0)
         self._ends.add((name, end))
         file = Path(writer._get_file_writer().event_writer._file_name)
         writer.close()
-        # Loaders read files in the order of their names, which two files of one second share.
+        # Loaders read files in the order of their names. By default, two files written within one
+        # second have the same name up to the end.
         file.rename(file.with_name(f"events.out.tfevents.{len(self._ends):010d}.test"))
 
     @contextmanager
     def provider(self, loader: str) -> Iterator[Any]:
-        """A data provider of everything written so far."""
+        """Yield a data provider of the event files written so far."""
         if loader == "python":
             multiplexer = EventMultiplexer(
                 size_guidance=DEFAULT_SIZE_GUIDANCE,
@@ -68,7 +71,7 @@ class LogDirectory:
             channel_creds_type=ChannelCredsType.LOCAL,
         )
         with warnings.catch_warnings():
-            # TensorBoard lets go of the process that it starts.
+            # TensorBoard does not wait for the process that it starts.
             warnings.simplefilter("ignore", ResourceWarning)
             ingester.start()
         try:
@@ -78,20 +81,20 @@ class LogDirectory:
             ingester._stdin_handle.close()
 
     def _await_ends(self, provider: Any) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANG_SECONDS
         while True:
             found = provider.list_scalars(RequestContext(), experiment_id="", plugin_name="scalars")
             if self._ends <= {(run, tag) for run, tags in found.items() for tag in tags}:
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"The data server did not load {self._ends}, but {found}.")
+                raise TimeoutError(f"The data server loaded {found} instead of {self._ends}.")
             time.sleep(0.02)
 
     @contextmanager
     def serve(self, loader: str, path_prefix: str = "") -> Iterator[Client]:
-        """A client of TensorBoard with the plugin, and this directory in it."""
+        """Yield a client of TensorBoard with the plugin, which serves this directory."""
         with self.provider(loader) as provider:
-            # TensorBoard too hands its multiplexer to plugins; the Rust server has none.
+            # TensorBoard also passes its multiplexer to plugins. The Rust server has none.
             multiplexer = getattr(provider, "_multiplexer", None)
             context = TBContext(
                 data_provider=provider, logdir=str(self.path), multiplexer=multiplexer
@@ -101,7 +104,7 @@ class LogDirectory:
 
 
 def blob_summary(tag: str, content: bytes, blobs: list[bytes]) -> Any:
-    """A summary of the plugin with any bytes in it, for damage that `write` would not write."""
+    """Return a summary of the plugin with arbitrary bytes, to write damaged snapshots."""
     metadata = summary_pb2.SummaryMetadata(
         plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name="leaf", content=content),
         data_class=summary_pb2.DATA_CLASS_BLOB_SEQUENCE,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -25,9 +27,18 @@ def path(
     classes: int = 10,
     shape: tuple[int, ...] = (28, 28),
 ) -> PathRecord:
-    """A path from a blob at the height of `source` to one at the height of `destination`.
+    """Return a path between two rings, one for each digit.
 
-    `shape` (H, W) or (H, W, 3) gives images, (n,) or, below 8 channels, (channels, n) signals.
+    Args:
+        source: Digit at the source.
+        destination: Digit at the destination.
+        kind: ``"horizontal"`` or ``"orthogonal"``.
+        status: Status of the path.
+        steps: Number of path steps.
+        frames: Maximum number of frames.
+        classes: Number of classes.
+        shape: (H, W) or (H, W, 3) for images, (n,) for vectors, (channels, n) with fewer than 8
+            channels for signals.
     """
     horizontal = kind == "horizontal"
     curve_steps = np.unique(np.linspace(0, steps, min(steps + 1, 300)).astype(np.int32))
@@ -81,7 +92,7 @@ def snapshot(
     shape: tuple[int, ...] = (28, 28),
     path_steps: int = 480,
 ) -> Snapshot:
-    """A snapshot of `paths` paths between digits, with every status that a path can have."""
+    """Return a snapshot of ``paths`` paths between digits, which cycle through all statuses."""
     statuses = ("reached", "stalled", "out_of_steps", "non_finite")
     return Snapshot(
         name=name or {"horizontal": "horizontal_path", "orthogonal": "orthogonal_walk"}[kind],
@@ -108,6 +119,35 @@ def snapshot(
     )
 
 
+def snapshot_of_size(points: int, classes: int, frames: Array) -> Snapshot:
+    """Return a snapshot of one path with these numbers of points and classes, and these frames.
+
+    Its curves and distances are NaN and infinite.
+    """
+    curve = np.full(points, np.nan, np.float32)
+    curve[: points // 2] = np.inf
+    extreme = dataclasses.replace(
+        path(),
+        steps=points - 1,
+        start_distance=math.inf,
+        final_distance=-math.inf,
+        threshold=math.nan,
+        classes=tuple(f"class {k}" for k in range(classes)),
+        curve_steps=np.arange(points, dtype=np.int32),
+        probabilities=np.zeros((points, classes), np.float32),
+        distance=curve,
+        horizontality=curve,
+        fisher_rao_length=curve,
+        entropy=curve,
+        frame_steps=np.linspace(0, points - 1, len(frames)).astype(np.int32),
+        frame_labels=("",) * len(frames),
+        frame_probabilities=np.zeros(len(frames), np.float32),
+        frames=frames,
+        destination_frame=None,
+    )
+    return dataclasses.replace(snapshot(), paths=(extreme,))
+
+
 def _probabilities(progress: Array, source: int, target: int, classes: int) -> Array:
     logits = np.zeros((len(progress), classes))  # (S, K)
     logits += 0.3 * np.sin(3 * progress[:, None] + np.arange(classes))
@@ -127,13 +167,13 @@ def _points(progress: Array, source: int, destination: int, shape: tuple[int, ..
     height, width = shape[:2]
     y, x = np.mgrid[:height, :width]
 
-    def blob(digit: int) -> Array:
+    def ring(digit: int) -> Array:
         centre = height * (0.2 + 0.06 * digit)
-        ring = np.hypot(y - centre, x - width / 2) - width / 4
-        return np.asarray(np.exp(-(ring**2) / 4))
+        radius_error = np.hypot(y - centre, x - width / 2) - width / 4
+        return np.asarray(np.exp(-(radius_error**2) / 4))
 
     weights = progress[:, None, None]
-    images = blob(source) * (1 - weights) + blob(destination) * weights  # (F, H, W)
+    images = ring(source) * (1 - weights) + ring(destination) * weights  # (F, H, W)
     grey = (255 * images.clip(0, 1)).astype(np.uint8)
     if len(shape) == 2:
         return grey

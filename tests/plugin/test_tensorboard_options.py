@@ -1,10 +1,9 @@
-"""Ways to start TensorBoard: several directories, a prefix, strange names, small reservoirs."""
+"""The plugin under TensorBoard's options: directories, prefix, run names, sampling."""
 
 from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -13,70 +12,75 @@ from tensorboard_plugin_leaf import tag_of, write
 
 from tests.support.plugin import synthetic
 from tests.support.plugin.logs import LogDirectory
-from tests.support.tensorboard_process import ask, await_snapshots, tensorboard
+from tests.support.tensorboard_process import (
+    HANG_SECONDS,
+    ask,
+    await_snapshots,
+    fetch,
+    tensorboard,
+)
 
 NAMES = ("with spaces/and more", "ünï/コード", "<b>&amp;</b>", "100%25+1#?&run=x")
-# The data server of the fast loader cannot read the key that it makes of such a name.
+# The Rust data server cannot read its own blob keys if a name has quotes or backslashes.
 QUOTED = "a'\"b\\c"
 SNAPSHOT = synthetic.snapshot(paths=1, path_steps=5)
 
 
-def write_runs(folder: Path, names: tuple[str, ...]) -> None:
+def write_runs(folder: Path, names: tuple[str, ...]) -> LogDirectory:
     log = LogDirectory(folder)
     for name in names:
         with log.run(name) as writer:
             write(writer, SNAPSHOT)
+    return log
 
 
-def opened(url: str) -> list[str]:
-    """The runs that are listed, each of whose snapshots was opened."""
+def open_all(url: str) -> list[str]:
+    """Open every snapshot, and return the names of the listed runs."""
     names = []
     for run in ask(url, "snapshots")["runs"]:
         for snapshot in run["snapshots"]:
             key = urlencode({"run": run["run"], "tag": snapshot["tag"]})
             assert ask(url, f"path?{key}")["steps"] == 5
-            with urllib.request.urlopen(f"{url}data/plugin/leaf/frames?{key}", timeout=30) as sheet:
-                assert sheet.read(4) == b"\x89PNG"
+            assert fetch(f"{url}data/plugin/leaf/frames?{key}").startswith(b"\x89PNG")
         names.append(run["run"])
     return names
 
 
 @pytest.mark.parametrize("load_fast", ["true", "false"])
-def test_runs_of_any_name_are_opened_under_a_prefix(tmp_path: Path, load_fast: str) -> None:
+def test_runs_with_any_name_can_be_opened_under_a_path_prefix(
+    tmp_path: Path, load_fast: str
+) -> None:
     write_runs(tmp_path, NAMES)
     with tensorboard(tmp_path, "--path_prefix=/a/prefix", f"--load_fast={load_fast}") as url:
         assert url.endswith("/a/prefix/")
         await_snapshots(url, len(NAMES))
-        assert sorted(opened(url)) == sorted(NAMES)
+        assert sorted(open_all(url)) == sorted(NAMES)
 
 
 @pytest.mark.parametrize(("loader", "code"), [("python", 200), ("rust", 404)])
-def test_quoted_names_are_opened_or_answered_with_a_way_out(
+def test_runs_with_quotes_can_be_opened_or_the_error_names_the_option_to_use(
     tmp_path: Path, loader: str, code: int
 ) -> None:
-    write_runs(tmp_path, (QUOTED,))
-    with LogDirectory(tmp_path).serve(loader) as client:
-        while not client.get("/data/plugin/leaf/snapshots").json["runs"]:
-            time.sleep(0.1)
+    with write_runs(tmp_path, (QUOTED,)).serve(loader) as client:
         for route in ("path", "frames"):
             key = {"run": QUOTED, "tag": tag_of(SNAPSHOT)}
-            answer = client.get(f"/data/plugin/leaf/{route}", query_string=key)
-            assert answer.status_code == code
-            assert code == 200 or "--load_fast=false" in answer.text
+            response = client.get(f"/data/plugin/leaf/{route}", query_string=key)
+            assert response.status_code == code
+            assert code == 200 or "--load_fast=false" in response.text
 
 
-def test_runs_of_several_directories_are_opened(tmp_path: Path) -> None:
+def test_runs_in_several_directories_can_be_opened(tmp_path: Path) -> None:
     write_runs(tmp_path / "one", ("run", "other run"))
     write_runs(tmp_path / "two", ("run",))
     spec = f"--logdir_spec=first:{tmp_path / 'one'},second:{tmp_path / 'two'}"
     with tensorboard(None, spec, "--load_fast=auto") as url:
         await_snapshots(url, 3)
-        assert opened(url) == ["first/other run", "first/run", "second/run"]
+        assert open_all(url) == ["first/other run", "first/run", "second/run"]
 
 
 @pytest.mark.parametrize("load_fast", ["true", "false"])
-def test_no_snapshot_is_lost_whatever_tensorboard_samples(tmp_path: Path, load_fast: str) -> None:
-    """Every snapshot has a tag of its own: a reservoir of one step holds it."""
+def test_sampling_drops_no_snapshot(tmp_path: Path, load_fast: str) -> None:
+    """Every snapshot has its own tag, therefore a reservoir of one step holds it."""
     snapshots = [synthetic.snapshot(step, paths=1, path_steps=5) for step in range(30)]
     with LogDirectory(tmp_path).run("run") as writer:
         for snapshot in snapshots:
@@ -88,20 +92,19 @@ def test_no_snapshot_is_lost_whatever_tensorboard_samples(tmp_path: Path, load_f
         await_snapshots(url, len(snapshots))
         (run,) = ask(url, "snapshots")["runs"]
         assert [item["tag"] for item in run["snapshots"]] == [tag_of(one) for one in snapshots]
-        assert opened(url) == ["run"]
-        # The flag was understood: what shares a tag is sampled.
+        assert open_all(url) == ["run"]
+        # Control: TensorBoard applies the option, and samples the steps of a shared tag.
         await_scalars(url)
         points = ask(url, f"scalars?{urlencode({'run': 'run', 'tag': 'leaf/trace_mean'})}")
         assert len(points["steps"]) == 5
 
 
 def await_scalars(url: str) -> None:
-    """Wait for the last event that was written, which `LogDirectory` calls `end`."""
-    address = f"{url}data/plugin/scalars/tags"
-    deadline = time.monotonic() + 60
+    """Wait until TensorBoard lists the last event of the run, whose tag starts with ``end``."""
+    deadline = time.monotonic() + HANG_SECONDS
     while time.monotonic() < deadline:
-        with urllib.request.urlopen(address, timeout=30) as tags:
-            if any(name.startswith("end/") for run in json.load(tags).values() for name in run):
-                return
+        tags = json.loads(fetch(f"{url}data/plugin/scalars/tags"))
+        if any(name.startswith("end/") for run in tags.values() for name in run):
+            return
         time.sleep(0.1)
-    raise TimeoutError("TensorBoard did not read the end of the run.")
+    raise TimeoutError("TensorBoard did not list the last event of the run.")
