@@ -20,6 +20,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import figures
+import matplotlib
+from cycler import cycler
 from docutils import nodes
 from docutils.parsers.rst import Directive, directives
 
@@ -81,9 +84,6 @@ def draw_all(app: Sphinx, config: Config) -> None:
 
 
 def _draw() -> dict[str, Any]:
-    import figures
-    import matplotlib
-
     matplotlib.use("agg")
     for theme, ink in INKS.items():
         with matplotlib.rc_context(_style(theme, ink)):
@@ -98,8 +98,6 @@ def _draw() -> dict[str, Any]:
 
 
 def _style(theme: str, ink: str) -> dict[str, Any]:
-    from cycler import cycler
-
     inked = ("text.color", "axes.edgecolor", "axes.labelcolor", "axes.titlecolor")
     return {
         "figure.facecolor": "none",
@@ -122,8 +120,9 @@ def _style(theme: str, ink: str) -> dict[str, Any]:
 def _digest() -> str:
     """Of everything that decides what the figures show."""
     found = hashlib.sha256()
-    folders = (Path(__file__).parent, Path(lightning_leaf.__file__).parent)
-    for file in sorted(path for folder in folders for path in folder.rglob("*.py")):
+    package, results = Path(lightning_leaf.__file__).parent, figures.paper.RESULTS
+    sources = [*Path(__file__).parent.rglob("*.py"), *package.rglob("*.py"), *results.glob("*")]
+    for file in sorted(sources):
         found.update(file.read_bytes())
     found.update(sys.version.encode())
     return found.hexdigest()

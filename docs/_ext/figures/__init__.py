@@ -1,6 +1,6 @@
 """The figures of the pages, and the numbers that their text names."""
 
-from figures import digits, plane
+from figures import digits, paper, plane
 
 DRAWINGS = [
     plane.leaves,
@@ -21,4 +21,10 @@ NUMBERS = [
     digits.digits_peak,
     digits.digits_path,
     digits.digits_walk,
+    paper.paper_statements,
+    paper.paper_agrees,
+    paper.paper_partly,
+    paper.paper_disagrees,
+    paper.paper_reached,
+    paper.paper_left,
 ]

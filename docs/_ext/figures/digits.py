@@ -21,8 +21,8 @@ from lightning_leaf import (
     local_geometry,
     orthogonal_walk,
 )
-from lightning_leaf.geometry.effective_rank import RANK_KINDS
 
+RANK_KINDS = ("entropy", "stable", "participation", "threshold")
 STEPS = 1500
 PROBE = 64
 
