@@ -101,7 +101,7 @@ def test_malicious_sizes_raise_before_memory_is_allocated(hostile: Callable[[], 
 def test_memory_limit_fails_for_a_zip_bomb_that_is_decompressed() -> None:
     blob = zip_bomb()
     with (
-        pytest.raises(AssertionError, match="64 MB"),
+        pytest.raises(AssertionError, match=r"\d+ MB"),
         limited_work(64),
         zipfile.ZipFile(io.BytesIO(blob)) as archive,
     ):
