@@ -1,6 +1,6 @@
 """Snapshots as summaries in event files, written without TensorFlow.
 
-Each snapshot has a tag of its own, with one step.
+Each snapshot has a unique tag with one step.
 """
 
 from __future__ import annotations
