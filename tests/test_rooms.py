@@ -68,6 +68,11 @@ def test_imports_follow_the_drawing() -> None:
             "No cycles are allowed in lightning_leaf.model",
         ),
         (
+            "tensorboard_plugin_leaf/schema/errors.py",
+            "from tensorboard_plugin_leaf.store import listing",
+            "tensorboard_plugin_leaf.schema is not allowed to import tensorboard_plugin_leaf.store",
+        ),
+        (
             "tensorboard_plugin_leaf/loader.py",
             "import torch",
             "tensorboard_plugin_leaf is not allowed to import torch",
