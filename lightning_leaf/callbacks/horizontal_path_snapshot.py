@@ -13,7 +13,7 @@ from lightning_leaf.callbacks.pairs import Pairs, choose_pairs
 from lightning_leaf.callbacks.path_snapshot import Normalize, PathSnapshot
 from lightning_leaf.callbacks.triggers import When
 from lightning_leaf.data.normalization import Bound
-from lightning_leaf.paths.horizontal_path import horizontal_path
+from lightning_leaf.paths.horizontal_path import MAX_STEPS, horizontal_path
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.orthogonal_walk import orthogonal_walk, random_directions
 
@@ -59,7 +59,7 @@ class HorizontalPathSnapshot(PathSnapshot):
         name: Prefix of the logged tag. It must be different for each LEAF callback of a trainer.
             Default: ``"horizontal_path"``, or ``"noisy_start"`` with ``noise_steps``.
         save_files: Whether to write ``.npz`` files, and a PNG image of the paths, into the folder
-            of the trainer's logs, see :func:`~lightning_leaf.display.snapshots.save_files`.
+            of the trainer's logs, see :func:`~lightning_leaf.display.files.save_files`.
         seed: Seed for choosing pairs and directions. The global random number generators are not
             changed.
         chunk_size: Number of paths computed at once; limits the memory used. It is halved each time
@@ -92,7 +92,7 @@ class HorizontalPathSnapshot(PathSnapshot):
         *,
         noise_steps: int = 0,
         step_size: float | None = None,
-        max_steps: int = 5000,
+        max_steps: int = MAX_STEPS,
         threshold: float | None = None,
         normalize: Normalize | None = None,
         domain: tuple[Bound, Bound] | None = None,

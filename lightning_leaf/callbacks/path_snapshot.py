@@ -15,7 +15,9 @@ from lightning_leaf.callbacks.base import LeafCallback, OnError
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
 from lightning_leaf.callbacks.triggers import Moment, When, triggers
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
-from lightning_leaf.display.snapshots import Occasion, publish, save_files, snapshot_of
+from lightning_leaf.display.files import save_files
+from lightning_leaf.display.loggers import publish
+from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.quiet import quiet, random_streams
@@ -230,9 +232,9 @@ class PathSnapshot(LeafCallback):
     def _publish(self, trainer: Trainer, path: LeafPath, moment: Moment, reason: str) -> None:
         assert self._sources is not None
         assert self._session is not None
-        snapshot = snapshot_of(
+        snapshot = make_snapshot(
             path,
-            Occasion(
+            SnapshotMetadata(
                 name=self.name,
                 step=moment.step,
                 epoch=moment.epoch,

@@ -1,1 +1,1 @@
-"""Paths as snapshots, and snapshots as what loggers show."""
+"""Display: paths as snapshots, and snapshots in loggers and files."""

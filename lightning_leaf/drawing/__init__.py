@@ -1,1 +1,1 @@
-"""Arrays as images and figures."""
+"""Drawing: points as frames, frames as strips, paths and histories as figures."""

@@ -1,4 +1,4 @@
-"""Points of the input space as frames that can be shown: images, or vectors and signals."""
+"""Frames: points of the input space as images, vectors or signals that can be displayed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 SAMPLES_PER_PIXEL = 4
-"""Samples of a vector or signal for each pixel of the longest side of an image."""
+"""Largest number of samples of a vector or signal, relative to the largest side of an image."""
 
 Frames = npt.NDArray[Any]
 
@@ -21,21 +21,23 @@ def frames_of(
     bounds: tuple[Tensor, Tensor] | None,
     largest_side: int,
 ) -> Frames:
-    """Points as uint8 images ``(F, H, W)`` or ``(F, H, W, 3)``, else float32 vectors and signals.
+    """Convert points to frames: images where the shape is that of an image, else signals.
 
-    Shapes that count as images: ``(1 or 3, H, W)``, ``(H, W, 1 or 3)``, ``(channels, H, W)``
-    (shown as the mean over the channels), and ``(H, W)`` unless it is so oblong that it is rather
-    a signal of H channels.
+    These shapes count as images: ``(1 or 3, H, W)``, ``(H, W, 1 or 3)``, ``(channels, H, W)`` with
+    H and W at least 8 (shown as the mean over the channels), and ``(H, W)`` with sides of at least
+    8 whose ratio is at most 4; see :func:`is_image`.
 
     Args:
-        points: Inputs of the model.
-        bounds: The inputs that are shown as black and as white, see ``input_bounds``; None scales
-            from the least to the greatest finite value in ``points``.
-        largest_side: Images are scaled down (area averages) until no side is longer; vectors and
-            signals until no axis is longer than four times this.
+        points: F inputs of the model, ``(F, ...)``.
+        bounds: The inputs that are black and white, as
+            :func:`~lightning_leaf.data.normalization.input_bounds` returns them. None: scale from
+            the smallest to the largest finite value in ``points``.
+        largest_side: Images are scaled down by area averages until no side is longer; vectors and
+            signals until no axis is longer than four times this value.
 
     Returns:
-        Images, or ``(F, n)`` and ``(F, channels, n)`` in the units of the model's input.
+        Images ``(F, H, W)`` or ``(F, H, W, 3)``, uint8; or vectors ``(F, n)`` and signals
+        ``(F, channels, n)``, float32, in the units of the model's input.
     """
     points = points.detach().cpu().float()
     if not is_image(points.shape[1:]):
@@ -56,7 +58,7 @@ def frames_of(
 
 
 def is_image(shape: torch.Size | tuple[int, ...]) -> bool:
-    """Whether an input of this shape, without the batch axis, is shown as an image."""
+    """Return whether an input of this shape, without the batch axis, is shown as an image."""
     if len(shape) == 3:
         return shape[0] in (1, 3) or shape[2] in (1, 3) or min(shape[1:]) >= 8
     return len(shape) == 2 and min(shape) >= 8 and max(shape) <= 4 * min(shape)

@@ -3,33 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
-from lightning_leaf.paths.leaf_path import SinglePath
+from lightning_leaf.data.normalization import Normalization
+from lightning_leaf.drawing.classes_shown import most_probable_classes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 STRIP_FRAMES = 12
-CLASSES_SHOWN = 20
+"""Largest number of points in the strip of a path."""
 
 
-def plot_paths(paths: Sequence[SinglePath], *, classes: Sequence[str] | None = None) -> Figure:
-    """A row for each path: strip of points, class probabilities, distance and horizontality.
+class PlottablePath(Protocol):
+    """The attributes of a path that :func:`plot_paths` reads.
+
+    :class:`~lightning_leaf.SinglePath` has them; T is the number of steps, F the number of points
+    and C the number of classes.
+    """
+
+    @property
+    def kind(self) -> str:
+        """``"horizontal"`` or ``"orthogonal"``."""
+
+    @property
+    def points(self) -> Tensor:
+        """Points, ``(F, ...)``."""
+
+    @property
+    def point_steps(self) -> Tensor:
+        """Step of every point, ``(F,)``."""
+
+    @property
+    def log_probs(self) -> Tensor:
+        """Log-probabilities at every step, ``(T + 1, C)``."""
+
+    @property
+    def distance(self) -> Tensor:
+        """Distance at every step, ``(T + 1,)``."""
+
+    @property
+    def horizontality(self) -> Tensor:
+        """Horizontality of every step, ``(T,)``."""
+
+    @property
+    def end(self) -> Tensor | None:
+        """Destination, ``(...)``, if there is one."""
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """The map from pixels to inputs, if it is known."""
+
+    def describe(self) -> str:
+        """Return one sentence about the path."""
+
+
+def plot_paths(paths: Sequence[PlottablePath], *, classes: Sequence[str] | None = None) -> Figure:
+    """Plot each path in a row: strip of points, class probabilities, distance, horizontality.
 
     Args:
-        paths: One or more paths of the same inputs, such as a :class:`LeafPath`.
-        classes: Names of the C classes; numbers by default.
+        paths: One or more paths of inputs of the same shape, such as a
+            :class:`~lightning_leaf.LeafPath`.
+        classes: Names of the C classes. Default: their numbers.
 
     Returns:
-        A figure that belongs to no window: it shows in notebooks; ``figure.savefig`` saves it.
+        A figure without a window: a notebook shows it, ``figure.savefig`` saves it.
 
     Raises:
-        ModuleNotFoundError: If matplotlib is not installed, with the command that installs it.
+        ValueError: If the number of names is not C.
+        ModuleNotFoundError: If matplotlib is not installed.
     """
     figure = _figure(width=15, height=4.2 * len(paths))
     for part, path in zip(_rows(figure, len(paths)), paths, strict=True):
@@ -44,12 +90,18 @@ def plot_paths(paths: Sequence[SinglePath], *, classes: Sequence[str] | None = N
 
 
 def plot_history(history: Mapping[str, Sequence[float]], *, reference: float | None) -> Figure:
-    """Training curves: trace (log scale, with its reference), effective ranks, tangent dimension.
+    """Plot a training: trace (log scale, with its reference), effective ranks, tangent dimension.
 
     Args:
         history: Series over ``"step"``: ``"trace_mean"``, ``"trace_median"``,
             ``"effective_rank_<kind>"`` and ``"tangent_dimension"``.
-        reference: Trace that the run is read against, drawn as a line; None for no line.
+        reference: The trace at the start of the training, drawn as a line; None for no line.
+
+    Returns:
+        A figure without a window: a notebook shows it, ``figure.savefig`` saves it.
+
+    Raises:
+        ModuleNotFoundError: If matplotlib is not installed.
     """
     figure = _figure(width=15, height=3.6)
     trace, rank, dimension = figure.subplots(1, 3)
@@ -58,7 +110,7 @@ def plot_history(history: Mapping[str, Sequence[float]], *, reference: float | N
         trace.plot(steps, history[f"trace_{statistic}"], label=statistic)
     if reference is not None:
         trace.axhline(reference, color="grey", linestyle="--", label="initial value")
-    # A log scale of no positive value warns; NaN alone is such a run.
+    # matplotlib warns about a log scale without positive values, as in a run with NaN only.
     if any(value > 0 for value in history["trace_mean"]):
         trace.set_yscale("log")
     trace.set(title="Trace of the local data matrix", xlabel="step")
@@ -91,7 +143,7 @@ def _rows(figure: Figure, count: int) -> list[Any]:
     return list(rows[:, 0])
 
 
-def _class_names(path: SinglePath, classes: Sequence[str] | None) -> list[str]:
+def _class_names(path: PlottablePath, classes: Sequence[str] | None) -> list[str]:
     count = path.log_probs.shape[-1]
     if classes is None:
         return [str(label) for label in range(count)]
@@ -100,7 +152,7 @@ def _class_names(path: SinglePath, classes: Sequence[str] | None) -> list[str]:
     return [str(name) for name in classes]
 
 
-def _draw_strip(figure: Any, path: SinglePath, names: Sequence[str]) -> None:
+def _draw_strip(figure: Any, path: PlottablePath, names: Sequence[str]) -> None:
     chosen = torch.linspace(0, len(path.points) - 1, min(STRIP_FRAMES, len(path.points)))
     panels = figure.subplots(1, len(chosen) + (path.end is not None), squeeze=False)[0]
     for panel, i in zip(panels, chosen.round().long().tolist(), strict=False):
@@ -114,13 +166,13 @@ def _draw_strip(figure: Any, path: SinglePath, names: Sequence[str]) -> None:
         panels[-1].set_xlabel("destination", fontsize="x-small")
 
 
-def _draw_input(panel: Axes, x: Tensor, path: SinglePath) -> None:
+def _draw_input(panel: Axes, x: Tensor, path: PlottablePath) -> None:
     panel.set(xticks=[], yticks=[])
     image = x.ndim == 2 or (x.ndim == 3 and x.shape[0] in (1, 3))
     if not image:
         panel.plot(x.reshape(-1, x.shape[-1]).T.numpy(), linewidth=0.8)
         return
-    ends = torch.stack([path.start, *([] if path.end is None else [path.end])])
+    ends = torch.stack([path.points[0], *([] if path.end is None else [path.end])])
     if path.normalization is not None:
         pixels = path.normalization.to_pixels(x.unsqueeze(0))[0]
     else:
@@ -131,15 +183,15 @@ def _draw_input(panel: Axes, x: Tensor, path: SinglePath) -> None:
     panel.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
-def _draw_probabilities(panel: Axes, path: SinglePath, names: Sequence[str]) -> None:
-    p = path.log_probs.exp()  # (T + 1, C)
-    for label in p.amax(0).argsort(descending=True)[:CLASSES_SHOWN].sort().values.tolist():
-        panel.plot(p[:, label].numpy(), label=names[label])
+def _draw_probabilities(panel: Axes, path: PlottablePath, names: Sequence[str]) -> None:
+    p = path.log_probs.exp().numpy()  # (T + 1, C)
+    for label in most_probable_classes(p):
+        panel.plot(p[:, label], label=names[label])
     panel.set(title="Class probabilities", xlabel="step", ylim=(-0.02, 1.02))
     panel.legend(fontsize="x-small", ncols=2, loc="upper right")
 
 
-def _draw_distance(panel: Axes, path: SinglePath) -> None:
+def _draw_distance(panel: Axes, path: PlottablePath) -> None:
     where = "to the destination" if path.kind == "horizontal" else "from the start"
     (line,) = panel.plot(path.distance.numpy(), label=f"distance {where}")
     panel.set(title="Distance and horizontality", xlabel="step", ylabel="distance (input units)")

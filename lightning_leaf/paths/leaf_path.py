@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.data.normalization import Normalization
+from lightning_leaf.drawing.plotting import plot_paths
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -130,8 +131,6 @@ class SinglePath:
             ValueError: If the number of names is not C.
             ModuleNotFoundError: If matplotlib is not installed.
         """
-        from lightning_leaf.drawing.plotting import plot_paths
-
         return plot_paths([self], classes=classes)
 
 
@@ -265,8 +264,6 @@ class LeafPath(Sequence[SinglePath]):
             ValueError: If the number of names is not C.
             ModuleNotFoundError: If matplotlib is not installed.
         """
-        from lightning_leaf.drawing.plotting import plot_paths
-
         return plot_paths(self, classes=classes)
 
 

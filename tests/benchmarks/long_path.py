@@ -10,7 +10,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from lightning_leaf import LeafPath, PathStatus, SinglePath, fisher_rao_length
 from lightning_leaf.data.batches import Examples
-from lightning_leaf.display.snapshots import Occasion, publish, snapshot_of
+from lightning_leaf.display.loggers import publish
+from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 
 STEPS = 10_000
 CLASSES = 1000
@@ -52,8 +53,8 @@ def publish_long_path(folder: Path) -> SinglePath:
     sources = Examples(single.start[None], (int(single.log_probs[0].argmax()),), (0,))
     assert single.end is not None
     ends = Examples(single.end[None], (int(single.log_probs[-1].argmax()),), (1,))
-    occasion = Occasion("horizontal_path", 100, 0, "step", f"{1:016x}", 0)
-    snapshot = snapshot_of(path, occasion, sources, ends, bounds)
+    metadata = SnapshotMetadata("horizontal_path", 100, 0, "step", f"{1:016x}", 0)
+    snapshot = make_snapshot(path, metadata, sources, ends, bounds)
     writer = SummaryWriter(str(folder / "long"))
     publish(snapshot, path, [SimpleNamespace(experiment=writer)])
     writer.close()

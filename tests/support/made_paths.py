@@ -1,25 +1,25 @@
-"""Paths through given predictions, made without a model, and snapshots of them."""
+"""Paths through given predictions, made without a model, and their snapshots."""
 
 import torch
 from tensorboard_plugin_leaf import Snapshot
 
 from lightning_leaf import PathStatus, fisher_rao_length
 from lightning_leaf.data.batches import Examples
-from lightning_leaf.display.snapshots import Occasion, snapshot_of
+from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.paths.leaf_path import LeafPath, PathKind, SinglePath
 
-OCCASION = Occasion("mine", 30, 2, "checkpoint", f"{7:016x}", 0)
+METADATA = SnapshotMetadata("mine", 30, 2, "checkpoint", f"{7:016x}", 0)
 UNIT = (torch.tensor(0.0), torch.tensor(1.0))
 
 
-def made_path(
+def make_path(
     log_probs: torch.Tensor,  # (T + 1, C)
     shape: tuple[int, ...] = (1, 8, 8),
     kind: PathKind = "horizontal",
     kept: int = 300,
     seed: int = 0,
 ) -> SinglePath:
-    """A path through given predictions, with random points and curves."""
+    """Return a path through given predictions, with random points and horizontality."""
     generator = torch.Generator().manual_seed(seed)
     steps = len(log_probs) - 1
     point_steps = torch.linspace(0, steps, min(kept, steps + 1)).round().long()
@@ -40,26 +40,27 @@ def made_path(
     )
 
 
-def predictions(steps: int, classes: int, seed: int = 0) -> torch.Tensor:
+def random_log_probs(steps: int, classes: int, seed: int = 0) -> torch.Tensor:
+    """Return log-probabilities ``(T + 1, C)`` of random scores that change slowly."""
     generator = torch.Generator().manual_seed(seed)
-    walk = torch.randn(steps + 1, classes, generator=generator).cumsum(0) / 10
-    return walk.double().log_softmax(1)
+    scores = torch.randn(steps + 1, classes, generator=generator).cumsum(0) / 10
+    return scores.double().log_softmax(1)
 
 
-def flips(steps: int, *at: int) -> torch.Tensor:
-    """Two classes; the predicted one changes at the given steps, and nothing else does."""
-    first = torch.isin(torch.arange(steps + 1), torch.tensor(at)).cumsum(0) % 2 == 0
+def flipping_log_probs(steps: int, *flips: int) -> torch.Tensor:
+    """Return log-probabilities of two classes that are exchanged at the given steps."""
+    first = torch.isin(torch.arange(steps + 1), torch.tensor(flips)).cumsum(0) % 2 == 0
     return torch.where(first[:, None], torch.tensor([0.9, 0.1]), torch.tensor([0.1, 0.9])).log()
 
 
-def taken(
+def take_snapshot(
     *paths: SinglePath,
     bounds: tuple[torch.Tensor, torch.Tensor] | None = UNIT,
     names: tuple[str, ...] | None = None,
 ) -> Snapshot:
-    """The snapshot of paths between examples that start and end where the paths do."""
+    """Return the snapshot of paths whose sources and destinations are examples."""
     path = LeafPath(paths)
     rows = range(len(path))
     sources = Examples(path.start, tuple(rows), tuple(10 + row for row in rows), names)
     ends = None if path.end is None else Examples(path.end, tuple(1 + row for row in rows))
-    return snapshot_of(path, OCCASION, sources, ends, bounds)
+    return make_snapshot(path, METADATA, sources, ends, bounds)

@@ -1,4 +1,4 @@
-"""One path as one picture: its frames in a row, with the prediction under each."""
+"""Strips: the frames of one path in a row, with the prediction under each."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from PIL import Image, ImageDraw, ImageFont
 from tensorboard_plugin_leaf import PathRecord
 
 TILE = 72
+"""Side of the square that a frame fills, in pixels."""
 GAP = 4
+"""Pixels between two tiles."""
 CAPTION = 28
+"""Height of the caption below a tile, in pixels."""
 BLACK, WHITE, GREY = (20, 20, 20), (255, 255, 255), (120, 120, 120)
 
 
 def draw_strip(path: PathRecord) -> Image.Image:
-    """The frames of a path with label, probability and step; the destination last."""
+    """Draw the frames of a path with label, probability and step; the destination is last."""
     tiles = list(path.frames)
     captions = [
         f"{label[:9]} {probability:.2f}\nstep {step}"
@@ -32,7 +35,7 @@ def draw_strip(path: PathRecord) -> Image.Image:
     for i, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         left = GAP + i * (TILE + GAP)
         if tile.dtype == np.uint8:
-            strip.paste(_enlarged(tile), (left, GAP))
+            strip.paste(_resized(tile), (left, GAP))
         else:
             _draw_signal(draw, np.atleast_2d(tile), left, low, high)
         draw.multiline_text((left, GAP + TILE + 2), caption, BLACK, font, spacing=2)
@@ -40,7 +43,7 @@ def draw_strip(path: PathRecord) -> Image.Image:
 
 
 def stack_strips(strips: list[Image.Image]) -> Image.Image:
-    """Strips one under the other."""
+    """Stack strips, one below the other."""
     width = max(strip.width for strip in strips)
     sheet = Image.new("RGB", (width, sum(strip.height for strip in strips)), WHITE)
     top = 0
@@ -50,13 +53,13 @@ def stack_strips(strips: list[Image.Image]) -> Image.Image:
     return sheet
 
 
-def _enlarged(tile: np.ndarray) -> Image.Image:  # (H, W) or (H, W, 3)
+def _resized(tile: np.ndarray) -> Image.Image:  # (H, W) or (H, W, 3)
     image = Image.fromarray(tile).convert("RGB")
     scale = TILE / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    # Pixels of small images stay squares.
-    how = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
-    return image.resize(size, how)
+    # NEAREST shows the pixels of a small image as squares.
+    resampling = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+    return image.resize(size, resampling)
 
 
 def _draw_signal(

@@ -1,0 +1,118 @@
+"""The curves of a snapshot: few points, and the most probable classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lightning_leaf.drawing.classes_shown import CLASSES_SHOWN, most_probable_classes
+from lightning_leaf.paths.leaf_path import SinglePath
+
+MAX_CURVE_POINTS = 1000
+"""Largest number of points of a curve."""
+MIN_CURVE_POINTS = 100
+"""Number of points of a curve that is kept however many paths and classes there are."""
+CURVE_BYTES = 800_000
+"""Largest size of all curves of a snapshot, before compression."""
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Curves of one path at S of its steps, float32 except for the steps.
+
+    Attributes:
+        steps: The steps, ``(S,)``, int32.
+        classes: The K classes whose probabilities are kept, in ascending order.
+        probabilities: Their probabilities, and the sum of the others as the last column if
+            ``has_other``, ``(S, K)`` or ``(S, K + 1)``.
+        has_other: Whether there are classes that are not kept.
+        distance: See :class:`~lightning_leaf.SinglePath`, ``(S,)``.
+        horizontality: Mean over the steps from each point to the next, ``(S,)``.
+        fisher_rao_length: See :class:`~lightning_leaf.SinglePath`, ``(S,)``.
+        entropy: Entropy −Σ p log p of the prediction, in nats, ``(S,)``.
+    """
+
+    steps: Array
+    classes: list[int]
+    probabilities: Array
+    has_other: bool
+    distance: Array
+    horizontality: Array
+    fisher_rao_length: Array
+    entropy: Array
+
+
+def thin_curves(path: SinglePath, path_count: int) -> Curves:
+    """Thin the curves of a path until those of all paths fit into :data:`CURVE_BYTES`.
+
+    Args:
+        path: The path.
+        path_count: Number of paths of the snapshot.
+    """
+    log_p = path.log_probs.double()  # (T + 1, C)
+    p = log_p.exp().numpy()
+    class_count = p.shape[1]
+    # "other" in place of a single class would save nothing.
+    has_other = class_count > CLASSES_SHOWN + 1
+    classes = most_probable_classes(p, CLASSES_SHOWN if has_other else class_count)
+    numbers_per_point = len(classes) + has_other + 5
+    fitting = CURVE_BYTES // (4 * numbers_per_point * path_count)
+    limit = max(MIN_CURVE_POINTS, min(MAX_CURVE_POINTS, fitting))
+
+    steps = curve_steps(p.argmax(1), limit)  # (S,)
+    probabilities = p[steps][:, classes]
+    if has_other:
+        other = (1 - probabilities.sum(1, keepdims=True)).clip(0)
+        probabilities = np.concatenate([probabilities, other], axis=1)
+    entropy = torch.special.entr(log_p.exp()).sum(1).numpy()[steps]
+    return Curves(
+        steps=steps.astype(np.int32),
+        classes=classes,
+        probabilities=probabilities.astype(np.float32),
+        has_other=has_other,
+        distance=path.distance.numpy()[steps].astype(np.float32),
+        horizontality=_means_between(path.horizontality.numpy(), steps),
+        fisher_rao_length=path.fisher_rao_length.numpy()[steps].astype(np.float32),
+        entropy=entropy.astype(np.float32),
+    )
+
+
+def curve_steps(
+    labels: Array,  # (T + 1,)
+    limit: int,
+) -> Array:  # (S,)
+    """Return at most ``limit`` steps at which to keep the curves.
+
+    They are evenly spread and include the first and the last step and the steps before and after
+    every change of the predicted class. If these changes fill more than half of the limit, only the
+    first of them are included.
+
+    Args:
+        labels: The predicted class at every step.
+        limit: Largest number of steps to return.
+    """
+    last = len(labels) - 1
+    if last < limit:
+        return np.arange(last + 1)
+    after = np.flatnonzero(labels[1:] != labels[:-1]) + 1
+    changes = np.unique(np.stack([after - 1, after], axis=1))[: limit // 2]
+    even = np.linspace(0, last, limit - len(changes)).round().astype(np.int64)
+    return np.unique(np.concatenate([even, changes]))
+
+
+def _means_between(values: Array, steps: Array) -> Array:  # (T,), (S,) -> (S,)
+    """Return the mean over the steps from each point to the next; the last mean is repeated."""
+    if len(values) == 0:
+        return np.full(len(steps), np.nan, np.float32)
+    starts = steps[:-1]
+    known = np.isfinite(values)
+    sums = np.add.reduceat(np.where(known, values, 0), starts)
+    counts = np.add.reduceat(known.astype(np.int64), starts)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return np.append(means, means[-1]).clip(0, 1).astype(np.float32)

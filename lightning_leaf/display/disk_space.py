@@ -1,0 +1,33 @@
+"""The check of free disk space before a snapshot is written."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from pathlib import Path
+
+from lightning_leaf.display.snapshots import MAX_BYTES
+
+
+def require_free_space(log_dir: Path) -> None:
+    """Check that a snapshot can be written without filling the disk.
+
+    TensorBoard writes in its own thread. If that thread fails, the next value that the trainer logs
+    raises an error and stops the training.
+
+    Args:
+        log_dir: The folder in which the snapshot is going to be written.
+
+    Raises:
+        OSError: If the free space is less than twice the largest size of a snapshot.
+    """
+    if not log_dir.exists():  # not created yet, or not on this machine
+        return
+    free = shutil.disk_usage(log_dir).free
+    if free < 2 * MAX_BYTES:
+        raise OSError(
+            errno.ENOSPC,
+            f"Snapshots expect at least {2 * MAX_BYTES / 1e6:.0f} MB of free disk space; "
+            f"{free / 1e6:.1f} MB are left",
+            str(log_dir),
+        )

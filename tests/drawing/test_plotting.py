@@ -1,0 +1,59 @@
+"""Figures show the points and curves of paths, and the history of a training."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lightning_leaf.drawing.plotting import plot_paths
+from lightning_leaf.paths.leaf_path import LeafPath
+from tests.support.made_paths import make_path, random_log_probs
+
+
+def texts(figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+
+
+def test_the_figure_of_paths_shows_classes_statuses_and_the_destination():
+    path = LeafPath([make_path(random_log_probs(20, 10), seed=i) for i in range(2)])
+    shown = texts(path.plot(classes=[f"class {i}" for i in range(10)]))
+    assert any("class 3" in text for text in shown)
+    assert shown.count("destination") == 2
+    assert f"horizontal path: {path[0].describe()}" in shown
+    assert "distance to the destination" in shown
+
+
+@pytest.mark.parametrize("shape", [(20,), (2, 12), (3, 8, 8), (8, 8)])
+def test_the_figure_of_a_walk_has_no_destination(shape):
+    walk = make_path(random_log_probs(20, 3), shape, "orthogonal")
+    shown = texts(walk.plot())
+    assert "destination" not in shown
+    assert "distance from the start" in shown
+
+
+def test_a_wrong_number_of_class_names_raises_an_error():
+    with pytest.raises(ValueError, match="classes expects 3 names, one per class; got 1"):
+        make_path(random_log_probs(20, 3)).plot(classes=["a"])
+
+
+def test_twenty_of_many_classes_are_shown():
+    figure = make_path(random_log_probs(20, 30)).plot()
+    (probabilities,) = (
+        panel
+        for part in figure.subfigs[0].subfigs
+        for panel in part.axes
+        if panel.get_title() == "Class probabilities"
+    )
+    assert len(probabilities.lines) == 20
+
+
+def test_any_object_with_the_attributes_of_a_path_can_be_plotted():
+    single = make_path(random_log_probs(20, 3))
+    other = SimpleNamespace(
+        **{name: getattr(single, name) for name in ("kind", "points", "point_steps", "log_probs")},
+        **{name: getattr(single, name) for name in ("distance", "horizontality")},
+        end=torch.zeros(1, 8, 8),
+        normalization=None,
+        describe=lambda: "made by hand",
+    )
+    assert "horizontal path: made by hand" in texts(plot_paths([other]))
