@@ -58,12 +58,14 @@ class Drawing(Directive):
     def run(self) -> list[Node]:
         name = self.arguments[0]
         figure = nodes.figure("", align="center")
+        pictures = nodes.container(classes=["drawing"])
         for theme in PAGE_COLOURS:
-            figure += nodes.image(
+            pictures += nodes.image(
                 uri=f"/_generated/{name}-{theme}.svg",
                 alt=self.options["alt"],
                 classes=[f"only-{theme}"],
             )
+        figure += pictures
         caption = nodes.Element()
         self.state.nested_parse(self.content, self.content_offset, caption)
         paragraphs = list(caption.children)

@@ -207,12 +207,18 @@ def training() -> Figure:
 
 def horizontal_path_of_digits() -> Figure:
     """``LeafPath.plot`` of a horizontal path."""
-    return path().plot()
+    return as_wide_as_a_page(path().plot())
 
 
 def orthogonal_walk_of_digits() -> Figure:
     """``LeafPath.plot`` of an orthogonal walk."""
-    return walk().plot()
+    return as_wide_as_a_page(walk().plot())
+
+
+def as_wide_as_a_page(figure: Figure) -> Figure:
+    """Reduce the width that suits a notebook, so that text stays legible on a page."""
+    figure.set_size_inches(10.8, 3.9)
+    return figure
 
 
 def digits_accuracy() -> str:
