@@ -13,7 +13,8 @@ from typing_extensions import override
 from lightning_leaf._arguments import one_of, positive_number, whole_number
 from lightning_leaf.data.normalization import Bound, Normalization
 from lightning_leaf.errors import LeafError
-from lightning_leaf.paths.horizontal_path import horizontal_path, orthogonal_walk
+from lightning_leaf.paths import horizontal_path as horizontal
+from lightning_leaf.paths import orthogonal_walk as orthogonal
 from lightning_leaf.paths.leaf_path import LeafPath, PathKind
 from lightning_leaf.predict.columns import (
     Columns,
@@ -24,8 +25,6 @@ from lightning_leaf.predict.columns import (
 )
 from lightning_leaf.predict.pairs import PathEnds, read_pairs, read_starts, split_pairs
 from lightning_leaf.predict.predictor import Predictor, require_one_input_per_position
-
-MAX_STEPS: dict[PathKind, int] = {"horizontal": 5000, "orthogonal": 1000}
 
 
 class PathPredictor(Predictor):
@@ -115,7 +114,7 @@ class PathPredictor(Predictor):
                 f"destination; got {threshold!r} with kind='orthogonal'. Remove threshold."
             )
         if max_steps is None:
-            max_steps = MAX_STEPS[self._kind]
+            max_steps = horizontal.MAX_STEPS if kind == "horizontal" else orthogonal.MAX_STEPS
         self._step_size = None if step_size is None else positive_number(step_size, "step_size")
         self._max_steps = whole_number(max_steps, "max_steps", at_least=0)
         self._threshold = None if threshold is None else positive_number(threshold, "threshold")
@@ -177,9 +176,11 @@ class PathPredictor(Predictor):
         start = ends.sources.inputs[rows]
         if ends.destinations is not None:
             end = ends.destinations.inputs[rows]
-            return horizontal_path(classifier, start, end, threshold=self._threshold, **options)
+            return horizontal.horizontal_path(
+                classifier, start, end, threshold=self._threshold, **options
+            )
         directions = _directions(start.shape[1:], [indices[row] for row in rows], self._seed)
-        return orthogonal_walk(classifier, start, directions, **options)
+        return orthogonal.orthogonal_walk(classifier, start, directions, **options)
 
     @override
     def _transfer_hook(self, name: str, batch: Any, *arguments: Any) -> Any:

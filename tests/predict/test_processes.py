@@ -1,4 +1,4 @@
-"""Two processes write exactly the rows that one writes."""
+"""Two processes write exactly the rows that one process writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from lightning_leaf.predict import read_measurements
 from tests.support.pair import Pair
-from tests.support.predict.measuring import BATCH, INPUTS, sharded, write_as
+from tests.support.predict.measuring import BATCH, INPUTS, predict_with_sharding, write_as
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "measure.py"
 
@@ -20,18 +20,18 @@ def parts(folder: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("task", ["inputs", "horizontal", "orthogonal"])
-def test_two_processes_write_bitwise_what_one_writes(pair: Pair, tmp_path: Path, task: str) -> None:
+def test_two_processes_write_bitwise_the_same_table(pair: Pair, tmp_path: Path, task: str) -> None:
     pair.run(write_as, 1, tmp_path / "one", task)
     pair.run(write_as, 2, tmp_path / "two", task)
     one, two = (read_measurements(tmp_path / name) for name in ("one", "two"))
     assert two.equals(one, check_metadata=True)
     assert one["index"].to_pylist() == list(range(one.num_rows))
-    # Every other batch is the other's: both have written a first file of their own.
-    assert parts(tmp_path / "one")[:2] == [0, 3 * BATCH] if task != "horizontal" else True
+    # Each process writes a file after three batches, and two processes alternate batches.
+    assert parts(tmp_path / "one")[:2] == ([0] if task == "horizontal" else [0, 3 * BATCH])
     assert parts(tmp_path / "two")[:2] == [0, BATCH]
 
 
-def test_another_number_of_processes_goes_on(pair: Pair, tmp_path: Path) -> None:
+def test_another_number_of_processes_resumes(pair: Pair, tmp_path: Path) -> None:
     pair.run(write_as, 1, tmp_path / "whole", "inputs")
     pair.run(write_as, 2, tmp_path / "part", "inputs", 2)
     before = read_measurements(tmp_path / "part")
@@ -43,20 +43,21 @@ def test_another_number_of_processes_goes_on(pair: Pair, tmp_path: Path) -> None
     assert read_measurements(tmp_path / "part").equals(whole, check_metadata=True)
 
 
-def test_a_process_without_inputs_waits_for_the_other(pair: Pair, tmp_path: Path) -> None:
+def test_process_without_inputs_waits_for_the_other(pair: Pair, tmp_path: Path) -> None:
     pair.run(write_as, 2, tmp_path, "one input")
     assert read_measurements(tmp_path).num_rows == 1
     assert parts(tmp_path) == [0]
-    # Nothing is left for either.
+    # No input is left for either process.
     pair.run(write_as, 2, tmp_path, "one input")
     assert parts(tmp_path) == [0]
 
 
-def test_a_classifier_that_is_spread_over_processes_is_refused(pair: Pair) -> None:
-    assert pair.run(sharded) == ["ModelParallelStrategy shards it. Use strategy='ddp'."] * 2
+def test_sharded_classifier_raises(pair: Pair) -> None:
+    message = "ModelParallelStrategy shards the classifier. Use strategy='ddp'."
+    assert pair.run(predict_with_sharding) == [message] * 2
 
 
-def test_the_example_runs_and_goes_on(tmp_path: Path) -> None:
+def test_example_runs_and_resumes_with_two_processes(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "ignore", str(EXAMPLE)]
     printed = [
         subprocess.run(
@@ -64,6 +65,5 @@ def test_the_example_runs_and_goes_on(tmp_path: Path) -> None:
         ).stdout.splitlines()[-3:]
         for devices in ([], ["--devices", "2"])
     ]
-    assert printed[0][0] == "360 inputs; the least and the most sensitive:"
-    # The second run found everything done.
+    assert printed[0][0] == "360 inputs measured. Smallest and largest trace:"
     assert printed[1] == printed[0]

@@ -1,4 +1,4 @@
-"""What a predictor says of a whole data set is what the core and the oracle say of each input."""
+"""The rows of a data set equal the local data matrix and the reference at each input."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = ignore_lightning
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_rows_are_those_of_the_oracle_and_of_the_core(case: Case) -> None:
+def test_rows_equal_the_reference_and_the_local_data_matrix(case: Case) -> None:
     model, x = case.make(SEED, batch=7)
     rows = rows_of(LeafPredictor(model, ranks=RANK_KINDS), TensorDataset(x), batch_size=3)
     assert rows["index"] == list(range(7))
@@ -47,12 +47,12 @@ def test_rows_are_those_of_the_oracle_and_of_the_core(case: Case) -> None:
         found / scale, spectrum[:, : case.classes] / scale, rtol=1e-3, atol=1e-6, check_dtype=False
     )
     assert rows["trace"] == pytest.approx(spectrum.sum(-1).tolist(), rel=1e-3)
-    # Another input has another trace, so that an exchange of rows would be seen.
+    # Negative control: exchanged rows have other traces.
     if case.name != "linear":
         assert rows["trace"] != pytest.approx(rows["trace"][1:] + rows["trace"][:1], rel=1e-3)
 
 
-def test_labels_predictions_and_probabilities_are_told() -> None:
+def test_rows_hold_labels_predictions_and_probabilities() -> None:
     dataset, model = data(SEED), classifier(SEED).eval()
     rows = rows_of(LeafPredictor(model), dataset)
     p = model(dataset.tensors[0]).softmax(-1)
@@ -62,19 +62,19 @@ def test_labels_predictions_and_probabilities_are_told() -> None:
     assert rows["label"] != rows["predicted_label"]
 
 
-def test_only_the_leading_eigenvalues_of_many_classes_are_kept() -> None:
+def test_only_the_largest_eigenvalues_are_kept() -> None:
     model, dataset = nn.Linear(20, 40), TensorDataset(torch.rand(3, 20))
     assert [len(each) for each in rows_of(LeafPredictor(model), dataset)["eigenvalues"]] == [16] * 3
     few = rows_of(LeafPredictor(model, eigenvalues=2), dataset)
     g = LocalDataMatrix.at(model, dataset.tensors[0])
     assert torch.tensor(few["eigenvalues"]).allclose(g.eigenvalues()[:, :2].float(), rtol=1e-4)
-    # The rank is that of the whole spectrum.
+    # The effective rank uses the whole spectrum.
     whole = effective_rank(g.eigenvalues()).tolist()
     assert few["effective_rank_entropy"] == pytest.approx(whole, rel=1e-4)
     assert whole[0] > 2
 
 
-def test_many_classes_are_estimated_and_say_so() -> None:
+def test_many_classes_have_estimates_with_standard_errors() -> None:
     torch.manual_seed(SEED)
     model = nn.Sequential(nn.Linear(30, 40), nn.GELU(), nn.Linear(40, 200))
     dataset = TensorDataset(torch.randn(6, 30))
@@ -87,12 +87,12 @@ def test_many_classes_are_estimated_and_say_so() -> None:
     assert torch.tensor(rows["eigenvalues"]).allclose(largest, rtol=0.05)
     assert rows["tangent_dimension"] == [None] * 6
     assert rows["status"] == ["ok"] * 6
-    # Few classes are not.
+    # Few classes are exact.
     assert set(rows_of(LeafPredictor(classifier()), data())["trace_standard_error"]) == {0.0}
 
 
 class RootNet(nn.Module):
-    """√ has an infinite derivative at zero, though its value there is finite."""
+    """A network with √x, which is finite at zero and has an infinite derivative there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,15 +102,15 @@ class RootNet(nn.Module):
         return self.layer(x.sqrt())
 
 
-def test_what_is_not_finite_is_told_apart_and_spoils_no_other_row() -> None:
+def test_non_finite_inputs_have_a_status_and_do_not_affect_other_rows() -> None:
     x = torch.rand(9, 6) + 0.1
     model = RootNet()
     expected = rows_of(LeafPredictor(model), TensorDataset(x))
-    spoiled = x.clone()
-    spoiled[2, 1] = torch.nan  # the input itself
-    spoiled[4, 0] = -1.0  # √ of a negative number: the scores
-    spoiled[7, 3] = 0.0  # the derivatives
-    rows = rows_of(LeafPredictor(model), TensorDataset(spoiled))
+    changed = x.clone()
+    changed[2, 1] = torch.nan  # the input itself
+    changed[4, 0] = -1.0  # the scores: √ of a negative number
+    changed[7, 3] = 0.0  # the derivatives
+    rows = rows_of(LeafPredictor(model), TensorDataset(changed))
     bad = [2, 4, 7]
     assert [i for i, status in enumerate(rows["status"]) if status == "non_finite"] == bad
     for name in set(rows) - {"index", "label", "status"}:
@@ -121,7 +121,7 @@ def test_what_is_not_finite_is_told_apart_and_spoils_no_other_row() -> None:
     assert None not in expected["trace"]
 
 
-def test_a_diverged_classifier_has_rows_too() -> None:
+def test_diverged_classifier_has_rows() -> None:
     model = classifier()
     with torch.no_grad():
         model[4].bias.fill_(torch.nan)
@@ -131,7 +131,7 @@ def test_a_diverged_classifier_has_rows_too() -> None:
 
 
 @pytest.mark.parametrize("inference_mode", [True, False])
-def test_weights_can_be_trained_after_lightnings_inference_mode(inference_mode: bool) -> None:
+def test_classifier_can_be_trained_after_prediction_in_inference_mode(inference_mode: bool) -> None:
     model = classifier()
     before = copy.deepcopy(model.state_dict())
     rows = rows_of(LeafPredictor(model), data(), inference_mode=inference_mode)
@@ -140,7 +140,7 @@ def test_weights_can_be_trained_after_lightnings_inference_mode(inference_mode: 
     assert not any(b.is_inference() for b in model.buffers())
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     model(data().tensors[0]).sum().backward()
-    # The mode does forbid gradients to whoever does not leave it.
+    # Negative control: inference mode forbids gradients.
     if inference_mode:
         with pytest.raises(RuntimeError, match="does not require grad"):
             L.Trainer(**QUIET).predict(_Differentiating(), DataLoader(data(), 8))
@@ -155,14 +155,14 @@ class _Differentiating(L.LightningModule):
 @pytest.mark.parametrize(
     "item", [lambda x, y: {"pixel_values": x, "labels": y}, lambda x, y: [x, y]]
 )
-def test_batches_are_understood_as_the_callbacks_understand_them(item: Any) -> None:
+def test_batches_may_be_mappings_or_sequences(item: Any) -> None:
     x, y = data().tensors
     items = [item(*each) for each in zip(x, y, strict=True)]
     rows = rows_of(LeafPredictor(classifier()), items)
     assert rows == rows_of(LeafPredictor(classifier()), data())
 
 
-def test_a_lightning_module_is_asked_to_transfer_its_batches() -> None:
+def test_transfer_hooks_of_the_classifier_are_called() -> None:
     x, y = data().tensors
     as_bytes = (255 * x).round().byte()
     rows = rows_of(LeafPredictor(Scaling()), TensorDataset(as_bytes, y))
@@ -172,7 +172,7 @@ def test_a_lightning_module_is_asked_to_transfer_its_batches() -> None:
         rows_of(LeafPredictor(classifier()), TensorDataset(as_bytes, y))
 
 
-def test_functions_are_measured_too() -> None:
+def test_functions_are_measured() -> None:
     model = classifier().eval()
     rows = rows_of(LeafPredictor(lambda x: model(x)), data())
     assert rows["trace"] == rows_of(LeafPredictor(model), data())["trace"]
@@ -183,30 +183,30 @@ class Endless(IterableDataset[Tensor]):
         return iter(torch.rand(4, 1, 8, 8))
 
 
-def test_positions_that_cannot_be_told_are_refused() -> None:
+def test_data_without_positions_raises() -> None:
     predictor = LeafPredictor(classifier())
     trainer = L.Trainer(**QUIET)
     with pytest.raises(LeafError, match="map-style data set instead of an IterableDataset"):
         trainer.predict(predictor, DataLoader(Endless(), 2))
-    with pytest.raises(LeafError, match="one loader after the other"):
+    with pytest.raises(LeafError, match="once for each loader"):
         trainer.predict(predictor, [DataLoader(data(), 8), DataLoader(data(), 8)])
-    one_of_each = DataLoader(data(), 8, collate_fn=lambda items: torch.stack([items[0][0]]))
-    with pytest.raises(LeafError, match="keeps every example"):
-        trainer.predict(predictor, one_of_each)
+    first_only = DataLoader(data(), 8, collate_fn=lambda items: torch.stack([items[0][0]]))
+    with pytest.raises(LeafError, match="each example exactly once"):
+        trainer.predict(predictor, first_only)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        ({"ranks": "entropy"}, "expects a list out of 'entropy'"),
+        ({"ranks": "entropy"}, "ranks expects .*; got 'entropy'"),
         ({"ranks": ["entropi"]}, "got \\['entropi'\\]"),
         ({"eigenvalues": 0}, "at least 1"),
-        ({"chunk_size": 0}, "positive whole number"),
+        ({"chunk_size": 0}, "chunk_size expects .* whole number"),
         ({"classifier": 3}, "function from inputs to logits"),
     ],
 )
-def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], said: str) -> None:
-    with pytest.raises(LeafError, match=said):
+def test_arguments_out_of_range_raise(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(LeafError, match=message):
         LeafPredictor(**({"classifier": classifier()} | arguments))
 
 
@@ -235,7 +235,7 @@ print(streamed, peak() - before)
 
 
 def test_memory_does_not_grow_with_the_data_set() -> None:
-    """All the gradients of this one take 64 MB."""
+    """The gradients of all inputs of this data set take 64 MB."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", MEMORY], capture_output=True, text=True, check=True
     )

@@ -1,27 +1,25 @@
-"""Measure a data set and end in the middle.
+"""Measure a data set in a process that is ended in the middle.
 
-python -m tests.support.predict.killed FOLDER HOW
+python -m tests.support.predict.killed FOLDER kill|terminate
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from lightning_leaf.predict import LeafPredictor
-from tests.support.predict.measuring import classifier, write
+from tests.support.predict.measuring import BATCH, classifier, data, write
 
 
-def killed_while_writing(nth: int) -> None:
-    """From now on kill -9 comes when half of the n-th file has reached the disk."""
+def kill_at_write(nth: int) -> None:
+    """Kill this process when half of the n-th file has reached the disk."""
     sync, count = os.fsync, 0
 
     def half(descriptor: int) -> Any:
@@ -36,16 +34,16 @@ def killed_while_writing(nth: int) -> None:
     os.fsync = half
 
 
-class Told(nn.Module):
-    """A classifier whose process is told to end at its n-th forward pass."""
+class TerminatedAtInput(nn.Module):
+    """A classifier whose process receives SIGTERM when one of its inputs comes."""
 
-    def __init__(self, countdown: Iterator[int]) -> None:
+    def __init__(self, last: Tensor) -> None:
         super().__init__()
         self.inner = classifier()
-        self._countdown = countdown
+        self.register_buffer("last", last)
 
     def forward(self, x: Tensor) -> Tensor:
-        if next(self._countdown) == 0:
+        if bool((x.detach() == self.last).flatten(1).all(1).any()):
             os.kill(os.getpid(), signal.SIGTERM)
         return self.inner(x)
 
@@ -54,8 +52,9 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     folder, how = Path(sys.argv[1]), sys.argv[2]
     if how == "kill":
-        killed_while_writing(3)  # the first is measurement.json
+        kill_at_write(3)  # the first file is measurement.json
         write(folder)
     else:
-        # Some passes for each batch: the first ask what the model is, and whether it is usable.
-        write(folder, LeafPredictor(Told(itertools.count(-7))), rows_per_file=1000)
+        third_batch = data().tensors[0][2 * BATCH]
+        predictor = LeafPredictor(TerminatedAtInput(third_batch))
+        write(folder, predictor, rows_per_file=1000)

@@ -1,7 +1,8 @@
-"""Small data sets measured by real trainers, here and in two processes."""
+"""Measure small data sets with real trainers, in one and in two processes."""
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -41,17 +42,19 @@ def data(seed: int = 0, inputs: int = INPUTS) -> TensorDataset:
 
 
 def pairs(seed: int = 0, count: int = 21) -> PairDataset:
-    """Pairs of the data above, each of another distance."""
+    """Pairs of the data above, each at another distance."""
     return PairDataset(data(seed), [(i, INPUTS - 1 - 2 * i) for i in range(count)])
 
 
 def rows_of(
     predictor: Predictor, dataset: Dataset[Any], batch_size: int = BATCH, **options: Any
 ) -> dict[str, list[Any]]:
-    """All rows that one process gets without writing them."""
+    """Measure a data set in this process without writing, and return all columns."""
     batches = L.Trainer(**QUIET, **options).predict(predictor, DataLoader(dataset, batch_size))
     assert batches is not None
-    return {name: [value for rows in batches for value in rows[name]] for name in predictor.column_types}
+    return {
+        name: [value for rows in batches for value in rows[name]] for name in predictor.column_types
+    }
 
 
 def write(
@@ -62,15 +65,16 @@ def write(
     rows_per_file: int = 20,
     **options: Any,
 ) -> None:
-    """Measure what the folder does not hold."""
-    writer = MeasurementWriter(folder, rows_per_file=rows_per_file)
+    """Measure the inputs that the folder does not hold yet."""
+    # No files by the clock: the number of files must not depend on the speed of the machine.
+    writer = MeasurementWriter(folder, rows_per_file=rows_per_file, seconds_per_file=math.inf)
     loader = writer.remaining(DataLoader(data() if dataset is None else dataset, batch_size))
     trainer = L.Trainer(callbacks=[writer], **(QUIET | options))
     trainer.predict(predictor or LeafPredictor(classifier()), loader, return_predictions=False)
 
 
 def write_as(processes: int, folder: Path, task: str, batches: int | None = None) -> None:
-    """To be run by both processes of a pair: with one, the other waits outside."""
+    """Write a table, called by both processes of a pair; one of them may do nothing."""
     if processes == 1 and os.environ["RANK"] == "1":
         return
     predictor, dataset = {
@@ -94,24 +98,24 @@ def write_as(processes: int, folder: Path, task: str, batches: int | None = None
         os.environ["LOCAL_RANK"] = rank
 
 
-def sharded() -> str:
-    """What is said in each process of a classifier that they would hold in parts."""
+def predict_with_sharding() -> str:
+    """Return the end of the error that sharding the classifier raises in this process."""
     trainer = L.Trainer(devices=2, strategy=ModelParallelStrategy(2, 1), **QUIET)
     try:
         trainer.predict(LeafPredictor(classifier()), DataLoader(data(), BATCH))
-    except LeafError as refused:
-        return str(refused).partition("; ")[2]
-    return "not refused"
+    except LeafError as error:
+        return str(error).partition("; ")[2]
+    return "no error"
 
 
 class Tally:
-    """Counts inputs; not an attribute of a module, whose attributes are restored."""
+    """A counter outside of the module, because measuring restores attributes of modules."""
 
     count = 0
 
 
 class Counted(nn.Module):
-    """A classifier that counts the inputs which it is measured at."""
+    """A classifier that counts its inputs."""
 
     def __init__(self, tally: Tally) -> None:
         super().__init__()
@@ -124,14 +128,14 @@ class Counted(nn.Module):
 
 
 class Scaling(L.LightningModule):
-    """Makes inputs of bytes on the device, as many modules do."""
+    """Converts bytes to inputs on the device, in a batch transfer hook."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner = classifier()
 
     def forward(self, x: Tensor) -> Tensor:
-        self.log("seen", x.mean())  # allowed in training steps only
+        self.log("mean", x.mean())  # raises an error in a predict loop
         return self.inner(x)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
