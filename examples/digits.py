@@ -1,9 +1,9 @@
-"""The functional core alone, without Lightning and offline: measure a classifier and walk its leaf.
+"""Measure a classifier with plain PyTorch, without Lightning and without a download.
 
     python examples/digits.py [--out DIR]
 
-Trains a small network on scikit-learn's digits with plain PyTorch, prints what the local data
-matrix says before and after, and draws a horizontal path and an orthogonal walk.
+Train a small network on scikit-learn's digits, print trace and effective rank of the local data
+matrix before and after the training, and plot horizontal paths and orthogonal walks.
 """
 
 import argparse
@@ -17,29 +17,29 @@ from lightning_leaf import LocalDataMatrix, effective_rank, horizontal_path, ort
 from lightning_leaf.data.image_datasets import load
 
 
-def train(model, images, labels, steps=1500, batch=60):
+def train(model, images, labels, steps=1500, batch_size=60):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     generator = torch.Generator().manual_seed(0)
     for _ in tqdm(range(steps), desc="training"):
-        rows = torch.randint(len(images), (batch,), generator=generator)
+        rows = torch.randint(len(images), (batch_size,), generator=generator)
         loss = nn.functional.cross_entropy(model(images[rows]), labels[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
 
-def report(when, model, images):
-    g = LocalDataMatrix.at(model, images)
+def report(title, model, images):
+    g = LocalDataMatrix.at(model, images)  # one matrix for each image
     rank = effective_rank(g.eigenvalues()).mean()
     print(
-        f"{when}: median trace {g.trace().median():.4g}, mean trace {g.trace().mean():.4g}, "
-        f"entropy rank {rank:.2f}, tangent dimension {g.tangent_dimension().double().mean():.2f}"
+        f"{title}: median trace {g.trace().median():.4g}, mean trace {g.trace().mean():.4g}, "
+        f"effective rank {rank:.2f}, tangent dimension {g.tangent_dimension().double().mean():.2f}"
     )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("leaf_logs"), help="folder for figures")
+    parser.add_argument("--out", type=Path, default=Path("leaf_logs"), help="folder of the figures")
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
 
@@ -57,13 +57,14 @@ def main():
     train(model, images, labels)
     report("after training", model, probe)
 
+    # From four images to four others; the transform keeps all points within valid pixels.
     normalize = data.val.transform
-    path = horizontal_path(model, probe[:4], probe[4:8], normalize=normalize)
-    walk = orthogonal_walk(model, probe[:4], normalize=normalize, max_steps=250)
-    print(path, walk, sep="\n")
-    path.plot().savefig(out / "horizontal_paths.png")
-    walk.plot().savefig(out / "orthogonal_walks.png")
-    print(f"figures: {out}/horizontal_paths.png, {out}/orthogonal_walks.png")
+    paths = horizontal_path(model, probe[:4], probe[4:8], normalize=normalize)
+    walks = orthogonal_walk(model, probe[:4], normalize=normalize, max_steps=250)
+    print(paths, walks, sep="\n")
+    for name, found in (("horizontal_paths", paths), ("orthogonal_walks", walks)):
+        found.plot().savefig(out / f"{name}.png")
+        print(f"figure: {out / name}.png")
 
 
 if __name__ == "__main__":

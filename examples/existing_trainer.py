@@ -1,4 +1,4 @@
-"""A plain Lightning script, before and after: the two added lines are marked.
+"""Add the LEAF callbacks to a Lightning script: the two added lines end in "# added".
 
 python examples/existing_trainer.py
 tensorboard --logdir lightning_logs        # tab LEAF

@@ -1,4 +1,4 @@
-"""The callbacks in a LightningCLI: everything is set in the YAML file beside this one.
+"""Use the callbacks with a LightningCLI, configured in a YAML file.
 
 python examples/lightning_cli.py fit --config examples/lightning_cli.yaml
 tensorboard --logdir leaf_logs             # tab LEAF
@@ -15,11 +15,11 @@ from lightning_leaf.demo.classifier import SmallCNN
 
 
 class ImageDataModule(L.LightningDataModule):
-    """One of the demo's data sets.
+    """A data module of digits, MNIST or Fashion-MNIST.
 
     Args:
-        name: Which one.
-        data_dir: Where torchvision's data sets are; the digits need none.
+        name: Name of the data set.
+        data_dir: Folder of torchvision's data sets; the digits do not need it.
         batch_size: Images per training step.
     """
 

@@ -1,6 +1,6 @@
-"""A whole data set, on all the devices that there are, into a table that a run can go on with.
+"""Measure every input of a data set, on several devices, into a folder from which runs resume.
 
-python examples/measure.py --devices 2      # stop it, start it again: it goes on
+python examples/measure.py --devices 2      # stop it and start it again: it resumes
 """
 
 import argparse
@@ -15,33 +15,33 @@ from lightning_leaf.demo.classifier import SmallCNN
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Measure scikit-learn's digits, the last 360.")
-    parser.add_argument("--devices", type=int, default=1)
-    parser.add_argument("--out", default="measured")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--devices", type=int, default=1, help="number of processes")
+    parser.add_argument("--out", default="measured", help="folder of the measurements")
     args = parser.parse_args()
 
     digits = load_digits()
     images = torch.tensor(digits.images[-360:], dtype=torch.float32).unsqueeze(1) / 16
     data = TensorDataset(images, torch.tensor(digits.target[-360:]))
 
-    L.seed_everything(0)  # a model of your own comes from its checkpoint
-    model = SmallCNN((1, 8, 8))
+    L.seed_everything(0)
+    model = SmallCNN((1, 8, 8))  # in practice: MyModel.load_from_checkpoint(path)
 
     writer = MeasurementWriter(args.out)
-    trainer = L.Trainer(
-        accelerator="cpu", devices=args.devices, callbacks=[writer], logger=False
-    )  # num_nodes=… for more
+    # On several nodes, add num_nodes=… and give a folder that all nodes share.
+    trainer = L.Trainer(accelerator="cpu", devices=args.devices, callbacks=[writer], logger=False)
     predictor = LeafPredictor(model, ranks=["entropy", "stable"])
-    trainer.predict(predictor, writer.remaining(DataLoader(data, 32)), return_predictions=False)
+    remaining = writer.remaining(DataLoader(data, batch_size=32))  # skips what is in the folder
+    trainer.predict(predictor, remaining, return_predictions=False)
 
     if trainer.is_global_zero:
         rows = read_measurements(args.out).to_pylist()
         rows.sort(key=lambda row: row["trace"])
-        print(f"{len(rows)} inputs; the least and the most sensitive:")
+        print(f"{len(rows)} inputs measured. Smallest and largest trace:")
         for row in (rows[0], rows[-1]):
             print(
-                f"  input {row['index']}, a {row['label']}: trace {row['trace']:.3g}, "
-                f"entropy rank {row['effective_rank_entropy']:.2f}"
+                f"  input {row['index']}, label {row['label']}: trace {row['trace']:.3g}, "
+                f"effective rank {row['effective_rank_entropy']:.2f}"
             )
 
 
