@@ -56,7 +56,9 @@ def __getattr__(name: str) -> Any:
     # TensorBoard imports this package when it starts, and an import error would stop it. The
     # modules are therefore imported at their first use.
     if name == "__version__":
-        return import_module("importlib.metadata").version("tensorboard-plugin-leaf")
+        from importlib.metadata import version
+
+        return version("tensorboard-plugin-leaf")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
