@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf import Normalization
-from lightning_leaf.data.batches import normalization_of
+from lightning_leaf.data.dataset_attributes import normalization_of
 from lightning_leaf.data.image_datasets import DataUnavailableError, load
 
 CIFAR_ARCHIVE = "cifar10-jpeg.zip"

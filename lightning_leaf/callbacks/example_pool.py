@@ -12,12 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, default_collate
 
-from lightning_leaf.data.batches import (
-    Examples,
-    class_names_of,
-    examples_of,
-    normalization_of,
-)
+from lightning_leaf.data.batches import Examples, read_finite_batch
+from lightning_leaf.data.dataset_attributes import class_names_of, normalization_of
 from lightning_leaf.data.generators import unchanged_generators
 from lightning_leaf.data.normalization import input_bounds
 from lightning_leaf.errors import LeafError
@@ -59,7 +55,7 @@ class ExamplePool:
                         "to choose examples; got neither. Pass the inputs themselves, for example "
                         "probe=x, pairs=(sources, destinations) or starts=x."
                     )
-                self._batch = examples_of(batch)
+                self._batch = read_finite_batch(batch)
             else:
                 dataset, self._collate = loader.dataset, loader.collate_fn
         elif not _has_positions(dataset):
@@ -89,7 +85,7 @@ class ExamplePool:
             return self._batch.select(indices)
         with unchanged_generators(self._dataset, self._collate):
             batch = self._collate([self._dataset[index] for index in indices])
-        examples = examples_of(trainer_state.transferred(self._trainer, self._module, batch))
+        examples = read_finite_batch(trainer_state.transferred(self._trainer, self._module, batch))
         return replace(
             examples,
             indices=tuple(indices),

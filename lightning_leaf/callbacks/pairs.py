@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_leaf.callbacks.example_pool import ExamplePool, seed_global_streams
 from lightning_leaf.callbacks.probes import DEFAULT_COUNT, AnyDataset, LabelledBatch
-from lightning_leaf.data.batches import Examples, examples_of
+from lightning_leaf.data.batches import Examples, read_finite_batch
 from lightning_leaf.errors import LeafError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def choose_pairs(
     """
     seed_global_streams(seed)
     if isinstance(wanted, tuple) and _are_sources_and_destinations(wanted):
-        sources, destinations = map(examples_of, wanted)
+        sources, destinations = map(read_finite_batch, wanted)
         if len(sources) != len(destinations):
             raise LeafError(
                 "pairs expects one destination for each source; got "
@@ -55,7 +55,7 @@ def choose_pairs(
         both = pool.take([index for pair in wanted for index in pair])
         return both.select(range(0, len(both), 2)), both.select(range(1, len(both), 2))
     if isinstance(wanted, (Tensor, tuple)):
-        return pair_up(examples_of(wanted), DEFAULT_COUNT, seed)
+        return pair_up(read_finite_batch(wanted), DEFAULT_COUNT, seed)
     count, dataset = (wanted, None) if isinstance(wanted, int) else (DEFAULT_COUNT, wanted)
     pool = ExamplePool(trainer, module, batch, dataset)
     return pair_up(pool.sample(CANDIDATES_PER_PAIR * count, seed), count, seed)

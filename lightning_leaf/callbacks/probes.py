@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from lightning_leaf.callbacks.example_pool import ExamplePool, seed_global_streams
-from lightning_leaf.data.batches import Examples, examples_of
+from lightning_leaf.data.batches import Examples, read_finite_batch
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -53,7 +53,7 @@ def choose_inputs(
     """
     seed_global_streams(seed)
     if isinstance(wanted, (Tensor, tuple)):
-        return examples_of(wanted)
+        return read_finite_batch(wanted)
     if isinstance(wanted, list):
         return ExamplePool(trainer, module, batch).take(wanted)
     if isinstance(wanted, int):

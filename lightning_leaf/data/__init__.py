@@ -1,1 +1,1 @@
-"""From data sets and data loaders to labelled inputs."""
+"""Data: labelled inputs from batches and data sets, and the normalization of pixels."""

@@ -1,10 +1,8 @@
-"""Labelled inputs out of whatever a data set or a data loader yields."""
+"""Labelled inputs from the batches of a data loader."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,20 +25,21 @@ INPUT_KEYS = (
     "features",
     "signal",
 )
+"""Keys of the inputs in a batch that is a mapping; the first one present is used."""
 LABEL_KEYS = ("label", "labels", "y", "target", "targets", "class")
-TO_UNIT_PIXELS = ("ToTensor", "ConvertImageDtype", "ToDtype", "ConvertDtype")
+"""Keys of the labels in a batch that is a mapping; the first one present is used."""
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Some inputs of one data set, and what is known of them.
+    """Examples of one data set: inputs and, if they are known, labels, positions and names.
 
     Attributes:
-        inputs: As the model takes them, on the CPU, shape ``(B, ...)``.
-        labels: Their class numbers, where they are known.
-        indices: Their positions in the data set, where there is one.
-        class_names: Names of all classes, where the data set has them.
-        normalization: How the data set made inputs of pixels, where its transforms say it.
+        inputs: Inputs as the model takes them, ``(B, ...)``, on the CPU.
+        labels: Class number of each input.
+        indices: Position of each input in the data set.
+        class_names: Names of all classes.
+        normalization: The map from pixels to inputs.
     """
 
     inputs: Tensor
@@ -53,7 +52,7 @@ class Examples:
         return len(self.inputs)
 
     def select(self, rows: Sequence[int]) -> Examples:
-        """Some of the examples, in the given order."""
+        """Return the examples of some rows, in the given order."""
         return Examples(
             self.inputs[list(rows)],
             None if self.labels is None else tuple(self.labels[row] for row in rows),
@@ -63,88 +62,67 @@ class Examples:
         )
 
     def name(self, row: int) -> str:
-        """The class of one example, or its position where the class is not known."""
+        """Return the class name of an example, else ``#`` and its position or row."""
         if self.labels is None:
             return f"#{row if self.indices is None else self.indices[row]}"
-        label = self.labels[row]
-        return class_name(self.class_names, label)
+        return class_name(self.class_names, self.labels[row])
 
 
 def class_name(names: Sequence[str] | None, label: int) -> str:
-    """The name of a class, its number where names do not reach."""
+    """Return the name of a class; its number if there is no name for it."""
     return names[label] if names is not None and 0 <= label < len(names) else str(label)
 
 
-def examples_of(batch: Any) -> Examples:
-    """The inputs of a batch and, where they can be told, its class numbers.
-
-    A batch is a tensor, a list or tuple that begins with inputs (and labels), or a mapping.
-
-    Raises:
-        LeafError: If no tensor of inputs is found, or it holds NaN or infinity.
-    """
-    examples = read_batch(batch)
-    inputs = examples.inputs
-    if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
-        raise LeafError("Expected finite inputs; the examples hold NaN or infinity.")
-    return examples
-
-
 def read_batch(batch: Any) -> Examples:
-    """What :func:`examples_of` finds, whether or not its numbers are finite.
+    """Return the inputs of a batch and, if they are found, its class numbers.
+
+    Class numbers are found in labels that are integers, floats with whole values (binary targets),
+    or one-hot or soft rows that sum to one.
+
+    Args:
+        batch: A tensor of inputs ``(B, ...)``; a tuple or list that begins with one, followed by
+            labels or not; or a mapping with one of the :data:`INPUT_KEYS` and, optionally, one of
+            the :data:`LABEL_KEYS`.
 
     Raises:
         LeafError: If no tensor of inputs is found.
+
+    Example:
+        >>> examples = read_batch({"image": torch.rand(2, 1, 8, 8), "label": torch.tensor([3, 1])})
+        >>> examples.inputs.shape, examples.labels
+        (torch.Size([2, 1, 8, 8]), (3, 1))
     """
     x, y = _split(batch)
     if not isinstance(x, Tensor) or x.ndim < 2 or len(x) == 0:
         raise LeafError(
-            "Expected batches of inputs: a tensor (B, ...), a tuple that begins with one, or a "
-            f"dict with one of the keys {', '.join(INPUT_KEYS)}; got {_described(batch)}. Give the "
-            "inputs themselves (probe=, pairs=, starts=)."
+            "A batch expects inputs: a tensor (B, ...), a tuple or list that begins with one, or a "
+            f"dict with one of the keys {', '.join(INPUT_KEYS)}; got {_described(batch)}. Change "
+            "what the data set returns, or pass the inputs themselves to the callback: probe=x, "
+            "pairs=(sources, destinations) or starts=x."
         )
-    # A clone: the batch is the training's, and may have been made in inference mode.
+    # The training uses the same tensor, which may also be an inference tensor.
     inputs = x.detach().clone().cpu()
     return Examples(inputs, _class_numbers(y, len(inputs)))
 
 
-def class_names_of(dataset: Any) -> tuple[str, ...] | None:
-    """``.classes`` of a data set or of the one that it wraps; names in a Hugging Face one."""
-    for layer in _layers(dataset):
-        names = getattr(layer, "classes", None)
-        features = getattr(layer, "features", None)
-        if names is None and isinstance(features, Mapping):
-            found = (getattr(features.get(key), "names", None) for key in LABEL_KEYS)
-            names = next((value for value in found if value is not None), None)
-        if isinstance(names, (list, tuple)) and names:
-            texts = [str(name) for name in names]
-            # torchvision calls the classes of MNIST "0 - zero", "1 - one", …
-            numbered = all(text.startswith(f"{i} - ") for i, text in enumerate(texts))
-            return tuple(str(i) for i in range(len(texts))) if numbered else tuple(texts)
-    return None
+def read_finite_batch(batch: Any) -> Examples:
+    """Return what :func:`read_batch` returns, after checking that all inputs are finite.
 
+    Args:
+        batch: See :func:`read_batch`.
 
-def normalization_of(dataset: Any) -> Normalization | None:
-    """The normalisation among a data set's transforms, or of the data set that it wraps.
-
-    Transforms that end in pixels between 0 and 1 (``ToTensor`` without ``Normalize``) count as the
-    normalisation that changes nothing.
+    Raises:
+        LeafError: If no tensor of inputs is found, or it contains NaN or infinity.
     """
-    for layer in _layers(dataset):
-        steps = [
-            step
-            for name in ("transform", "transforms")
-            for step in _steps(getattr(layer, name, None))
-        ]
-        unique = list({id(step): step for step in steps}.values())
-        found = [step for step in unique if type(step).__name__ == "Normalize"]
-        if len(found) == 1:
-            # Other libraries' Normalize need not have a mean and a std.
-            with suppress(LeafError):
-                return Normalization.of(found[0])
-        if not found and any(type(step).__name__ in TO_UNIT_PIXELS for step in unique):
-            return Normalization((0.0,), (1.0,))
-    return None
+    examples = read_batch(batch)
+    inputs = examples.inputs
+    if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
+        bad = int((~inputs.flatten(1).isfinite().all(1)).sum())
+        raise LeafError(
+            f"A batch expects finite inputs; {bad} of {len(inputs)} inputs contain NaN or "
+            "infinity. Remove them from the data set, or pass other inputs."
+        )
+    return examples
 
 
 def _split(batch: Any) -> tuple[Any, Any]:
@@ -160,12 +138,11 @@ def _first(batch: Mapping[Any, Any], keys: Sequence[str]) -> Any:
 
 
 def _class_numbers(y: Any, count: int) -> tuple[int, ...] | None:
-    """Class numbers of integers, whole floats (binary targets), one-hot or soft rows."""
     if not isinstance(y, Tensor) or len(y.shape) == 0 or len(y) != count or y.is_complex():
         return None
     y = y.detach().cpu().double()
     if y.ndim == 2 and y.shape[1] > 1:
-        # Rows that are no probabilities are several labels at once, or numbers to regress.
+        # Rows that are not probabilities are several labels of one input, or regression targets.
         is_soft = (y >= 0).all(1) & ((y.sum(1) - 1).abs() < 0.02)
         y = torch.where(is_soft, y.argmax(1), -1)
     elif y.ndim == 2 and y.shape[1] == 1:
@@ -173,33 +150,6 @@ def _class_numbers(y: Any, count: int) -> tuple[int, ...] | None:
     if y.ndim != 1 or bool((y != y.long()).any()) or bool((y < 0).any()):
         return None
     return tuple(y.long().tolist())
-
-
-def _layers(dataset: Any) -> Iterator[Any]:
-    """The data set, then those that it wraps (``Subset``, ``ConcatDataset`` and their likes)."""
-    seen: set[int] = set()
-    while dataset is not None and id(dataset) not in seen:
-        seen.add(id(dataset))
-        yield dataset
-        parts = getattr(dataset, "datasets", None)
-        inner = parts[0] if isinstance(parts, (list, tuple)) and parts else None
-        dataset = getattr(dataset, "dataset", inner)
-
-
-def _steps(transform: Any) -> Iterator[Any]:
-    """The single transforms of a composed one."""
-    if transform is None:
-        return
-    if isinstance(transform, torch.nn.Sequential):
-        parts: Any = list(transform)
-    else:
-        # torchvision wraps `transform` and `target_transform` into a StandardTransform.
-        parts = getattr(transform, "transforms", None) or getattr(transform, "transform", None)
-    if parts is None or inspect.ismethod(parts):  # a method of this name: it is a step, as in v2
-        yield transform
-    else:
-        for part in parts if isinstance(parts, (list, tuple)) else [parts]:
-            yield from _steps(part)
 
 
 def _described(batch: Any) -> str:

@@ -1,4 +1,4 @@
-"""The random number generators that a data set and its transforms carry with them."""
+"""The random number generators in the attributes of a data set and its transforms."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ import numpy as np
 import torch
 
 DEPTH = 6
-"""Of attributes and items in which generators are looked for."""
-MOST_ITEMS = 100
-"""Of a collection that is looked into: a longer one holds data."""
+"""Depth of attributes and items up to which generators are searched."""
+MAX_ITEMS = 100
+"""Largest collection that is searched: longer ones contain data."""
 
 
 @contextmanager
 def unchanged_generators(*carriers: Any) -> Iterator[None]:
-    """Restore the state of all generators that these objects hold, at any depth that is usual.
+    """Restore, at exit, the state of every generator that can be reached from some objects.
 
-    Whoever indexes a data set advances them, and the training would go on with other numbers.
+    Indexing a data set advances the generators of its transforms. Without restoring them, the
+    training would draw other numbers.
+
+    Args:
+        *carriers: Data sets, transforms, collate functions or other objects. Their attributes and
+            items are searched up to a depth of 6.
     """
     restorers = [
         restorer
-        for thing in _reachable(list(carriers))
-        if (restorer := _restorer_of(thing)) is not None
+        for each in _reachable(list(carriers))
+        if (restorer := _restorer_of(each)) is not None
     ]
     try:
         yield
@@ -34,40 +39,40 @@ def unchanged_generators(*carriers: Any) -> Iterator[None]:
             restore()
 
 
-def _restorer_of(thing: Any) -> Callable[[], Any] | None:
-    """Puts a generator back into the state that it has now; None for anything else."""
-    if isinstance(thing, torch.Generator):
-        state = thing.get_state()
-        return lambda: thing.set_state(state)
-    if isinstance(thing, np.random.Generator):
-        bits = thing.bit_generator
+def _restorer_of(candidate: Any) -> Callable[[], Any] | None:
+    """Return a function that restores the present state of a generator; else None."""
+    if isinstance(candidate, torch.Generator):
+        state = candidate.get_state()
+        return lambda: candidate.set_state(state)
+    if isinstance(candidate, np.random.Generator):
+        bits = candidate.bit_generator
         numbers = bits.state
         return lambda: setattr(bits, "state", numbers)
-    if isinstance(thing, np.random.RandomState):
-        legacy = thing.get_state()
-        return lambda: thing.set_state(legacy)
-    if isinstance(thing, random.Random):
-        inner = thing.getstate()
-        return lambda: thing.setstate(inner)
+    if isinstance(candidate, np.random.RandomState):
+        legacy = candidate.get_state()
+        return lambda: candidate.set_state(legacy)
+    if isinstance(candidate, random.Random):
+        inner = candidate.getstate()
+        return lambda: candidate.setstate(inner)
     return None
 
 
-def _reachable(things: list[Any], depth: int = DEPTH) -> Iterator[Any]:
-    """Objects, their attributes, the items of their collections, each once."""
+def _reachable(objects: list[Any], depth: int = DEPTH) -> Iterator[Any]:
+    """Yield objects, their attributes and the items of their collections, each once."""
     seen: set[int] = set()
-    while things and depth:
-        new = [thing for thing in things if not (id(thing) in seen or seen.add(id(thing)))]  # type: ignore[func-returns-value]
+    while objects and depth:
+        new = [each for each in objects if not (id(each) in seen or seen.add(id(each)))]  # type: ignore[func-returns-value]
         yield from new
-        things = [part for thing in new for part in _parts(thing)]
+        objects = [part for each in new for part in _parts(each)]
         depth -= 1
 
 
-def _parts(thing: Any) -> list[Any]:
-    if isinstance(thing, (torch.Tensor, np.ndarray, str, bytes, type)):
+def _parts(parent: Any) -> list[Any]:
+    if isinstance(parent, (torch.Tensor, np.ndarray, str, bytes, type)):
         return []
-    if isinstance(thing, Mapping):
-        return list(thing.values()) if len(thing) <= MOST_ITEMS else []
-    if isinstance(thing, (list, tuple, set)):
-        return list(thing) if len(thing) <= MOST_ITEMS else []
-    # A bound method, as a collate_fn may be, leads to its object.
-    return [*getattr(thing, "__dict__", {}).values(), getattr(thing, "__self__", None)]
+    if isinstance(parent, Mapping):
+        return list(parent.values()) if len(parent) <= MAX_ITEMS else []
+    if isinstance(parent, (list, tuple, set)):
+        return list(parent) if len(parent) <= MAX_ITEMS else []
+    # A collate_fn may be a bound method; __self__ is its object.
+    return [*getattr(parent, "__dict__", {}).values(), getattr(parent, "__self__", None)]

@@ -1,4 +1,4 @@
-"""The data sets of the demo: scikit-learn's digits offline, MNIST and Fashion-MNIST on request."""
+"""Image data sets by name: scikit-learn's digits, MNIST and Fashion-MNIST."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ from torchvision import datasets, transforms
 
 DataName = Literal["digits", "mnist", "fashion-mnist"]
 DATA_NAMES: tuple[DataName, ...] = get_args(DataName)
+"""Names that :func:`load` accepts."""
 
 DIGITS_HELD_OUT = 360
-"""Images of scikit-learn's digits kept for validation, the last fifth: other writers."""
+"""Number of digits kept for validation: the last fifth, which other people wrote."""
 
 
 class DataUnavailableError(RuntimeError):
-    """A data set is neither on disk nor to be had; the message says what to do."""
+    """A data set is not on disk and cannot be downloaded."""
 
 
 @dataclass(frozen=True)
 class ImageData:
-    """Images to train on and to validate on, and their shape."""
+    """Training and validation images.
+
+    Attributes:
+        train: Training images and labels.
+        val: Validation images and labels.
+        image_shape: Shape of an image, ``(channels, H, W)``.
+    """
 
     train: Dataset[tuple[Tensor, int]]
     val: Dataset[tuple[Tensor, int]]
@@ -33,11 +40,11 @@ class ImageData:
 
 
 class Digits(Dataset[tuple[Tensor, int]]):
-    """scikit-learn's 1797 real handwritten digits of 8×8 pixels; no download.
+    """scikit-learn's 1797 handwritten digits of 8×8 pixels, which need no download.
 
     Args:
-        train: The first 1437 images, or the last 360.
-        transform: Applied to an image of pixels in [0, 1], shape (1, 8, 8).
+        train: True for the first 1437 images, False for the last 360.
+        transform: Applied to every image: pixels from 0 to 1, shape ``(1, 8, 8)``.
 
     Raises:
         DataUnavailableError: If scikit-learn is not installed.
@@ -50,7 +57,7 @@ class Digits(Dataset[tuple[Tensor, int]]):
             from sklearn.datasets import load_digits
         except ModuleNotFoundError as error:
             raise DataUnavailableError(
-                "The digits come with scikit-learn, which is not installed: "
+                "The digits need scikit-learn, which is not installed: "
                 'python -m pip install "lightning-leaf[demo]"'
             ) from error
         digits = load_digits()
@@ -67,14 +74,19 @@ class Digits(Dataset[tuple[Tensor, int]]):
 
 
 def load(name: DataName, data_dir: Path) -> ImageData:
-    """Training and validation images, normalised.
+    """Load normalized training and validation images; download them if necessary.
 
     Args:
-        name: Which data set.
-        data_dir: Where torchvision's data sets are, or are downloaded to.
+        name: ``"digits"``, ``"mnist"`` or ``"fashion-mnist"``.
+        data_dir: Folder of torchvision's data sets; digits do not use it.
 
     Raises:
-        DataUnavailableError: If they cannot be had.
+        DataUnavailableError: If the data set is not on disk and cannot be downloaded.
+
+    Example:
+        >>> data = load("digits", Path("unused"))
+        >>> len(data.train), len(data.val), data.image_shape
+        (1437, 360, (1, 8, 8))
     """
     if name == "digits":
         normalize = transforms.Normalize((0.305,), (0.376,))
@@ -86,7 +98,7 @@ def load(name: DataName, data_dir: Path) -> ImageData:
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((mean,), (std,))])
     try:
         parts = [kind(data_dir, train=train, transform=transform) for train in (True, False)]
-    except RuntimeError:  # not there yet
+    except RuntimeError:  # not on disk
         try:
             parts = [
                 kind(data_dir, train=train, transform=transform, download=True)
@@ -98,6 +110,6 @@ def load(name: DataName, data_dir: Path) -> ImageData:
             raise DataUnavailableError(
                 f"{kind.__name__} is not under {data_dir} and could not be downloaded ({cause}). "
                 f"Put its four files (train-images-idx3-ubyte, …) into {files}, name another "
-                "folder with --data-dir, or leave out --data: the digits need no download."
+                "folder with --data-dir, or leave out --data: digits need no download."
             ) from error
     return ImageData(parts[0], parts[1], (1, 28, 28))

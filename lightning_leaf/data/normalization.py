@@ -1,4 +1,4 @@
-"""Between the pixel values that people see and the numbers that the model is fed."""
+"""The map between pixels and inputs of the model, and the valid range of inputs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,29 @@ from torch import Tensor
 from lightning_leaf.errors import LeafError
 
 Bound = float | Sequence[float]
+"""One end of a range: a number, or one number per channel."""
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """The map pixel ↦ (pixel − mean) / std, one mean and one std per channel (or one for all).
+    """The map from pixels to inputs of the model: x = (pixel − mean) / std, per channel.
 
     Attributes:
-        mean: Mean of every channel, in pixel units.
-        std: Standard deviation of every channel, in pixel units, positive.
+        mean: Mean of every channel, or one for all channels, in pixel units.
+        std: Standard deviation of every channel, or one for all channels, in pixel units.
 
     Raises:
-        LeafError: If mean and std differ in length, are empty or a std is not positive.
+        LeafError: If mean and std differ in length or are empty, or if a std is not positive.
+
+    Example:
+        >>> import torch
+        >>> from lightning_leaf import Normalization
+        >>> normalization = Normalization.of(([0.5], [0.25]))
+        >>> x = normalization.from_pixels(torch.tensor([[[[0.0, 1.0]]]]))
+        >>> x.flatten().tolist()
+        [-2.0, 2.0]
+        >>> normalization.to_pixels(x).flatten().tolist()
+        [0.0, 1.0]
     """
 
     mean: tuple[float, ...]
@@ -32,16 +43,20 @@ class Normalization:
     def __post_init__(self) -> None:
         if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
             raise LeafError(
-                "A normalisation expects as many means as standard deviations, one per channel, "
-                f"every standard deviation positive; got mean={self.mean}, std={self.std}."
+                "normalize expects as many means as standard deviations, one per channel, every "
+                f"standard deviation positive; got mean={self.mean}, std={self.std}."
             )
 
     @classmethod
     def of(cls, normalize: Any) -> Normalization:
-        """From a ``torchvision.transforms.Normalize`` (v1 or v2) or a pair ``(mean, std)``.
+        """Convert what functions with the argument ``normalize`` accept.
+
+        Args:
+            normalize: A ``torchvision.transforms.Normalize`` (v1 or v2), a pair ``(mean, std)``
+                with a number or one number per channel each, or a :class:`Normalization`.
 
         Raises:
-            LeafError: If ``normalize`` is neither.
+            LeafError: If ``normalize`` is none of these.
         """
         if isinstance(normalize, cls):
             return normalize
@@ -51,17 +66,31 @@ class Normalization:
             mean, std = normalize
         else:
             raise LeafError(
-                "normalize expects torchvision.transforms.Normalize or a pair (mean, std); "
-                f"got {normalize!r}."
+                "normalize expects torchvision.transforms.Normalize or a pair (mean, std), for "
+                f"example normalize=(0.5, 0.25); got {normalize!r}."
             )
-        return cls(_numbers(mean), _numbers(std))
+        return cls(_numbers(mean, "mean"), _numbers(std, "std"))
 
     def to_pixels(self, x: Tensor) -> Tensor:  # (B, channels, ...)
-        """Undo the normalisation: x · std + mean, in pixel units."""
+        """Return the pixels x · std + mean.
+
+        Args:
+            x: Inputs, ``(B, channels, ...)``.
+
+        Raises:
+            LeafError: If the number of channels differs from that of mean and std.
+        """
         return x * _per_channel(self.std, x) + _per_channel(self.mean, x)
 
     def from_pixels(self, pixels: Tensor) -> Tensor:  # (B, channels, ...)
-        """Apply the normalisation: (pixels − mean) / std."""
+        """Return the inputs (pixels − mean) / std.
+
+        Args:
+            pixels: Pixels, ``(B, channels, ...)``.
+
+        Raises:
+            LeafError: If the number of channels differs from that of mean and std.
+        """
         return (pixels - _per_channel(self.mean, pixels)) / _per_channel(self.std, pixels)
 
 
@@ -70,14 +99,17 @@ def input_bounds(
     normalize: Any | None,
     domain: tuple[Bound, Bound] | None,
 ) -> tuple[Tensor, Tensor] | None:
-    """Lower and upper bound of valid inputs, in the units of x, or None for an open domain.
+    """Return the smallest and the largest valid input, in the units of x.
 
     Args:
-        x: A batch whose shape says where the channels are (axis 1).
-        normalize: What :meth:`Normalization.of` accepts; its pixels range over [0, 1] unless
-            ``domain`` says otherwise.
-        domain: ``(low, high)``, each a number or one number per channel; in pixel units when
+        x: A batch; axis 1 is that of the channels.
+        normalize: What :meth:`Normalization.of` accepts. Pixels range from 0 to 1 if ``domain`` is
+            not given.
+        domain: ``(low, high)``, each a number or one number per channel: in pixel units if
             ``normalize`` is given, else in the units of x.
+
+    Returns:
+        Two tensors that broadcast to x; None if neither ``normalize`` nor ``domain`` is given.
 
     Raises:
         LeafError: If a lower bound is not below its upper bound or the channels do not match.
@@ -85,7 +117,7 @@ def input_bounds(
     if normalize is None and domain is None:
         return None
     low, high = (0.0, 1.0) if domain is None else domain
-    bounds = [_per_channel(_numbers(bound), x) for bound in (low, high)]
+    bounds = [_per_channel(_numbers(bound, "domain"), x) for bound in (low, high)]
     if not bool((bounds[0] < bounds[1]).all()):
         raise LeafError(f"domain expects (low, high) with low < high; got {domain!r}.")
     if normalize is not None:
@@ -94,22 +126,24 @@ def input_bounds(
     return bounds[0], bounds[1]
 
 
-def _numbers(values: Any) -> tuple[float, ...]:
+def _numbers(values: Any, name: str) -> tuple[float, ...]:
     try:
         flat = torch.as_tensor(values, dtype=torch.float64).flatten()
     except (TypeError, ValueError, RuntimeError) as error:
-        raise LeafError(f"Expected a number or one number per channel; got {values!r}.") from error
+        raise LeafError(
+            f"{name} expects a number or one number per channel; got {values!r}."
+        ) from error
     return tuple(flat.tolist())
 
 
 def _per_channel(values: tuple[float, ...], x: Tensor) -> Tensor:
-    """Shape ``values`` so that they broadcast along axis 1 of x (or along nothing)."""
+    """Return a tensor that broadcasts along axis 1 of x."""
     if len(values) == 1:
         return torch.tensor(values[0], dtype=x.dtype, device=x.device)
     if x.ndim < 2 or x.shape[1] != len(values):
         raise LeafError(
-            f"Got {len(values)} values per channel for inputs of shape {tuple(x.shape)}: expected "
-            "as many as axis 1 has channels, or a single one."
+            "normalize and domain expect as many numbers as axis 1 has channels, or a single one; "
+            f"got {len(values)} for inputs of shape {tuple(x.shape)}."
         )
     shape = (1, -1) + (1,) * (x.ndim - 2)
     return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(shape)

@@ -1,4 +1,4 @@
-"""Generators that a data set carries go on where they were."""
+"""Generators in the attributes of a data set keep their state."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ PLACES: dict[str, Any] = {
     "in a transform of a list": lambda g: Carrier([Carrier(g), Carrier(None)]),
     "in a dict": lambda g: Carrier({"rng": g}),
     "behind a method": lambda g: Carrier(g).collate,
-    "in a loop of references": lambda g: _looped(g),
+    "in a circle of references": lambda g: _circular(g),
 }
 
 
-def _looped(generator: Any) -> Carrier:
+def _circular(generator: Any) -> Carrier:
     outer = Carrier(generator)
     outer.itself = outer
     return outer
@@ -47,21 +47,21 @@ def _looped(generator: Any) -> Carrier:
 
 @pytest.mark.parametrize(("make", "draw"), GENERATORS.values(), ids=GENERATORS.keys())
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
-def test_a_generator_goes_on_where_it_was(make: Any, draw: Any, place: Any) -> None:
+def test_a_generator_keeps_its_state(make: Any, draw: Any, place: Any) -> None:
     generator, expected = make(), make()
     draw(generator), draw(expected)
     with unchanged_generators(place(generator)):
         inside = draw(generator)
     assert draw(generator) == draw(expected) == inside
-    # Negative control: without it the next number is another.
+    # Negative control: outside the context the state changes.
     draw(generator)
     assert draw(generator) != draw(expected)
 
 
-def test_data_are_not_searched() -> None:
+def test_large_collections_are_not_searched() -> None:
     class Watched(list):  # type: ignore[type-arg]
         def __iter__(self) -> Any:
-            raise AssertionError("looked through the data")
+            raise AssertionError("the data were searched")
 
     with unchanged_generators(Carrier(Watched(range(1000)))):
         pass
