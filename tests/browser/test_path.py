@@ -175,7 +175,7 @@ def test_difference_to_the_source_is_zero_at_the_source(tab: LeafTab) -> None:
     }"""
     tab.get("scrubber").press("Home")
     tab.await_value(lambda: tab.get("large-change").evaluate(colours), 1)
-    assert tab.get("large-left").evaluate(colours) > 1
+    assert tab.get("large-remaining").evaluate(colours) > 1
     tab.get("scrubber").press("End")
     tab.await_value(lambda: tab.get("large-change").evaluate(colours) > 1, True)
 

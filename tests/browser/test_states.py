@@ -157,6 +157,18 @@ def test_no_part_overlaps_or_is_cut_off(show: Show, url: str, width: int) -> Non
     assert missing(tab) == []
 
 
+def test_texts_for_screen_readers_are_not_visible(tab: LeafTab) -> None:
+    """Texts are hidden by a style, which must not depend on where they are."""
+    size = (
+        "(text) => { const {width, height} = text.getBoundingClientRect(); return width * height; }"
+    )
+    texts = tab.frame.locator(".visually-hidden").all()
+    assert len(texts) > 3
+    assert [text.evaluate(size) for text in texts] == [1] * len(texts)
+    texts[0].evaluate("(text) => text.classList.remove('visually-hidden')")
+    assert tab.frame.locator("h1").evaluate(size) > 100
+
+
 def is_one_line(tab: LeafTab) -> bool:
     """Return whether title, facts, status and actions of the open path are on one line."""
     parts = tab.get("path").locator("h2, .heading p, .pill, .actions button").all()

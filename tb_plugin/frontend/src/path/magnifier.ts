@@ -40,7 +40,7 @@ export class LeafMagnifier extends FollowsCursor {
         destination === null
           ? ""
           : html`
-              ${this.figure("left", html`change to destination`, destination, frame)}
+              ${this.figure("remaining", html`change to destination`, destination, frame)}
               ${this.figure(
                 "destination",
                 html`destination <strong>${path.destination}</strong>`,
