@@ -43,9 +43,11 @@ nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_class_signature = "separated"
-napoleon_google_docstring = True
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 copybutton_exclude = ".linenos, .gp, .go"
 
 html_theme = "furo"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from docutils import nodes
 from latex2mathml.converter import convert
@@ -12,13 +12,25 @@ if TYPE_CHECKING:
     from sphinx.writers.html5 import HTML5Translator
 
 
+def mathml(formula: str, display: Literal["inline", "block"]) -> str:
+    """Return a formula in TeX as MathML.
+
+    Raises:
+        ValueError: If the converter does not know a command of the formula.
+    """
+    converted: str = convert(formula, display=display)
+    if "\\" in converted:  # unknown commands come back as they are
+        raise ValueError(f"Expected a formula that latex2mathml knows; got {formula!r}.")
+    return converted
+
+
 def visit_inline(translator: HTML5Translator, node: nodes.math) -> None:
-    translator.body.append(convert(node.astext(), display="inline"))
+    translator.body.append(mathml(node.astext(), "inline"))
     raise nodes.SkipNode
 
 
 def visit_block(translator: HTML5Translator, node: nodes.math_block) -> None:
-    translator.body.append(f'<div class="formula">{convert(node.astext(), display="block")}</div>')
+    translator.body.append(f'<div class="formula">{mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
 
