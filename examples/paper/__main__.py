@@ -1,12 +1,12 @@
-"""Reproduce the experiments of the paper, and hold its statements against what is measured.
+"""Reproduce the experiments of the paper and compare its claims with the measurements.
 
     python -m examples.paper all --quick                  # scikit-learn's digits, about a minute
     python -m examples.paper all --data DIR --out DIR     # MNIST and CIFAR-10, hours
     python -m examples.paper fig4 --data DIR --out DIR    # one experiment
-    python -m examples.paper readme --out DIR             # the report again, of what is there
+    python -m examples.paper readme --out DIR             # the report on the results in --out
 
-DIR/MNIST/raw is where torchvision finds MNIST, DIR/cifar10-jpeg.zip holds CIFAR-10 as JPEG files.
-What was trained or measured before is taken from --out: a run that was stopped goes on.
+DIR contains MNIST/raw, as torchvision stores MNIST, and cifar10-jpeg.zip, CIFAR-10 as JPEG files.
+Checkpoints and measurements in --out are reused, so an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -34,16 +34,18 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "experiments", nargs="+", choices=["all", "readme", *EXPERIMENTS],
-        metavar="experiment", help="which ones, all, or readme",
+        metavar="experiment", help="names of experiments, all, or readme",
     )  # fmt: skip
     parser.add_argument("--data", type=Path, help="folder with MNIST/raw and cifar10-jpeg.zip")
     parser.add_argument(
         "--out", type=Path, default=Path("leaf_logs/paper"), help="default: leaf_logs/paper"
     )
-    parser.add_argument("--seeds", type=int, help="trainings; default: 3, with --quick 1")
-    parser.add_argument("--quick", action="store_true", help="small numbers, of digits")
-    parser.add_argument("--to", type=Path, help="folder of the report; default: that of --out")
-    parser.add_argument("--train-steps", type=int, help="of the training in Fig. 2 (paper: 30000)")
+    parser.add_argument(
+        "--seeds", type=int, help="number of trainings; default: 3 or, with --quick, 1"
+    )
+    parser.add_argument("--quick", action="store_true", help="small settings on digits")
+    parser.add_argument("--to", type=Path, help="folder of the report; default: --out")
+    parser.add_argument("--train-steps", type=int, help="optimizer steps of Fig. 2 (paper: 30000)")
     return parser.parse_args(arguments)
 
 

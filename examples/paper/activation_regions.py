@@ -1,9 +1,15 @@
-"""Whether leaves go on where activations switch: Theorem 3.1 speaks of one activation region.
+"""Continuation of leaves across activation boundaries.
 
-Where a single unit switches, the contrasts J of a ReLU network change by a matrix of rank one,
-a nᵀ with the normal n of the boundary. Of D before, 7 = C − 3 of the 8 = C − 2 directions in the
-boundary are in D behind it too; the last one need not be. Where it is not, the piece of a leaf
-before the boundary meets many leaves behind it.
+Theorem 3.1 holds within one activation region. At a boundary where a single unit switches, the
+contrasts J of a ReLU network change by a matrix of rank one, a nᵀ, where n is the normal of the
+boundary. The part of D that lies in the boundary has C − 2 = 8 dimensions. Of these directions,
+C − 3 = 7 are also in D on the other side; the last one need not be. If it is not, the piece of a
+leaf on one side meets many leaves on the other side.
+
+The experiment measures the distance to the first boundary and the angles between the two
+distributions there. It also walks along the sides of squares in D, in both orders. On a leaf, the
+gap between the two end points is tangent to the leaf to lowest order. The same network with GELU is
+shown for comparison.
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from examples.paper.experiment import Claim, Experiment, Found, Table, claim, each
+from examples.paper.experiment import Claim, Experiment, Found, Table
 from examples.paper.figures import BLUE, GREY, ORANGE, RED, band, dots
 from examples.paper.generic import generic, in_double, unit
 from examples.paper.scale import Scale
@@ -25,10 +31,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIDES = (0.0003, 0.001, 0.01, 0.1, 1.0, 5.0, 20.0)
-"""Of the squares, in steps of Algorithm 1."""
+"""Sides of the squares, in steps of Algorithm 1."""
 SUBSTEPS = 8
 SAME = 1e-9
-"""Relative change of J that is rounding: within a region it is constant."""
+"""Relative change of J that is attributed to rounding; within a region J is constant."""
 
 
 def measure(study: Study, seed: int) -> Found:
@@ -47,10 +53,12 @@ def measure(study: Study, seed: int) -> Found:
 
 
 def boundaries(network: nn.Module, x: Tensor, seed: int) -> Found:
-    """The first boundary in a random tangent direction, and how D turns there; ``(B,)`` each.
+    """Find the first boundary in a random tangent direction and compare D on both sides.
 
-    ``turn`` and ``rest`` are the two largest sines of angles between D behind the boundary and the
-    part of D before it that lies in the boundary.
+    Returns:
+        ``(B,)`` each: ``distance`` to the boundary; ``second``, the second singular value of the
+        change of J over the first; ``turn`` and ``rest``, the two largest sines of the angles
+        between D behind the boundary and the part of D before it that lies in the boundary.
     """
     v = LocalDataMatrix.at(network, x).project(unit(x.shape, seed))
     v = v / norm(v).reshape(-1, *[1] * (x.ndim - 1))
@@ -96,11 +104,11 @@ def basis(rows: Tensor) -> Tensor:  # (B, C, d) -> (B, C - 1, d)
 
 
 def gap_outside(network: nn.Module, x: Tensor, side: float) -> Tensor:  # (B,)
-    """Two sides of a square along two fields of D, in both orders: how much of the gap leaves D.
+    """Walk two sides of a square in both orders and return the share of the gap outside D.
 
-    The fields are gradients of log-probabilities, of length one, at a temperature at which they
-    turn. On a leaf both ways end on it, and the gap between their ends is tangent to it to lowest
-    order.
+    The sides follow two fields of D: normalised gradients of log-probabilities, at a temperature at
+    which their direction varies. On a leaf, both walks end on it, and the gap between their end
+    points is tangent to it to lowest order.
     """
     with torch.no_grad():
         scores = network(x)
@@ -108,7 +116,7 @@ def gap_outside(network: nn.Module, x: Tensor, side: float) -> Tensor:  # (B,)
     temperature = float(scores.std())
 
     def flow(x: Tensor, of: Tensor) -> Tensor:
-        """By the midpoint rule."""
+        """Integrate by the midpoint rule."""
         h = side / SUBSTEPS
         for _ in range(SUBSTEPS):
             middle = x + h / 2 * field(network, x, of, temperature)
@@ -121,51 +129,56 @@ def gap_outside(network: nn.Module, x: Tensor, side: float) -> Tensor:  # (B,)
 
 
 def field(network: nn.Module, x: Tensor, of: Tensor, temperature: float) -> Tensor:
-    """∇ log softmax(s / temperature)_of over its length: in D, whatever the temperature."""
+    """Return ∇ log softmax(s / temperature)_of over its length; it is in D at every temperature."""
     x = x.detach().requires_grad_()
     log_p = (network(x) / temperature).log_softmax(1).gather(1, of.unsqueeze(1))
     rows = torch.autograd.grad(log_p.sum(), x)[0].flatten(1)
     return torch.nn.functional.normalize(rows, dim=1).reshape(x.shape)
 
 
-def claims(study: Study, found: list[Found]) -> list[Claim]:
+def claims(scale: Scale) -> list[Claim]:
     step = SIDES.index(1.0)
     return [
-        claim(
+        Claim(
             "The local leaves extend to a global structure of manifold (section 3).",
-            "The first activation switches after {distance:.1e} (steps of Algorithm 1 are "
-            "{times:.2g} times as long; medians). There J changes by a matrix of rank one (second "
-            "singular value {second:.0e} of the first), and one direction of the leaf leaves D "
-            "behind by an angle of sine {turn:.1e}, all others by {rest:.0e}: the leaf does not "
-            "go on as one.",
-            "all sines below a millionth",
+            "The first boundary is at distance {distance:.1e}; a step of Algorithm 1 is "
+            "{times:.2g} times as long (medians). J changes there by a matrix of rank one: the "
+            "second singular value is {second:.0e} of the first. One direction of the leaf makes "
+            "an angle of sine {turn:.1e} with D behind the boundary, all others at most "
+            "{rest:.0e}. The leaf does not continue as one leaf.",
+            {
+                "distance": lambda one: one["distance"].median(),
+                "times": lambda one: one["step"] / one["distance"].median(),
+                "second": lambda one: one["second"].median(),
+                "turn": lambda one: one["turn"].median(),
+                "rest": lambda one: one["rest"].median(),
+            },
+            "all sines are below 1e-6",
             lambda turn, **_: turn < 1e-6,
-            distance=each(found, lambda one: one["distance"].median()),
-            times=each(found, lambda one: one["step"] / one["distance"].median()),
-            second=each(found, lambda one: one["second"].median()),
-            turn=each(found, lambda one: one["turn"].median()),
-            rest=each(found, lambda one: one["rest"].median()),
         ),
-        claim(
+        Claim(
             "Moving along D one stays on one leaf (section 3).",
-            "Two sides of a square in D, walked in both orders, end apart; of the gap {small:.0e} "
-            "is outside D for sides of 0.0003 steps, {step:.2f} for a step and "
-            "{large:.2f} for twenty (medians). With GELU it is {smooth:.2f} for a step.",
-            "less than a hundredth for a step",
+            "The two walks along a square in D end at different points. The share of the gap "
+            "outside D is {small:.0e} for sides of 0.0003 steps, {step:.2f} for sides of one step "
+            "and {large:.2f} for sides of twenty steps (medians). With GELU it is {smooth:.2f} "
+            "for sides of one step.",
+            {
+                "small": lambda one: one["relu"][:, 0].median(),
+                "step": lambda one: one["relu"][:, step].median(),
+                "large": lambda one: one["relu"][:, -1].median(),
+                "smooth": lambda one: one["gelu"][:, step].median(),
+            },
+            "the share is below 0.01 for sides of one step",
             lambda step, **_: step < 0.01,
-            small=each(found, lambda one: one["relu"][:, 0].median()),
-            step=each(found, lambda one: one["relu"][:, step].median()),
-            large=each(found, lambda one: one["relu"][:, -1].median()),
-            smooth=each(found, lambda one: one["gelu"][:, step].median()),
         ),
-        claim(
+        Claim(
             "The points in which G is not differentiable are a closed subset, which a generic "
             "point avoids (appendix B).",
-            "{tied:.0%} of the test images lie on it: some activation switches within a "
-            "billionth. A background of one grey makes ties in all max-pooling windows over it.",
-            "no test image does",
+            "{tied:.0%} of the test images lie on it: an activation switches within a distance of "
+            "1e-9. A background of constant grey produces ties in all max-pooling windows over it.",
+            {"tied": lambda one: (one["image_distance"] < 1e-9).double().mean()},
+            "no test image lies on it",
             lambda tied: tied == 0,
-            tied=each(found, lambda one: (one["image_distance"] < 1e-9).double().mean()),
         ),
     ]
 
@@ -199,7 +212,7 @@ def points(scale: Scale) -> int:
 
 EXPERIMENT = Experiment(
     "regions",
-    "whether leaves go on where activations switch",
+    "continuation of leaves across activation boundaries",
     measure,
     draw,
     claims,

@@ -1,8 +1,9 @@
-"""Theorem 3.1: the fields ∇p_i are in involution in the inputs, not in the weights.
+"""Theorem 3.1: the fields ∇p_i are in involution in the input space, not in the weight space.
 
-A distribution has leaves if the Lie brackets of its fields stay in it (Frobenius). Brackets are
-taken exactly, by second derivatives in float64; what is shown is the share of a bracket outside
-the span of all fields. The network with GELU is the control.
+A distribution has leaves if it contains the Lie brackets of its fields (Frobenius). The brackets
+are computed exactly, from second derivatives in float64. The result is the share of a bracket
+outside the span of all fields, for inputs of a ReLU network, for its weights, and for inputs of the
+same network with GELU as the control.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from examples.paper.experiment import Claim, Experiment, Found, claim, each
+from examples.paper.experiment import Claim, Experiment, Found
 from examples.paper.figures import BLUE
 from examples.paper.generic import generic, in_double
 from examples.paper.scale import Scale
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLASSES = 4
-"""Brackets are taken of the fields of so many of the most probable classes."""
+"""Number of most probable classes whose fields are used."""
 RELU, GELU, WEIGHTS = "inputs, ReLU", "inputs, GELU", "weights, ReLU"
 
 
 def measure(study: Study, seed: int) -> Found:
-    # Where several classes are probable: the fields of a trained network vanish for most images.
+    # Early in training several classes are probable; later, the fields vanish at most images.
     step = study.scale.leaf_checkpoints[1]
     x = generic(study.test_images(seed, study.scale.points, use=3), seed)
     relu = in_double(study.network(seed, step))
@@ -51,9 +52,9 @@ def measure(study: Study, seed: int) -> Found:
 
 
 def outside(scores: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:  # (B, ...) -> (B,)
-    """Share of the brackets [∇p_i, ∇p_j] that leaves the span of all ∇p_k, the largest of pairs.
+    """Return the largest share of a bracket [∇p_i, ∇p_j] outside the span of all ∇p_k.
 
-    [X, Y] = DY·X − DX·Y, and DY of Y = ∇p_j is its Hessian: one product with it for each term.
+    [X, Y] = DY·X − DX·Y. For Y = ∇p_j, DY is the Hessian of p_j: each term is one product with it.
     """
     g = LocalDataMatrix.at(scores, x)
     top = g.log_probs.topk(CLASSES, dim=1).indices  # (B, k)
@@ -66,7 +67,7 @@ def outside(scores: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:  # (B, ...
 
 
 def along(scores: Callable[[Tensor], Tensor], x: Tensor, of: Tensor, to: Tensor) -> Tensor:
-    """Derivative of the field ∇p_of along the field ∇p_to: the Hessian of p_of times ∇p_to."""
+    """Compute the Hessian of p_of times ∇p_to: the derivative of ∇p_of along ∇p_to."""
     x = x.detach().requires_grad_()
     p = scores(x.clone()).softmax(1)
     (direction,) = torch.autograd.grad(p.gather(1, to.unsqueeze(1)).sum(), x, retain_graph=True)
@@ -75,25 +76,27 @@ def along(scores: Callable[[Tensor], Tensor], x: Tensor, of: Tensor, to: Tensor)
     return derivative.detach()
 
 
-def claims(study: Study, found: list[Found]) -> list[Claim]:
+def claims(scale: Scale) -> list[Claim]:
     return [
-        claim(
+        Claim(
             "The distribution D of a ReLU classifier is involutive: its leaves foliate the domain "
             "of the data (Theorem 3.1).",
-            "At most {relu:.1e} of a bracket leaves D at any point; for the same network with "
-            "GELU, about which the theorem says nothing, {gelu:.2f} (median).",
-            "less than a millionth at every point",
+            "At every point, at most {relu:.1e} of a bracket lies outside D. For the same network "
+            "with GELU, to which the theorem does not apply, the share is {gelu:.2f} (median).",
+            {
+                "relu": lambda one: one[RELU].max(),
+                "gelu": lambda one: one[GELU].median(),
+            },
+            "the share is below 1e-6 at every point",
             lambda relu, gelu: relu < 1e-6,
-            relu=each(found, lambda one: one[RELU].max()),
-            gelu=each(found, lambda one: one[GELU].median()),
         ),
-        claim(
+        Claim(
             "The distribution of the Fisher matrix in the space of weights is not involutive "
             "(remark in section 3).",
-            "{weights:.2f} of a bracket leaves it (median).",
-            "more than a hundredth",
+            "{weights:.2f} of a bracket lies outside the distribution (median).",
+            {"weights": lambda one: one[WEIGHTS].median()},
+            "the share is above 0.01",
             lambda weights: weights > 0.01,
-            weights=each(found, lambda one: one[WEIGHTS].median()),
         ),
     ]
 

@@ -1,11 +1,11 @@
-"""Is the destination on the leaf, and how far off is it?
+"""The distance of destinations from the leaf.
 
-What is left of the distance when a path has stalled, split into what lies in D, which is left
-undone, and what is orthogonal to it: for destinations of several kinds, along training, for other
-networks. Two controls have destinations that are on the leaf for certain: where a path has led
-before, and the way back. That these are not reached either tells that a stalled path does not
-prove its destination to be off the leaf: Algorithm 1 walks downhill, and may come to rest
-elsewhere.
+Paths lead from test images to destinations of several kinds, at several steps of training, and for
+several networks. When a path has stalled, the remaining displacement is split into its part in D
+and its part orthogonal to D. Two controls have destinations that are on the leaf by construction:
+the last point of a path, and the way back from it to the start. If these are not reached either, a
+stalled path does not prove that its destination is off the leaf: Algorithm 1 descends the distance
+and may stop at another local minimum.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from examples.paper.experiment import Claim, Experiment, Found, Table, claim, each
+from examples.paper.experiment import Claim, Experiment, Found, Table
 from examples.paper.figures import BLUE, GREY, ORANGE, dots
 from examples.paper.networks import NETWORKS
 from examples.paper.noisy_start import noisy_images
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLEAN, ON_IT, BACK = "test images", "on the leaf (control)", "back along the leaf (control)"
+PAPER_NETWORK = "cnn"
 NOISY, SHUFFLED, SMOOTH = "with orthogonal noise", "pixels shuffled", "smooth noise"
 
 
@@ -36,30 +37,42 @@ def measure(study: Study, seed: int) -> Found:
     start, end = study.pairs(seed, scale.leaf_pairs)
     goals = destinations(study, seed, end)
     network = study.network(seed)
-    kinds = {name: far(study, network, start, goal) for name, goal in goals.items()}
-    # Where a path has led is on the leaf for certain: whether Algorithm 1 finds the way there.
+    kinds = to_all(study, network, start, goals)
+    # The last point of a path is on the leaf of its start by construction.
     reachable = kinds[CLEAN]["last"]
     kinds[ON_IT] = far(study, network, start, reachable)
     kinds[BACK] = far(study, network, reachable, start)
+
+    def clean_paths(step: int, kind: str) -> Found:
+        if (step, kind) == (scale.paper_step, PAPER_NETWORK):
+            return kinds[CLEAN]
+        return far(study, study.network(seed, step, kind), start, end)
+
     return {
         "kinds": kinds,
-        "clamped": {
-            name: far(study, network, start, goal, normalization) for name, goal in goals.items()
-        },
-        "steps": {
-            f"{step:,}": far(study, study.network(seed, step), start, end)
-            for step in scale.leaf_checkpoints
-        },
-        "networks": {
-            kind: far(study, study.network(seed, scale.paper_step, kind), start, end)
-            for kind in NETWORKS
-        },
+        "clamped": to_all(study, network, start, goals, normalization),
+        "steps": {f"{step:,}": clean_paths(step, PAPER_NETWORK) for step in scale.leaf_checkpoints},
+        "networks": {kind: clean_paths(scale.paper_step, kind) for kind in NETWORKS},
         "size": start[0].numel(),
     }
 
 
+def to_all(
+    study: Study,
+    network: nn.Module,
+    start: Tensor,
+    goals: dict[str, Tensor],
+    normalization: Normalization | None = None,
+) -> dict[str, Found]:
+    """Walk from the same images to destinations of every kind, in one batch."""
+    starts = start.repeat(len(goals), *[1] * (start.ndim - 1))
+    found = far(study, network, starts, torch.cat([*goals.values()]), normalization)
+    parts = {name: values.split(len(start)) for name, values in found.items()}
+    return {goal: {name: part[i] for name, part in parts.items()} for i, goal in enumerate(goals)}
+
+
 def destinations(study: Study, seed: int, clean: Tensor) -> dict[str, Tensor]:
-    """Images to walk to: as they are, with noise that the model does not see, and others."""
+    """Return destinations of every kind: test images, their noisy versions and others."""
     normalization = study.images.normalization
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(clean[0].numel(), generator=generator)
@@ -74,7 +87,7 @@ def destinations(study: Study, seed: int, clean: Tensor) -> dict[str, Tensor]:
 
 
 def smooth_noise(like: Tensor, normalization: Normalization, generator: torch.Generator) -> Tensor:
-    """Blurred white noise with the grey values of the images: shapes without a meaning."""
+    """Return blurred white noise with the grey values of the images."""
     noise = torch.randn(like.shape, generator=generator)
     width = max(3, like.shape[-1] // 4 // 2 * 2 + 1)
     blurred = torch.nn.functional.avg_pool2d(noise, width, 1, width // 2, count_include_pad=False)
@@ -90,7 +103,7 @@ def far(
     end: Tensor,
     normalization: Normalization | None = None,
 ) -> Found:
-    """How far off stalled paths end, and which parts of it are in the leaf and orthogonal to it."""
+    """Walk paths; measure the remaining distance and its parts in D and orthogonal to D."""
     scale = study.scale
     paths = horizontal_path(
         network,
@@ -113,71 +126,76 @@ def far(
     }
 
 
-def share(told: Found) -> Tensor:  # (N,)
-    """Of the distance at the start, how much is left."""
-    left: Tensor = told["left"] / told["from"]
+def share(paths: Found) -> Tensor:  # (N,)
+    """Return the remaining distance as a share of the distance at the start."""
+    left: Tensor = paths["left"] / paths["from"]
     return left
 
 
-def told_apart(told: Found, other: Found) -> float:
-    """How often the other destination is further off than a clean one (area under the ROC)."""
-    return float((share(other)[:, None] > share(told)[None]).double().mean())
+def separation(clean: Found, other: Found) -> float:
+    """Return how often the other destination is farther than a clean one (area under the ROC)."""
+    return float((share(other)[:, None] > share(clean)[None]).double().mean())
 
 
-def claims(study: Study, found: list[Found]) -> list[Claim]:
-    by_chance = (1 - 9 / found[0]["size"]) ** 0.5
+def chance(one: Found) -> float:
+    """Return the share that remains after a projection on nine fixed random directions."""
+    return float((1 - 9 / one["size"]) ** 0.5)
+
+
+def claims(scale: Scale) -> list[Claim]:
     return [
-        claim(
+        Claim(
             "All valid data lie on one leaf, the data leaf (sections 3 and 4).",
-            "{reached:.0%} of paths between test images arrive; the rest end {left:.0%} of the "
-            "distance off, {off:.1%} of which (squared) is orthogonal to the leaf. Of nine random "
-            f"directions that did not turn, {by_chance:.0%} would be left.",
-            "less than a twentieth of the distance is left",
-            lambda reached, left, off: left < 0.05,
-            reached=each(found, lambda one: one["kinds"][CLEAN]["reached"].mean()),
-            left=each(found, lambda one: share(one["kinds"][CLEAN]).mean()),
-            off=each(
-                found,
-                lambda one: (
+            "{reached:.0%} of the paths between test images reach their destination. On average "
+            "{left:.0%} of the distance remains, and {off:.1%} of its square is orthogonal to D. "
+            "With nine fixed random directions instead of D, {chance:.0%} would remain.",
+            {
+                "reached": lambda one: one["kinds"][CLEAN]["reached"].mean(),
+                "left": lambda one: share(one["kinds"][CLEAN]).mean(),
+                "off": lambda one: (
                     (one["kinds"][CLEAN]["off"] / one["kinds"][CLEAN]["left"]).square().mean()
                 ),
-            ),
+                "chance": chance,
+            },
+            "less than 5 % of the distance remains",
+            lambda left, **_: left < 0.05,
         ),
-        claim(
+        Claim(
             "Where a horizontal path exists, two images are on the same leaf; otherwise they are "
             "on different ones (section 1).",
-            "Of points that are on the leaf for certain, because a path has led there, Algorithm 1 "
-            "reaches {there:.0%} from where that path began, and from there {back:.0%} of the "
-            "beginnings; {left:.1%} and {rest:.1%} of the distance are left.",
-            "95 % of both: then a path that stalls tells that the destination is off the leaf; "
-            "partly, if half of them",
+            "The last point of a path is on the leaf of its start by construction. Algorithm 1 "
+            "reaches {there:.0%} of these points from the start, and {back:.0%} of the starts from "
+            "these points. {left:.1%} and {rest:.1%} of the distance remain.",
+            {
+                "there": lambda one: one["kinds"][ON_IT]["reached"].mean(),
+                "back": lambda one: one["kinds"][BACK]["reached"].mean(),
+                "left": lambda one: share(one["kinds"][ON_IT]).mean(),
+                "rest": lambda one: share(one["kinds"][BACK]).mean(),
+            },
+            "at least 95 % of both are reached, so that a stalled path shows that its destination "
+            "is off the leaf; in part if at least half are",
             lambda there, back, **_: min(there, back) >= 0.95,
             lambda there, back, **_: min(there, back) >= 0.5,
-            there=each(found, lambda one: one["kinds"][ON_IT]["reached"].mean()),
-            back=each(found, lambda one: one["kinds"][BACK]["reached"].mean()),
-            left=each(found, lambda one: share(one["kinds"][ON_IT]).mean()),
-            rest=each(found, lambda one: share(one["kinds"][BACK]).mean()),
         ),
-        claim(
+        Claim(
             "Leaves are characterized by the noise content; the distance from the data leaf could "
             "recognize out-of-distribution examples (sections 1 and 4).",
-            "Of the distance is left, to test images {clean:.0%}, to noisy ones {noisy:.0%}, "
-            "mirrored {mirrored:.0%}, shuffled {shuffled:.0%}, smooth noise {smooth:.0%}. A noisy "
-            "destination is further off than a clean one in {apart:.0%} of comparisons, smooth "
-            "noise in {ood:.0%}.",
-            "90 % of the comparisons with both; partly, if 75 %",
+            "The remaining share of the distance is {clean:.0%} for test images, {noisy:.0%} for "
+            "noisy ones, {mirrored:.0%} for mirrored ones, {shuffled:.0%} for shuffled ones and "
+            "{smooth:.0%} for smooth noise. A noisy destination is farther than a clean one in "
+            "{apart:.0%} of the comparisons, smooth noise in {ood:.0%}.",
+            {
+                "clean": lambda one: share(one["kinds"][CLEAN]).mean(),
+                "noisy": lambda one: share(one["kinds"][NOISY]).mean(),
+                "mirrored": lambda one: share(one["kinds"]["mirrored"]).mean(),
+                "shuffled": lambda one: share(one["kinds"][SHUFFLED]).mean(),
+                "smooth": lambda one: share(one["kinds"][SMOOTH]).mean(),
+                "apart": lambda one: separation(one["kinds"][CLEAN], one["kinds"][NOISY]),
+                "ood": lambda one: separation(one["kinds"][CLEAN], one["kinds"][SMOOTH]),
+            },
+            "the separation is at least 90 % for both; in part if at least 75 %",
             lambda apart, ood, **_: min(apart, ood) >= 0.9,
             lambda apart, ood, **_: min(apart, ood) >= 0.75,
-            clean=each(found, lambda one: share(one["kinds"][CLEAN]).mean()),
-            noisy=each(found, lambda one: share(one["kinds"][NOISY]).mean()),
-            mirrored=each(found, lambda one: share(one["kinds"]["mirrored"]).mean()),
-            shuffled=each(found, lambda one: share(one["kinds"][SHUFFLED]).mean()),
-            smooth=each(found, lambda one: share(one["kinds"][SMOOTH]).mean()),
-            apart=each(
-                found,
-                lambda one: told_apart(one["kinds"][CLEAN], one["kinds"][NOISY]),
-            ),
-            ood=each(found, lambda one: told_apart(one["kinds"][CLEAN], one["kinds"][SMOOTH])),
         ),
     ]
 
@@ -195,47 +213,47 @@ def tables(study: Study, found: list[Found]) -> list[Table]:
     for key, title in TITLES.items():
         rows = []
         for name in found[0][key]:
-            told = [one[key][name] for one in found]
-            left = torch.cat([share(one) for one in told])
-            seeds = torch.stack([share(one).mean() for one in told])
+            paths = [one[key][name] for one in found]
+            left = torch.cat([share(one) for one in paths])
+            seeds = torch.stack([share(one).mean() for one in paths])
             between = f"{float(seeds.std()):.3f}" if len(seeds) > 1 else "–"
             middle = {
-                part: float(torch.cat([one[part] for one in told]).median())
+                part: float(torch.cat([one[part] for one in paths]).median())
                 for part in ("left", "tangent", "off", "reached")
             }
-            reached = float(torch.cat([one["reached"] for one in told]).mean())
+            reached = float(torch.cat([one["reached"] for one in paths]).mean())
             cells = (f"{middle[part]:.2f}" for part in ("left", "off", "tangent"))
             rows.append((name, f"{reached:.0%}", f"{float(left.mean()):.1%}", between, *cells))
         columns = (
             title.lower(),
             "reached",
-            "share left",
+            "remaining share",
             "± over seeds",
-            "left",
+            "remaining distance",
             "orthogonal to D",
             "in D",
         )
-        made.append(Table(f"{title}: what is left of the distance", columns, tuple(rows)))
+        made.append(Table(f"{title}: the remaining distance", columns, tuple(rows)))
     return made
 
 
 def draw(study: Study, found: list[Found], figure: Figure) -> None:
     one = found[0]
-    by_chance = (1 - 9 / one["size"]) ** 0.5
+    by_chance = chance(one)
     panels = figure.subplots(1, 3, width_ratios=[1.6, 1, 1])
     for panel, key in zip(panels, ("kinds", "steps", "networks"), strict=True):
-        groups = {name: share(told) for name, told in one[key].items()}
+        groups = {name: share(paths) for name, paths in one[key].items()}
         dots(panel, groups, BLUE if key == "kinds" else ORANGE)
         panel.axhline(by_chance, color=GREY, lw=0.8, ls="--")
-        panel.set(title=f"{TITLES[key]}: share of the distance left", ylim=(0, 1.05))
+        panel.set(title=f"{TITLES[key]}: remaining share", ylim=(0, 1.05))
 
 
 def points(scale: Scale) -> int:
-    kinds = 14 + len(scale.leaf_checkpoints) + len(NETWORKS)
+    kinds = 14 + len(scale.leaf_checkpoints) + len(NETWORKS) - 2  # two of them are walked above
     return scale.leaf_pairs * min(scale.path_steps, 500) * kinds
 
 
 EXPERIMENT = Experiment(
-    "leaf", "how far off the leaf destinations are", measure, draw, claims, points,
+    "leaf", "the distance of destinations from the leaf", measure, draw, claims, points,
     size=(12, 4), tables=tables,
 )  # fmt: skip

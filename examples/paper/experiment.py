@@ -1,8 +1,8 @@
-"""What an experiment is: measured for each seed, drawn, and held against the paper's words."""
+"""The parts of an experiment: measurements, figure, tables and the paper's claims."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from examples.paper.study import Study
 
 Found = dict[str, Any]
-"""What was measured with one seed: tensors, numbers, texts and containers of them."""
-Verdict = Literal["agrees", "partly", "disagrees", "not stated"]
+"""Measurements of one seed: tensors, numbers, strings and containers of them."""
+Numbers = dict[str, tuple[float, ...]]
+"""Named numbers of a claim, one for each seed."""
+Verdict = Literal["agrees", "partly", "disagrees", "not judged"]
 
 
 class Spread(tuple[float, ...]):
-    """One number for each seed; formats as their mean, with the standard deviation of several."""
+    """One number per seed; formatted as the mean ± the standard deviation over seeds."""
 
     def __format__(self, spec: str) -> str:
         mean = sum(self) / len(self)
@@ -31,59 +33,51 @@ class Spread(tuple[float, ...]):
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement of the paper, and what was measured.
+    """A claim of the paper, the numbers measured for it and the rule for agreement.
 
     Attributes:
-        paper: What the paper says, and where.
-        measured: What was found, in a sentence with numbers.
-        verdict: Whether that agrees, by the rule.
-        rule: When it does.
-        values: The numbers of the sentence, one for each seed.
+        paper: The claim and its place in the paper.
+        result: Format string of the result, with the names of ``values``.
+        values: The number of one seed, by name.
+        rule: The condition for agreement, in words; empty if the claim is not judged.
+        agrees: The rule as a function of the numbers of one seed; it must hold for every seed.
+            None if the claim is not judged.
+        partly: A weaker rule for partial agreement.
     """
 
     paper: str
-    measured: str
-    verdict: Verdict
-    rule: str
-    values: dict[str, tuple[float, ...]]
+    result: str
+    values: Mapping[str, Callable[[Found], Any]]
+    rule: str = ""
+    agrees: Callable[..., bool] | None = None
+    partly: Callable[..., bool] | None = None
 
+    def numbers(self, found: list[Found]) -> Numbers:
+        """Compute the numbers of all seeds."""
+        return {
+            name: tuple(float(value(one)) for one in found) for name, value in self.values.items()
+        }
 
-def claim(
-    paper: str,
-    sentence: str,
-    rule: str,
-    agrees: Callable[..., bool] | None,
-    partly: Callable[..., bool] | None = None,
-    **values: Sequence[float],
-) -> Claim:
-    """Hold numbers against a statement.
+    def sentence(self, numbers: Numbers) -> str:
+        """Format the result."""
+        return self.result.format(**{name: Spread(row) for name, row in numbers.items()})
 
-    Args:
-        paper: The statement.
-        sentence: A format string of what was measured, by the names of ``values``.
-        rule: When the two agree, in words.
-        agrees: The rule, of the numbers of one seed: it has to hold for all of them. None where
-            the paper says nothing.
-        partly: A weaker rule.
-        values: Numbers, one for each seed.
-    """
-    names = list(values)
-    seeds = [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    verdict: Verdict = "disagrees"
-    if agrees is None:
-        verdict = "not stated"
-    elif all(agrees(**seed) for seed in seeds):
-        verdict = "agrees"
-    elif partly is not None and all(partly(**seed) for seed in seeds):
-        verdict = "partly"
-    spreads = {name: Spread(map(float, numbers)) for name, numbers in values.items()}
-    plain = {name: tuple(numbers) for name, numbers in spreads.items()}
-    return Claim(paper, sentence.format(**spreads), verdict, rule, plain)
+    def verdict(self, numbers: Numbers) -> Verdict:
+        """Apply the rules to the numbers of every seed."""
+        if self.agrees is None:
+            return "not judged"
+        rows = zip(*numbers.values(), strict=True)
+        seeds = [dict(zip(numbers, row, strict=True)) for row in rows]
+        if all(self.agrees(**seed) for seed in seeds):
+            return "agrees"
+        if self.partly is not None and all(self.partly(**seed) for seed in seeds):
+            return "partly"
+        return "disagrees"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text to print below a figure."""
+    """Rows of text for the report."""
 
     title: str
     columns: tuple[str, ...]
@@ -95,26 +89,22 @@ class Experiment:
     """One experiment.
 
     Attributes:
-        name: What the command calls it.
-        title: What it shows, in one line.
-        measure: With one seed.
-        draw: On an empty figure, what all seeds gave.
-        claims: The paper's statements against what all seeds gave.
-        points: Images at which gradients of all classes are taken, of one seed: what it costs.
+        name: Name on the command line.
+        title: Summary in one line.
+        measure: Measure with one seed.
+        draw: Draw the measurements of all seeds on an empty figure.
+        claims: The paper's claims at a scale.
+        points: Cost of one seed: number of images at which the gradients of all classes are
+            computed.
         size: Width and height of the figure, in inches.
-        tables: What all seeds gave, as text.
+        tables: The measurements of all seeds as text.
     """
 
     name: str
     title: str
     measure: Callable[[Study, int], Found]
     draw: Callable[[Study, list[Found], Figure], None]
-    claims: Callable[[Study, list[Found]], list[Claim]]
+    claims: Callable[[Scale], list[Claim]]
     points: Callable[[Scale], int]
     size: tuple[float, float] = (10, 3.6)
     tables: Callable[[Study, list[Found]], list[Table]] = field(default=lambda study, found: [])
-
-
-def each(found: list[Found], value: Callable[[Found], Any]) -> list[float]:
-    """One number of every seed."""
-    return [float(value(one)) for one in found]

@@ -1,4 +1,4 @@
-"""One quiet style for all figures."""
+"""The style of all figures, and shared elements."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ STYLE: Any = {
 
 @contextmanager
 def drawing(size: tuple[float, float], file: Path) -> Iterator[Figure]:
-    """An empty figure, which is saved as that file."""
+    """Provide an empty figure and save it to the file."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -56,7 +56,7 @@ def drawing(size: tuple[float, float], file: Path) -> Iterator[Figure]:
 
 
 def above(figure: Figure, height: float) -> tuple[Any, Any]:
-    """Two parts, one above the other, the upper one so many times as high."""
+    """Split a figure into an upper and a lower part, with the given ratio of heights."""
     parts: Any = figure.subfigures(2, 1, height_ratios=[height, 1])
     return parts[0], parts[1]
 
@@ -67,7 +67,7 @@ def strip(
     normalization: Normalization,
     captions: Sequence[str] | None = None,
 ) -> None:
-    """Images side by side, in pixels."""
+    """Draw images side by side."""
     for i, (panel, image) in enumerate(zip(panels, images, strict=False)):
         pixels = normalization.to_pixels(image.unsqueeze(0))[0].clamp(0, 1)
         grey = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
@@ -87,7 +87,7 @@ def band(
     colour: str,
     label: str,
 ) -> None:
-    """Median of many curves, and the band between their deciles."""
+    """Draw the median of curves and the band between the first and the last decile."""
     low, middle, high = torch.quantile(
         curves.double(), torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64), dim=0
     )
@@ -96,7 +96,7 @@ def band(
 
 
 def dots(panel: Axes, groups: dict[str, Tensor], colour: str) -> None:
-    """The values of some groups, one column of dots each, with their medians."""
+    """Draw the values of each group as a column of dots, with the median."""
     for i, values in enumerate(groups.values()):
         spread = torch.linspace(-0.25, 0.25, len(values))
         panel.scatter(i + spread, values, s=5, color=colour, alpha=0.45, linewidths=0)

@@ -1,7 +1,8 @@
-"""Section 3: the Fisher matrix of the weights loses its content in training, as G does.
+"""Section 3: the traces of the Fisher matrix F of the weights and of G during training.
 
-F(x, w) is the same matrix with the weights in place of the input: the library measures it by
-taking the weights for the input of a function.
+F(x, w) is the local data matrix with the weights in the role of the input. The library computes it
+for a function whose input is the vector of weights. Both traces are measured at the same images and
+checkpoints.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from examples.paper.experiment import Claim, Experiment, Found, claim, each
+from examples.paper.experiment import Claim, Experiment, Found
 from examples.paper.figures import BLUE, GREY, ORANGE
 from examples.paper.scale import Scale
 from examples.paper.study import Study
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def measure(study: Study, seed: int) -> Found:
     scale = study.scale
     probe = study.images.train[: scale.weights_probe]
-    study.network(seed, max(scale.measured))  # train once, before the bar begins
+    study.network(seed, max(scale.measured))  # train before the progress bar starts
     steps = scale.measured[:: 2 if scale.name == "quick" else 1]
     traces: dict[str, list[Tensor]] = {"F": [], "G": []}
     ranks: list[Tensor] = []
@@ -46,31 +47,33 @@ def measure(study: Study, seed: int) -> Found:
 
 
 def together(one: Found) -> float:
-    """Rank correlation over training of the two mean traces."""
+    """Return the rank correlation of the two mean traces over training."""
     orders = [one[name].mean(0).argsort().argsort().double() for name in ("F", "G")]
     return float(torch.corrcoef(torch.stack(orders))[0, 1])
 
 
-def claims(study: Study, found: list[Found]) -> list[Claim]:
+def claims(scale: Scale) -> list[Claim]:
     return [
-        claim(
+        Claim(
             "The Fisher matrix retains its information only well before the end of training, and "
             "a similar phenomenon occurs for G (section 3, after Achille et al.).",
-            "At the last step the mean trace of F is {f:.2f} of its peak, that of G {g:.2f}; over "
-            "training, the two have rank correlation {together:.2f}.",
-            "both end below a tenth of their peak; partly, if below half",
+            "At the last step the mean trace of F is {f:.2f} of its peak and that of G is {g:.2f}. "
+            "Over training, the two have rank correlation {together:.2f}.",
+            {
+                "f": lambda one: one["F"].mean(0)[-1] / one["F"].mean(0).max(),
+                "g": lambda one: one["G"].mean(0)[-1] / one["G"].mean(0).max(),
+                "together": together,
+            },
+            "both end below a tenth of their peak; in part if both end below half",
             lambda f, g, together: max(f, g) < 0.1,
             lambda f, g, together: max(f, g) < 0.5,
-            f=each(found, lambda one: one["F"].mean(0)[-1] / one["F"].mean(0).max()),
-            g=each(found, lambda one: one["G"].mean(0)[-1] / one["G"].mean(0).max()),
-            together=each(found, together),
         ),
-        claim(
+        Claim(
             "The rank of F(x, w) is bounded by the number of classes too (Proposition 2.1).",
-            "It is at most {rank:.0f} at any image and step.",
-            "at most C − 1 = 9",
+            "The rank is at most {rank:.0f} at every image and step.",
+            {"rank": lambda one: one["rank"]},
+            "the rank is at most C − 1 = 9",
             lambda rank: rank <= 9,
-            rank=each(found, lambda one: one["rank"]),
         ),
     ]
 

@@ -8,26 +8,26 @@ import torch
 from torch import Tensor, nn
 
 NOISE = 0.1
-"""Standard deviation of what moves images off the ties of their background, in input units."""
+"""Standard deviation of the noise that removes ties of the background, in input units."""
 
 
 def in_double(network: nn.Module) -> nn.Module:
-    """A copy in float64, for derivatives that are compared with differences."""
+    """Return a copy in float64, for accurate derivatives and differences."""
     return deepcopy(network).double()
 
 
 def unit(shape: torch.Size, seed: int) -> Tensor:
-    """Random directions of length one, float64."""
+    """Return random directions of length one, float64."""
     generator = torch.Generator().manual_seed(seed)
     v = torch.randn(shape, generator=generator, dtype=torch.float64)
     return torch.nn.functional.normalize(v.flatten(1), dim=1).reshape(shape)
 
 
 def generic(x: Tensor, seed: int) -> Tensor:
-    """Images moved a little, in every pixel.
+    """Add a little noise to every pixel of images.
 
-    A background of one grey makes ties in every max-pooling window over it: the images themselves
-    lie where activations switch, and have no derivative.
+    A background of constant grey produces ties in every max-pooling window over it. Without noise,
+    the images lie on activation boundaries, where the network has no derivative.
     """
     generator = torch.Generator().manual_seed(seed)
     return x.double() + NOISE * torch.randn(x.shape, generator=generator, dtype=torch.float64)

@@ -1,8 +1,10 @@
 """Figure 4: horizontal paths between pairs of test images.
 
-With exact projections paths stall: they come to a point from which no direction of D leads closer,
-and what is left of the distance is orthogonal to D. `published` shows why the paper's own
-arithmetic came further, `leaf` how far off destinations of all kinds are.
+Three curves are compared for every pair: a path on the leaf, a path whose points are clamped to
+valid pixel values, and the straight line. With exact projections, paths stall. They end at a point
+where no direction of D leads closer to the destination, and the remaining displacement is
+orthogonal to D. `published` explains why the paper's arithmetic came closer. `leaf` compares the
+remaining distance for destinations of several kinds.
 """
 
 from __future__ import annotations
@@ -11,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from examples.paper.experiment import Claim, Experiment, Found, claim, each
+from examples.paper.experiment import Claim, Experiment, Found
 from examples.paper.figures import BLUE, GREY, ORANGE, above, dots, strip
 from examples.paper.scale import Scale
 from examples.paper.study import Study
-from examples.paper.walked import EXAMPLES, FRAMES, straight, told
+from examples.paper.walked import EXAMPLES, FRAMES, straight, summary
 from lightning_leaf import horizontal_path
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def measure(study: Study, seed: int) -> Found:
 
 
 def walked(study: Study, seed: int, start: Tensor, end: Tensor, max_steps: int) -> Found:
-    """Paths that stay on the leaf, paths that stay among valid pixels, and straight lines."""
+    """Walk paths on the leaf and paths clamped to valid pixels; add the straight lines."""
     scale, network = study.scale, study.network(seed)
     found: Found = {STRAIGHT: straight(network, start, end)}
     for name, normalize in ((ON_THE_LEAF, None), (CLAMPED, study.images.normalization)):
@@ -43,87 +45,93 @@ def walked(study: Study, seed: int, start: Tensor, end: Tensor, max_steps: int) 
             max_steps=max_steps,
             normalize=normalize,
         )
-        found[name] = told(network, paths, end)
+        found[name] = summary(network, paths, end)
     return found
 
 
-def reaching(paper: str, found: list[Found]) -> Claim:
-    """Whether paths reach their destinations."""
-    return claim(
+def reaching(paper: str) -> Claim:
+    """Return the claim that paths reach their destinations."""
+    return Claim(
         paper,
-        "{reached:.0%} of the paths reach their destination and {stalled:.0%} stall, with "
-        "{left:.0%} of the distance left ({clamped:.0%} where points are clamped to valid pixels); "
-        "what is left is orthogonal to the leaf: {off:.1%} of its square.",
-        "95 % of the paths reach their destination; partly, if half of them do",
+        "{reached:.0%} of the paths reach their destination and {stalled:.0%} stall. On average "
+        "{left:.0%} of the distance remains ({clamped:.0%} if points are clamped to valid pixels). "
+        "The remaining displacement is orthogonal to D: {off:.1%} of its squared length.",
+        {
+            "reached": lambda one: one[ON_THE_LEAF]["reached"].mean(),
+            "stalled": lambda one: one[ON_THE_LEAF]["stalled"].mean(),
+            "left": lambda one: share_left(one[ON_THE_LEAF]).mean(),
+            "clamped": lambda one: share_left(one[CLAMPED]).mean(),
+            "off": lambda one: part_off(one[ON_THE_LEAF]).mean(),
+        },
+        "at least 95 % of the paths reach their destination; in part if at least half do",
         lambda reached, **_: reached >= 0.95,
         lambda reached, **_: reached >= 0.5,
-        reached=each(found, lambda one: one[ON_THE_LEAF]["reached"].mean()),
-        stalled=each(found, lambda one: one[ON_THE_LEAF]["stalled"].mean()),
-        left=each(found, lambda one: share_left(one[ON_THE_LEAF]).mean()),
-        clamped=each(found, lambda one: share_left(one[CLAMPED]).mean()),
-        off=each(found, lambda one: (part_off(one[ON_THE_LEAF])).mean()),
     )
 
 
-def claims(study: Study, found: list[Found]) -> list[Claim]:
+def claims(scale: Scale) -> list[Claim]:
     return [
         reaching(
             "It is possible to link different images with a horizontal path: all valid data lie "
-            "on one leaf (section 4.3, Fig. 4).",
-            found,
+            "on one leaf (section 4.3, Fig. 4)."
         ),
-        claim(
+        Claim(
             "Moving along a leaf one obtains points with different labels (section 4.2).",
-            "{arrives:.0%} of the paths between images of different predictions end with the "
-            "prediction of their destination, after {labels:.1f} predictions on the way.",
-            "90 % of them do; partly, if half of them do",
+            "Of the paths between images with different predictions, {arrives:.0%} end with the "
+            "prediction of their destination. Such a path passes through {labels:.1f} predictions.",
+            {
+                "arrives": lambda one: among_different(one, "arrives"),
+                "labels": lambda one: among_different(one, "labels"),
+            },
+            "at least 90 % do; in part if at least half do",
             lambda arrives, labels: arrives >= 0.9,
             lambda arrives, labels: arrives >= 0.5,
-            arrives=each(found, lambda one: among_different(one, "arrives")),
-            labels=each(found, lambda one: among_different(one, "labels")),
         ),
-        claim(
+        Claim(
             "On transition points the model assigns a low probability to every class (section 1).",
-            "The least certain prediction on a path has probability {doubt:.2f} (median), on a "
-            "straight line {line:.2f}.",
-            "below 0.6",
+            "The least certain prediction of a path has probability {doubt:.2f} (median). On a "
+            "straight line it has {line:.2f}.",
+            {
+                "doubt": lambda one: one[ON_THE_LEAF]["doubt"].median(),
+                "line": lambda one: one[STRAIGHT]["doubt"].median(),
+            },
+            "the probability on a path is below 0.6",
             lambda doubt, line: doubt < 0.6,
-            doubt=each(found, lambda one: one[ON_THE_LEAF]["doubt"].median()),
-            line=each(found, lambda one: one[STRAIGHT]["doubt"].median()),
         ),
-        claim(
+        Claim(
             "Leaves carry the metric G (section 3).",
-            "In this metric, the paths are {path:.2f} times as long as the shortest curve between "
-            "the predictions at their ends, straight lines {line:.2f} times (medians).",
-            "",
-            None,
-            path=each(found, lambda one: detour(one[ON_THE_LEAF])),
-            line=each(found, lambda one: detour(one[STRAIGHT])),
+            "In this metric, a path is {path:.2f} times as long as the shortest curve between the "
+            "predictions at its ends. A straight line is {line:.2f} times as long (medians).",
+            {
+                "path": lambda one: detour(one[ON_THE_LEAF]),
+                "line": lambda one: detour(one[STRAIGHT]),
+            },
         ),
     ]
 
 
-def share_left(told: Found) -> Tensor:  # (N,)
-    """Of the distance from start to end."""
-    left: Tensor = told["left"] / told["from"]
+def share_left(paths: Found) -> Tensor:  # (N,)
+    """Return the remaining distance as a share of the distance from start to end."""
+    left: Tensor = paths["left"] / paths["from"]
     return left
 
 
-def part_off(told: Found) -> Tensor:  # (N,)
-    """Of the square of what is left, how much is orthogonal to the tangent distribution."""
-    part: Tensor = (told["left_off"] / told["left"]).square()
+def part_off(paths: Found) -> Tensor:  # (N,)
+    """Return the share of the squared remaining displacement that is orthogonal to D."""
+    part: Tensor = (paths["left_off"] / paths["left"]).square()
     return part
 
 
 def among_different(one: Found, name: str) -> float:
-    told = one[ON_THE_LEAF]
-    return float(told[name][told["differs"] > 0].mean())
+    """Return the mean over paths between images with different predictions."""
+    paths = one[ON_THE_LEAF]
+    return float(paths[name][paths["differs"] > 0].mean())
 
 
-def detour(told: Found) -> float:
-    """Length over its lower bound, of curves between predictions that differ."""
-    apart = told["bound"] > 0.1
-    return float((told["length"] / told["bound"])[apart].median())
+def detour(curves: Found) -> float:
+    """Return the median ratio of length to lower bound, for curves whose predictions differ."""
+    apart = curves["bound"] > 0.1
+    return float((curves["length"] / curves["bound"])[apart].median())
 
 
 def draw(study: Study, found: list[Found], figure: Figure) -> None:
@@ -131,24 +139,24 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
 
 
 def draw_paths(study: Study, one: Found, figure: Figure) -> None:
-    """Strips of some paths of one seed, and how far off all of them end."""
-    told = one[ON_THE_LEAF]
+    """Draw strips of some paths of one seed, and the remaining distance of all paths."""
+    paths = one[ON_THE_LEAF]
     strips, curves = above(figure, 1.6)
     grid = strips.subplots(EXAMPLES, FRAMES + 1, squeeze=False)
     for row, frames, labels, goal in zip(
-        grid, told["frames"], told["frame_labels"], told["destinations"], strict=True
+        grid, paths["frames"], paths["frame_labels"], paths["destinations"], strict=True
     ):
         strip(row, frames, study.images.normalization, labels)
         strip(row[FRAMES:], goal.unsqueeze(0), study.images.normalization, ["destination"])
     left, doubt, length = curves.subplots(1, 3)
-    distances = {ON_THE_LEAF: share_left(told), CLAMPED: share_left(one[CLAMPED])}
+    distances = {ON_THE_LEAF: share_left(paths), CLAMPED: share_left(one[CLAMPED])}
     dots(left, distances, BLUE)
-    left.axhline(study.scale.threshold / float(told["from"].mean()), color=GREY, ls="--", lw=0.8)
-    left.set(title="Distance left, of that at the start", ylim=(0, 1))
+    left.axhline(study.scale.threshold / float(paths["from"].mean()), color=GREY, ls="--", lw=0.8)
+    left.set(title="Share of the distance that remains", ylim=(0, 1))
     groups = (ON_THE_LEAF, STRAIGHT)
     dots(doubt, {name: one[name]["doubt"] for name in groups}, ORANGE)
-    doubt.set(title="Least certain prediction on the way", ylim=(0, 1))
-    apart = told["bound"] > 0.1
+    doubt.set(title="Least certain prediction of the path", ylim=(0, 1))
+    apart = paths["bound"] > 0.1
     dots(
         length,
         {name: (one[name]["length"] / one[name]["bound"])[apart] for name in groups},

@@ -37,17 +37,17 @@ class Images:
 
 
 def load_images(name: str, data_dir: Path | None) -> Images:
-    """The images of that name: ``digits``, ``mnist``, ``cifar10`` or ``digits-32``.
+    """Load images by name: ``digits``, ``mnist``, ``cifar10`` or ``digits-32``.
 
     Raises:
-        DataUnavailableError: If they are not under ``data_dir``, with what to do.
+        DataUnavailableError: If they are not in ``data_dir``; the message says what to do.
     """
     if name == "digits-32":
         return _enlarged(load_images("digits", data_dir))
     if name != "digits" and data_dir is None:
         raise DataUnavailableError(
-            f"The full experiments need --data, a folder with MNIST/raw (and {CIFAR_ARCHIVE} for "
-            "appendix C); --quick needs none."
+            f"The full experiments need --data DIR, a folder with MNIST/raw and {CIFAR_ARCHIVE}. "
+            "Use --quick to run without data."
         )
     if name == "cifar10":
         assert data_dir is not None
@@ -65,7 +65,7 @@ def load_images(name: str, data_dir: Path | None) -> Images:
 
 
 def _enlarged(digits: Images) -> Images:
-    """Digits of 32×32 pixels in three equal channels: what VGG-11 can take, without a download."""
+    """Enlarge digits to 32×32 pixels in three equal channels, as inputs of VGG-11."""
 
     def enlarge(x: Tensor) -> Tensor:
         return torch.nn.functional.interpolate(x, scale_factor=4).expand(-1, 3, -1, -1).clone()
@@ -82,7 +82,7 @@ def _enlarged(digits: Images) -> Images:
 
 
 def _cifar(archive: Path) -> Images:
-    """CIFAR-10 from ``train|test/CLASS/NNNN.jpg`` in a zip archive."""
+    """Load CIFAR-10 from ``train|test/CLASS/NNNN.jpg`` in a zip archive."""
     import numpy as np
     from PIL import Image
 
@@ -103,7 +103,7 @@ def _cifar(archive: Path) -> Images:
     train, test = (
         CIFAR.from_pixels(torch.stack(pixels[part]).float() / 255) for part in ("train", "test")
     )
-    # Sorted by class: mixed, so that the first test images are of all classes.
+    # The archive is sorted by class; shuffle so that the first test images have all classes.
     order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))
     test_labels = torch.tensor(labels["test"])[order]
     return Images("cifar10", train, torch.tensor(labels["train"]), test[order], test_labels, CIFAR)

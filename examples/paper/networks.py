@@ -1,4 +1,4 @@
-"""The networks that are looked at."""
+"""The networks of the experiments."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from lightning_leaf.demo.classifier import SmallCNN
 
 Shape = tuple[int, int, int]
 VGG_11 = (1, "M", 2, "M", 4, 4, "M", 8, 8, "M", 8, 8, "M")
-"""Channels of its convolutions, in multiples of its width, and where it pools."""
+"""Output channels of the convolutions, in multiples of the width; "M" is max-pooling."""
 
 
 def cnn(shape: Shape) -> nn.Module:
-    """The paper's: two convolutions, max-pooling, two linear layers, ReLU."""
+    """Build the paper's network: two convolutions, max-pooling, two linear layers, ReLU."""
     network: nn.Module = SmallCNN(shape).network
     return network
 
 
 def gelu(shape: Shape) -> nn.Module:
-    """The paper's with GELU: smooth, so that Theorem 3.1 says nothing about it."""
+    """Build the paper's network with GELU. It is smooth: Theorem 3.1 does not apply to it."""
     return nn.Sequential(
         *(nn.GELU() if isinstance(layer, nn.ReLU) else layer for layer in SmallCNN(shape).network)
     )
 
 
 def mlp(shape: Shape) -> nn.Module:
-    """Two hidden layers of 128 units, ReLU."""
+    """Build a network with two hidden layers of 128 units and ReLU."""
     size = shape[0] * shape[1] * shape[2]
     return nn.Sequential(
         nn.Flatten(),
@@ -40,7 +40,7 @@ def mlp(shape: Shape) -> nn.Module:
 
 
 def vgg(shape: Shape, width: int = 64) -> nn.Module:
-    """VGG-11 with batch-norm, for images of 32×32 pixels; one linear layer at its end."""
+    """Build VGG-11 with batch-norm and one linear layer, for images of 32×32 pixels."""
     layers: list[nn.Module] = []
     channels = shape[0]
     for step in VGG_11:

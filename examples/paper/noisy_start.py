@@ -1,9 +1,11 @@
-"""Figure 6: no horizontal path leads from a noisy image to a valid one.
+"""Figure 6: horizontal paths from noisy images to valid images.
 
-Images become noisy by an orthogonal walk among valid pixels. The same pairs without noise are the
-control: where they do not arrive either, it says nothing about noise that the noisy ones do not.
-What can be said is what becomes of the noise: whether what is left is made of it and of what clean
-pairs leave, at right angles.
+An orthogonal walk within valid pixel values adds noise to the start. Paths from the noisy and from
+the clean start lead to the same destination; the clean start is the control. If paths from clean
+starts do not arrive either, the failure of the noisy ones is not due to the noise. The experiment
+therefore also measures what happens to the noise. If the path preserves it, the remaining
+displacement consists of the noise and of the displacement that remains from the clean start. These
+two parts are then orthogonal, and their squared lengths add up.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from examples.paper.experiment import Claim, Experiment, Found, claim, each
+from examples.paper.experiment import Claim, Experiment, Found
 from examples.paper.figures import BLUE, GREY, ORANGE, dots, strip
 from examples.paper.scale import Scale
 from examples.paper.study import Study
@@ -29,17 +31,15 @@ def measure(study: Study, seed: int) -> Found:
     start, end = study.pairs(seed, scale.pairs)
     noisy = noisy_images(study, seed, start)
 
-    def paths(source: Tensor) -> LeafPath:
-        return horizontal_path(
-            network,
-            source,
-            end,
-            step_size=scale.step_size,
-            threshold=scale.threshold,
-            max_steps=scale.noisy_steps,
-        )
-
-    from_noisy, from_clean = paths(noisy), paths(start)
+    paths = horizontal_path(
+        network,
+        torch.cat([noisy, start]),
+        torch.cat([end, end]),
+        step_size=scale.step_size,
+        threshold=scale.threshold,
+        max_steps=scale.noisy_steps,
+    )
+    from_noisy, from_clean = paths[: len(noisy)], paths[len(noisy) :]
     last = _last(from_noisy)
     noise, rest = noisy - start, last - end
     return {
@@ -51,7 +51,7 @@ def measure(study: Study, seed: int) -> Found:
         "reached": reached(from_noisy),
         "clean_reached": reached(from_clean),
         "alike": torch.cosine_similarity(noise.flatten(1), rest.flatten(1)),
-        # Without the part that clean paths leave too, which has nothing to do with the noise.
+        # The difference removes the part that also remains from the clean start.
         "alike_less_clean": torch.cosine_similarity(
             noise.flatten(1), (last - _last(from_clean)).flatten(1)
         ),
@@ -60,7 +60,7 @@ def measure(study: Study, seed: int) -> Found:
 
 
 def noisy_images(study: Study, seed: int, x: Tensor) -> Tensor:
-    """The images after an orthogonal walk among valid pixels."""
+    """Add noise to images by an orthogonal walk within valid pixel values."""
     walks = orthogonal_walk(
         study.network(seed),
         x,
@@ -81,40 +81,46 @@ def _last(paths: LeafPath) -> Tensor:  # (N, ...)
 
 
 def pythagoras(one: Found) -> float:
-    """What is left over √(noise² + what a clean start leaves²)."""
+    """Return the remaining distance over √(noise² + (remaining distance of the clean pair)²)."""
     expected = (one["noise"].square() + one["left_clean"].square()).sqrt()
     return float((one["left"] / expected).mean())
 
 
-def claims(study: Study, found: list[Found]) -> list[Claim]:
+def claims(scale: Scale) -> list[Claim]:
     return [
-        claim(
+        Claim(
             "It is impossible to link a noisy image with a valid one by a horizontal path "
             "(section 4.3, Fig. 6).",
-            "{reached:.0%} of the paths from noisy images reach their destination; {left:.0%} of "
-            "the distance is left. Of the same pairs without noise {control:.0%} do, and "
-            "{clean:.0%} is left.",
-            "none reaches it, and 95 % do without noise; partly, if none reaches it",
+            "{reached:.0%} of the paths from noisy images reach their destination, and {left:.0%} "
+            "of the distance remains. Without noise, {control:.0%} of the paths between the same "
+            "images reach it, and {clean:.0%} of the distance remains.",
+            {
+                "reached": lambda one: one["reached"].mean(),
+                "control": lambda one: one["clean_reached"].mean(),
+                "left": lambda one: (one["left"] / one["from"]).mean(),
+                "clean": lambda one: (one["left_clean"] / one["from_clean"]).mean(),
+            },
+            "no path from a noisy image reaches its destination, and at least 95 % do without "
+            "noise; in part if none from a noisy image does",
             lambda reached, control, **_: reached == 0 and control >= 0.95,
             lambda reached, **_: reached == 0,
-            reached=each(found, lambda one: one["reached"].mean()),
-            control=each(found, lambda one: one["clean_reached"].mean()),
-            left=each(found, lambda one: (one["left"] / one["from"]).mean()),
-            clean=each(found, lambda one: (one["left_clean"] / one["from_clean"]).mean()),
         ),
-        claim(
+        Claim(
             "The noise is preserved along the path: the final point is a noisy version of the "
             "destination (section 4.3, Fig. 6).",
-            "Cosine between the noise put in and the difference of the end points from noisy and "
-            "clean starts: {difference:.2f}; between it and all that is left: {cosine:.2f}. What "
-            "is left is {ratio:.2f} of √(noise² + rest of the clean pair²).",
-            "cosine of the difference above 0.8, and Pythagoras within 10 %; partly, if the cosine "
-            "is above 0.5",
+            "The difference of the end points from noisy and clean starts has cosine "
+            "{difference:.2f} with the added noise. The remaining displacement has cosine "
+            "{cosine:.2f} with it. The remaining distance is {ratio:.2f} times "
+            "√(noise² + r²), where r is the remaining distance of the clean pair.",
+            {
+                "difference": lambda one: one["alike_less_clean"].mean(),
+                "cosine": lambda one: one["alike"].mean(),
+                "ratio": pythagoras,
+            },
+            "the cosine of the difference is above 0.8 and the ratio is within 10 % of one; in "
+            "part if the cosine is above 0.5",
             lambda difference, ratio, **_: difference > 0.8 and abs(ratio - 1) < 0.1,
             lambda difference, **_: difference > 0.5,
-            difference=each(found, lambda one: one["alike_less_clean"].mean()),
-            cosine=each(found, lambda one: one["alike"].mean()),
-            ratio=each(found, pythagoras),
         ),
     ]
 
@@ -134,10 +140,12 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
     left.scatter(expected, one["left"], s=8, color=BLUE, alpha=0.6, linewidths=0)
     ends = [float(expected.min()), float(expected.max())]
     left.plot(ends, ends, color=GREY, lw=0.8, ls="--")
-    left.set(xlabel="√(noise² + rest of the clean pair²)", title="Distance left from a noisy start")
+    left.set(
+        xlabel="√(noise² + remainder of the clean pair²)", title="Remaining distance, noisy start"
+    )
     groups = {"all that is left": one["alike"], "less the clean end": one["alike_less_clean"]}
     dots(alike, groups, ORANGE)
-    alike.set(title="Cosine with the noise put in", ylim=(-0.1, 1.02))
+    alike.set(title="Cosine with the added noise", ylim=(-0.1, 1.02))
 
 
 def points(scale: Scale) -> int:

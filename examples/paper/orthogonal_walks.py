@@ -1,9 +1,12 @@
-"""Figure 3: walks orthogonal to the leaf, which the model does not see.
+"""Figure 3: orthogonal walks, along which the prediction hardly changes.
 
-Three walks from every image, in the same random direction, among valid pixels: the library's
-orthogonal walk, where pixels at their bounds stay out of the step and of the projection; steps
-clamped after their projection, as in the paper, which leads off the kernel of G; and steps without
-any projection.
+From every image, three walks start in the same random direction and stay within valid pixel values:
+
+- *orthogonal*: the orthogonal walk of the library. Pixels at their bounds are excluded from the
+  step and from the projection.
+- *orthogonal, clamped as published*: as in the paper, every step is projected and then clamped.
+  Clamping moves the point out of the kernel of G.
+- *not projected*: steps in the random direction, clamped. This is the control.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from examples.paper.experiment import Claim, Experiment, Found, Table, claim, each
+from examples.paper.experiment import Claim, Experiment, Found, Table
 from examples.paper.figures import BLUE, GREEN, GREY, ORANGE, above, strip
 from examples.paper.published import walk_away
 from examples.paper.scale import Scale
@@ -50,7 +53,7 @@ def measure(study: Study, seed: int) -> Found:
     found: Found = {
         "step": steps,
         ORTHOGONAL: {
-            **told(walks.log_probs[:, places].double()),
+            **summary(walks.log_probs[:, places].double()),
             "distance": walks.distance[:, places],
             "predicted": predicted_drift(network, start, ends.unsqueeze(1)),
             **framed(walks[0].points[chosen], walks[0].log_probs[walks[0].point_steps[chosen]]),
@@ -71,7 +74,7 @@ def measure(study: Study, seed: int) -> Found:
         )
         chosen = torch.linspace(0, len(steps) - 1, FRAMES).round().long()
         found[name] = {
-            **told(log_p),
+            **summary(log_p),
             "distance": (points - points[:, :1]).flatten(2).norm(dim=2),
             "predicted": predicted_drift(network, start, points),
             **framed(points[0, chosen], log_p[0, chosen]),
@@ -79,8 +82,8 @@ def measure(study: Study, seed: int) -> Found:
     return found
 
 
-def told(log_p: Tensor) -> Found:  # (N, T, C)
-    """Curves ``(N, T)``: whether the label is kept, its probability, divergence from the start."""
+def summary(log_p: Tensor) -> Found:  # (N, T, C)
+    """Return curves ``(N, T)``: label kept, its probability, divergence from the start."""
     label = log_p[:, 0].argmax(1)
     of_label = label.reshape(-1, 1, 1).expand(-1, log_p.shape[1], 1)
     return {
@@ -96,47 +99,54 @@ def framed(points: Tensor, log_p: Tensor) -> Found:  # (F, ...), (F, C)
 
 
 def predicted_drift(network: nn.Module, start: Tensor, points: Tensor) -> Tensor:  # -> (N, T)
-    """½ δᵀGδ with the displacement δ from the start and G there: equation 8."""
+    """Compute ½ δᵀGδ (equation 8) for the displacement δ from the start, with G at the start."""
     g = LocalDataMatrix.at(network, start)
     columns = [g.pushforward(points[:, i] - start) for i in range(points.shape[1])]
     return torch.stack([0.5 * column.square().sum(1) for column in columns], dim=1)
 
 
-def last(found: list[Found], rule: str, name: str) -> list[float]:
-    return each(found, lambda one: one[rule][name][:, -1].mean())
+def last(one: Found, rule: str, name: str) -> float:
+    """Return the mean over walks at the last step."""
+    return float(one[rule][name][:, -1].mean())
 
 
-def last_median(found: list[Found], rule: str, name: str) -> list[float]:
-    return each(found, lambda one: one[rule][name][:, -1].median())
+def last_median(one: Found, rule: str, name: str) -> float:
+    """Return the median over walks at the last step."""
+    return float(one[rule][name][:, -1].median())
 
 
-def claims(study: Study, found: list[Found]) -> list[Claim]:
-    steps = study.scale.walk_steps
+def claims(scale: Scale) -> list[Claim]:
     return [
-        claim(
+        Claim(
             "Moving orthogonally to the leaf, points keep their label, and predictions remain very "
             "certain even when the digit is indistinguishable (section 4.2, Fig. 3).",
-            f"After {steps:,} steps, {{distance:.1f}} from the start, {{kept:.0%}} of the walks "
-            "have the label of their start, with probability {confidence:.2f}; clamped as "
-            "published {clamped:.0%}, not projected {control:.0%}.",
-            "95 % keep it, and more than without the projection; partly, if more than without it",
+            f"After {scale.walk_steps:,} steps, at distance {{distance:.1f}} from the start, "
+            "{kept:.0%} of the orthogonal walks keep the label of their start, with probability "
+            "{confidence:.2f}. The label is kept by {clamped:.0%} of the walks clamped as "
+            "published and by {control:.0%} of those that are not projected.",
+            {
+                "kept": lambda one: last(one, ORTHOGONAL, "kept"),
+                "confidence": lambda one: last(one, ORTHOGONAL, "confidence"),
+                "distance": lambda one: last(one, ORTHOGONAL, "distance"),
+                "clamped": lambda one: last(one, CLAMPED, "kept"),
+                "control": lambda one: last(one, RANDOM, "kept"),
+            },
+            "at least 95 % keep the label, and more than without the projection; in part if more "
+            "than without the projection",
             lambda kept, control, **_: kept >= 0.95 and kept > control,
             lambda kept, control, **_: kept > control,
-            kept=last(found, ORTHOGONAL, "kept"),
-            confidence=last(found, ORTHOGONAL, "confidence"),
-            distance=last(found, ORTHOGONAL, "distance"),
-            clamped=last(found, CLAMPED, "kept"),
-            control=last(found, RANDOM, "kept"),
         ),
-        claim(
+        Claim(
             "To second order the prediction does not change along ker G (equation 8).",
-            "The divergence from the prediction at the start is {drift:.1e} in the end (median); "
-            "{control:.1e} for the same directions not projected.",
-            "a hundredth of that without the projection; partly, if half of it",
+            "At the last step, the divergence from the prediction at the start is {drift:.1e} "
+            "(median). Without the projection it is {control:.1e}.",
+            {
+                "drift": lambda one: last_median(one, ORTHOGONAL, "drift"),
+                "control": lambda one: last_median(one, RANDOM, "drift"),
+            },
+            "at most a hundredth of the divergence without the projection; in part if at most half",
             lambda drift, control: drift <= 0.01 * control,
             lambda drift, control: drift <= 0.5 * control,
-            drift=last_median(found, ORTHOGONAL, "drift"),
-            control=last_median(found, RANDOM, "drift"),
         ),
     ]
 
@@ -145,16 +155,27 @@ def tables(study: Study, found: list[Found]) -> list[Table]:
     rows = tuple(
         (
             name,
-            f"{last(found, name, 'distance')[0]:.2f}",
-            f"{last(found, name, 'kept')[0]:.0%}",
-            f"{last(found, name, 'confidence')[0]:.3f}",
-            f"{last_median(found, name, 'drift')[0]:.1e}",
-            f"{last_median(found, name, 'predicted')[0]:.1e}",
+            f"{last(found[0], name, 'distance'):.2f}",
+            f"{last(found[0], name, 'kept'):.0%}",
+            f"{last(found[0], name, 'confidence'):.3f}",
+            f"{last_median(found[0], name, 'drift'):.1e}",
+            f"{last_median(found[0], name, 'predicted'):.1e}",
         )
         for name in COLOURS
     )
-    columns = ("walk", "distance", "label kept", "its probability", "KL", "½ δᵀGδ at the start")
-    return [Table("At the last step (first seed; KL and eq. 8: medians)", columns, rows)]
+    columns = (
+        "walk",
+        "distance",
+        "label kept",
+        "probability of the label",
+        "KL",
+        "½ δᵀGδ, G at the start",
+    )
+    return [
+        Table(
+            "The last step of the walks (first seed; medians for KL and equation 8)", columns, rows
+        )
+    ]
 
 
 def draw(study: Study, found: list[Found], figure: Figure) -> None:

@@ -1,7 +1,7 @@
-"""The published arithmetic, batched, and the loops that it is compared in.
+"""The published arithmetic, batched, and the loops in which it is compared with exact projections.
 
-Written anew from its description. None of it belongs into the library: it projects on D_x and on
-one direction more, which is made of rounding noise.
+Reimplemented from its description. The library does not use it: it projects on D_x and on one
+additional direction, which consists of rounding noise.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from lightning_leaf import LocalDataMatrix
 
 CHUNK = 50
 Project = Callable[[nn.Module, Tensor, Tensor], Tensor]
-"""From points x ``(n, ...)`` and vectors v ``(n, d)`` to what is left of v, ``(n, d)``."""
+"""Project vectors ``(n, d)`` at points ``(n, ...)``; the projections are ``(n, d)``."""
 
 
 def published_projection(network: nn.Module, x: Tensor, v: Tensor) -> Tensor:
-    """Least squares in the normalised columns ∇ log p_i, as if they were independent.
+    """Project by least squares in the normalised columns ∇ log p_i, assumed to be independent.
 
-    They are not: Σ p_i ∇ log p_i = 0. The driver ``gels`` (the only one there is on CUDA)
-    divides by what rounding has left of the missing direction.
+    They are dependent: Σ p_i ∇ log p_i = 0. The driver ``gels`` (the only one on CUDA) divides by
+    the rounding error in the missing direction.
     """
     columns = torch.nn.functional.normalize(score_gradients(network, x), dim=2).mT  # (n, d, C)
     try:
         solution: Tensor = torch.linalg.lstsq(columns, v.unsqueeze(2), driver="gels").solution
-    except RuntimeError:  # one path's last column has vanished altogether
+    except RuntimeError:  # one column of one path is exactly zero
         return torch.cat([_one(a, b) for a, b in zip(columns, v, strict=True)])
     return (columns @ solution).squeeze(2)
 
@@ -44,7 +44,7 @@ def _one(columns: Tensor, v: Tensor) -> Tensor:  # (d, C), (d,) -> (1, d)
 
 
 def score_gradients(network: nn.Module, x: Tensor) -> Tensor:  # (n, ...) -> (n, C, d)
-    """∇ log p_i in the precision of the network, by one backward pass for each class."""
+    """Compute ∇ log p_i in the precision of the network, by one backward pass per class."""
     x = x.detach().requires_grad_()
     log_p = network(x).log_softmax(1)
     rows = [torch.autograd.grad(one.sum(), x, retain_graph=True)[0] for one in log_p.unbind(1)]
@@ -56,7 +56,7 @@ def exact_projection(network: nn.Module, x: Tensor, v: Tensor) -> Tensor:
 
 
 def with_random_direction(seed: int) -> Project:
-    """The exact projection, and that on one random direction orthogonal to it at every step."""
+    """Project exactly on D and on one random direction orthogonal to D, new at every step."""
     generator = torch.Generator().manual_seed(seed)
 
     def project(network: nn.Module, x: Tensor, v: Tensor) -> Tensor:
@@ -70,15 +70,15 @@ def with_random_direction(seed: int) -> Project:
 
 @dataclass(frozen=True)
 class Descent:
-    """Algorithm 1 with some projection; T is the number of steps over ``every``, plus one.
+    """Paths by Algorithm 1 with a given projection; T is the number of steps over ``every``, plus 1.
 
     Attributes:
-        step: ``(T,)``.
-        distance: To the destination, ``(N, T)``.
+        step: Path steps of the measurements, ``(T,)``.
+        distance: Distance to the destination, ``(N, T)``.
         horizontality: Share of the step in the exact tangent distribution, ``(N, T − 1)``.
-        gain: How much nearer the destination the step leads, to first order: by its part in the
-            exact tangent distribution and by the rest of it, ``(N, 2, T − 1)``.
-        points: The last ones.
+        gain: Decrease of the distance by the step, to first order, ``(N, 2, T − 1)``: by its part
+            in the exact tangent distribution and by the other part.
+        points: Last points, ``(N, ...)``.
     """
 
     step: list[int]
@@ -100,7 +100,7 @@ def descend(
     every: int,
     title: str,
 ) -> Descent:
-    """Steps of one length along the projected displacement, until the destination is near."""
+    """Take steps of equal length along the projected displacement, up to the threshold."""
     parts = []
     with tqdm(total=steps * len(start), desc=title, disable=None, leave=False) as bar:
         for x, y in zip(torch.split(start, CHUNK), torch.split(end, CHUNK), strict=True):
@@ -138,10 +138,10 @@ def walk_away(
     steps: list[int],
     title: str,
 ) -> tuple[Tensor, Tensor]:
-    """Steps along a direction, less its projection if ``orthogonal``, clamped after each.
+    """Take steps along a direction, minus its projection on D if ``orthogonal``, and clamp each.
 
     Returns:
-        Points ``(N, T, ...)`` and log-probabilities ``(N, T, C)`` at those steps, 0 among them.
+        Points ``(N, T, ...)`` and log-probabilities ``(N, T, C)`` at the given steps and at 0.
     """
     parts = []
     with tqdm(total=steps[-1] * len(start), desc=title, disable=None, leave=False) as bar:

@@ -1,11 +1,14 @@
-"""Why published paths come nearer: they move in one direction more, made of rounding noise.
+"""The published arithmetic and exact projections.
 
-The published code projects by least squares on the columns ∇log p_i, scaled to unit length, with a
-solver that takes them for independent. They are not: one combination of them is zero but for
-rounding, the solver divides by it, and so projects on one direction more, which rounding chooses
-anew at every step. Even a random direction leads a little closer to anything, and where D leads no
-further it goes on leading. Exact projections with a direction drawn at random at every step are
-the control that does so by intention.
+The published code projects by least squares on the columns ∇log p_i, scaled to unit length. Its
+solver assumes that the columns are independent. They are not: one linear combination of them is
+zero up to rounding. The solver divides by that rounding error and therefore projects on one
+additional direction, which rounding determines anew at every step. Even a random direction leads a
+little closer to any destination, also where no direction of D does.
+
+The same paths are walked with exact projections, with the published arithmetic, and with exact
+projections plus a random direction drawn at every step. The last one is the control: it has the
+additional direction by construction.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from examples.paper.experiment import Claim, Experiment, Found, Table, claim, each
+from examples.paper.experiment import Claim, Experiment, Found, Table
 from examples.paper.figures import BLUE, GREEN, GREY, ORANGE, band
 from examples.paper.published import (
     Project,
@@ -51,7 +54,7 @@ def measure(study: Study, seed: int) -> Found:
             step_size=scale.step_size,
             threshold=scale.threshold,
             steps=scale.path_steps,
-            every=max(1, scale.path_steps // 100),
+            every=-(-scale.path_steps // 100),
             title=name,
         )
         found[name] = {
@@ -65,58 +68,63 @@ def measure(study: Study, seed: int) -> Found:
 
 
 def left(one: Found, rule: str) -> float:
-    """Share of the distance that is left at the end, on average."""
+    """Return the mean share of the distance that remains at the end."""
     distance = one[rule]["distance"]
     return float((distance[:, -1] / distance[:, 0]).mean())
 
 
 def late_gain(one: Found, rule: str) -> float:
-    """How much closer the second half of the steps led, of the distance at the start."""
+    """Return the decrease of the distance in the second half, relative to the start."""
     distance = one[rule]["distance"]
     half = distance.shape[1] // 2
     return float(((distance[:, half] - distance[:, -1]) / distance[:, 0]).mean())
 
 
 def late_horizontality(one: Found, rule: str) -> float:
-    """Share of a step in the exact tangent distribution, in the second half of the steps."""
+    """Return the median share of a step in the exact tangent distribution, in the second half."""
     shares = one[rule]["horizontality"]
     return float(shares[:, shares.shape[1] // 2 :].nanmedian())
 
 
 def late_gain_outside(one: Found, rule: str) -> float:
-    """Of what the second half of the steps gains, how much is due to their parts outside of D."""
+    """Return the share of the gain of the second half that is due to the parts outside D."""
     gain = one[rule]["gain"]
     inside, outside = gain[:, :, gain.shape[2] // 2 :].sum((0, 2)).tolist()
     return float(outside / (inside + outside))
 
 
-def claims(study: Study, found: list[Found]) -> list[Claim]:
+def claims(scale: Scale) -> list[Claim]:
     return [
-        claim(
+        Claim(
             "Algorithm 1 finds paths that are tangent to the distribution D (section 4.3).",
-            "In the second half of its steps, {published:.0%} of a step of the published "
-            "arithmetic lies in D; of an exact projection {exact:.1%} (medians). Of what these "
-            "published steps gain on their destination, {outside:.0%} is due to the rest of them.",
-            "99 % of a step lie in D",
+            "In the second half of the path, the share of a step in D is {published:.0%} with the "
+            "published arithmetic and {exact:.1%} with exact projections (medians). The parts of "
+            "the published steps outside D account for {outside:.0%} of their progress towards "
+            "the destination.",
+            {
+                "published": lambda one: late_horizontality(one, PUBLISHED),
+                "exact": lambda one: late_horizontality(one, EXACT),
+                "outside": lambda one: late_gain_outside(one, PUBLISHED),
+            },
+            "at least 99 % of a published step lies in D",
             lambda published, **_: published >= 0.99,
-            published=each(found, lambda one: late_horizontality(one, PUBLISHED)),
-            exact=each(found, lambda one: late_horizontality(one, EXACT)),
-            outside=each(found, lambda one: late_gain_outside(one, PUBLISHED)),
         ),
-        claim(
-            "What brings the published paths closer is tangent to the leaf (section 4.3, Fig. 4).",
-            "After the last step {exact:.0%} of the distance is left with exact projections, "
-            "{published:.0%} with the published arithmetic, {random:.0%} with exact projections "
-            "and a random direction. The second half of the steps leads closer by {slow:.2%}, "
-            "{creep:.2%} and {drift:.2%} of the distance.",
+        Claim(
+            "The progress of the published paths is tangent to the leaf (section 4.3, Fig. 4).",
+            "After the last step {exact:.0%} of the distance remains with exact projections, "
+            "{published:.0%} with the published arithmetic and {random:.0%} with exact projections "
+            "and a random direction. The second half of the steps reduces the distance by "
+            "{slow:.2%}, {creep:.2%} and {drift:.2%} of the initial distance.",
+            {
+                "exact": lambda one: left(one, EXACT),
+                "published": lambda one: left(one, PUBLISHED),
+                "random": lambda one: left(one, RANDOM),
+                "slow": lambda one: late_gain(one, EXACT),
+                "creep": lambda one: late_gain(one, PUBLISHED),
+                "drift": lambda one: late_gain(one, RANDOM),
+            },
             "exact projections come as close as the published arithmetic, within 2 %",
             lambda exact, published, **_: exact <= published + 0.02,
-            exact=each(found, lambda one: left(one, EXACT)),
-            published=each(found, lambda one: left(one, PUBLISHED)),
-            random=each(found, lambda one: left(one, RANDOM)),
-            slow=each(found, lambda one: late_gain(one, EXACT)),
-            creep=each(found, lambda one: late_gain(one, PUBLISHED)),
-            drift=each(found, lambda one: late_gain(one, RANDOM)),
         ),
     ]
 
@@ -138,7 +146,7 @@ def tables(study: Study, found: list[Found]) -> list[Table]:
         "reached",
         "horizontality",
     )
-    return [Table("Distance left, of that at the start (mean, first seed)", columns, tuple(rows))]
+    return [Table("Share of the distance that remains (mean, first seed)", columns, tuple(rows))]
 
 
 def draw(study: Study, found: list[Found], figure: Figure) -> None:
@@ -148,11 +156,11 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
         curves = one[name]["distance"] / one[name]["distance"][:, :1]
         band(distance, one["step"], curves, colour, name)
         shares = one[name]["horizontality"]
-        # A path that has arrived takes no steps.
+        # A path that has reached its destination takes no further steps.
         shares = torch.where(shares.isnan(), 1.0, shares)
         band(share, one["step"][1:], shares, colour, name)
     distance.axhline(0, color=GREY, lw=0.6)
-    distance.set(title="Distance left, of that at the start", xlabel="step", ylim=(0, 1.02))
+    distance.set(title="Share of the distance that remains", xlabel="step", ylim=(0, 1.02))
     share.set(title="Share of a step in the exact D", xlabel="step", ylim=(0, 1.02))
     distance.legend()
     share.legend()
@@ -164,7 +172,7 @@ def points(scale: Scale) -> int:
 
 EXPERIMENT = Experiment(
     "published",
-    "exact projections against the published arithmetic",
+    "exact projections and the published arithmetic",
     measure,
     draw,
     claims,

@@ -1,8 +1,10 @@
-"""Table 1: the rank of the local data matrix against its bound, for all networks and images.
+"""Table 1: the rank of the local data matrix and its bound.
 
-Of the C rows ∇log p_i at most C − 1 are independent, because Σ p_i ∇log p_i = 0: the sharp bound
-is one less than the paper's. The rank of G is counted with a relative cut of 1e-10, that of D by
-the contrasts of the scores, which do not fade as the network becomes certain.
+The rank of G and the dimension of D are computed for several networks, before and after training,
+at test images. Of the C rows ∇log p_i at most C − 1 are independent, because Σ p_i ∇log p_i = 0.
+The sharp bound is therefore C − 1, one less than the paper's. The rank of G counts the eigenvalues
+above 1e-10 of the largest one. The dimension of D is computed from the contrasts of the scores,
+which stay well scaled when the network becomes certain.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from examples.paper.experiment import Claim, Experiment, Found, Table, claim, each
+from examples.paper.experiment import Claim, Experiment, Found, Table
 from examples.paper.figures import BLUE, GREY
 from examples.paper.networks import NETWORKS
 from examples.paper.published import score_gradients
@@ -30,7 +32,7 @@ PAPER = (
     ("CIFAR-100", 3072, 100),
     ("ImageNet", 150528, 1000),
 )
-"""Data set, size of an input and bound, as the paper has them; C − 1 is the sharp bound."""
+"""Data set, size of an input and the paper's bound; the sharp bound is C − 1."""
 
 
 def measure(study: Study, seed: int) -> Found:
@@ -48,14 +50,14 @@ def measure(study: Study, seed: int) -> Found:
 
 
 def ranks(network: nn.Module, x: Tensor) -> Found:
-    """Of G with a relative cut of 1e-10, of D, and of what the published code solves with."""
+    """Compute the ranks of G, of D and of the columns of the published least squares problem."""
     parts = [LocalDataMatrix.at(network, part) for part in torch.split(x, 32)]
     of_g = torch.cat([effective_rank(g.eigenvalues(), "threshold", rtol=1e-10) for g in parts])
     of_d = torch.cat([g.tangent_dimension() for g in parts])
     gradients = torch.cat([score_gradients(network, part) for part in torch.split(x, 32)])
     columns = torch.nn.functional.normalize(gradients, dim=2).mT
     singular = torch.linalg.svdvals(columns)
-    # gels divides by all of them.
+    # The driver gels divides by every singular value.
     return {
         "size": x[0].numel(),
         "classes": gradients.shape[1],
@@ -67,22 +69,24 @@ def ranks(network: nn.Module, x: Tensor) -> Found:
     }
 
 
-def claims(study: Study, found: list[Found]) -> list[Claim]:
+def claims(scale: Scale) -> list[Claim]:
     def largest(one: Found, name: str) -> int:
         return max(int(row[name]) for row in one.values() if isinstance(row, dict))
 
     return [
-        claim(
-            "The rank of G is at most the number of classes, for MNIST and CIFAR-10 ten "
+        Claim(
+            "The rank of G is at most the number of classes, which is ten for MNIST and CIFAR-10 "
             "(Proposition 2.1, Table 1).",
-            "It is at most {g:.0f}, the dimension of D at most {d:.0f}, at all images, networks "
-            "and steps: C − 1. The columns of the published least squares have {published:.0f} "
-            "singular values above zero.",
-            "at most C − 1 = 9 everywhere",
+            "Over all images, networks and steps, the rank of G is at most {g:.0f} = C − 1 and the "
+            "dimension of D is at most {d:.0f}. The columns of the published least squares problem "
+            "have {published:.0f} singular values above zero.",
+            {
+                "g": lambda one: largest(one, "G"),
+                "d": lambda one: largest(one, "D"),
+                "published": lambda one: largest(one, "published"),
+            },
+            "both are at most C − 1 = 9 everywhere",
             lambda g, d, published: max(g, d) <= 9,
-            g=each(found, lambda one: largest(one, "G")),
-            d=each(found, lambda one: largest(one, "D")),
-            published=each(found, lambda one: largest(one, "published")),
         )
     ]
 
@@ -96,7 +100,7 @@ def tables(study: Study, found: list[Found]) -> list[Table]:
             cells = (f"{row['size']:,}", str(classes), str(classes - 1), str(row["G"]), dimension)
             rows.append((name, *cells))
     columns = ("data, network", "size", "the paper's bound", "C − 1", "rank G", "dim D")
-    return [Table("Bounds, and the largest rank found (first seed)", columns, tuple(rows))]
+    return [Table("Bounds and the largest measured rank (first seed)", columns, tuple(rows))]
 
 
 def draw(study: Study, found: list[Found], figure: Figure) -> None:
@@ -110,7 +114,7 @@ def draw(study: Study, found: list[Found], figure: Figure) -> None:
     panel.set_xlim(left=1)
     panel.set_yticks(range(len(rows)), [name for name, _ in rows])
     panel.invert_yaxis()
-    panel.set(title="Size of an input, and the largest dimension of D; the bound C − 1 is dashed")
+    panel.set(title="Size of an input and largest dimension of D; dashed: bound C − 1")
 
 
 def points(scale: Scale) -> int:

@@ -1,71 +1,93 @@
-"""The report: a table of the paper's claims, then every experiment with its figure."""
+"""The report: a table of the paper's claims, then a section for every experiment."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from inspect import getdoc
 from pathlib import Path
 from statistics import mode
 from typing import Any
 
+from examples.paper.experiment import Claim, Numbers
 from examples.paper.registry import EXPERIMENTS
+from examples.paper.scale import Scale
 
-MARKS = {"agrees": "agrees", "partly": "in part", "disagrees": "**no**", "not stated": "–"}
-OPENING = """# The paper, reproduced figure by figure
+MARKS = {"agrees": "agrees", "partly": "in part", "disagrees": "**no**", "not judged": "–"}
+OPENING = """# Reproduction of the paper, figure by figure
 
 Every experiment of Grementieri & Fioresi, "Model-centric data manifold: the data through the eyes
-of the model", done with lightning-leaf, each of the paper's statements held against what was
-measured. `python -m examples.paper readme` wrote this page from the results of
+of the model", is repeated here with lightning-leaf, and each claim of the paper is compared with
+measurements. `python -m examples.paper readme` generates this page from the results of
 
 {commands}
 
-on {data}, on a CPU with PyTorch {torch}; ± is the standard deviation over seeds.{warning}
+The data are {data}; all runs used a CPU and PyTorch {torch}.
+± is the standard deviation over seeds.{warning}
 
-What is not as in the paper: the network is trained without the dropout of PyTorch's MNIST example,
-projections are exact (`published` compares them with the published arithmetic), a step never
-overshoots the closest point of the tangent plane, and a path that gets no closer for 100 steps ends
-as *stalled*. `kl`, `theorem` and `regions` check derivatives in float64, at test images moved off
-the ties of their background by noise of 0.1, and say what holds at the images themselves. Distances
-are in the units of normalised inputs.
+The experiments differ from the paper in these points:
+
+- The network is trained without the dropout of PyTorch's MNIST example.
+- Projections are exact. `published` compares them with the published arithmetic.
+- A step is never longer than the projected displacement, so it cannot overshoot the closest point
+  of the tangent plane.
+- A path that makes no progress for 100 steps ends with the status *stalled*.
+- `kl`, `theorem` and `regions` check derivatives in float64. They use test images with added noise
+  of standard deviation 0.1, because a background of constant grey produces ties in max-pooling.
+  They also report the result at the unperturbed images.
+
+D is the tangent distribution, G the local data matrix and C the number of classes. Distances are in
+units of normalised inputs.
 """
 QUICK_WARNING = """
 
-**These are the small numbers of `--quick`: scikit-learn's digits of 8×8 pixels, few pairs, short
-paths. They show that everything runs and what is printed; the paper's claims are about MNIST.**"""
+**These results are from the `--quick` setting: scikit-learn's digits of 8×8 pixels, few pairs and
+short paths. They show that every experiment runs. The paper's claims are about MNIST.**"""
 
 
 def write_readme(out: Path, to: Path) -> Path:
-    """From the results under ``out``, a README with its figures and numbers in the folder ``to``.
+    """Write the report on the results in ``out``, with figures and numbers, to the folder ``to``.
 
     Raises:
-        FileNotFoundError: If there are no results, or not all of one scale.
+        FileNotFoundError: If ``out`` has no results, or results of more than one scale.
     """
     results = read_results(out)
     scales = {json.dumps(result["scale"]) for result in results}
     if len(scales) != 1:
         raise FileNotFoundError(
-            f"{out}/results expects the results of experiments at one scale; found {len(scales)} "
-            'scales. Run "python -m examples.paper all" with the same options first.'
+            f"{out}/results must contain results of one scale; found {len(scales)} scales. "
+            'Run "python -m examples.paper all" with the same options first.'
         )
     to.mkdir(parents=True, exist_ok=True)
     if to.resolve() != out.resolve():
         for result in results:
-            for name in (result["figure"], f"results/{result['experiment']}.json"):
+            for name in (figure_of(result), f"results/{result['experiment']}.json"):
                 (to / name).parent.mkdir(exist_ok=True)
                 shutil.copyfile(out / name, to / name)
     file = to / "README.md"
     parts = [opening(results), claims_table(results) + "\n", *map(section, results)]
-    parts.append(numbers(results[0]["scale"]))
+    parts.append(settings(results[0]["scale"]))
     file.write_text("\n".join(parts))
     return file
 
 
 def read_results(out: Path) -> list[dict[str, Any]]:
-    """The results that there are, in the order of the paper."""
+    """Read the available results, in the order of the paper."""
     files = [out / "results" / f"{name}.json" for name in EXPERIMENTS]
     return [json.loads(file.read_text()) for file in files if file.exists()]
+
+
+def judged(result: dict[str, Any]) -> Iterator[tuple[Claim, Numbers]]:
+    """Pair the claims of an experiment with the stored numbers."""
+    claims = EXPERIMENTS[result["experiment"]].claims(Scale(**result["scale"]))
+    return zip(claims, result["claims"], strict=True)
+
+
+def figure_of(result: dict[str, Any]) -> str:
+    return f"figures/{result['experiment']}.png"
 
 
 def opening(results: list[dict[str, Any]]) -> str:
@@ -79,7 +101,7 @@ def opening(results: list[dict[str, Any]]) -> str:
 
 
 def commands(results: list[dict[str, Any]]) -> list[str]:
-    """What was run: everything with the usual number of seeds, some of it with others."""
+    """Return the commands of the runs: all experiments, then those with more or fewer seeds."""
     options = "--quick" if results[0]["scale"]["name"] == "quick" else "--data DIR"
     seeds = {result["experiment"]: len(result["seeds"]) for result in results}
     usual = mode(seeds.values())
@@ -91,52 +113,52 @@ def commands(results: list[dict[str, Any]]) -> list[str]:
 
 
 def claims_table(results: list[dict[str, Any]]) -> str:
-    rows = [
-        (
-            claim["paper"],
-            claim["measured"],
-            MARKS[claim["verdict"]],
-            f"[{result['experiment']}](#{result['experiment'].lower()})",
-        )
+    verdicts = [
+        (claim, claim.verdict(numbers), result["experiment"])
         for result in results
-        for claim in result["claims"]
+        for claim, numbers in judged(result)
     ]
-    counts = Counter(claim["verdict"] for result in results for claim in result["claims"])
+    rows = [
+        (claim.paper, MARKS[verdict], f"[{name}](#{name.lower()})")
+        for claim, verdict, name in verdicts
+    ]
+    counts = Counter(verdict for _, verdict, _ in verdicts)
     return (
-        f"## Claims\n\nOf the paper's statements {counts['agrees']} agree with what was measured, "
-        f"{counts['partly']} in part, {counts['disagrees']} do not. Where the difference comes "
-        "from is told under [published](#published) (the arithmetic of the projections), "
-        "[regions](#regions) (where leaves end) and [leaf](#leaf) (how far off destinations "
-        "are).\n\n" + markdown(("the paper", "measured", "agrees", "see"), rows)
+        f"## Claims\n\nOf the paper's claims, {counts['agrees']} agree with the measurements, "
+        f"{counts['partly']} agree in part and {counts['disagrees']} do not agree. Three sections "
+        "explain the differences: [published](#published) (the arithmetic of the projections), "
+        "[regions](#regions) (where leaves end) and [leaf](#leaf) (the distance of destinations "
+        "from the leaf).\n\n" + markdown(("the paper", "agrees", "section"), rows)
     )
 
 
 def section(result: dict[str, Any]) -> str:
+    experiment = EXPERIMENTS[result["experiment"]]
     seeds = len(result["seeds"])
-    parts = [f"## {result['experiment']}", result["text"]]
+    description = getdoc(sys.modules[experiment.measure.__module__]) or ""
+    parts = [f"## {experiment.name}", description]
     parts.append("One seed." if seeds == 1 else f"{seeds} seeds.")
-    parts.append(f"![{result['title']}]({result['figure']})")
-    rules = [
-        f"- “{claim['paper']}” agrees if: {claim['rule']}."
-        for claim in result["claims"]
-        if claim["rule"]
-    ]
-    parts.append("\n".join(rules))
+    parts.append(f"![{experiment.title}]({figure_of(result)})")
+    for claim, numbers in judged(result):
+        lines = [f"- **Claim.** {claim.paper}", f"  **Result.** {claim.sentence(numbers)}"]
+        if claim.rule:
+            lines.append(f"  **Agreement:** {MARKS[claim.verdict(numbers)]}. Rule: {claim.rule}.")
+        parts.append("\\\n".join(lines))
     for table in result["tables"]:
-        parts += [f"{table['title']}:", markdown(table["columns"], table["rows"]).rstrip()]
+        parts += [f"{table['title']}:", markdown(table["columns"], table["rows"])]
     return "\n\n".join(parts) + "\n"
 
 
-def numbers(scale: dict[str, Any]) -> str:
-    """How much of everything was taken."""
+def settings(scale: dict[str, Any]) -> str:
+    """Return the table of the scale's settings."""
     rows = [
         (f"`{name}`", ", ".join(map(str, value)) if isinstance(value, list) else str(value))
         for name, value in scale.items()
         if name not in ("name", "seeds")
     ]
     return (
-        "## Numbers\n\nWhat they are of is said in `examples/paper/scale.py`.\n\n"
-        + markdown(("name", "number"), rows)
+        "## Settings\n\n`examples/paper/scale.py` describes each setting.\n\n"
+        + markdown(("setting", "value"), rows)
         + "\n"
     )
 

@@ -1,4 +1,4 @@
-"""All experiments, in the order of the paper, and the question that they leave."""
+"""All experiments, in the order of the paper; two more follow."""
 
 from __future__ import annotations
 

@@ -1,13 +1,11 @@
-"""Runs experiments: estimate, measurements, figure and results as JSON."""
+"""Run experiments: estimate the time, measure, draw the figure and write the results as JSON."""
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +19,26 @@ from examples.paper.study import Study
 from lightning_leaf import LocalDataMatrix
 
 TRAINING_STEP = 12
-"""A training step, in points: images at which gradients of all classes are taken."""
-MARKS = {"agrees": "✓", "partly": "~", "disagrees": "✗", "not stated": "·"}
+"""Cost of an optimizer step in points (images at which all class gradients are computed)."""
+MARKS = {"agrees": "✓", "partly": "~", "disagrees": "✗", "not judged": "·"}
 
 
 def print_estimate(study: Study, experiments: Sequence[Experiment]) -> None:
-    """How long it may take, from the time of a small measurement."""
+    """Print the expected duration, extrapolated from a short measurement."""
     seconds = _seconds_per_point(study)
     scale = study.scale
-    trained = 2 * scale.train_steps * TRAINING_STEP  # the paper's network, and with GELU
+    trained = 2 * scale.train_steps * TRAINING_STEP  # the paper's network, with ReLU and with GELU
     total = trained + sum(one.points(scale) for one in experiments)
     print(
         f"{scale.name} scale, {scale.data}, {study.seeds} seed(s): about "
-        f"{_duration(total * seconds * study.seeds)}, less what {study.out} holds already"
+        f"{_duration(total * seconds * study.seeds)}; results in {study.out} are reused"
     )
     for one in experiments:
         print(f"  {one.name:<10} {_duration(one.points(scale) * seconds):>7} a seed  {one.title}")
 
 
 def run(study: Study, experiment: Experiment) -> None:
-    """Measure, draw, write and print one experiment."""
+    """Measure one experiment, draw its figure, write its results and print its claims."""
     seeds = range(study.seeds)
     found = [
         study.measured(experiment, seed)
@@ -48,23 +46,21 @@ def run(study: Study, experiment: Experiment) -> None:
     ]
     with drawing(experiment.size, study.out / "figures" / f"{experiment.name}.png") as figure:
         experiment.draw(study, found, figure)
-    claims = experiment.claims(study, found)
+    claims = experiment.claims(study.scale)
+    numbers = [claim.numbers(found) for claim in claims]
     result: dict[str, Any] = {
         "experiment": experiment.name,
-        "title": experiment.title,
-        "text": getdoc(sys.modules[experiment.measure.__module__]),
-        "figure": f"figures/{experiment.name}.png",
         "scale": asdict(study.scale),
         "seeds": list(seeds),
         "torch": torch.__version__,
         "seconds": [round(one["seconds"], 1) for one in found],
-        "claims": [asdict(one) for one in claims],
+        "claims": numbers,
         "tables": [asdict(one) for one in experiment.tables(study, found)],
     }
     write_json(study.out / "results" / f"{experiment.name}.json", result)
     print(f"\n{experiment.name}: {experiment.title} ({sum(result['seconds']):.0f} s)")
-    for one in claims:
-        print(f"  {MARKS[one.verdict]} {one.paper}\n      {one.measured}")
+    for claim, values in zip(claims, numbers, strict=True):
+        print(f"  {MARKS[claim.verdict(values)]} {claim.paper}\n      {claim.sentence(values)}")
 
 
 def write_json(file: Path, content: Any) -> None:
@@ -73,7 +69,7 @@ def write_json(file: Path, content: Any) -> None:
 
 
 def _seconds_per_point(study: Study) -> float:
-    """A point of a path, or an image that trace and ranks are measured at."""
+    """Time one point: an image at which the gradients of all classes are computed."""
     network = NETWORKS["cnn"](study.images.shape).eval().requires_grad_(False)
     images = study.images.test[:32]
     LocalDataMatrix.at(network, images[:2])

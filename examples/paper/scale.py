@@ -1,4 +1,4 @@
-"""How much of everything is taken: the one place for numbers of images, pairs and steps."""
+"""The settings of the experiments: numbers of images, pairs and steps."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Scale:
-    """Numbers of an experiment, for the data that it is run on.
+    """Settings of the experiments for one data set.
 
     Attributes:
-        data: Which images, see :mod:`examples.paper.images`.
-        colour: Which images stand for CIFAR-10.
-        seeds: Trainings, each with weights, batches, pairs and directions of its own.
-        learning_rate: Of SGD without momentum.
-        train_steps: Optimizer steps of a training; batches of 60.
-        paper_step: The checkpoint that paths are walked at; the paper's is 10 000.
-        first_logged: The first step at which the paper's code logged the trace.
+        data: Images, see :mod:`examples.paper.images`.
+        colour: Images for the experiments on CIFAR-10.
+        seeds: Number of trainings, each with its own weights, batches, pairs and directions.
+        learning_rate: Learning rate of SGD without momentum.
+        train_steps: Optimizer steps of a training, with batches of 60.
+        paper_step: Checkpoint of the experiments on paths; the paper's is 10 000.
+        first_logged: First step at which the paper's code logged the trace.
         measured: Checkpoints at which trace and ranks are measured.
-        probe: Images that trace and ranks are measured at.
-        weights_probe: Images that the Fisher matrix of the weights is measured at.
+        probe: Number of images at which trace and ranks are measured.
+        weights_probe: Number of images at which the Fisher matrix of the weights is measured.
         pairs: Pairs of images for horizontal paths.
-        step_size, threshold: Of Algorithm 1, in input units.
-        path_steps, noisy_steps: Of Algorithm 1 at most, from clean and from noisy images.
-        published_pairs: Pairs that the published arithmetic is tried on.
-        walks, walk_steps: Orthogonal walks, and steps of each.
-        noise_steps: Of the orthogonal walk that makes an image noisy.
+        step_size, threshold: Step size and threshold of Algorithm 1, in input units.
+        path_steps, noisy_steps: Maximum path steps of Algorithm 1, from clean and noisy images.
+        published_pairs: Pairs of images for the published arithmetic.
+        walks, walk_steps: Number of orthogonal walks, and path steps of each.
+        noise_steps: Path steps of the orthogonal walk that adds noise to an image.
         points: Images at which derivatives are checked.
-        leaf_pairs: Pairs for each kind of destination in ``leaf``.
-        leaf_checkpoints: Steps of training at which ``leaf`` looks.
-        colour_steps, colour_pairs, colour_width: Training, paths and channels of VGG-11.
-        colour_published_steps: Of its paths by the published arithmetic.
+        leaf_pairs: Pairs of images for each kind of destination in ``leaf``.
+        leaf_checkpoints: Optimizer steps of the networks in ``leaf``.
+        colour_steps, colour_pairs, colour_width: Optimizer steps, pairs and channels of VGG-11.
+        colour_published_steps: Path steps of VGG-11 with the published arithmetic.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Scale:
     colour_published_steps: int
 
     def with_training(self, steps: int) -> Scale:
-        """The same, trained for longer or shorter: what lies beyond is not measured."""
+        """Return the same settings with another length of training and its checkpoints."""
         added = range(self.train_steps, steps, max(1, self.train_steps // 10))
         measured = sorted({*self.measured, *added, steps})
         return replace(
@@ -71,7 +71,7 @@ class Scale:
 
 
 def growing(last: int, *first: int) -> tuple[int, ...]:
-    """Steps at which to measure, those given and then ever further apart."""
+    """Return the given steps, followed by steps at growing intervals up to ``last``."""
     steps = [*first]
     while (step := steps[-1] + max(50, round(0.15 * steps[-1]))) < 0.95 * last:
         steps.append(step)
@@ -84,28 +84,28 @@ QUICK = Scale(
     colour="digits-32",
     seeds=1,
     learning_rate=0.2,
-    train_steps=600,
-    paper_step=500,
+    train_steps=300,
+    paper_step=250,
     first_logged=10,
-    measured=(0, 2, 5, 10, 20, 40, 60, 80, 100, 140, 180, 220, 260, 300, 350, 400, 450, 500, 600),
-    probe=100,
-    weights_probe=10,
-    pairs=12,
-    step_size=0.05,
+    measured=(0, 2, 5, 10, 20, 40, 60, 80, 100, 130, 160, 200, 250, 300),
+    probe=60,
+    weights_probe=6,
+    pairs=6,
+    step_size=0.1,
     threshold=0.3,
-    path_steps=400,
-    noisy_steps=300,
-    published_pairs=12,
+    path_steps=160,
+    noisy_steps=160,
+    published_pairs=6,
     walks=12,
-    walk_steps=300,
-    noise_steps=60,
+    walk_steps=120,
+    noise_steps=30,
     points=8,
-    leaf_pairs=8,
-    leaf_checkpoints=(0, 10, 100, 500),
-    colour_steps=60,
-    colour_pairs=4,
-    colour_width=8,
-    colour_published_steps=100,
+    leaf_pairs=3,
+    leaf_checkpoints=(0, 10, 250),
+    colour_steps=20,
+    colour_pairs=2,
+    colour_width=4,
+    colour_published_steps=40,
 )
 
 FULL = Scale(

@@ -1,4 +1,4 @@
-"""What all experiments share: images, trained networks, pairs, and what was measured before."""
+"""Resources shared by all experiments: images, trained networks, pairs and measurements."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from examples.paper.training import Training
 
 @dataclass(frozen=True)
 class Study:
-    """The experiments at one scale.
+    """The shared resources at one scale.
 
     Attributes:
-        scale: How much of everything.
-        seeds: How many trainings.
-        data_dir: Where MNIST and CIFAR-10 are; None where nothing of them is needed.
-        out: Where checkpoints, measurements, results and figures are.
+        scale: Settings of the experiments.
+        seeds: Number of trainings.
+        data_dir: Folder of MNIST and CIFAR-10; None if they are not needed.
+        out: Folder of checkpoints, measurements, results and figures.
     """
 
     scale: Scale
@@ -42,7 +42,7 @@ class Study:
         return load_images(self.scale.colour, self.data_dir)
 
     def network(self, seed: int, step: int | None = None, kind: str = "cnn") -> nn.Module:
-        """A trained network: by default the paper's, at its step 10 000."""
+        """Return a trained network: by default the paper's, at the step of its experiments."""
         scale = self.scale
         keep = scale.measured if kind == "cnn" else scale.leaf_checkpoints
         training = Training(
@@ -56,7 +56,7 @@ class Study:
         return training.at(scale.paper_step if step is None else step)
 
     def colour_network(self, seed: int) -> nn.Module:
-        """VGG-11 with batch-norm, trained."""
+        """Return the trained VGG-11 with batch-norm."""
         scale = self.scale
         training = Training(
             make=lambda: vgg(self.colour_images.shape, scale.colour_width),
@@ -69,7 +69,7 @@ class Study:
         return training.at(scale.colour_steps)
 
     def test_images(self, seed: int, count: int, use: int = 0) -> Tensor:  # (count, ...)
-        """Random test images; others for every seed and use."""
+        """Return random test images, different for every seed and use."""
         return self.images.test[self.test_rows(seed, count, use)]
 
     def test_rows(self, seed: int, count: int, use: int = 0) -> Tensor:  # (count,)
@@ -77,12 +77,12 @@ class Study:
         return torch.randperm(len(self.images.test), generator=generator)[:count]
 
     def pairs(self, seed: int, count: int) -> tuple[Tensor, Tensor]:  # (count, ...) each
-        """Random pairs of test images."""
+        """Return random pairs of test images."""
         both = self.test_images(seed, 2 * count)
         return both[:count], both[count:]
 
     def measured(self, experiment: Experiment, seed: int) -> Found:
-        """What the experiment gives with that seed, measured now or before at the same scale."""
+        """Return the measurements of one seed; reuse those on disk if the scale is the same."""
         file = self.out / "measured" / f"{self.scale.name}-{experiment.name}-{seed}.pt"
         scale = repr(self.scale)
         if file.exists():

@@ -1,9 +1,11 @@
-"""Figure 2: the trace of the local data matrix rises within the first steps and falls slowly.
+"""Figure 2: the trace of the local data matrix during training.
 
-A few doubtful images carry the mean; the median is back much sooner. What "the beginning of the
-training" is decides whether the paper's step 10,000 is one of return: its code logged the trace
-for the first time at step 100, when it had already risen. The dimension of D does not follow the
-trace; the spread of the spectrum, which effective ranks tell, does.
+At checkpoints of one training, the trace, the effective ranks and the dimension of D are computed
+at fixed training images. The trace rises within the first steps and then falls slowly. A few
+uncertain images dominate the mean; the median returns to its initial value much earlier. Whether
+the trace has returned at the paper's step 10,000 depends on the reference. The paper's code logged
+the trace for the first time at step 100, when it had already risen. The dimension of D does not
+follow the trace. The effective ranks do: they measure how evenly the spectrum is spread.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from examples.paper.experiment import Claim, Experiment, Found, Table, claim, each
+from examples.paper.experiment import Claim, Experiment, Found, Table
 from examples.paper.figures import BLUE, GREEN, GREY, ORANGE, RED
 from examples.paper.scale import Scale
 from examples.paper.study import Study
@@ -31,7 +33,7 @@ NEVER = float("inf")
 def measure(study: Study, seed: int) -> Found:
     scale, images = study.scale, study.images
     probe = images.train[: scale.probe]
-    study.network(seed, max(scale.measured))  # train once, before the bar begins
+    study.network(seed, max(scale.measured))  # train before the progress bar starts
     rows: list[dict[str, Tensor]] = []
     for step in tqdm(scale.measured, desc="trace during training", disable=None, leave=False):
         network = study.network(seed, step)
@@ -55,7 +57,7 @@ def measure(study: Study, seed: int) -> Found:
 
 
 def returned(found: Found, statistic: str, reference: int) -> float:
-    """The step at which the smoothed trace had come back; infinity if it has not yet."""
+    """Return the step at which the smoothed trace returned; infinity if it did not."""
     history = {
         "step": found["step"],
         f"trace_{statistic}": found[f"trace_{statistic}"].tolist(),
@@ -65,62 +67,67 @@ def returned(found: Found, statistic: str, reference: int) -> float:
 
 
 def when(found: Found, statistic: str, reference: int) -> str:
-    """The same in words."""
+    """Format the step at which the smoothed trace returned."""
     trace = found[f"trace_{statistic}"][found["step"].index(reference) :]
     if trace.max() <= TraceReturn.RISE * trace[0]:
-        return "never far above it"
+        return "never rose above it"
     step = returned(found, statistic, reference)
     return "not yet" if step == NEVER else f"{step:,.0f}"
 
 
 def ratio_at(found: Found, statistic: str, step: int, reference: int) -> float:
-    """The trace at a step over that at another, smoothed over five measurements."""
+    """Return the trace at a step, smoothed over five measurements, relative to a reference step."""
     trace = found[f"trace_{statistic}"]
     place = found["step"].index(step)
     smoothed = trace[max(0, place - 4) : place + 1].median()
     return float(smoothed / trace[found["step"].index(reference)])
 
 
-def claims(study: Study, found: list[Found]) -> list[Claim]:
-    scale = study.scale
+def claims(scale: Scale) -> list[Claim]:
     chosen, first = scale.paper_step, scale.first_logged
     return [
-        claim(
-            "The mean trace decreases during training; the local data matrix loses its content at "
-            "the end of it (section 4.1, Fig. 2).",
-            "The mean trace rises to {peak:.1f} times its value at initialisation and falls to "
-            f"{{last:.2f}} of its peak by step {scale.train_steps:,}.",
-            "the last value is below a tenth of the peak; partly, if below half",
+        Claim(
+            "The mean trace decreases during training, and the local data matrix loses its content "
+            "at the end of training (section 4.1, Fig. 2).",
+            "The mean trace rises to {peak:.1f} times its value at initialisation. At step "
+            f"{scale.train_steps:,} it has fallen to {{last:.2f}} of its peak.",
+            {
+                "peak": lambda one: one["trace_mean"].max() / one["trace_mean"][0],
+                "last": lambda one: one["trace_mean"][-1] / one["trace_mean"].max(),
+            },
+            "the last value is below a tenth of the peak; in part if it is below half",
             lambda peak, last: last < 0.1,
             lambda peak, last: last < 0.5,
-            peak=each(found, lambda one: one["trace_mean"].max() / one["trace_mean"][0]),
-            last=each(found, lambda one: one["trace_mean"][-1] / one["trace_mean"].max()),
         ),
-        claim(
+        Claim(
             f"At step {chosen:,} the smoothed mean trace is very similar to the one measured at "
             "the beginning of the training (section 4.1).",
-            f"At step {chosen:,} it is {{logged:.2f}} of the first value that the paper's code "
-            f"logged (step {first}) and {{initial:.1f}} times the value at initialisation; the "
-            "median is {median:.2f} times its value at initialisation.",
-            "between half and twice the value at initialisation; partly, if of the first logged",
+            f"At step {chosen:,} the mean trace is {{logged:.2f}} times its value at step {first}, "
+            "the first one that the paper's code logged, and {initial:.1f} times its value at "
+            "initialisation. The median is {median:.2f} times its value at initialisation.",
+            {
+                "logged": lambda one: ratio_at(one, "mean", chosen, first),
+                "initial": lambda one: ratio_at(one, "mean", chosen, 0),
+                "median": lambda one: ratio_at(one, "median", chosen, 0),
+            },
+            "the mean is between half and twice its value at initialisation; in part if it is "
+            "between half and twice the first logged value",
             lambda logged, initial, median: 0.5 <= initial <= 2,
             lambda logged, initial, median: 0.5 <= logged <= 2,
-            logged=each(found, lambda one: ratio_at(one, "mean", chosen, first)),
-            initial=each(found, lambda one: ratio_at(one, "mean", chosen, 0)),
-            median=each(found, lambda one: ratio_at(one, "median", chosen, 0)),
         ),
-        claim(
+        Claim(
             "While the mean trace is above its first value, the rank of G is the same at every "
             "point (section 4.1).",
-            "The mean dimension of the tangent distribution is at least {least:.2f} and at most "
-            "{most:.2f} at every step, whatever the trace; the entropy rank falls from "
-            "{before:.2f} to {after:.2f}.",
+            "The mean dimension of D is between {least:.2f} and {most:.2f} at every step, for "
+            "every value of the trace. The entropy rank falls from {before:.2f} to {after:.2f}.",
+            {
+                "least": lambda one: one["dimension"].min(),
+                "most": lambda one: one["dimension"].max(),
+                "before": lambda one: one["entropy"][0],
+                "after": lambda one: one["entropy"][-1],
+            },
             "the dimension stays within 1 % of its value at initialisation",
             lambda least, most, before, after: least >= 0.99 * most,
-            least=each(found, lambda one: one["dimension"].min()),
-            most=each(found, lambda one: one["dimension"].max()),
-            before=each(found, lambda one: one["entropy"][0]),
-            after=each(found, lambda one: one["entropy"][-1]),
         ),
     ]
 
@@ -130,10 +137,11 @@ def tables(study: Study, found: list[Found]) -> list[Table]:
     rows = []
     for statistic in ("mean", "median"):
         for reference in (0, first):
-            told = ", ".join(when(one, statistic, reference) for one in found)
-            rows.append((statistic, f"{reference:,}", told))
-    columns = ("trace", "back to its value at step", "at step (each seed)")
-    return [Table("When the smoothed trace comes back", columns, tuple(rows))]
+            steps = ", ".join(when(one, statistic, reference) for one in found)
+            rows.append((statistic, f"{reference:,}", steps))
+    columns = ("trace", "reference step", "returns at step (each seed)")
+    title = "Return of the smoothed trace to its value at a reference step"
+    return [Table(title, columns, tuple(rows))]
 
 
 def draw(study: Study, found: list[Found], figure: Figure) -> None:

@@ -1,4 +1,4 @@
-"""Trainings whose checkpoints are kept, so that no experiment trains twice."""
+"""Training with checkpoints on disk, shared by all experiments."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ BATCH = 60
 
 @dataclass(frozen=True)
 class Training:
-    """Plain SGD, without momentum or dropout: weights and step are all its state.
+    """Training by SGD without momentum or dropout; its state is the weights and the step.
 
     Attributes:
-        make: The network, untrained.
-        images: What it is trained on.
-        seed: Of weights and batches.
-        learning_rate: Of SGD.
-        keep: Steps whose weights are kept, besides the one that is asked for.
-        folder: Where they are kept.
+        make: Function that builds the untrained network.
+        images: Training images.
+        seed: Seed of weights and batches.
+        learning_rate: Learning rate of SGD.
+        keep: Steps at which a checkpoint is written, in addition to the requested step.
+        folder: Folder of the checkpoints.
     """
 
     make: Callable[[], nn.Module]
@@ -36,7 +36,7 @@ class Training:
     folder: Path
 
     def at(self, step: int) -> nn.Module:
-        """The network after so many steps, in evaluation mode, its weights fixed."""
+        """Return the network after ``step`` steps, in evaluation mode, with fixed weights."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             network = self.make()
@@ -49,7 +49,7 @@ class Training:
         return self.folder / f"{step:06}.pt"
 
     def _train(self, network: nn.Module, last: int) -> None:
-        """Go on from the last kept step before."""
+        """Resume from the last checkpoint before ``last``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         found = [int(file.stem) for file in self.folder.glob("*.pt")]
         first = max((step for step in found if step < last), default=0)
@@ -84,6 +84,6 @@ class Training:
 
 @torch.no_grad()
 def accuracy(network: nn.Module, x: Tensor, labels: Tensor) -> float:
-    """Share of images that are given their label."""
+    """Return the share of images that are classified correctly."""
     right = [network(part).argmax(1) for part in torch.split(x, 500)]
     return float((torch.cat(right) == labels).double().mean())

@@ -1,4 +1,4 @@
-"""What is told of paths, whichever way they were found."""
+"""Measurements of paths, the same for all kinds of paths."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lightning_leaf import (
 )
 
 PLACES = 65
-"""Places at which a straight line is looked at: as many as the points kept of a path."""
+"""Points on a straight line; the same number as the points kept of a path."""
 FRAMES = 9
 EXAMPLES = 4
 
 
-def told(network: nn.Module, paths: LeafPath, destinations: Tensor) -> Found:
-    """One number of each kind for every horizontal path, ``(N,)``, and some paths to draw."""
+def summary(network: nn.Module, paths: LeafPath, destinations: Tensor) -> Found:
+    """Summarise horizontal paths by numbers ``(N,)``, and return some paths to draw."""
     ends = torch.stack([path.points[-1] for path in paths])
     goal = log_probs(network, destinations)
     tangent, off = parts_of_rest(network, ends, destinations)
@@ -48,7 +48,7 @@ def told(network: nn.Module, paths: LeafPath, destinations: Tensor) -> Found:
 
 
 def straight(network: nn.Module, start: Tensor, end: Tensor) -> Found:
-    """The same numbers of plain interpolation."""
+    """Return the same numbers for straight lines."""
     places = torch.linspace(0, 1, PLACES).reshape(-1, *[1] * (start.ndim - 1))
     rows = [
         _of_curve(log_probs(network, x + places * (y - x))) for x, y in zip(start, end, strict=True)
@@ -57,10 +57,10 @@ def straight(network: nn.Module, start: Tensor, end: Tensor) -> Found:
 
 
 def parts_of_rest(network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:  # (N,) each
-    """Lengths of the two parts of y − x: in the tangent distribution at x, and orthogonal to it.
+    """Return the lengths of the two parts of y − x: in D_x and orthogonal to it.
 
-    Their squares add up to the square of the distance. The first is what a path left undone:
-    because it ran out of steps, or because what it leads to was clamped.
+    Their squares add up to the square of the distance. The first part is greater than zero if the
+    path ran out of steps or was clamped.
     """
     g = LocalDataMatrix.at(network, x)
     tangent = g.project(y - x)
@@ -68,7 +68,7 @@ def parts_of_rest(network: nn.Module, x: Tensor, y: Tensor) -> tuple[Tensor, Ten
 
 
 def entropy(log_p: Tensor) -> Tensor:  # (..., C) -> (...)
-    """Of a prediction, in nats."""
+    """Return the entropy of a prediction, in nats."""
     log_p = log_p.double()
     return -(log_p.exp() * log_p).nan_to_num(0).sum(-1)
 
@@ -84,13 +84,13 @@ def norm(v: Tensor) -> Tensor:  # (N, ...) -> (N,), float64
 
 
 def _of_curve(log_p: Tensor) -> dict[str, Tensor]:  # (T, C)
-    """Of predictions from start to end: what lies between, and how long they are."""
+    """Summarise the curve of predictions from start to end."""
     length = fisher_rao_length(log_p)[-1]
     bound = fisher_rao_distance(log_p[0], log_p[-1])
     labels = log_p.argmax(1)
     return {
         "entropy": entropy(log_p).max(),
-        "doubt": log_p.exp().amax(1).min().double(),  # the least certain prediction on the way
+        "doubt": log_p.exp().amax(1).min().double(),  # the least certain prediction of the path
         "length": length,
         "bound": bound,
         "labels": 1 + (labels[1:] != labels[:-1]).sum().double(),

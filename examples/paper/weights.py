@@ -1,4 +1,4 @@
-"""The weights in the role of the input: equation 5 is equation 6 with the two exchanged."""
+"""The weights in the role of the input: equation 5 is equation 6 with weights and input swapped."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch.func import functional_call, vmap
 
 
 def weights_of(network: nn.Module) -> Tensor:  # (1, |W|)
-    """All weights as one input."""
+    """Return all weights as one input."""
     return torch.cat([weight.flatten() for weight in network.parameters()]).unsqueeze(0).detach()
 
 
 def scores_of_weights(network: nn.Module, image: Tensor) -> Callable[[Tensor], Tensor]:
-    """w ↦ s(image, w) for batches of weights: the classifier whose local data matrix is F.
+    """Return w ↦ s(image, w) for batches of weights: the classifier with local data matrix F.
 
     G of this function at w is the local Fisher matrix F(x, w) of the network at the image x.
     """
