@@ -1,5 +1,6 @@
-"""What all tests share."""
+"""Fixtures and settings of all tests."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -8,8 +9,14 @@ import pytest
 from tests.support.pair import Pair
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Workers have a core each. Torch's threads wait for each other where they have to share one.
+    # Each worker has one core, on which the threads of torch would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_collection_finish() -> None:
+    """Exclude imported modules from garbage collection, which is then much faster."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

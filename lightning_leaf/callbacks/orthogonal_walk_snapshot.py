@@ -14,7 +14,7 @@ from lightning_leaf.callbacks.probes import Inputs, choose_inputs
 from lightning_leaf.callbacks.triggers import When
 from lightning_leaf.data.normalization import Bound
 from lightning_leaf.paths.leaf_path import LeafPath
-from lightning_leaf.paths.orthogonal_walk import orthogonal_walk, random_directions
+from lightning_leaf.paths.orthogonal_walk import MAX_STEPS, orthogonal_walk, random_directions
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -70,7 +70,7 @@ class OrthogonalWalkSnapshot(PathSnapshot):
         starts: Inputs = 8,
         *,
         step_size: float | None = None,
-        max_steps: int = 1000,
+        max_steps: int = MAX_STEPS,
         normalize: Normalize | None = None,
         domain: tuple[Bound, Bound] | None = None,
         name: str = "orthogonal_walk",

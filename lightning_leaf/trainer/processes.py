@@ -139,7 +139,11 @@ class Processes:
             if self._group is not None:
                 self._copy_buffers(module)
             shared = self._count > 1 and self.module_is_sharded
-            yield self.run(lambda: Classifier(RankZeroModule(module) if shared else module))
+            classifier = self.run(lambda: Classifier(RankZeroModule(module) if shared else module))
+            try:
+                yield classifier
+            finally:
+                classifier.close()
 
     def _copy_buffers(self, module: nn.Module) -> None:
         buffers = dict(module.named_buffers())

@@ -1,4 +1,4 @@
-"""A training of two hundred classes: the callbacks estimate, say so, and leave it as it was."""
+"""With 200 classes the callbacks log estimates and report that, and training stays identical."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLASSES = 200
 
 
 class ManyClasses(SmallCNN):
-    """Digits, and a hundred and ninety classes that never occur."""
+    """A classifier of the ten digits and 190 classes that never occur."""
 
     def __init__(self) -> None:
         super().__init__(lr=0.05)
@@ -40,7 +40,7 @@ def probe() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A training with all three callbacks, and the same one without."""
+    """A training with all three callbacks, and the same training without them."""
     root: Path = tmp_path_factory.mktemp("many")
     monitor = LocalDataMatrixMonitor(probe(), every_n_steps=5, on_error="raise")
     images = digits()[0]
@@ -50,10 +50,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     walks = OrthogonalWalkSnapshot("fit_end", images[-2:], max_steps=5, on_error="raise")
     torch.manual_seed(0)
     module = ManyClasses()
-    alone = copy.deepcopy(module)
+    plain = copy.deepcopy(module)
     fit(root / "with", monitor, paths, walks, module=module, max_steps=10)
-    fit(root / "without", module=alone, max_steps=10)
-    return root / "with", monitor, paths, walks, module, alone
+    fit(root / "without", module=plain, max_steps=10)
+    return root / "with", monitor, paths, walks, module, plain
 
 
 def test_the_trace_is_logged_with_its_standard_error(trained) -> None:
@@ -66,14 +66,14 @@ def test_the_trace_is_logged_with_its_standard_error(trained) -> None:
     assert monitor.history["trace_standard_error"][-1] == pytest.approx(error)
 
 
-def test_effective_ranks_are_near_the_exact_ones(trained) -> None:
+def test_estimated_effective_ranks_are_close_to_the_exact_ones(trained) -> None:
     root, *_, module, _ = trained
     g = LocalDataMatrix.at(module.net, probe())
     expected = effective_rank(g.eigenvalues()).mean().item()
     assert scalars(root)["leaf/effective_rank_entropy"][10] == pytest.approx(expected, rel=0.3)
 
 
-def test_what_is_not_known_is_not_logged(trained) -> None:
+def test_the_unknown_tangent_dimension_is_not_logged(trained) -> None:
     root, monitor, *_ = trained
     assert "leaf/tangent_dimension" not in scalars(root)
     assert torch.tensor(monitor.history["tangent_dimension"]).isnan().all()
@@ -87,27 +87,27 @@ def test_few_classes_are_logged_without_a_standard_error(tmp_path: Path) -> None
     assert "leaf/trace_standard_error" not in logged
 
 
-def test_paths_and_walks_are_taken(trained) -> None:
+def test_paths_and_walks_are_computed(trained) -> None:
     _, _, paths, walks, *_ = trained
     for callback, count in ((paths, 3), (walks, 2)):
         assert len(callback.last_snapshot.paths) == count
     assert all((path.horizontality > 0.9).all() for path in paths.last_snapshot.paths)
 
 
-def test_the_training_is_bitwise_the_same(trained) -> None:
-    *_, module, alone = trained
-    pairs = zip(module.state_dict().items(), alone.state_dict().items(), strict=True)
+def test_training_is_bitwise_identical(trained) -> None:
+    *_, module, plain = trained
+    pairs = zip(module.state_dict().items(), plain.state_dict().items(), strict=True)
     assert all(torch.equal(value, other) for (_, value), (_, other) in pairs)
 
 
-def test_it_is_said_that_it_is_an_estimate(tmp_path: Path, caplog) -> None:
+def test_a_message_reports_that_values_are_estimates(tmp_path: Path, caplog) -> None:
     monitor = LocalDataMatrixMonitor(probe(), every_n_steps=5)
     with caplog.at_level("INFO", logger="lightning.pytorch"):
         fit(tmp_path, monitor, module=ManyClasses(), max_steps=1)
     assert "200 classes, more than 160, so leaf/trace_* are estimates" in caplog.text
 
 
-def test_the_history_goes_on_after_a_resume(trained) -> None:
+def test_a_resumed_monitor_continues_the_history_of_standard_errors(trained) -> None:
     _, monitor, *_ = trained
     resumed = LocalDataMatrixMonitor(probe(), every_n_steps=5)
     resumed.load_state_dict(monitor.state_dict())

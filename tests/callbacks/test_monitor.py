@@ -1,4 +1,4 @@
-"""The monitor logs the geometry of the right weights, everywhere, and never ends a training."""
+"""The monitor logs the geometry of the current weights to all loggers and never stops training."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def probe() -> torch.Tensor:
 
 
 class Weights(Callback):
-    """The module as it was before every step and at the end, by optimizer steps taken."""
+    """A callback that copies the module before each step and at the end, by number of steps."""
 
     def __init__(self) -> None:
         self.at: dict[int, nn.Module] = {}
@@ -58,7 +58,7 @@ class Weights(Callback):
 
 
 class Diverging(SmallCNN):
-    """Its weights become NaN at the third step."""
+    """A module whose weights become NaN at step 3."""
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if batch_idx == 3:
@@ -66,11 +66,11 @@ class Diverging(SmallCNN):
 
 
 class FailingAtFour(SmallCNN):
-    """A forward that fails outside of training from step 4 on."""
+    """A module whose forward fails in evaluation mode from step 4 on."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training and self.trainer.global_step >= 4:
-            raise RuntimeError("only for training")
+            raise RuntimeError("only in training mode")
         return super().forward(x)
 
 
@@ -111,7 +111,7 @@ def test_measures_at_step_zero_then_every_n_steps_and_at_the_end(tmp_path: Path)
         assert trainer.callback_metrics[name] == pytest.approx(column[-1])
 
 
-def test_accumulated_batches_are_measured_once_a_step(tmp_path: Path) -> None:
+def test_accumulated_batches_are_measured_once_per_step(tmp_path: Path) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=1)
     fit(tmp_path, monitor, max_steps=4, accumulate_grad_batches=2)
     assert monitor.history["step"] == [0, 1, 2, 3, 4]
@@ -122,12 +122,12 @@ def test_accumulated_batches_are_measured_once_a_step(tmp_path: Path) -> None:
     [
         (32, 10, 60, 120),  # 320 / (180 · 0.016) = 111.1
         (32, 100, 256, 270),  # 3200 / (768 · 0.016) = 260.4
-        (32, 1000, 256, 420),  # estimates cost as 160 classes: 5120 / (768 · 0.016) = 416.7
+        (32, 1000, 256, 420),  # estimates cost as much as 160 classes: 5120 / (768 · 0.016) = 416.7
         (32, 2, 256, 6),
         (1, 2, 4096, 1),
     ],
 )
-def test_by_default_measuring_takes_a_small_share_of_the_arithmetic(
+def test_the_default_interval_keeps_measuring_below_a_fixed_share_of_the_arithmetic(
     inputs: int, classes: int, examples: int, expected: int
 ) -> None:
     interval = affordable_interval(inputs, classes, examples)
@@ -136,8 +136,8 @@ def test_by_default_measuring_takes_a_small_share_of_the_arithmetic(
     assert inputs * passes / (3 * examples * interval) <= SHARE_OF_TRAINING
 
 
-def test_the_default_interval_is_chosen_once_and_kept_over_a_resume(tmp_path: Path) -> None:
-    # 8 inputs, 10 classes, 64 · 2 examples a step: 80 / (384 · 0.016) = 13.02
+def test_the_default_interval_is_chosen_once_and_kept_after_a_resume(tmp_path: Path) -> None:
+    # 8 inputs, 10 classes, 64 · 2 examples per step: 80 / (384 · 0.016) = 13.02
     def monitor() -> LocalDataMatrixMonitor:
         return LocalDataMatrixMonitor(probe()[:8], on_error="raise")
 
@@ -158,19 +158,19 @@ def test_the_default_interval_is_chosen_once_and_kept_over_a_resume(tmp_path: Pa
         **options,
     )
     assert resumed.history["step"] == [0, 14, 28, 32]
-    # Another training chooses anew: with 64 examples a step.
+    # Another training chooses its own interval: with 64 examples per step.
     fit(tmp_path / "third", resumed, max_steps=16)
     assert (resumed.interval, resumed.history["step"]) == (27, [0, 16])
 
 
-def test_no_rank_need_be_asked_for(tmp_path: Path) -> None:
+def test_effective_ranks_are_optional(tmp_path: Path) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=4, ranks=[], on_error="raise")
     fit(tmp_path, monitor)
     assert set(scalars(tmp_path)) >= LOGGED - {"leaf/effective_rank_entropy"}
     assert not any("rank" in column for column in monitor.history)
 
 
-def test_every_logger_gets_the_values(tmp_path: Path) -> None:
+def test_all_loggers_receive_the_values(tmp_path: Path) -> None:
     loggers = [TensorBoardLogger(tmp_path / "tb"), CSVLogger(tmp_path / "csv")]
     fit(tmp_path, LocalDataMatrixMonitor(every_n_steps=4), logger=loggers)
     (csv,) = (tmp_path / "csv").rglob("metrics.csv")
@@ -179,14 +179,14 @@ def test_every_logger_gets_the_values(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"logger": False}, {"fast_dev_run": True}], ids=str)
-def test_no_logger_is_no_error(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_a_trainer_without_loggers_is_supported(tmp_path: Path, options: dict[str, Any]) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=1, on_error="raise")
     fit(tmp_path, monitor, **options)
     assert monitor.history["step"][0] == 0
     assert not list(tmp_path.rglob("events*"))
 
 
-def test_values_go_on_after_a_resume(tmp_path: Path) -> None:
+def test_the_history_continues_after_a_resume(tmp_path: Path) -> None:
     saver = ModelCheckpoint(tmp_path / "saved", every_n_train_steps=5, save_top_k=-1)
     options: dict[str, Any] = {"enable_checkpointing": True, "validation": None}
     whole = LocalDataMatrixMonitor(probe(), every_n_steps=2)
@@ -202,7 +202,7 @@ def test_values_go_on_after_a_resume(tmp_path: Path) -> None:
     assert resumed.history["trace_ratio"][-1] == resumed.history["trace_median"][-1] / first
 
 
-def test_diverged_weights_are_logged_as_nan_and_the_training_goes_on(tmp_path: Path) -> None:
+def test_diverged_weights_are_logged_as_nan_and_training_continues(tmp_path: Path) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=2, on_error="raise")
     trainer = fit(tmp_path, monitor, module=Diverging(), validation=None)
     assert trainer.global_step == 8
@@ -213,18 +213,18 @@ def test_diverged_weights_are_logged_as_nan_and_the_training_goes_on(tmp_path: P
     monitor.plot()
 
 
-def test_an_error_is_told_once_and_the_training_goes_on(tmp_path: Path) -> None:
+def test_an_error_causes_one_warning_and_training_continues(tmp_path: Path) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=2)
-    with pytest.warns(UserWarning, match="is switched off.*only for training") as told:
+    with pytest.warns(UserWarning, match="is switched off.*only in training mode") as caught:
         trainer = fit(tmp_path, monitor, module=FailingAtFour(), validation=None)
     assert trainer.global_step == 8
-    assert len([w for w in told if "is switched off" in str(w.message)]) == 1
+    assert len([w for w in caught if "is switched off" in str(w.message)]) == 1
     assert monitor.history["step"] == [0, 2]
     assert list(scalars(tmp_path)["leaf/trace_mean"]) == [0, 2]
 
 
-def test_an_error_ends_the_training_where_that_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="only for training"):
+def test_on_error_raise_ends_the_training(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="only in training mode"):
         fit(
             tmp_path,
             LocalDataMatrixMonitor(every_n_steps=2, on_error="raise"),
@@ -233,15 +233,15 @@ def test_an_error_ends_the_training_where_that_is_asked_for(tmp_path: Path) -> N
         )
 
 
-def test_equal_names_are_refused_before_the_first_step(tmp_path: Path) -> None:
+def test_equal_names_raise_an_error_before_the_first_step(tmp_path: Path) -> None:
     with pytest.raises(LeafError, match="'leaf' more than once"):
         fit(tmp_path, LocalDataMatrixMonitor(), OrthogonalWalkSnapshot(name="leaf"))
-    # Lightning sees to callbacks of one type, whose states it could not tell apart.
+    # Lightning checks callbacks of the same type, whose states would have the same key.
     with pytest.raises(RuntimeError, match="documentation of `LocalDataMatrixMonitor`"):
         fit(tmp_path, LocalDataMatrixMonitor(), LocalDataMatrixMonitor())
 
 
-def test_training_curves_are_drawn(tmp_path: Path) -> None:
+def test_the_history_can_be_plotted(tmp_path: Path) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=2, ranks=["entropy", "stable"])
     fit(tmp_path, monitor)
     panels = monitor.plot().axes
@@ -257,15 +257,15 @@ def test_training_curves_are_drawn(tmp_path: Path) -> None:
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no inputs": ({"probe": 0}, "probe expects a whole number of at least 1"),
     "no steps": ({"every_n_steps": 0}, "every_n_steps expects"),
-    "a rank": ({"ranks": "entropy"}, "ranks expects a list"),
-    "another rank": ({"ranks": ["nuclear"]}, "'participation'"),
+    "ranks not in a list": ({"ranks": "entropy"}, "ranks expects a list"),
+    "unknown rank": ({"ranks": ["nuclear"]}, "'participation'"),
     "name": ({"name": "my probe/2"}, "letters, digits"),
     "on_error": ({"on_error": "ignore"}, "one of 'warn', 'raise'"),
-    "chunks": ({"chunk_size": 0}, "chunk_size expects"),
+    "chunk_size": ({"chunk_size": 0}, "chunk_size expects"),
 }
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD.values(), ids=BAD.keys())
-def test_bad_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
+def test_errors_name_the_argument(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(LeafError, match=message):
         LocalDataMatrixMonitor(**arguments)

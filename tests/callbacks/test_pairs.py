@@ -1,4 +1,4 @@
-"""Pairs join different classes, and as many classes as there are."""
+"""Pairs join examples of different classes and are spread over all classes."""
 
 from collections import Counter
 
@@ -14,7 +14,7 @@ from tests.support.callbacks.training import digits, ignore_lightning, validatio
 pytestmark = ignore_lightning
 
 
-def test_pairs_can_be_given(tmp_path):
+def test_pairs_can_be_tensors(tmp_path):
     images, labels = digits()
     sources, destinations = pairs(tmp_path, (images[:3], images[3:6]))
     assert torch.equal(sources.inputs, images[:3])
@@ -29,7 +29,7 @@ def test_pairs_can_be_given(tmp_path):
         assert all(a != b for a, b in zip(sources.labels, destinations.labels, strict=True))
 
 
-def test_sources_without_destinations_are_refused(tmp_path):
+def test_unequal_numbers_of_sources_and_destinations_raise_an_error(tmp_path):
     images, _ = digits()
     with pytest.raises(
         LeafError, match="one destination for each source; got 3 sources and 2 destinations"
@@ -45,7 +45,7 @@ def test_pairs_join_different_classes_and_are_spread_over_them(tmp_path, count):
     assert are_from(destinations, validation_data())
     joined = list(zip(sources.labels, destinations.labels, strict=True))
     assert all(a != b for a, b in joined)
-    # No class starts, or ends, a path more often than once oftener than another.
+    # The number of paths that start, or end, in a class differs by at most one between classes.
     for labels in (sources.labels, destinations.labels):
         times = [Counter(labels)[label] for label in range(10)]
         assert max(times) - min(times) <= 1
@@ -55,18 +55,18 @@ def labelled(*labels: int) -> Examples:
     return Examples(torch.arange(float(len(labels)))[:, None], labels)
 
 
-def test_pairs_of_a_few_unequal_classes_join_different_ones():
+def test_pairs_cover_all_combinations_of_a_few_classes_of_unequal_size():
     labels = (0,) * 50 + (1, 1, 2)
     for seed in range(5):
         sources, destinations = pair_up(labelled(*labels), 9, seed)
         joined = Counter(zip(sources.labels, destinations.labels, strict=True))
-        # Of three classes there are six ordered pairs, and nine pairs hold all of them.
+        # Three classes form six ordered pairs; nine pairs contain all of them.
         assert set(joined) == {(a, b) for a in range(3) for b in range(3) if a != b}
-    # Negative control: pairs as they come are of one class.
+    # Negative control: successive examples are of one class.
     assert labels[0] == labels[1]
 
 
-def test_examples_of_a_class_are_all_used_before_any_is_used_again():
+def test_all_examples_of_a_class_are_used_before_one_is_used_again():
     sources, destinations = pair_up(labelled(*[0] * 6, *[1] * 6), 6, seed=0)
     used = Counter(torch.cat([sources.inputs, destinations.inputs]).flatten().tolist())
     assert used == Counter(range(12))
@@ -74,7 +74,7 @@ def test_examples_of_a_class_are_all_used_before_any_is_used_again():
     assert len(again) == 6
 
 
-def test_which_classes_are_joined_depends_on_the_seed():
+def test_the_seed_determines_which_classes_are_joined():
     joined = {
         tuple(zip(*(one.labels for one in pair_up(labelled(*range(10)), 4, seed)), strict=True))
         for seed in (0, 0, 1, 2)
@@ -83,7 +83,7 @@ def test_which_classes_are_joined_depends_on_the_seed():
 
 
 @pytest.mark.parametrize("select", [lambda label: label == 3, lambda label: label < 5])
-def test_examples_of_one_class_are_refused(tmp_path, select):
+def test_examples_of_a_single_class_raise_an_error(tmp_path, select):
     images, labels = digits()
     rows = select(labels)
     given = (images[rows], labels[rows])
@@ -94,7 +94,7 @@ def test_examples_of_one_class_are_refused(tmp_path, select):
             pairs(tmp_path, given)
 
 
-def test_without_labels_pairs_are_successive_examples():
+def test_pairs_of_unlabelled_inputs_are_successive_examples():
     unknown = Examples(torch.arange(5.0)[:, None])
     sources, destinations = pair_up(unknown, 8, seed=0)
     assert (sources.inputs.tolist(), destinations.inputs.tolist()) == ([[0], [2]], [[1], [3]])

@@ -1,4 +1,4 @@
-"""Examples come from the right data, and no loader notices."""
+"""Examples are taken from the right data set, and no loader is iterated."""
 
 import lightning as L
 import pytest
@@ -38,7 +38,7 @@ def test_examples_come_from_the_validation_data(tmp_path):
     assert not are_from(examples, train_data())
 
 
-def test_examples_come_from_the_training_data_where_there_is_no_other(tmp_path):
+def test_examples_come_from_the_training_data_if_there_is_no_validation_data(tmp_path):
     assert are_from(inputs(tmp_path, validation=None), train_data())
 
 
@@ -58,7 +58,7 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
-def test_examples_are_the_same_after_a_resume_long_before_the_next_validation(tmp_path, source):
+def test_a_resume_long_before_the_next_validation_chooses_the_same_examples(tmp_path, source):
     options = {"check_val_every_n_epoch": 2, "limit_val_batches": 1, "enable_checkpointing": True}
     first, again = (InFirstStep(choose_inputs, 8, seed=0) for _ in range(2))
     saver = ModelCheckpoint(tmp_path, "middle_of_an_epoch", every_n_train_steps=19)
@@ -67,9 +67,9 @@ def test_examples_are_the_same_after_a_resume_long_before_the_next_validation(tm
     resumed = fit(tmp_path, again, saver, max_steps=20, **options, **source())
     assert are_from(first.chosen, validation_data())
     assert torch.equal(first.chosen.inputs, again.chosen.inputs)
-    # The trainer had no validation loaders yet when the examples were chosen.
+    # The trainer had not yet created its validation loaders when the examples were chosen.
     assert resumed.val_dataloaders is None
-    # Negative control: where nothing is validated the examples are others.
+    # Negative control: without validation the examples come from the training data.
     options["limit_val_batches"] = 0
     fit(tmp_path, again, saver, max_steps=20, **options, **source())
     assert are_from(again.chosen, train_data())
@@ -84,7 +84,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS.keys())
-def test_data_that_cannot_be_indexed_give_way_to_data_that_can(tmp_path, stream):
+def test_loaders_that_cannot_be_indexed_are_skipped(tmp_path, stream):
     several = [stream(), loader(validation_data())]
     assert are_from(inputs(tmp_path, validation=several, module=TwoLoaders()), validation_data())
     assert are_from(inputs(tmp_path, validation=stream()), train_data())
@@ -96,7 +96,7 @@ class TwoLoaders(SmallCNN):
 
 
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS.keys())
-def test_examples_of_streams_are_those_of_the_batch_at_hand(tmp_path, stream):
+def test_examples_of_streams_come_from_the_current_batch(tmp_path, stream):
     callback = InFirstStep(choose_inputs, 3, seed=0)
     fit(tmp_path, callback, max_steps=1, train=stream(), validation=None)
     images, labels = callback.batch
@@ -108,8 +108,8 @@ def test_examples_of_streams_are_those_of_the_batch_at_hand(tmp_path, stream):
         inputs(tmp_path, [1, 64], train=stream(), validation=None)
 
 
-class Watched(DataLoader):
-    """Counts how often it is iterated."""
+class CountingLoader(DataLoader):
+    """A loader that counts how often it is iterated."""
 
     iterations = 0
 
@@ -120,34 +120,36 @@ class Watched(DataLoader):
 
 @pytest.mark.parametrize("choose", [choose_inputs, choose_pairs])
 @pytest.mark.parametrize("has_validation", [True, False])
-def test_no_loader_is_iterated_and_their_generators_are_left_alone(
+def test_loaders_are_not_iterated_and_their_generators_do_not_change(
     tmp_path, choose, has_validation
 ):
     loaders = [
-        Watched(data, batch_size=64, shuffle=shuffle, generator=torch.Generator().manual_seed(1))
+        CountingLoader(
+            data, batch_size=64, shuffle=shuffle, generator=torch.Generator().manual_seed(1)
+        )
         for data, shuffle in ((train_data(), True), (validation_data(), False))
     ]
 
     def state():
         return [(one.iterations, one.generator.get_state().tolist()) for one in loaders]
 
-    class Watching(InFirstStep):
+    class Comparing(InFirstStep):
         def before(self):
             self.state = state()
 
         def after(self):
             assert state() == self.state
-            # Negative control: an iteration would have been noticed.
+            # Negative control: an iteration changes the state.
             next(iter(loaders[has_validation]))
             assert state() != self.state
 
     train, validation = loaders[0], loaders[1] if has_validation else None
-    watching = Watching(choose, 4, seed=0)
-    fit(tmp_path, watching, max_steps=1, train=train, validation=validation)
-    assert watching.state[0][0] == 1
+    comparing = Comparing(choose, 4, seed=0)
+    fit(tmp_path, comparing, max_steps=1, train=train, validation=validation)
+    assert comparing.state[0][0] == 1
 
 
-def test_inputs_can_be_given(tmp_path):
+def test_inputs_can_be_tensors_or_a_data_set(tmp_path):
     images, labels = digits()
     assert torch.equal(inputs(tmp_path, images[5:9]).inputs, images[5:9])
     labelled = inputs(tmp_path, (images[5:9], labels[5:9]))
@@ -160,7 +162,7 @@ def test_inputs_can_be_given(tmp_path):
     assert from_own.class_names == Digits.classes
 
 
-def test_positions_are_those_of_the_validation_data_in_their_order(tmp_path):
+def test_positions_select_validation_data_in_the_given_order(tmp_path):
     examples = inputs(tmp_path, [396, 0, 7, 0])
     assert examples.indices == (396, 0, 7, 0)
     assert are_from(examples, validation_data())
@@ -173,13 +175,13 @@ def test_positions_are_those_of_the_validation_data_in_their_order(tmp_path):
     ("choose", "wanted"),
     [(choose_inputs, [0, 397]), (choose_inputs, [-1]), (choose_pairs, [(0, 1), (2, 397)])],
 )
-def test_positions_outside_the_data_are_named(tmp_path, choose, wanted):
+def test_errors_name_positions_outside_the_data_set(tmp_path, choose, wanted):
     with pytest.raises(LeafError, match=r"from 0 to 396.*got (397|-1)"):
         inputs(tmp_path, wanted, choose=choose)
 
 
 @pytest.mark.parametrize("choose", [choose_inputs, choose_pairs])
-def test_no_position_is_refused(tmp_path, choose):
+def test_an_empty_list_of_positions_raises_an_error(tmp_path, choose):
     with pytest.raises(LeafError, match="at least one position"):
         inputs(tmp_path, [], choose=choose)
 
@@ -191,6 +193,6 @@ class SizedStream(Stream):
 
 @pytest.mark.parametrize("dataset", [Stream(), SizedStream(), TensorDataset(torch.zeros(0, 4))])
 @pytest.mark.parametrize("choose", [choose_inputs, choose_pairs])
-def test_data_sets_without_positions_are_refused(tmp_path, choose, dataset):
+def test_data_sets_that_cannot_be_indexed_raise_an_error(tmp_path, choose, dataset):
     with pytest.raises(LeafError, match="Expected a data set with a length of at least one"):
         inputs(tmp_path, dataset, choose=choose)

@@ -1,4 +1,4 @@
-"""Examples are what the module is fed, with what is known of them, the same ones every time."""
+"""Examples are the inputs that the module receives, with class names, the same in each fit."""
 
 import random
 
@@ -34,7 +34,7 @@ def test_the_same_seed_chooses_the_same_examples_through_random_transforms(
         given = Digits(transform) if wanted is Digits else wanted
 
         class Drawing(InFirstStep):
-            def before(self):  # As trainings that have drawn more or less by then.
+            def before(self):  # trainings may have drawn different amounts of random numbers
                 for _ in range(drawn):
                     torch.rand(1), np.random.rand(), random.random()  # noqa: NPY002
 
@@ -45,7 +45,7 @@ def test_the_same_seed_chooses_the_same_examples_through_random_transforms(
     first, again, other = chosen(0, 0), chosen(0, 3), chosen(1, 0)
     assert first.indices == again.indices
     assert torch.equal(first.inputs, again.inputs)
-    # Negative control: neither choice nor transform is the same without the seed.
+    # Negative control: another seed changes the choice and the transforms.
     assert not torch.equal(first.inputs, other.inputs)
     assert (first.indices == other.indices) == isinstance(wanted, list)
 
@@ -59,12 +59,12 @@ def test_the_same_seed_chooses_the_same_pairs(tmp_path):
 
 
 @pytest.mark.parametrize("choose", [choose_inputs, choose_pairs])
-def test_choosing_draws_nothing_from_the_streams_of_the_training(tmp_path, choose):
+def test_choosing_does_not_change_the_global_random_streams(tmp_path, choose):
     def streams():
         numpy = np.random.get_state()[1].tolist()  # noqa: NPY002
         return torch.get_rng_state().tolist(), random.getstate(), numpy
 
-    class Watching(InFirstStep):
+    class Comparing(InFirstStep):
         def before(self):
             self.streams = streams()
 
@@ -74,8 +74,8 @@ def test_choosing_draws_nothing_from_the_streams_of_the_training(tmp_path, choos
             assert streams() != self.streams
 
     validation = loader(Digits(v2.GaussianNoise()))
-    watching = Watching(choose, 4, seed=0)
-    fit(tmp_path, watching, max_steps=1, validation=validation, limit_val_batches=1)
+    comparing = Comparing(choose, 4, seed=0)
+    fit(tmp_path, comparing, max_steps=1, validation=validation, limit_val_batches=1)
 
 
 def doubled(items):
@@ -106,7 +106,7 @@ class DataModule(L.LightningDataModule):
     val_dataloader = train_dataloader
 
 
-AS_FED = {
+RECEIVED = {
     "collate_fn": (lambda x: 2 * x, {"validation": loader(Digits(), collate_fn=doubled)}),
     "before transfer": (lambda x: x + 1, {"module": Before()}),
     "after transfer": (lambda x: x + 1, {"module": After()}),
@@ -119,43 +119,43 @@ AS_FED = {
 }
 
 
-@pytest.mark.parametrize(("fed", "options"), AS_FED.values(), ids=AS_FED.keys())
-def test_examples_are_what_validation_steps_are_handed(tmp_path, fed, options):
+@pytest.mark.parametrize(("received", "options"), RECEIVED.values(), ids=RECEIVED.keys())
+def test_examples_are_the_inputs_of_validation_steps(tmp_path, received, options):
     options = {"validation": loader(Digits())} | options
     examples = inputs(tmp_path, **options)
     images, labels = digits()
     indices = list(examples.indices)
-    assert torch.equal(examples.inputs, fed(images[indices]))
+    assert torch.equal(examples.inputs, received(images[indices]))
     assert examples.labels == tuple(labels[indices].tolist())
 
 
-def test_the_trainer_goes_on_training_after_a_hook_that_fails(tmp_path):
+def test_the_trainer_is_in_the_training_stage_after_a_hook_fails(tmp_path):
     class Failing(SmallCNN):
         broken = False
 
         def on_before_batch_transfer(self, batch, dataloader_idx):
             if self.broken:
-                raise RuntimeError("no more")
+                raise RuntimeError("the hook fails")
             return batch
 
-    class Watching(InFirstStep):
+    class Comparing(InFirstStep):
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
             pl_module.broken = True
-            with pytest.raises(RuntimeError, match="no more"):
+            with pytest.raises(RuntimeError, match="the hook fails"):
                 super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
             pl_module.broken = False
             self.training = trainer.training
 
-    watching = Watching(choose_inputs, 4, seed=0)
-    fit(tmp_path, watching, max_steps=1, module=Failing())
-    assert watching.training
+    comparing = Comparing(choose_inputs, 4, seed=0)
+    fit(tmp_path, comparing, max_steps=1, module=Failing())
+    assert comparing.training
 
 
 NORMALIZE = v2.Normalize([0.5], [0.25])
 KNOWN = {
     "plausible": (NORMALIZE, SmallCNN, Normalization((0.5,), (0.25,))),
     "none": (None, SmallCNN, None),
-    "not what inputs come from": (NORMALIZE, After, None),
+    "not in the range of the inputs": (NORMALIZE, After, None),
     "other channels": (
         v2.Compose([v2.RGB(), v2.Normalize([0.5] * 3, [0.25] * 3), v2.Grayscale()]),
         SmallCNN,
@@ -165,7 +165,7 @@ KNOWN = {
 
 
 @pytest.mark.parametrize(("transform", "module", "expected"), KNOWN.values(), ids=KNOWN.keys())
-def test_names_and_a_normalisation_that_fits_the_inputs_arrive(
+def test_examples_carry_class_names_and_a_normalization_that_fits_the_inputs(
     tmp_path, transform, module, expected
 ):
     options = {"validation": loader(Digits(transform)), "module": module()}

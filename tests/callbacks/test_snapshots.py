@@ -1,4 +1,4 @@
-"""Snapshots are taken at their moments, of the right weights, and reach whoever can show them."""
+"""Snapshots are taken at the right steps, of the current weights, and reach all loggers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from lightning_leaf import (
     horizontal_path,
     orthogonal_walk,
 )
+from lightning_leaf.model import quiet
 from tests.support.callbacks.training import (
     SmallCNN,
     digits,
@@ -37,6 +38,8 @@ QUICK: dict[str, Any] = {"max_steps": 6, "on_error": "raise"}
 
 
 class EveryThird(Trigger):
+    """A trigger that fires at each third step."""
+
     reason = "every third"
 
     def fires(self, moment: Any) -> bool:
@@ -44,7 +47,7 @@ class EveryThird(Trigger):
 
 
 class Diverging(SmallCNN):
-    """Its weights become NaN at the third step."""
+    """A module whose weights become NaN at step 3."""
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if batch_idx == 3:
@@ -60,24 +63,34 @@ def pairs() -> tuple[torch.Tensor, torch.Tensor]:
     return images[100:103], images[200:203]
 
 
-MOMENTS: dict[str, tuple[Any, list[tuple[int, str]]]] = {
-    "a step": (3, [(3, "step")]),
+STEPS: dict[str, tuple[Any, list[tuple[int, str]]]] = {
+    "step": (3, [(3, "step")]),
     "steps": ([0, 5], [(0, "step"), (5, "step")]),
-    "the last step": (16, [(16, "step")]),
+    "last_step": (16, [(16, "step")]),
     "epochs": ("epoch", [(8, "epoch"), (16, "epoch")]),
-    "the end": ("fit_end", [(16, "fit_end")]),
-    "a trigger": (EveryThird(), [(step, "every third") for step in (0, 3, 6, 9, 12, 15)]),
-    "several at once": (["fit_end", "epoch", 16], [(8, "epoch"), (16, "fit_end")]),
+    "fit_end": ("fit_end", [(16, "fit_end")]),
+    "trigger": (EveryThird(), [(step, "every third") for step in (0, 3, 6, 9, 12, 15)]),
+    "several": (["fit_end", "epoch", 16], [(8, "epoch"), (16, "fit_end")]),
     "never": (17, []),
 }
 
 
-@pytest.mark.parametrize(("when", "expected"), MOMENTS.values(), ids=MOMENTS.keys())
-def test_snapshots_are_taken_at_their_moments(
-    tmp_path: Path, when: Any, expected: list[tuple[int, str]]
-) -> None:
-    fit(tmp_path, HorizontalPathSnapshot(when, pairs=1, **QUICK), max_steps=-1, max_epochs=2)
-    assert taken(tmp_path) == expected
+@pytest.fixture(scope="module")
+def two_epochs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training of 16 steps in two epochs, with a callback for each `when`."""
+    root = tmp_path_factory.mktemp("two_epochs")
+    callbacks = [
+        HorizontalPathSnapshot(when, pairs=1, name=name, **QUICK)
+        for name, (when, _) in STEPS.items()
+    ]
+    fit(root, *callbacks, max_steps=-1, max_epochs=2)
+    return root
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_snapshots_are_taken_when_a_trigger_fires(two_epochs: Path, name: str) -> None:
+    _, expected = STEPS[name]
+    assert taken(two_epochs, name) == expected
 
 
 CHECKPOINTS: dict[str, dict[str, Any]] = {
@@ -111,7 +124,7 @@ def test_every_checkpoint_has_a_snapshot_of_its_weights(
         assert shown == pytest.approx(path.log_probs[:, 0].exp().amax(1).tolist(), abs=1e-5)
 
 
-def test_snapshots_show_what_the_functions_return(tmp_path: Path) -> None:
+def test_snapshots_contain_the_results_of_the_functions(tmp_path: Path) -> None:
     horizontal = HorizontalPathSnapshot(pairs=pairs(), domain=(0, 1), max_steps=400)
     walks = OrthogonalWalkSnapshot(starts=pairs()[0], domain=(0, 1), max_steps=30, seed=5)
     trainer = fit(tmp_path, horizontal, walks, max_steps=24)
@@ -130,7 +143,7 @@ def test_snapshots_show_what_the_functions_return(tmp_path: Path) -> None:
             assert np.abs(record.frames[-1].astype(int) - pixels.astype(int)).max() <= 1
 
 
-def test_a_resumed_training_supersedes_the_steps_that_it_takes_again(tmp_path: Path) -> None:
+def test_snapshots_of_a_resumed_run_belong_to_a_newer_session(tmp_path: Path) -> None:
     def callbacks() -> list[Any]:
         saver = ModelCheckpoint(tmp_path / "saved", every_n_train_steps=3, save_top_k=-1)
         return [HorizontalPathSnapshot([2, 5, "checkpoint"], pairs=1, **QUICK), saver]
@@ -140,7 +153,7 @@ def test_a_resumed_training_supersedes_the_steps_that_it_takes_again(tmp_path: P
     saved = next((tmp_path / "saved").glob("*step=3.ckpt"))
     fit(tmp_path / "second", *callbacks(), enable_checkpointing=True, ckpt_path=saved)
     again = snapshots(tmp_path / "second")
-    # The weights of the checkpoint have their snapshot in the new log too.
+    # The new log contains a snapshot of the weights of the checkpoint too.
     assert [snapshot.step for snapshot in again] == [3, 5, 6]
     assert {snapshot.session_start_step for snapshot in again} == {3}
     first = snapshots(tmp_path / "first")
@@ -150,9 +163,11 @@ def test_a_resumed_training_supersedes_the_steps_that_it_takes_again(tmp_path: P
 
 
 @pytest.mark.parametrize("monitor_first", [True, False])
-def test_the_return_of_the_trace_is_seen_in_any_order(tmp_path: Path, monitor_first: bool) -> None:
-    class Returns(Trigger):
-        """Fires with a measurement of step 6 at hand, which `trace_return` would read too."""
+def test_triggers_read_the_current_measurement_in_any_order_of_callbacks(
+    tmp_path: Path, monitor_first: bool
+) -> None:
+    class AtMeasurement(Trigger):
+        """A trigger that fires at step 6 if the history contains the measurement of step 6."""
 
         reason = "measured"
         needs_history = True
@@ -162,11 +177,29 @@ def test_the_return_of_the_trace_is_seen_in_any_order(tmp_path: Path, monitor_fi
 
     callbacks = [
         LocalDataMatrixMonitor(every_n_steps=2),
-        HorizontalPathSnapshot(Returns(), pairs=1, **QUICK),
+        HorizontalPathSnapshot(AtMeasurement(), pairs=1, **QUICK),
     ]
     fit(tmp_path, *(callbacks if monitor_first else callbacks[::-1]))
     assert taken(tmp_path) == [(6, "measured")]
     assert list(scalars(tmp_path)["leaf/trace_mean"]) == [0, 2, 4, 6, 8]
+
+
+def test_each_measurement_opens_the_module_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    evaluation_mode = quiet.evaluation_mode
+
+    def counted(module: Any) -> Any:
+        opened.append(module)
+        return evaluation_mode(module)
+
+    monkeypatch.setattr(quiet, "evaluation_mode", counted)
+    monitor = LocalDataMatrixMonitor(every_n_steps=4, chunk_size=2, on_error="raise")
+    snapshot = HorizontalPathSnapshot(2, pairs=2, noise_steps=2, chunk_size=1, **QUICK)
+    fit(tmp_path, monitor, snapshot)
+    # Both choose their examples. The snapshot then computes paths of no steps, to detect errors.
+    assert len(opened) == len(["probe", 0, 4, 8]) + len(["pairs", "no steps", 2])
 
 
 def test_trace_return_needs_a_monitor(tmp_path: Path) -> None:
@@ -177,7 +210,7 @@ def test_trace_return_needs_a_monitor(tmp_path: Path) -> None:
         fit(tmp_path, HorizontalPathSnapshot("trace_return"))
 
 
-def test_paths_can_start_from_noisy_points(tmp_path: Path) -> None:
+def test_paths_can_start_at_noisy_points(tmp_path: Path) -> None:
     clean = HorizontalPathSnapshot(pairs=pairs(), domain=(-1, 2), **QUICK)
     noisy = HorizontalPathSnapshot(pairs=pairs(), domain=(-1, 2), noise_steps=40, **QUICK)
     fit(tmp_path, clean, noisy)
@@ -186,11 +219,11 @@ def test_paths_can_start_from_noisy_points(tmp_path: Path) -> None:
     for a, b in zip(from_noise.paths, from_clean.paths, strict=True):
         assert not np.array_equal(a.frames[0], b.frames[0])
         assert np.array_equal(a.destination_frame, b.destination_frame)
-        # The model does not see the noise.
+        # The prediction is insensitive to the noise.
         assert a.frame_probabilities[0] == pytest.approx(b.frame_probabilities[0], abs=0.1)
 
 
-def test_the_normalisation_of_the_data_set_is_found_and_clamps(tmp_path: Path) -> None:
+def test_the_normalization_of_the_data_set_limits_paths_to_valid_pixels(tmp_path: Path) -> None:
     class Normalized(TensorDataset):
         transform = transforms.Compose([transforms.Normalize((0.3,), (0.4,))])
 
@@ -208,14 +241,14 @@ def test_the_normalisation_of_the_data_set_is_found_and_clamps(tmp_path: Path) -
     assert path.source_index is not None
     pixels = (images[path.source_index, 0] * 255).round().byte().numpy()
     assert np.abs(path.frames[0].astype(int) - pixels.astype(int)).max() <= 1
-    # Negative control: nothing is known of plain tensors.
+    # Negative control: plain tensors have no normalization.
     fit(tmp_path / "unknown", HorizontalPathSnapshot(pairs=2, **QUICK), validation=None)
     (unknown,) = snapshots(tmp_path / "unknown")
     assert unknown.scaled
 
 
 @pytest.mark.parametrize("logger", [True, False], ids=["TensorBoard", "no logger"])
-def test_files_land_beside_the_logs_on_request(tmp_path: Path, logger: bool) -> None:
+def test_save_files_writes_files_into_the_log_folder(tmp_path: Path, logger: bool) -> None:
     trainer = fit(
         tmp_path, HorizontalPathSnapshot(pairs=2, save_files=True, **QUICK), logger=logger
     )
@@ -224,31 +257,33 @@ def test_files_land_beside_the_logs_on_request(tmp_path: Path, logger: bool) -> 
     assert files == {"path-0.npz", "path-1.npz", "strips.png"}
 
 
-def test_loggers_that_cannot_show_paths_are_no_error(tmp_path: Path) -> None:
+def test_loggers_without_images_are_supported(tmp_path: Path) -> None:
     snapshot = HorizontalPathSnapshot(pairs=1, **QUICK)
     fit(tmp_path, snapshot, logger=CSVLogger(tmp_path))
     assert snapshot.last_snapshot is not None
 
 
-def test_a_mistake_shows_at_the_first_step(tmp_path: Path) -> None:
+def test_errors_are_raised_at_the_first_step(tmp_path: Path) -> None:
     outside = HorizontalPathSnapshot("fit_end", [(0, 10**6)], max_steps=5)
-    with pytest.warns(UserWarning, match="is switched off.*the data set has 397 examples") as told:
+    with pytest.warns(
+        UserWarning, match="is switched off.*the data set has 397 examples"
+    ) as caught:
         trainer = fit(tmp_path, outside)
     assert trainer.global_step == 8
-    assert len([w for w in told if "is switched off" in str(w.message)]) == 1
+    assert len([w for w in caught if "is switched off" in str(w.message)]) == 1
     raising = HorizontalPathSnapshot("fit_end", [(0, 10**6)], on_error="raise")
     with pytest.raises(LeafError, match="the data set has 397 examples"):
         fit(tmp_path, raising)
 
 
 @pytest.mark.parametrize("noise_steps", [0, 4])
-def test_diverged_weights_are_shown_as_such_and_the_training_goes_on(
+def test_diverged_weights_have_non_finite_paths_and_training_continues(
     tmp_path: Path, noise_steps: int
 ) -> None:
     snapshot = HorizontalPathSnapshot([1, 5], pairs=1, noise_steps=noise_steps, **QUICK)
     trainer = fit(tmp_path, snapshot, module=Diverging(), validation=None)
     assert trainer.global_step == 8
-    before, after = (found.paths[0] for found in snapshots(tmp_path))
+    before, after = (each.paths[0] for each in snapshots(tmp_path))
     assert (before.status, before.steps) == ("out_of_steps", 6)
     assert (after.status, after.steps) == ("non_finite", 0)
 
@@ -266,6 +301,6 @@ BAD: dict[str, tuple[type, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("kind", "arguments", "message"), BAD.values(), ids=BAD.keys())
-def test_bad_arguments_are_named(kind: type, arguments: dict[str, Any], message: str) -> None:
+def test_errors_name_the_argument(kind: type, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(LeafError, match=message):
         kind(**arguments)

@@ -1,62 +1,66 @@
-"""Processes that train together take the same decisions at the same step, and fail as one."""
+"""All processes of a training take the same decisions at the same step, and fail together."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 
+from lightning_leaf.trainer import processes
 from tests.support.distributed import trainings, waiting
 from tests.support.pair import Pair
 
 
-def test_moments_are_the_same_on_all_ranks_once_and_after_a_resume(
+def test_snapshots_are_taken_at_the_same_steps_on_all_ranks_also_after_a_resume(
     pair: Pair, tmp_path: Path
 ) -> None:
     saved = tmp_path / "saved"
-    zero, one = pair.run(trainings.moments, tmp_path / "first", saved, False)
+    zero, one = pair.run(trainings.snapshots_taken, tmp_path / "first", saved, False)
     assert zero == one
-    assert [moment for moment in zero if moment[1] == "trace_return"] == [(7, "trace_return")]
+    assert [taken for taken in zero if taken[1] == "trace_return"] == [(7, "trace_return")]
     assert [step for step, reason in zero if reason == "checkpoint"] == [3, 6, 9, 12]
-    again = pair.run(trainings.moments, tmp_path / "second", saved, True)
-    assert again == [zero, zero]  # the checkpoint of step 3 has its snapshot in the new log too
+    again = pair.run(trainings.snapshots_taken, tmp_path / "second", saved, True)
+    assert again == [zero, zero]  # the new log contains a snapshot of the checkpoint of step 3 too
 
 
-def test_rank_zero_decides_where_triggers_could_differ(pair: Pair, tmp_path: Path) -> None:
-    assert pair.run(trainings.of_two_minds, tmp_path) == [[(2, "mine")], [(2, "mine")]]
+def test_rank_zero_decides_if_triggers_differ_between_ranks(pair: Pair, tmp_path: Path) -> None:
+    assert pair.run(trainings.disagreeing, tmp_path) == [[(2, "on one rank")], [(2, "on one rank")]]
 
 
 @pytest.mark.parametrize(
     ("failure", "cause"),
     [
         ("data", "LeafError: On rank 1: OSError: the disk is gone"),
-        ("forward", "LeafError: On rank 1: RuntimeError: only for training"),
+        ("forward", "LeafError: On rank 1: RuntimeError: only in training mode"),
         ("logger", "OSError: no space left on device"),
         ("files", "NotADirectoryError"),
     ],
 )
-def test_an_error_on_one_rank_switches_off_all_at_once_and_the_training_goes_on(
+def test_an_error_on_one_rank_switches_off_all_ranks_and_training_continues(
     pair: Pair, tmp_path: Path, failure: str, cause: str
 ) -> None:
     zero, one = pair.run(trainings.failed, tmp_path, failure)
     assert zero["steps"] == one["steps"] == 8
     assert zero["off"] == one["off"] == [True] * len(zero["off"])
-    # Rank zero tells it, once for each callback.
-    assert len(zero["said"]) == len(zero["off"])
-    assert all(cause in said for said in zero["said"])
-    assert one["said"] == []
+    # Rank zero warns once for each callback.
+    assert len(zero["warnings"]) == len(zero["off"])
+    assert all(cause in warning for warning in zero["warnings"])
+    assert one["warnings"] == []
 
 
-def test_all_processes_give_a_walk_up_when_they_are_told_to_end(pair: Pair, tmp_path: Path) -> None:
+def test_all_processes_stop_a_path_after_sigterm(pair: Pair, tmp_path: Path) -> None:
     for process in pair.run(trainings.terminated, tmp_path):
         assert not process["ended normally"]
         assert 60 <= process["forward passes"] < 100
         assert process["training"]
 
 
-def test_processes_wait_for_each_other_for_longer_than_connecting_may_take(pair: Pair) -> None:
-    assert pair.run(waiting.waited, timedelta(minutes=1)) == [[0, 1], [0, 1]]
-    # Negative control: with less patience the first one gives up.
-    gave_up, _ = pair.run(waiting.waited, timedelta(seconds=1))
-    assert "Timed out" in gave_up or "timeout" in gave_up
+def test_processes_wait_for_each_other_longer_than_for_a_connection(
+    pair: Pair, tmp_path: Path
+) -> None:
+    assert dist.default_pg_timeout < processes.TIMEOUT
+    assert pair.run(waiting.late_process, tmp_path) == [[0, 1], [0, 1]]
+    # Negative control: with another TIMEOUT rank zero stops waiting, so TIMEOUT is in effect.
+    error, _ = pair.run(waiting.timed_out_process, tmp_path)
+    assert "Timed out" in error or "timeout" in error

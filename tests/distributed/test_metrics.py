@@ -1,4 +1,4 @@
-"""A metric over two processes is the metric over all of their data."""
+"""A metric over two processes equals the metric over all of their data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.distributed import metrics
 from tests.support.pair import Pair
 
 
-def test_the_result_over_two_processes_is_that_over_all_data(pair: Pair) -> None:
+def test_the_result_over_two_processes_equals_that_over_all_data(pair: Pair) -> None:
     zero, one = pair.run(metrics.over_two_processes)
     g = LocalDataMatrix.at(metrics.classifier(), torch.cat(metrics.batches()))
     doubled = LocalDataMatrix.at(metrics.classifier(), 2 * torch.cat(metrics.batches()))
@@ -22,5 +22,5 @@ def test_the_result_over_two_processes_is_that_over_all_data(pair: Pair) -> None
         assert process["collection"] == pytest.approx(expected, rel=1e-6)
         traces = [expected["trace"], doubled.trace().mean().item()]
         assert process["tracker"] == pytest.approx(traces, rel=1e-6)
-    # Negative control: each process alone has seen something else.
+    # Negative control: the results of the single processes differ.
     assert zero["own batch"] != pytest.approx(one["own batch"], rel=1e-3)

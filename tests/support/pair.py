@@ -1,4 +1,4 @@
-"""Two processes that train together on the CPU, connected by gloo as Lightning connects them."""
+"""Two processes that train together on the CPU, connected with gloo as Lightning does it."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-PATIENCE_S = 120
+HANG_GUARD_S = 900
+"""A function that has not returned by then hangs: its processes wait for each other forever."""
 
 
 class Pair:
-    """Runs functions in both processes; they are started once and used for many trainings."""
+    """Two processes that are started once and run many functions."""
 
     def __init__(self) -> None:
         context = get_context("spawn")
         self._workers, self._pipes = [], []
         for rank in range(2):
-            ours, theirs = context.Pipe()
-            worker = context.Process(target=_serve, args=(rank, theirs), daemon=True)
+            pipe, worker_pipe = context.Pipe()
+            worker = context.Process(target=_serve, args=(rank, worker_pipe), daemon=True)
             worker.start()
             self._workers.append(worker)
-            self._pipes.append(ours)
+            self._pipes.append(pipe)
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> list[Any]:
-        """What the function, of an importable module, returned in each process.
+        """Run a function of an importable module in both processes; return both results.
 
         Raises:
-            AssertionError: If it raised in one of them, or did not return in minutes: processes
-                that wait for each other for ever.
+            AssertionError: If the function raised an error in one process, or hangs.
         """
         port = _free_port()
         for pipe in self._pipes:
             pipe.send((port, function, arguments))
         answers = []
         for rank, pipe in enumerate(self._pipes):
-            assert pipe.poll(PATIENCE_S), f"rank {rank} did not return"
+            assert pipe.poll(HANG_GUARD_S), f"rank {rank} did not return within {HANG_GUARD_S} s"
             answers.append(pipe.recv())
         for rank, (failed, answer) in enumerate(answers):
             assert not failed, f"rank {rank} raised:\n{answer}"

@@ -1,4 +1,4 @@
-"""The two packages in which the same trainer comes."""
+"""The two packages that contain the same trainer."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ from tests.support.trainers.packages import PACKAGES
 
 @pytest.fixture(params=PACKAGES)
 def package(request: pytest.FixtureRequest) -> ModuleType:
-    """``lightning.pytorch`` and ``pytorch_lightning``, one after the other."""
+    """``lightning.pytorch`` or ``pytorch_lightning``."""
     return importlib.import_module(request.param)

@@ -1,4 +1,4 @@
-"""Trainers of ``lightning.pytorch`` and of ``pytorch_lightning`` are served alike."""
+"""The callbacks work in trainers of ``lightning.pytorch`` and of ``pytorch_lightning``."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ def saver(package: ModuleType, root: Path) -> Any:
 
 
 def resumed(package: ModuleType, root: Path) -> Any:
-    """Two epochs; then once more from the middle of the second, and a third."""
+    """Train two epochs; then resume from the middle of the second and train a third."""
     train(package, root / "first", *leaf_callbacks(), saver(package, root))
     saved = root / "saved" / "step=12.ckpt"
     options: dict[str, Any] = {"ckpt_path": saved, "max_epochs": 3}
     return train(package, root / "second", *leaf_callbacks(), saver(package, root), **options)
 
 
-def test_packages_are_not_the_same() -> None:
-    """Negative control: a callback of one package alone is none of the other."""
+def test_the_packages_have_different_callback_classes() -> None:
+    """Negative control: a callback of one package is not a callback of the other."""
     first, second = (importlib.import_module(name) for name in PACKAGES)
     assert not issubclass(first.callbacks.EarlyStopping, second.Callback)
     assert not issubclass(second.callbacks.EarlyStopping, first.Callback)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_callbacks_are_of_the_package(package: ModuleType, kind: type) -> None:
+def test_leaf_callbacks_are_callbacks_of_both_packages(package: ModuleType, kind: type) -> None:
     assert issubclass(kind, package.Callback)
     assert issubclass(kind, package.callbacks.Callback)
-    # A subclass of Checkpoint would keep the trainer from saving by default.
+    # With a subclass of Checkpoint the trainer would not save checkpoints by default.
     assert not issubclass(kind, package.callbacks.Checkpoint)
 
 
-def test_the_same_training_writes_the_same_in_both(tmp_path: Path) -> None:
+def test_both_packages_write_the_same_logs(tmp_path: Path) -> None:
     one, other = (importlib.import_module(name) for name in PACKAGES)
     trainers = [resumed(one, tmp_path / "one"), resumed(other, tmp_path / "other")]
     for part in ("first", "second"):
@@ -62,7 +62,7 @@ def test_the_same_training_writes_the_same_in_both(tmp_path: Path) -> None:
         ("horizontal_path", 16, "epoch"),
         ("orthogonal_walk", 16, "fit_end"),
     ]
-    # The resumed training goes on where the first one was saved.
+    # The resumed training continues from the checkpoint of the first one.
     second = written(tmp_path / "other" / "second")
     assert list(second["scalars"]["leaf/trace_mean"]) == [12, 15, 18, 21, 24]
     assert [shown[1] for shown in second["snapshots"]] == [12, 16, 18, 24, 24]
@@ -71,7 +71,7 @@ def test_the_same_training_writes_the_same_in_both(tmp_path: Path) -> None:
     assert histories[0]["step"] == [0, 3, 6, 9, 12, 15, 18, 21, 24]
 
 
-def test_weights_are_those_of_a_training_without_callbacks(
+def test_weights_equal_those_of_a_training_without_callbacks(
     tmp_path: Path, package: ModuleType
 ) -> None:
     watched = train(package, tmp_path / "with", *leaf_callbacks())
@@ -80,7 +80,7 @@ def test_weights_are_those_of_a_training_without_callbacks(
     assert all(one.equal(other) for one, other in both)
 
 
-def test_other_callbacks_can_act_on_the_values(tmp_path: Path, package: ModuleType) -> None:
+def test_other_callbacks_can_monitor_the_values(tmp_path: Path, package: ModuleType) -> None:
     best = package.callbacks.ModelCheckpoint(
         monitor="leaf/trace_median", mode="max", every_n_train_steps=1
     )
@@ -93,28 +93,30 @@ def test_other_callbacks_can_act_on_the_values(tmp_path: Path, package: ModuleTy
     assert trainer.current_epoch == 1
 
 
-def test_trainers_go_on_saving_by_default(tmp_path: Path, package: ModuleType) -> None:
+def test_trainers_still_save_checkpoints_by_default(tmp_path: Path, package: ModuleType) -> None:
     trainer = train(package, tmp_path, *leaf_callbacks())
     assert Path(trainer.checkpoint_callback.best_model_path).is_file()
-    # …and that checkpoint has its snapshot.
+    # … and there is a snapshot of that checkpoint.
     found = snapshots(tmp_path, "horizontal_path")
     assert [(shown.step, shown.reason) for shown in found][-1] == (16, "epoch")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_order_before_averaging_callbacks_is_advised(
+def test_a_warning_recommends_the_order_with_averaging_callbacks(
     tmp_path: Path, package: ModuleType, kind: type
 ) -> None:
     averaging = package.callbacks.StochasticWeightAveraging(swa_lrs=0.01)
-    advice = f"{kind.__name__} is listed before StochasticWeightAveraging"
+    warning = f"{kind.__name__} is listed before StochasticWeightAveraging"
     leaf = kind(4, on_error="raise") if kind is LocalDataMatrixMonitor else kind(when=99)
-    with pytest.warns(UserWarning, match=advice):
+    with pytest.warns(UserWarning, match=warning):
         train(package, tmp_path, leaf, averaging, fast_dev_run=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_advised_order_is_quiet(tmp_path: Path, package: ModuleType, kind: type) -> None:
-    """Negative control: warnings are errors."""
+def test_the_recommended_order_causes_no_warning(
+    tmp_path: Path, package: ModuleType, kind: type
+) -> None:
+    """Negative control: a warning would be an error here."""
     averaging = package.callbacks.StochasticWeightAveraging(swa_lrs=0.01)
     leaf = kind(4, on_error="raise") if kind is LocalDataMatrixMonitor else kind(when=99)
     train(package, tmp_path, averaging, leaf, fast_dev_run=2)

@@ -42,7 +42,7 @@ RETURN = by_class_path("lightning_leaf.TraceReturn", statistic="mean", reference
 DATA = (by_class_path("torchvision.datasets.FakeData", size=12), FakeData(12))
 INPUTS = [DATA, (16, 16), ([3, 1, 2], [3, 1, 2])]
 PER_CHANNEL = ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
-# As YAML says it, and as Python does.
+# Each value as in YAML, and as in Python.
 SHARED: dict[str, list[tuple[Any, Any]]] = {
     "when": [
         (7, 7),
@@ -69,7 +69,7 @@ SHARED: dict[str, list[tuple[Any, Any]]] = {
         ),
     ],
     "domain": [([0, 1], (0.0, 1.0)), ([[0, 0.5], [1, 2.5]], ([0.0, 0.5], [1.0, 2.5]))],
-    "name": [("mine", "mine")],
+    "name": [("custom", "custom")],
     "save_files": [(True, True)],
     "seed": [(5, 5)],
     "chunk_size": [(2, 2)],
@@ -93,37 +93,37 @@ CASES: dict[type, dict[str, list[tuple[Any, Any]]]] = {
     },
     OrthogonalWalkSnapshot: {"starts": INPUTS, **SHARED},
 }
-EVERYTHING = [
-    entry(kind, {name: values[-1][0] for name, values in cases.items()} | {"name": f"mine-{i}"})
+ALL_ARGUMENTS = [
+    entry(kind, {name: values[-1][0] for name, values in cases.items()} | {"name": f"custom-{i}"})
     for i, (kind, cases) in enumerate(CASES.items())
 ]
 SETTABLE = [
-    pytest.param(kind, name, given, meant, id=f"{kind.__name__}.{name}-{i}")
+    pytest.param(kind, name, given, expected, id=f"{kind.__name__}.{name}-{i}")
     for kind, cases in CASES.items()
     for name, values in cases.items()
-    for i, (given, meant) in enumerate(values)
+    for i, (given, expected) in enumerate(values)
 ]
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_no_argument_is_forgotten(kind: type) -> None:
+def test_the_cases_contain_all_arguments(kind: type) -> None:
     assert set(CASES[kind]) == set(inspect.signature(kind).parameters)
 
 
-@pytest.mark.parametrize(("kind", "name", "given", "meant"), SETTABLE)
-def test_every_argument_is_settable(
-    package: ModuleType, kind: type, name: str, given: Any, meant: Any
+@pytest.mark.parametrize(("kind", "name", "given", "value"), SETTABLE)
+def test_all_arguments_can_be_set_in_yaml_and_on_the_command_line(
+    package: ModuleType, kind: type, name: str, given: Any, value: Any
 ) -> None:
-    expected = described(kind(**{name: meant}))
+    expected = described(kind(**{name: value}))
     assert expected != described(kind())
     (from_yaml,) = configured(package, entry(kind, {name: given}))
     assert described(from_yaml) == expected
-    word = given if isinstance(given, str) else json.dumps(given)
-    assert described(typed(package, kind, f"{name}={word}")) == expected
+    text = given if isinstance(given, str) else json.dumps(given)
+    assert described(typed(package, kind, f"{name}={text}")) == expected
 
 
 @pytest.mark.parametrize("kind", CASES)
-def test_null_is_the_default_where_there_is_one(package: ModuleType, kind: type) -> None:
+def test_null_means_the_default_of_optional_arguments(package: ModuleType, kind: type) -> None:
     optional = {
         name: None
         for name, parameter in inspect.signature(kind).parameters.items()
@@ -134,28 +134,30 @@ def test_null_is_the_default_where_there_is_one(package: ModuleType, kind: type)
     assert described(built) == described(kind())
 
 
-def test_lists_and_triggers_can_be_typed_in_pieces(package: ModuleType) -> None:
+def test_lists_and_triggers_can_be_set_item_by_item(package: ModuleType) -> None:
     pieces = ["when+=3", "when+=epoch", "normalize=lightning_leaf.Normalization"]
-    typed_so = typed(
+    callback = typed(
         package, HorizontalPathSnapshot, *pieces, "normalize.mean=[0.1]", "normalize.std=[0.5]"
     )
-    meant = HorizontalPathSnapshot([3, "epoch"], normalize=(0.1, 0.5))
-    assert described(typed_so) == described(meant)
-    typed_so = typed(package, OrthogonalWalkSnapshot, "when=TraceReturn", "when.reference_step=100")
-    meant = OrthogonalWalkSnapshot(TraceReturn(reference_step=100))
-    assert described(typed_so) == described(meant)
+    expected = HorizontalPathSnapshot([3, "epoch"], normalize=(0.1, 0.5))
+    assert described(callback) == described(expected)
+    callback = typed(package, OrthogonalWalkSnapshot, "when=TraceReturn", "when.reference_step=100")
+    expected = OrthogonalWalkSnapshot(TraceReturn(reference_step=100))
+    assert described(callback) == described(expected)
 
 
-def test_a_printed_configuration_builds_the_same(package: ModuleType, tmp_path: Path) -> None:
+def test_a_printed_configuration_builds_the_same_callbacks(
+    package: ModuleType, tmp_path: Path
+) -> None:
     first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
-    first.write_text(yaml.safe_dump({"trainer": {"logger": False, "callbacks": EVERYTHING}}))
+    first.write_text(yaml.safe_dump({"trainer": {"logger": False, "callbacks": ALL_ARGUMENTS}}))
     second.write_text(printed(package, [f"--config={first}"]))
     assert printed(package, [f"--config={second}"]) == second.read_text()
     again = yaml.safe_load(second.read_text())["trainer"]["callbacks"]
-    assert described(configured(package, *again)) == described(configured(package, *EVERYTHING))
+    assert described(configured(package, *again)) == described(configured(package, *ALL_ARGUMENTS))
 
 
-def test_a_fit_saves_the_configuration_that_it_ran(package: ModuleType, tmp_path: Path) -> None:
+def test_a_fit_saves_its_configuration(package: ModuleType, tmp_path: Path) -> None:
     callbacks = [
         entry(LocalDataMatrixMonitor, {"probe": [1, 3], "every_n_steps": 1, "on_error": "raise"}),
         entry(HorizontalPathSnapshot, {"when": [1, RETURN], "pairs": [[0, 1]], "max_steps": 3}),
@@ -176,6 +178,6 @@ def test_a_fit_saves_the_configuration_that_it_ran(package: ModuleType, tmp_path
     ]
     (saved,) = tmp_path.rglob("config.yaml")
     again = configured(package, *yaml.safe_load(saved.read_text())["trainer"]["callbacks"])
-    asked = configured(package, *callbacks)
-    assert described(again) == described(asked)
+    original = configured(package, *callbacks)
+    assert described(again) == described(original)
     assert type(ran.trainer.callbacks[0]) is LocalDataMatrixMonitor

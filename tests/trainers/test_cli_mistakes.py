@@ -1,4 +1,4 @@
-"""What a LightningCLI says about values that a callback cannot use names the argument."""
+"""Errors of a LightningCLI about invalid values name the argument."""
 
 from __future__ import annotations
 
@@ -14,37 +14,51 @@ import pytest
 
 from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
 from lightning_leaf.callbacks import AtSteps
-from tests.support.trainers.command_line import complaint, configured, described, entry, ignore_cli
+from tests.support.trainers.command_line import (
+    configured,
+    described,
+    entry,
+    error_message,
+    ignore_cli,
+)
 
 pytestmark = ignore_cli
 
 NAMES = "['epoch', 'checkpoint', 'trace_return', 'fit_end']"
 AT_STEPS = {"class_path": "lightning_leaf.callbacks.AtSteps", "init_args": {"steps": [1, 2]}}
-# Found by jsonargparse, which compares types.
+# Values of a wrong type: errors of jsonargparse.
 MISTYPED: dict[str, tuple[type, dict[str, Any], list[str]]] = {
-    "a moment": (HorizontalPathSnapshot, {"when": "sometimes"}, ['"when"', NAMES, "sometimes"]),
-    "one of several": (OrthogonalWalkSnapshot, {"when": [3, "epochs"]}, ['"when"', NAMES]),
-    "a statistic": (
+    "trigger name": (HorizontalPathSnapshot, {"when": "sometimes"}, ['"when"', NAMES, "sometimes"]),
+    "one of several triggers": (OrthogonalWalkSnapshot, {"when": [3, "epochs"]}, ['"when"', NAMES]),
+    "statistic": (
         HorizontalPathSnapshot,
         {"when": {"class_path": "lightning_leaf.TraceReturn", "init_args": {"statistic": "max"}}},
         ['"when"', '"statistic"', "['mean', 'median']"],
     ),
-    "a rank": (LocalDataMatrixMonitor, {"ranks": ["nuclear"]}, ['"ranks"', "'participation'"]),
-    "no list of ranks": (LocalDataMatrixMonitor, {"ranks": "stable"}, ['"ranks"', "Sequence"]),
+    "rank": (LocalDataMatrixMonitor, {"ranks": ["nuclear"]}, ['"ranks"', "'participation'"]),
+    "ranks not in a list": (LocalDataMatrixMonitor, {"ranks": "stable"}, ['"ranks"', "Sequence"]),
     "on_error": (LocalDataMatrixMonitor, {"on_error": "ignore"}, ['"on_error"', "'raise'"]),
-    "words for a number": (LocalDataMatrixMonitor, {"every_n_steps": "often"}, ["every_n_steps"]),
-    "a fraction of steps": (LocalDataMatrixMonitor, {"every_n_steps": 2.5}, ['"every_n_steps"']),
-    "words for a length": (HorizontalPathSnapshot, {"step_size": "big"}, ['"step_size"', "float"]),
-    "words for yes": (HorizontalPathSnapshot, {"save_files": "maybe"}, ['"save_files"', "bool"]),
-    "half a domain": (OrthogonalWalkSnapshot, {"domain": 3}, ['"domain"', "tuple"]),
-    "too long a domain": (OrthogonalWalkSnapshot, {"domain": [0, 1, 2]}, ["2 elements"]),
+    "text for a number": (LocalDataMatrixMonitor, {"every_n_steps": "often"}, ["every_n_steps"]),
+    "fraction of steps": (LocalDataMatrixMonitor, {"every_n_steps": 2.5}, ['"every_n_steps"']),
+    "text for a length": (HorizontalPathSnapshot, {"step_size": "big"}, ['"step_size"', "float"]),
+    "text for a boolean": (
+        HorizontalPathSnapshot,
+        {"save_files": "maybe"},
+        ['"save_files"', "bool"],
+    ),
+    "incomplete domain": (OrthogonalWalkSnapshot, {"domain": 3}, ['"domain"', "tuple"]),
+    "domain of three numbers": (OrthogonalWalkSnapshot, {"domain": [0, 1, 2]}, ["2 elements"]),
     "positions for pairs": (HorizontalPathSnapshot, {"pairs": [1, 2]}, ['"pairs"', "tuple"]),
     "normalize": (HorizontalPathSnapshot, {"normalize": "imagenet"}, ['"normalize"', "imagenet"]),
-    "no argument": (LocalDataMatrixMonitor, {"every_steps": 4}, ["'every_steps' is not accepted"]),
-    # Its arguments have no names; lists of steps are what YAML has.
+    "unknown argument": (
+        LocalDataMatrixMonitor,
+        {"every_steps": 4},
+        ["'every_steps' is not accepted"],
+    ),
+    # Its arguments have no names; in YAML, pass a list of steps instead.
     "AtSteps": (HorizontalPathSnapshot, {"when": AT_STEPS}, ['"when"', "'steps' is not accepted"]),
 }
-# Found by the callbacks themselves.
+# Values out of range: errors of the callbacks.
 OUT_OF_RANGE: dict[str, tuple[type, dict[str, Any], str]] = {
     "every_n_steps": (LocalDataMatrixMonitor, {"every_n_steps": 0}, "every_n_steps expects.*got 0"),
     "probe": (LocalDataMatrixMonitor, {"probe": -4}, "probe expects.*got -4"),
@@ -61,7 +75,7 @@ OUT_OF_RANGE: dict[str, tuple[type, dict[str, Any], str]] = {
         {"when": -3},
         "when expects a whole number of at least 0; got -3",
     ),
-    "no moment": (
+    "empty when": (
         OrthogonalWalkSnapshot,
         {"when": []},
         "when expects at least one step, name or trigger",
@@ -71,31 +85,31 @@ OUT_OF_RANGE: dict[str, tuple[type, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "given", "words"), MISTYPED.values(), ids=MISTYPED)
-def test_mistyped_values_are_refused_by_name(
-    package: ModuleType, kind: type, given: dict[str, Any], words: list[str]
+@pytest.mark.parametrize(("kind", "given", "texts"), MISTYPED.values(), ids=MISTYPED)
+def test_errors_about_wrong_types_name_the_argument(
+    package: ModuleType, kind: type, given: dict[str, Any], texts: list[str]
 ) -> None:
-    said = complaint(package, {"trainer": {"callbacks": [entry(kind, given)]}})
-    for word in (f"lightning_leaf.{kind.__name__}", *words):
-        assert word in said
+    message = error_message(package, {"trainer": {"callbacks": [entry(kind, given)]}})
+    for text in (f"lightning_leaf.{kind.__name__}", *texts):
+        assert text in message
 
 
 @pytest.mark.parametrize(("kind", "given", "message"), OUT_OF_RANGE.values(), ids=OUT_OF_RANGE)
-def test_values_out_of_range_are_refused_by_name(
+def test_errors_about_values_out_of_range_name_the_argument(
     package: ModuleType, kind: type, given: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
         configured(package, entry(kind, given))
 
 
-def test_steps_are_a_list(package: ModuleType) -> None:
-    """What to write instead of AtSteps."""
+def test_a_list_of_numbers_means_steps(package: ModuleType) -> None:
+    """A list of numbers replaces AtSteps in YAML."""
     (listed,) = configured(package, entry(HorizontalPathSnapshot, {"when": [1, 2]}))
     assert [trigger.steps for trigger in listed.triggers] == [{1}, {2}]
     assert described(listed) == described(HorizontalPathSnapshot([AtSteps(1), AtSteps(2)]))
 
 
-def test_a_shell_sees_the_sentence_last(tmp_path: Path) -> None:
+def test_the_command_line_prints_the_error_message_last(tmp_path: Path) -> None:
     script = "from lightning.pytorch.cli import LightningCLI\n"
     script += "from lightning.pytorch.demos.boring_classes import BoringModel\n"
     script += "LightningCLI(BoringModel)"
@@ -110,5 +124,5 @@ def test_a_shell_sees_the_sentence_last(tmp_path: Path) -> None:
     assert done.returncode == 1
     last = "".join(done.stderr.splitlines(keepends=True)[-20:])
     assert "every_n_steps expects a whole number of at least 1; got 0." in last
-    # Before anything was trained or written.
+    # The error is raised before training, and before anything is written.
     assert not list(tmp_path.iterdir())

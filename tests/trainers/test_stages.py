@@ -1,4 +1,4 @@
-"""Only fits are measured; fits can follow one another; callbacks can be copied at any time."""
+"""Callbacks measure fits only, several fits in a row, and can be copied at any time."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from tests.support.callbacks.training import (
     snapshots,
     train_data,
 )
+from tests.support.pair import HANG_GUARD_S
 from tests.support.trainers import spawned
 from tests.support.trainers.packages import leaf_callbacks, weights, written
 
@@ -36,7 +37,7 @@ SPAWNED = Path(spawned.__file__)
 
 
 class WithAllStages(SmallCNN):
-    """With the other stages' steps."""
+    """A module with test and predict steps."""
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
         self.validation_step(batch, batch_idx)
@@ -83,8 +84,8 @@ def test_other_stages_are_not_measured(tmp_path: Path, stage: str, fitted: bool)
     assert "log" not in vars(module)
 
 
-def test_a_fit_is_measured_between_other_stages(tmp_path: Path) -> None:
-    """Negative control, and nothing of the stages before is left over."""
+def test_a_fit_between_other_stages_is_measured(tmp_path: Path) -> None:
+    """Negative control; the earlier stages do not change the fit."""
     trainer = make_trainer(tmp_path, leaf_callbacks(), logger=True)
     module = WithAllStages()
     trainer.validate(module, loader(), verbose=False)
@@ -94,7 +95,7 @@ def test_a_fit_is_measured_between_other_stages(tmp_path: Path) -> None:
     assert [shown.step for shown in snapshots(tmp_path)] == [1, 8, 8]
 
 
-def test_a_second_fit_of_one_trainer_goes_on(tmp_path: Path) -> None:
+def test_a_second_fit_of_one_trainer_continues_the_history(tmp_path: Path) -> None:
     snapshot = HorizontalPathSnapshot(["fit_end", 10], pairs=1, max_steps=6, on_error="raise")
     monitor = LocalDataMatrixMonitor(probe=4, every_n_steps=3, on_error="raise")
     trainer = make_trainer(tmp_path, [snapshot, monitor], max_steps=-1, max_epochs=1)
@@ -107,8 +108,8 @@ def test_a_second_fit_of_one_trainer_goes_on(tmp_path: Path) -> None:
     assert monitor.history["step"] == [0, 3, 6, 8, 9, 12, 15, 16]
 
 
-def test_a_second_module_in_one_trainer_is_measured_for_itself(tmp_path: Path) -> None:
-    """The trainer goes on counting; what is measured is the module that it now trains."""
+def test_a_second_module_in_one_trainer_is_measured(tmp_path: Path) -> None:
+    """The trainer continues to count steps; the callback measures the new module."""
     probe = digits()[0][:4]
     monitor = LocalDataMatrixMonitor(probe, every_n_steps=4, on_error="raise")
     trainer = make_trainer(tmp_path, [monitor], max_steps=-1, max_epochs=1)
@@ -132,7 +133,7 @@ def test_a_second_trainer_starts_its_own_history(tmp_path: Path) -> None:
     assert monitor.history["trace_mean"] == first
 
 
-def test_two_monitors_keep_apart(tmp_path: Path) -> None:
+def test_two_monitors_log_separately(tmp_path: Path) -> None:
     probe = digits()[0][-16:]
     first = LocalDataMatrixMonitor(probe, every_n_steps=4)
     second = LocalDataMatrixMonitor(probe[:4], every_n_steps=3, name="few")
@@ -161,7 +162,7 @@ def test_callbacks_can_be_copied_at_any_time(
     after = [copied(callback) for callback in originals]
     assert histories(trainer)[0] == after[0].history
     assert after[1].last_snapshot.step == 8
-    # Both sets of copies measure what the originals did.
+    # Both sets of copies measure the same as the originals.
     expected = written(tmp_path / "originals")
     for name, callbacks in {"before": before, "after": after}.items():
         fit(tmp_path / name, *callbacks)
@@ -176,15 +177,15 @@ def test_a_copy_is_independent(tmp_path: Path) -> None:
     assert other.history["step"] == []
 
 
-def test_processes_that_are_spawned_share_the_callbacks(tmp_path: Path) -> None:
-    """Given to the trainer of a script, pickled by it for each process."""
+def test_callbacks_work_in_spawned_processes(tmp_path: Path) -> None:
+    """The trainer of a script pickles the callbacks for each process."""
     done = subprocess.run(
         [sys.executable, str(SPAWNED)],
         capture_output=True,
         text=True,
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(SPAWNED.parents[3])},
-        timeout=240,
+        timeout=HANG_GUARD_S,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "is switched off" not in done.stderr

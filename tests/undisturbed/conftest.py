@@ -1,4 +1,4 @@
-"""Prints the matrix at the end of a run."""
+"""Print the compared trainings at the end of a test session."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     ]
     if not rows:
         return
-    terminalreporter.section("trainings with the callbacks, compared with those without")
+    terminalreporter.section("trainings with the callbacks, compared with trainings without them")
     for name, verdict in rows:
         terminalreporter.write_line(f"{verdict:<8} {name}")
 

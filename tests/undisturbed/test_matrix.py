@@ -1,4 +1,4 @@
-"""With the three callbacks a training ends bitwise where it ends without them."""
+"""A training with the three callbacks is bitwise identical to the training without them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.undisturbed.trainings import MODULES, PRECISIONS, TRAININGS
 pytestmark = ignore_advice
 
 
-def hold_to_the_contract(root: Path, training: Training) -> None:
+def require_identical_trainings(root: Path, training: Training) -> None:
     without = outcome(training, root / "without")
-    ours = leaf_callbacks()
-    watched = outcome(training, root / "with", ours)
+    callbacks = leaf_callbacks()
+    watched = outcome(training, root / "with", callbacks)
     assert differences(without, watched) == []
-    # They did something: this is no comparison of two plain trainings.
-    monitor, horizontal, walk = ours
-    if training.options.get("fast_dev_run"):  # one step, and nothing is logged
+    # The callbacks did measure: this does not compare two trainings without them.
+    monitor, horizontal, walk = callbacks
+    if training.options.get("fast_dev_run"):  # one step, without loggers
         assert monitor.history["step"] == [0, 1]
         return
     assert len(monitor.history["step"]) >= 3
@@ -47,20 +47,20 @@ def hold_to_the_contract(root: Path, training: Training) -> None:
 def test_training_is_bitwise_identical_with_the_callbacks(
     tmp_path: Path, training: Training
 ) -> None:
-    hold_to_the_contract(tmp_path, training)
+    require_identical_trainings(tmp_path, training)
 
 
-def test_training_that_stops_on_our_metric_ends_where_a_plain_one_of_its_length_does(
+def test_training_that_stops_early_on_the_trace_equals_a_training_of_that_length(
     tmp_path: Path,
 ) -> None:
     stopper = EarlyStopping(
         "leaf/trace_median", mode="max", stopping_threshold=1e-9, check_on_train_epoch_end=True
     )
-    ours = leaf_callbacks()
-    watched = outcome(Training(), tmp_path / "with", [*ours, stopper], max_epochs=9)
+    callbacks = leaf_callbacks()
+    watched = outcome(Training(), tmp_path / "with", [*callbacks, stopper], max_epochs=9)
     assert stopper.stopped_epoch == 0
     without = outcome(Training(), tmp_path / "without", max_epochs=1)
-    # EarlyStopping is told of, and has its state saved, in one of the two alone.
+    # Only one of the two trainings has an EarlyStopping callback, whose state is saved.
     for checkpoint in watched["checkpoints"].values():
         checkpoint["callbacks"] = {
             name: state
@@ -68,7 +68,7 @@ def test_training_that_stops_on_our_metric_ends_where_a_plain_one_of_its_length_
             if not name.startswith("EarlyStopping")
         }
     assert differences(without, watched) == []
-    assert ours[0].history["step"] == [0, 2, 4]
+    assert callbacks[0].history["step"] == [0, 2, 4]
 
 
 HALVES = {
@@ -79,8 +79,8 @@ HALVES = {
 
 
 @pytest.mark.parametrize("name", HALVES)
-def test_half_precision_is_real(tmp_path: Path, name: str) -> None:
-    """The rows of the matrix compute in the type that they are named after."""
+def test_half_precision_trainings_compute_in_half_precision(tmp_path: Path, name: str) -> None:
+    """The trainings compute in the data type after which they are named."""
     options, expected = HALVES[name]
     assert PRECISIONS[name].options.keys() == options.keys()
     module = Plain()
@@ -107,6 +107,6 @@ def test_training_on_a_gpu_is_bitwise_identical_with_the_callbacks(
 ) -> None:
     on_gpu = {"accelerator": "gpu", "devices": 1, "deterministic": True}
     try:
-        hold_to_the_contract(tmp_path, replace(training, options=training.options | on_gpu))
+        require_identical_trainings(tmp_path, replace(training, options=training.options | on_gpu))
     finally:
         torch.use_deterministic_algorithms(False)

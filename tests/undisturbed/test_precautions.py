@@ -1,4 +1,4 @@
-"""Negative controls: without each precaution, the same comparison fails or measuring does."""
+"""Negative controls: without each precaution, the comparison or the measurement fails."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from lightning_leaf import (
 from lightning_leaf.callbacks import example_pool
 from lightning_leaf.geometry import data_matrix
 from lightning_leaf.model import classifier, quiet
-from lightning_leaf.paths import projectors as tangents
+from lightning_leaf.paths import projectors
 from tests.support.callbacks.training import digits, make_trainer
 from tests.support.undisturbed import modules
 from tests.support.undisturbed.contract import (
+    Outcome,
     Training,
     differences,
     ignore_advice,
@@ -36,6 +37,12 @@ from tests.support.undisturbed.contract import (
 from tests.support.undisturbed.trainings import TRAININGS
 
 pytestmark = ignore_advice
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """The outcome of the default training without the callbacks."""
+    return outcome(Training(), tmp_path_factory.mktemp("plain"))
 
 
 def nothing(*_: Any) -> Any:
@@ -49,14 +56,14 @@ def blanket_modes(module: nn.Module) -> Any:
     module.train()
 
 
-# Code that is compiled with donated buffers would refuse to be differentiated class by class.
+# Code compiled with donated buffers cannot be differentiated several times.
 COMPILED = replace(
     TRAININGS["compiled sub-module"],
     module=partial(modules.with_compiled_part, "aot_eager"),
     around=lambda: torch._functorch.config.patch(donated_buffer=False),
 )
 
-CARELESS: dict[str, tuple[str, Any, Training, set[str]]] = {
+WITHOUT_PRECAUTION: dict[str, tuple[str, Any, Training, set[str]]] = {
     "streams": (
         "random_streams",
         nothing,
@@ -104,41 +111,46 @@ CARELESS: dict[str, tuple[str, Any, Training, set[str]]] = {
 
 
 @pytest.mark.parametrize(
-    ("precaution", "instead", "training", "noticed"), CARELESS.values(), ids=CARELESS.keys()
+    ("precaution", "replacement", "training", "expected"),
+    WITHOUT_PRECAUTION.values(),
+    ids=WITHOUT_PRECAUTION.keys(),
 )
 def test_each_precaution_is_needed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    plain: Outcome,
     precaution: str,
-    instead: Any,
+    replacement: Any,
     training: Training,
-    noticed: set[str],
+    expected: set[str],
 ) -> None:
-    without = outcome(training, tmp_path / "without")
-    monkeypatch.setattr(quiet, precaution, instead)
+    without = plain if training == Training() else outcome(training, tmp_path / "without")
+    monkeypatch.setattr(quiet, precaution, replacement)
     watched = outcome(training, tmp_path / "with", leaf_callbacks())
     found = {where.partition(": ")[0] for where in differences(without, watched)}
-    assert noticed <= found
+    assert expected <= found
 
 
-def test_logging_has_to_be_silenced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lightning refuses `self.log` outside the hooks that may log."""
+def test_logging_of_the_module_must_be_silenced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning raises an error on `self.log` outside of the hooks that may log."""
     monkeypatch.setattr(quiet, "silent_log", nothing)
     with pytest.raises(MisconfigurationException, match="inside `on_train_end`"):
         outcome(Training(), tmp_path, leaf_callbacks())
 
 
-def test_generators_of_a_data_set_have_to_be_restored(
+def test_generators_of_a_data_set_must_be_restored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = TRAININGS["transforms with generators of their own"]
+    training = TRAININGS["transforms with generators"]
     without = outcome(training, tmp_path / "without")
     monkeypatch.setattr(example_pool, "unchanged_generators", nothing)
     watched = outcome(training, tmp_path / "with", leaf_callbacks())
     assert "/losses[1]" in differences(without, watched)
 
 
-def test_half_precision_modules_are_measured_on_copies(
+def test_half_precision_modules_must_be_measured_on_copies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(classifier, "HALF_PRECISION", ())
@@ -147,28 +159,27 @@ def test_half_precision_modules_are_measured_on_copies(
 
 
 class InValidation(Callback):
-    """A callback of one's own that measures where Lightning takes no gradients."""
+    """A callback that measures in a hook in which Lightning disables gradients."""
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         self.trace = LocalDataMatrix.at(pl_module, digits()[0][:2]).trace()
 
 
-def test_gradients_are_enabled_where_a_training_disables_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_measuring_enables_gradients_in_validation_hooks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: Outcome
 ) -> None:
     measuring = InValidation()
-    without = outcome(Training(), tmp_path / "without")
     watched = outcome(Training(), tmp_path / "with", [measuring])
-    assert differences(without, watched) == []
+    assert differences(plain, watched) == []
     assert measuring.trace.isfinite().all()
-    # Negative control: both, because leaving inference mode enables gradients too.
+    # Negative control without both, because leaving inference mode enables gradients too.
     monkeypatch.setattr(torch, "inference_mode", nothing)
     monkeypatch.setattr(torch, "enable_grad", nothing)
     with pytest.raises(LeafError, match="no grad_fn"):
-        outcome(Training(), tmp_path / "careless", [InValidation()])
+        outcome(Training(), tmp_path / "without precaution", [InValidation()])
 
 
-def test_inference_mode_is_left_where_a_trainer_validates_alone(
+def test_measuring_leaves_inference_mode_in_a_validation_without_a_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer, module = make_trainer(tmp_path, [InValidation()]), modules.Plain()
@@ -185,7 +196,7 @@ def test_inference_mode_is_left_where_a_trainer_validates_alone(
 def test_values_have_full_precision_under_autocast(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without that precaution the training is left alone, but what is measured is coarse."""
+    """Without this precaution the training stays identical, but the values are inexact."""
 
     def first_value(root: Path, training: Training) -> float:
         monitor = LocalDataMatrixMonitor(probe=4, on_error="raise")
@@ -199,11 +210,11 @@ def test_values_have_full_precision_under_autocast(
     assert first_value(tmp_path / "half", under_autocast) == expected
     # Negative control
     monkeypatch.setattr(quiet, "no_autocast", nothing)
-    assert first_value(tmp_path / "careless", under_autocast) != expected
+    assert first_value(tmp_path / "without precaution", under_autocast) != expected
 
 
 def accumulating(scores: Tensor, x: Tensor) -> Tensor:
-    """The same gradients by ``backward``, which reaches every parameter."""
+    """Compute the same gradients with ``backward``, which also changes those of parameters."""
     x.retain_grad()
     rows = []
     for label in range(scores.shape[1]):
@@ -213,41 +224,38 @@ def accumulating(scores: Tensor, x: Tensor) -> Tensor:
     return torch.stack(rows, 1)
 
 
-def test_gradients_of_parameters_are_not_touched(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_gradients_of_parameters_do_not_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: Outcome
 ) -> None:
-    without = outcome(Training(), tmp_path / "without")
     monkeypatch.setattr(data_matrix, "contrast_gradients", accumulating)
-    monkeypatch.setattr(tangents, "contrast_gradients", accumulating)
-    found = differences(without, outcome(Training(), tmp_path / "with", leaf_callbacks()))
+    monkeypatch.setattr(projectors, "contrast_gradients", accumulating)
+    found = differences(plain, outcome(Training(), tmp_path / "with", leaf_callbacks()))
     assert any(where.startswith("/gradients/") for where in found)
     assert any(where.startswith("/hooks/") for where in found)
 
 
 class Iterating(Callback):
-    """What no callback should do: takes a batch from the trainer's own loader."""
+    """A callback that takes a batch from the trainer's loader, which no callback should do."""
 
     def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
         next(iter(trainer.train_dataloader))
 
 
-def test_loaders_are_not_iterated(tmp_path: Path) -> None:
-    without = outcome(Training(), tmp_path / "without")
-    touched = outcome(Training(), tmp_path / "with", [Iterating()])
-    assert "/loader stream" in differences(without, touched)
+def test_loaders_are_not_iterated(tmp_path: Path, plain: Outcome) -> None:
+    watched = outcome(Training(), tmp_path / "with", [Iterating()])
+    assert "/loader stream" in differences(plain, watched)
 
 
-def test_an_error_leaves_the_training_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_training_is_identical_after_an_error_in_a_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: Outcome
 ) -> None:
-    """A measurement that breaks off half-way disturbs as little as one that succeeds."""
+    """The error is raised in the middle of a measurement."""
 
     def broken(scores: Tensor, x: Tensor) -> Tensor:
         torch.rand(5)
-        raise ArithmeticError("half-way")
+        raise ArithmeticError("in a measurement")
 
-    without = outcome(Training(), tmp_path / "without")
     monkeypatch.setattr(data_matrix, "contrast_gradients", broken)
-    with pytest.warns(UserWarning, match="is switched off.*ArithmeticError: half-way"):
+    with pytest.warns(UserWarning, match="is switched off.*ArithmeticError: in a measurement"):
         watched = outcome(Training(), tmp_path / "with", [LocalDataMatrixMonitor()])
-    assert differences(without, watched) == []
+    assert differences(plain, watched) == []

@@ -1,4 +1,4 @@
-"""With the callbacks a training of two processes ends bitwise where it ends without them."""
+"""A training of two processes is bitwise identical with and without the callbacks."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.support.undisturbed import processes
 def test_training_of_two_processes_is_bitwise_identical(
     pair: Pair, tmp_path: Path, name: str
 ) -> None:
-    assert pair.run(processes.changed_by_ours, tmp_path, name) == [[], []]
+    assert pair.run(processes.changed_by_leaf_callbacks, tmp_path, name) == [[], []]
 
 
-def test_leaving_buffers_behind_would_be_noticed(pair: Pair, tmp_path: Path) -> None:
-    """Negative control: rank one measures with the buffers of rank zero, and keeps its own."""
-    zero, one = pair.run(processes.changed_by_leaving_buffers_behind, tmp_path)
+def test_buffers_of_rank_zero_must_be_replaced_after_measuring(pair: Pair, tmp_path: Path) -> None:
+    """Negative control: without this, rank one trains on with the buffers of rank zero."""
+    zero, one = pair.run(processes.changed_by_keeping_buffers_of_rank_zero, tmp_path)
     assert "/buffers/net.1.running_mean" in one
     assert "/buffers/calls" in zero + one

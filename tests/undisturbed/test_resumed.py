@@ -1,4 +1,4 @@
-"""A training that is resumed within an epoch ends where it ends without us, whoever was there."""
+"""A training that is resumed within an epoch is bitwise identical without the callbacks."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @functools.cache
 def checkpoint(root: Path, *, watched: bool) -> Path:
-    """Written after three of an epoch's four batches."""
-    folder = root / f"begun {'with' if watched else 'without'} us"
+    """Return the checkpoint written after three of the four batches of an epoch."""
+    folder = root / f"first run {'with' if watched else 'without'} callbacks"
     outcome(Training(), folder, leaf_callbacks() if watched else ())
     (found,) = folder.rglob("*step=3.ckpt")
     return found
@@ -39,35 +39,41 @@ def checkpoint(root: Path, *, watched: bool) -> Path:
 
 @functools.cache
 def plain(root: Path) -> Outcome:
-    """Begun and resumed without us."""
+    """Return the outcome of a training started and resumed without the callbacks."""
     return outcome(Training(), root / "plain", resumed_from=checkpoint(root, watched=False))
 
 
-def test_callbacks_from_beginning_to_end(root: Path) -> None:
-    ours = leaf_callbacks()
+def test_callbacks_in_both_runs(root: Path) -> None:
+    callbacks = leaf_callbacks()
     resumed_from = checkpoint(root, watched=True)
-    resumed = outcome(Training(), root / "both", ours, resumed_from=resumed_from)
+    resumed = outcome(Training(), root / "both", callbacks, resumed_from=resumed_from)
     assert differences(plain(root), resumed) == []
-    assert ours[0].history["step"] == [0, 2, 4, 6, 8]  # it goes on from the checkpoint's
-    assert all(each.last_snapshot is not None for each in ours[1:])
+    assert callbacks[0].history["step"] == [
+        0,
+        2,
+        4,
+        6,
+        8,
+    ]  # continues the history of the checkpoint
+    assert all(each.last_snapshot is not None for each in callbacks[1:])
 
 
-def test_callbacks_added_at_the_resume(root: Path) -> None:
-    ours = leaf_callbacks()
+def test_callbacks_only_in_the_resumed_run(root: Path) -> None:
+    callbacks = leaf_callbacks()
     resumed_from = checkpoint(root, watched=False)
-    resumed = outcome(Training(), root / "added", ours, resumed_from=resumed_from)
+    resumed = outcome(Training(), root / "added", callbacks, resumed_from=resumed_from)
     assert differences(plain(root), resumed) == []
-    assert ours[0].history["step"][0] == 3
-    assert all(each.last_snapshot is not None for each in ours[1:])
+    assert callbacks[0].history["step"][0] == 3
+    assert all(each.last_snapshot is not None for each in callbacks[1:])
 
 
-def test_callbacks_left_out_at_the_resume(root: Path) -> None:
+def test_callbacks_only_in_the_first_run(root: Path) -> None:
     resumed_from = checkpoint(root, watched=True)
     resumed = outcome(Training(), root / "left out", resumed_from=resumed_from)
     assert differences(plain(root), resumed) == []
 
 
-def test_another_beginning_would_be_noticed(root: Path) -> None:
+def test_a_later_checkpoint_has_another_outcome(root: Path) -> None:
     """Negative control: the outcome depends on the checkpoint."""
     (later,) = checkpoint(root, watched=False).parent.glob("*step=6.ckpt")
     resumed = outcome(Training(), root / "later", resumed_from=later)

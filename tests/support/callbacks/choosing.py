@@ -1,4 +1,4 @@
-"""Examples chosen as the callbacks choose them, in trainings of one step."""
+"""Trainings of one step, in which examples are chosen as the callbacks choose them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.callbacks.training import digits, fit, train_data
 
 
 class Digits(Dataset):
-    """The digits with names and transforms."""
+    """The digits with class names and a transform."""
 
     classes = tuple(f"digit {i}" for i in range(10))
 
@@ -30,14 +30,14 @@ class Digits(Dataset):
 
 
 class Stream(IterableDataset):
-    """The first digits, one after the other."""
+    """An iterable data set of the first digits."""
 
     def __iter__(self):
         return iter(train_data(128))
 
 
 class InFirstStep(Callback):
-    """Chooses as the callbacks do: in the first hook that is handed a batch."""
+    """A callback that chooses as the LEAF callbacks do: in the first hook that receives a batch."""
 
     def __init__(self, choose, wanted, seed):
         self.choose, self.wanted, self.seed = choose, wanted, seed
@@ -59,13 +59,14 @@ class InFirstStep(Callback):
 
 
 def inputs(root, wanted=8, *, choose=choose_inputs, seed=0, **options):
-    """What is chosen in a training of one step."""
+    """Return the inputs chosen in a training of one step."""
     callback = InFirstStep(choose, wanted, seed)
     fit(root, callback, max_steps=1, limit_val_batches=1, **options)
     return callback.chosen
 
 
 def pairs(root, wanted=8, **options):
+    """Return the pairs chosen in a training of one step."""
     return inputs(root, wanted, choose=choose_pairs, **options)
 
 
@@ -74,7 +75,7 @@ def loader(dataset, **options):
 
 
 def are_from(examples: Examples, dataset) -> bool:
-    """Whether the examples are those at their positions in the data set."""
+    """Return whether the examples are those at their positions in the data set."""
     items = [dataset[i] for i in examples.indices]
     return torch.equal(examples.inputs, torch.stack([x for x, _ in items])) and (
         examples.labels == tuple(int(y) for _, y in items)

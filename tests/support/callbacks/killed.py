@@ -1,4 +1,4 @@
-"""A training that is killed in the middle of writing a snapshot; see test_killed.py.
+"""A training that is killed while it writes a snapshot; see test_killed.py.
 
 python -m tests.support.callbacks.killed FOLDER
 """
@@ -18,41 +18,41 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor
 from tests.support.callbacks.training import fit
 
-MOMENTS = [2, 5, 7]
+SNAPSHOT_STEPS = [2, 5, 7]
 
 
 def callbacks(root: Path) -> list[Callback]:
     return [
         LocalDataMatrixMonitor(every_n_steps=2),
-        HorizontalPathSnapshot(MOMENTS, pairs=2, max_steps=20),
+        HorizontalPathSnapshot(SNAPSHOT_STEPS, pairs=2, max_steps=20),
         ModelCheckpoint(root / "saved", every_n_train_steps=4, save_top_k=-1),
     ]
 
 
 def train(root: Path, ckpt_path: Path | None = None) -> None:
-    """Into one run, as a cluster does that starts a job again."""
+    """Train into one run folder, as a cluster does that restarts a job."""
     logger = TensorBoardLogger(root, name="run", version=0)
     fit(root, *callbacks(root), logger=logger, enable_checkpointing=True, ckpt_path=ckpt_path)
 
 
-def killed_while_writing(at_step: int) -> None:
-    """From now on kill -9 comes when half of that step's snapshot has reached the file."""
+def kill_while_writing(at_step: int) -> None:
+    """Make the process kill itself when half of this step's snapshot is in the file."""
     write = RecordWriter.write
-    mark = f"horizontal_path/{at_step:012d}".encode()
+    tag = f"horizontal_path/{at_step:012d}".encode()
 
-    def half(self: RecordWriter, data: bytes) -> Any:
-        if mark not in data:
+    def write_half(self: RecordWriter, data: bytes) -> Any:
+        if tag not in data:
             return write(self, data)
-        file, self._writer = self._writer, Half(self._writer)
+        file, self._writer = self._writer, HalfFile(self._writer)
         write(self, data)
         file.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    RecordWriter.write = half
+    RecordWriter.write = write_half
 
 
-class Half:
-    """A file that takes only the first part of what is written."""
+class HalfFile:
+    """A file that keeps only the first half of the data of each write."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -63,5 +63,5 @@ class Half:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    killed_while_writing(7)
+    kill_while_writing(7)
     train(folder)

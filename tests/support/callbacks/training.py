@@ -1,4 +1,4 @@
-"""Real trainings that take a second: a small CNN on scikit-learn's digits."""
+"""Trainings of about a second: a small CNN on scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tensorboard_plugin_leaf import Snapshot, decode
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-# What Lightning itself says about small trainings and newer versions of torch.
+# Warnings of Lightning about small trainings and newer versions of torch.
 ignore_lightning = [
     pytest.mark.filterwarnings(f"ignore:{start}")
     for start in (
@@ -36,7 +36,7 @@ ignore_lightning = [
 
 @functools.cache
 def digits() -> tuple[Tensor, Tensor]:
-    """Images (1797, 1, 8, 8) with pixels in [0, 1], and labels (1797,)."""
+    """Return images (1797, 1, 8, 8) with pixels in [0, 1], and labels (1797,)."""
     data = load_digits()
     images = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 16
     return images, torch.tensor(data.target)
@@ -53,7 +53,7 @@ def validation_data() -> TensorDataset:
 
 
 class SmallCNN(L.LightningModule):
-    """Batch-norm and dropout included; `lr` is high enough to learn in a few dozen steps."""
+    """A CNN with batch-norm and dropout; `lr` is high enough to learn in a few dozen steps."""
 
     def __init__(self, lr: float = 0.3) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ def fit(
     ckpt_path: Path | None = None,
     **options: Any,
 ) -> L.Trainer:
-    """Train from seed 0 on batches of 64 (8 an epoch); 8 steps unless said otherwise."""
+    """Train from seed 0 on batches of 64 (8 per epoch), for 8 steps by default."""
     L.seed_everything(0, verbose=False)
     trainer = make_trainer(root, callbacks, **options)
     if train is None:
@@ -119,7 +119,7 @@ def fit(
 
 
 def snapshots(root: Path, name: str | None = None) -> list[Snapshot]:
-    """All snapshots under a folder, read back through TensorBoard's reader, in written order."""
+    """Return all snapshots under a folder in written order, read by TensorBoard's reader."""
     found = []
     for file in sorted(root.rglob("events.out.tfevents.*")):
         for event in EventFileLoader(str(file)).Load():
@@ -134,7 +134,7 @@ def snapshots(root: Path, name: str | None = None) -> list[Snapshot]:
 
 
 def scalars(root: Path) -> dict[str, dict[int, float]]:
-    """All scalars under a folder, by tag and step."""
+    """Return all scalars under a folder, by tag and step."""
     found: dict[str, dict[int, float]] = {}
     for file in sorted(root.rglob("events.out.tfevents.*")):
         for event in EventFileLoader(str(file)).Load():

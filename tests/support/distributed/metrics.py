@@ -1,4 +1,4 @@
-"""Metrics in two processes, each of which sees half of the data."""
+"""Metrics in two processes, each with half of the data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def classifier() -> nn.Module:
 
 
 def batches() -> list[torch.Tensor]:
-    """Of different sizes: a mean of means would be wrong."""
+    """Return batches of different sizes, so that a mean of means would be wrong."""
     images, _ = digits()
     return list(images[:30].split([3, 11, 9, 7]))
 
@@ -34,7 +34,7 @@ def collected() -> MetricCollection:
 
 
 def over_two_processes() -> dict[str, Any]:
-    """torchmetrics' own way of testing: batch i goes to process i mod 2."""
+    """Give batch i to process i mod 2, as the tests of torchmetrics do; return the results."""
     rank = int(os.environ["RANK"])
     dist.init_process_group("gloo", rank=rank, world_size=2)
     model = classifier()

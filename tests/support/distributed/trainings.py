@@ -1,4 +1,4 @@
-"""What two processes do together; every function runs in both of them and tells what it saw."""
+"""Trainings of two processes; each function runs in both processes and returns what it found."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def train(
     ckpt_path: Path | None = None,
     **options: Any,
 ) -> L.Trainer:
-    """A training from seed 0; each process sees its own half of the data."""
+    """Train from seed 0, each process on its own half of the data."""
     L.seed_everything(0, verbose=False)
     trainer = make_trainer(root, callbacks, **({"strategy": "ddp", "devices": 2} | options))
     loader = DataLoader(train_data(), batch_size=32, shuffle=True)
@@ -59,7 +59,7 @@ def train(
 
 
 class AsOneProcess(Callback):
-    """Measures as one process would, with the weights and buffers of this one."""
+    """A callback that measures all inputs in this process, with its own weights and buffers."""
 
     def __init__(self, inputs: Tensor) -> None:
         self._inputs = inputs
@@ -74,6 +74,7 @@ class AsOneProcess(Callback):
 
 
 def measured(root: Path) -> dict[str, Any]:
+    """Return the history of a monitor, and the same measurements of this process alone."""
     inputs = digits()[0][-9:]
     monitor = LocalDataMatrixMonitor(inputs, every_n_steps=3, on_error="raise")
     one = AsOneProcess(inputs)
@@ -85,39 +86,39 @@ def measured(root: Path) -> dict[str, Any]:
     }
 
 
-class Tally:
-    """A number that is not an attribute of the module: those are restored."""
+class Counter:
+    """A counter outside of the module, whose attributes are restored after a measurement."""
 
     count = 0
 
 
 class Counted(SmallCNN):
-    """Counts the inputs of all its forward passes outside of training."""
+    """A module that counts the inputs of all forward passes in evaluation mode."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, counter: Counter) -> None:
         super().__init__()
-        self._tally = tally
+        self._counter = counter
 
     def forward(self, x: Tensor) -> Tensor:
-        self._tally.count += 0 if self.training else len(x)
+        self._counter.count += 0 if self.training else len(x)
         return super().forward(x)
 
 
-def walked(root: Path) -> dict[str, Any]:
-    """Three paths from noisy starts and three walks, and the same of one process."""
+def with_paths(root: Path) -> dict[str, Any]:
+    """Return snapshots of three noisy-start paths and three walks, and the same of one process."""
     images, _ = digits()
     ends = images[100:103], images[200:203]
     paths = HorizontalPathSnapshot(pairs=ends, domain=(-1, 2), noise_steps=4, **QUICK)
     walks = OrthogonalWalkSnapshot(starts=images[:3], domain=(-1, 2), **QUICK)
-    tally = Tally()
-    module = Counted(tally)
+    counter = Counter()
+    module = Counted(counter)
     train(root, paths, walks, module=module, limit_val_batches=0)
-    inputs = tally.count
+    inputs = counter.count
     common: dict[str, Any] = {"domain": (-1, 2), "progress": False}
     noisy = orthogonal_walk(module, ends[0], max_steps=4, **common).points[:, -1]
     return {
         "inputs": inputs,
-        "taken": [each.last_snapshot for each in (paths, walks)],
+        "snapshots": [each.last_snapshot for each in (paths, walks)],
         "expected": [
             horizontal_path(module, noisy, ends[1], max_steps=6, **common),
             orthogonal_walk(module, images[:3], max_steps=6, **common),
@@ -125,22 +126,22 @@ def walked(root: Path) -> dict[str, Any]:
     }
 
 
-class Moments(Callback):
-    """The steps at which the callbacks before it have taken a snapshot, and why."""
+class RecordedSnapshots(Callback):
+    """A callback that records the steps and reasons of the snapshots of another callback."""
 
     def __init__(self, snapshot: HorizontalPathSnapshot) -> None:
         self.taken: list[tuple[int, str]] = []
-        inner = snapshot._take
+        take = snapshot._take
 
-        def noting(trainer: Any, module: Any, moment: Any, reason: str) -> None:
+        def record(trainer: Any, module: Any, moment: Any, reason: str) -> None:
             self.taken.append((moment.step, reason))
-            inner(trainer, module, moment, reason)
+            take(trainer, module, moment, reason)
 
-        snapshot._take = noting  # type: ignore[method-assign]
+        snapshot._take = record  # type: ignore[method-assign]
 
 
 class RisingAndFalling(SmallCNN):
-    """Its trace rises and comes back, as that of a large training does."""
+    """A module whose trace rises and returns, as in a long training."""
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
@@ -149,29 +150,30 @@ class RisingAndFalling(SmallCNN):
         return super().forward(x) * (0.1 * (1 + step) if step <= 4 else 0.001)
 
 
-def moments(root: Path, saved: Path, resumed: bool) -> list[tuple[int, str]]:
+def snapshots_taken(root: Path, saved: Path, resumed: bool) -> list[tuple[int, str]]:
+    """Return the steps and reasons of all snapshots."""
     monitor = LocalDataMatrixMonitor(every_n_steps=1, probe=4, on_error="raise")
     snapshot = HorizontalPathSnapshot(["trace_return", "checkpoint"], pairs=2, **QUICK)
     saver = ModelCheckpoint(saved, every_n_train_steps=3, save_top_k=-1)
-    seen = Moments(snapshot)
+    recorded = RecordedSnapshots(snapshot)
     train(
         root,
         monitor,
         snapshot,
         saver,
-        seen,
+        recorded,
         module=RisingAndFalling(),
         ckpt_path=next(saved.glob("*step=3.ckpt")) if resumed else None,
         enable_checkpointing=True,
         max_steps=12,
     )
-    return seen.taken
+    return recorded.taken
 
 
 class OnlyAt(Trigger):
-    """Fires on one rank alone, at one step."""
+    """A trigger that fires on one rank only, at one step."""
 
-    reason = "mine"
+    reason = "on one rank"
 
     def __init__(self, rank: int, step: int) -> None:
         self._rank, self._step = rank, step
@@ -180,15 +182,16 @@ class OnlyAt(Trigger):
         return moment.step == self._step and dist.get_rank() == self._rank
 
 
-def of_two_minds(root: Path) -> list[tuple[int, str]]:
+def disagreeing(root: Path) -> list[tuple[int, str]]:
+    """Return the snapshots taken with triggers that differ between the ranks."""
     snapshot = HorizontalPathSnapshot([OnlyAt(0, 2), OnlyAt(1, 4)], pairs=1, **QUICK)
-    seen = Moments(snapshot)
-    train(root, snapshot, seen)
-    return seen.taken
+    recorded = RecordedSnapshots(snapshot)
+    train(root, snapshot, recorded)
+    return recorded.taken
 
 
 class Unreadable(Dataset[Any]):
-    """Cannot be read on rank one."""
+    """A data set that cannot be read on rank one."""
 
     def __len__(self) -> int:
         return 64
@@ -200,16 +203,16 @@ class Unreadable(Dataset[Any]):
 
 
 class Failing(SmallCNN):
-    """Fails on one rank from the third step on, when it is not trained."""
+    """A module that fails on rank one in evaluation mode, from step 3 on."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training and self.trainer.global_step >= 3 and dist.get_rank() == 1:
-            raise RuntimeError("only for training")
+            raise RuntimeError("only in training mode")
         return super().forward(x)
 
 
-class Full(CSVLogger):
-    """A logger whose disk is full when the trace arrives."""
+class FullDisk(CSVLogger):
+    """A logger that cannot write the trace because the disk is full."""
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         if any("trace" in name for name in metrics) and dist.get_rank() == 0 and step:
@@ -226,7 +229,7 @@ FAILURES: dict[str, Callable[[Path], tuple[Sequence[LeafCallback], dict[str, Any
         ],
         {"module": Failing(), "limit_val_batches": 0},
     ),
-    "logger": lambda root: ([LocalDataMatrixMonitor(every_n_steps=1)], {"logger": Full(root)}),
+    "logger": lambda root: ([LocalDataMatrixMonitor(every_n_steps=1)], {"logger": FullDisk(root)}),
     "files": lambda root: (
         [HorizontalPathSnapshot([2, 5], pairs=2, max_steps=2, save_files=True)],
         {"logger": CSVLogger(root, version=0)},
@@ -235,25 +238,26 @@ FAILURES: dict[str, Callable[[Path], tuple[Sequence[LeafCallback], dict[str, Any
 
 
 def failed(root: Path, failure: str) -> dict[str, Any]:
+    """Return the number of steps, which callbacks are switched off, and the warnings."""
     callbacks, options = FAILURES[failure](root)
     if failure == "files":
         root.mkdir(exist_ok=True, parents=True)
         blocked = root / "lightning_logs" / "version_0" / "leaf"
         blocked.parent.mkdir(exist_ok=True, parents=True)
-        blocked.write_text("a file where a folder should be")
+        blocked.write_text("a file instead of a folder")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer = train(root, *callbacks, **options)
-        said = [str(each.message) for each in caught if "is switched off" in str(each.message)]
+        messages = [str(each.message) for each in caught]
     return {
         "steps": trainer.global_step,
         "off": [callback._switched_off for callback in callbacks],
-        "said": said,
+        "warnings": [message for message in messages if "is switched off" in message],
     }
 
 
-class Scarce(SmallCNN):
-    """Has memory for two inputs at a time on rank one, when it is not trained."""
+class OutOfMemory(SmallCNN):
+    """A module with memory for two inputs at a time on rank one, in evaluation mode."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training and len(x) > 2 and dist.get_rank() == 1:
@@ -261,11 +265,12 @@ class Scarce(SmallCNN):
         return super().forward(x)
 
 
-def short_of_memory(root: Path) -> dict[str, Any]:
+def out_of_memory(root: Path) -> dict[str, Any]:
+    """Return the chunk size and the history, and the same measurements of rank zero alone."""
     inputs = digits()[0][-9:]
     monitor, one = LocalDataMatrixMonitor(inputs, 4, on_error="raise"), AsOneProcess(inputs)
     others = [one] if os.environ["RANK"] == "0" else []
-    train(root, *others, monitor, module=Scarce(), limit_val_batches=0)
+    train(root, *others, monitor, module=OutOfMemory(), limit_val_batches=0)
     return {
         "chunk": monitor._chunks.size,
         "history": monitor.history["trace_mean"],
@@ -274,34 +279,35 @@ def short_of_memory(root: Path) -> dict[str, Any]:
 
 
 class Terminated(SmallCNN):
-    """Both processes are told to end in the middle of a walk, as by a cluster's scheduler."""
+    """A module that sends SIGTERM to its process in the middle of a path, as a cluster does."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, counter: Counter) -> None:
         super().__init__()
-        self._tally = tally
+        self._counter = counter
 
     def forward(self, x: Tensor) -> Tensor:
-        self._tally.count += not self.training
-        if self._tally.count == 60:
+        self._counter.count += not self.training
+        if self._counter.count == 60:
             os.kill(os.getpid(), signal.SIGTERM)
         return super().forward(x)
 
 
 def terminated(root: Path) -> dict[str, Any]:
+    """Return how a training ends whose processes receive SIGTERM."""
     snapshot = HorizontalPathSnapshot(
         2, pairs=2, domain=(-9, 9), step_size=1e-6, max_steps=10**6, on_error="raise"
     )
-    tally = Tally()
-    module = Terminated(tally)
+    counter = Counter()
+    module = Terminated(counter)
     ended = False
     with suppress(SIGTERMException):
         train(root, snapshot, module=module, limit_val_batches=0)
         ended = True
-    return {"ended normally": ended, "forward passes": tally.count, "training": module.training}
+    return {"ended normally": ended, "forward passes": counter.count, "training": module.training}
 
 
 def sharded(root: Path) -> dict[str, Any]:
-    """Measured under FSDP2, and by one process with the gathered weights."""
+    """Return measurements under FSDP2, and those of one process with the gathered weights."""
     images, _ = digits()
     ends = images[100:103], images[200:203]
     monitor = LocalDataMatrixMonitor(images[-9:], every_n_steps=3, on_error="raise")
@@ -324,6 +330,6 @@ def sharded(root: Path) -> dict[str, Any]:
     return {
         "trace": monitor.history["trace_mean"],
         "last trace": LocalDataMatrix.at(whole, images[-9:]).trace().mean().item(),
-        "taken": paths.last_snapshot,
+        "snapshots": paths.last_snapshot,
         "expected": horizontal_path(whole, *ends, max_steps=6, progress=False),
     }

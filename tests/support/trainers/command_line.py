@@ -1,4 +1,4 @@
-"""A LightningCLI in this process, and what it builds."""
+"""A LightningCLI in this process, and the callbacks that it builds."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tests.support.callbacks.training import ignore_lightning
 
 ignore_cli = [
     *ignore_lightning,
-    # Said whenever pytest itself is called with arguments.
+    # Lightning warns if pytest itself was called with arguments.
     pytest.mark.filterwarnings("ignore:LightningCLI's args parameter"),
-    # To Lightning, about functions of jsonargparse that it calls.
+    # jsonargparse warns about functions that Lightning calls.
     pytest.mark.filterwarnings(r"ignore:(?s).*(JsonargparseDeprecation|deprecated\sin\sv4)"),
 ]
 
 
 def cli(package: ModuleType, args: Any, *, run: bool = False) -> Any:
-    """The package's LightningCLI with its own demo model."""
+    """Return the LightningCLI of the package with its demo model."""
     name = package.__name__
     kind = importlib.import_module(f"{name}.cli").LightningCLI
     model = importlib.import_module(f"{name}.demos.boring_classes").BoringModel
@@ -37,13 +37,13 @@ def cli(package: ModuleType, args: Any, *, run: bool = False) -> Any:
 
 
 def entry(kind: type, arguments: dict[str, Any]) -> dict[str, Any]:
-    """As a YAML file names a callback; a copy, because jsonargparse writes into what it reads."""
+    """Return the entry of a callback in a YAML file; a copy, because jsonargparse changes it."""
     return {"class_path": f"lightning_leaf.{kind.__name__}", "init_args": copy.deepcopy(arguments)}
 
 
 @functools.cache
 def parser_of(name: str) -> Any:
-    """A package's LightningCLI before it was told anything; making one takes long."""
+    """Return the parser of a package's LightningCLI; cached because creating it takes long."""
     return cli(importlib.import_module(name), []).parser
 
 
@@ -54,41 +54,41 @@ def built(package: ModuleType, config: Any) -> list[Any]:
 
 
 def configured(package: ModuleType, *entries: dict[str, Any]) -> list[Any]:
-    """The callbacks that a configuration names."""
+    """Return the callbacks in a configuration."""
     parser = parser_of(package.__name__)
     return built(package, parser.parse_object({"trainer": {"callbacks": list(entries)}}))
 
 
 def typed(package: ModuleType, kind: type, *options: str) -> Any:
-    """The callback that options of the command line name."""
+    """Return the callback that options of the command line describe."""
     options = (f"+=lightning_leaf.{kind.__name__}", *(f".{option}" for option in options))
     args = [f"--trainer.callbacks{option}" for option in options]
     (callback,) = built(package, parser_of(package.__name__).parse_args(args))
     return callback
 
 
-def complaint(package: ModuleType, args: Any) -> str:
-    """What the command line says before it exits with status 2."""
-    said = io.StringIO()
-    with redirect_stderr(said), pytest.raises(SystemExit) as left:
+def error_message(package: ModuleType, args: Any) -> str:
+    """Return the error message of a command line that exits with status 2."""
+    stderr = io.StringIO()
+    with redirect_stderr(stderr), pytest.raises(SystemExit) as exited:
         cli(package, args)
-    assert left.value.code == 2
-    usage, _, error = said.getvalue().partition("error: ")
+    assert exited.value.code == 2
+    usage, _, error = stderr.getvalue().partition("error: ")
     assert "Traceback" not in usage + error
     return error
 
 
 def printed(package: ModuleType, args: Sequence[str]) -> str:
-    """What ``--print_config`` prints."""
-    said = io.StringIO()
-    with redirect_stdout(said), pytest.raises(SystemExit) as left:
+    """Return what ``--print_config`` prints."""
+    stdout = io.StringIO()
+    with redirect_stdout(stdout), pytest.raises(SystemExit) as exited:
         cli(package, [*args, "--print_config"])
-    assert left.value.code == 0
-    return said.getvalue()
+    assert exited.value.code == 0
+    return stdout.getvalue()
 
 
 def described(value: Any) -> Any:
-    """Equal for what was built alike: attributes instead of identities."""
+    """Return a description that is equal for equal objects: attributes instead of identities."""
     if isinstance(value, (LeafCallback, Trigger, Dataset)):
         return type(value), {name: described(part) for name, part in vars(value).items()}
     if isinstance(value, torch.Tensor):

@@ -1,4 +1,4 @@
-"""The same training in the trainer of either package."""
+"""The same training in the trainer of each package."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.callbacks.training import (
 )
 
 PACKAGES = ["lightning.pytorch", "pytorch_lightning"]
-# pytorch_lightning is what lightning itself depends on: where one is installed, both are.
+# lightning depends on pytorch_lightning, so both are installed.
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu",
@@ -30,7 +30,7 @@ QUIET: dict[str, Any] = {
 
 
 def leaf_callbacks() -> list[Any]:
-    """All three, at every kind of moment."""
+    """Return the three callbacks with all kinds of triggers."""
     return [
         LocalDataMatrixMonitor(probe=8, every_n_steps=3, on_error="raise"),
         HorizontalPathSnapshot(
@@ -41,7 +41,7 @@ def leaf_callbacks() -> list[Any]:
 
 
 def small_cnn(package: ModuleType) -> Any:
-    """SmallCNN as a module of the package's own: trainers ask for theirs."""
+    """Return SmallCNN as a LightningModule of the package, which its trainer requires."""
 
     class Module(package.LightningModule):
         def __init__(self) -> None:
@@ -63,7 +63,7 @@ def train(
     ckpt_path: Path | None = None,
     **options: Any,
 ) -> Any:
-    """Train SmallCNN from seed 0, 8 batches an epoch, for two epochs unless said otherwise."""
+    """Train SmallCNN from seed 0 with 8 batches per epoch, for two epochs by default."""
     package.seed_everything(0, verbose=False)
     module = small_cnn(package)
     defaults = {"max_epochs": 2, "default_root_dir": root, **QUIET}
@@ -74,7 +74,7 @@ def train(
 
 
 def written(root: Path) -> dict[str, Any]:
-    """All that a training logged, and what its snapshots show."""
+    """Return all that a training logged, and the contents of its snapshots."""
     return {
         "scalars": scalars(root),
         "snapshots": [
@@ -93,5 +93,5 @@ def written(root: Path) -> dict[str, Any]:
 
 
 def weights(module: torch.nn.Module) -> list[torch.Tensor]:
-    """Copies of everything in the module's state."""
+    """Return copies of all tensors in the module's state."""
     return [value.clone() for value in module.state_dict().values()]

@@ -1,4 +1,4 @@
-"""A script that trains in two processes, which import it once more: hence the guard below."""
+"""A script that trains in two processes, which import this file again (hence the guard)."""
 
 from __future__ import annotations
 

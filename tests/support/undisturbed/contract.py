@@ -1,4 +1,4 @@
-"""A training, run anew as often as one likes, and everything that it leaves."""
+"""A training that can be repeated, and its complete outcome."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tests.support.callbacks.training import (
     train_data,
     validation_data,
 )
-from tests.support.undisturbed import remains
+from tests.support.undisturbed import final_state
+from tests.support.undisturbed.final_state import Outcome
 from tests.support.undisturbed.modules import Watched
-from tests.support.undisturbed.remains import Outcome
 
-# What torch, Lightning and we ourselves say about unusual trainings.
+# Warnings of torch, Lightning and the LEAF callbacks about unusual trainings.
 ignore_advice = [
     *ignore_lightning,
     *(
@@ -49,7 +49,7 @@ ignore_advice = [
 
 
 def loaders(generator: torch.Generator) -> tuple[Any, Any]:
-    """Four batches an epoch, in an order that the loader draws from a generator of its own."""
+    """Return loaders with four batches per epoch, shuffled by the given generator."""
     train = DataLoader(train_data(128), batch_size=32, shuffle=True, generator=generator)
     return train, DataLoader(validation_data(), batch_size=200)
 
@@ -60,29 +60,29 @@ def saving(root: Path) -> list[Callback]:
 
 @dataclass(frozen=True)
 class Training:
-    """What a training is made of, as functions, because every run needs its own.
+    """The parts of a training, as functions, because each run needs new ones.
 
     Attributes:
         module: Makes the module.
         loaders: Makes loaders for training and validation.
-        others: Makes the callbacks besides ours.
-        options: Of the trainer; a function is called with the folder of the run.
-        ours_last: Whether our callbacks come after the others.
-        around: The context in which the trainer is run.
+        others: Makes the callbacks besides the LEAF callbacks.
+        options: Arguments of the trainer; a function is called with the folder of the run.
+        leaf_callbacks_last: Whether the LEAF callbacks are listed after the others.
+        around: The context in which the trainer runs.
     """
 
     module: Callable[[], Any] = Watched
     loaders: Callable[[torch.Generator], tuple[Any, Any]] = loaders
     others: Callable[[Path], list[Callback]] = saving
     options: Mapping[str, Any] = field(default_factory=dict)
-    ours_last: bool = False
+    leaf_callbacks_last: bool = False
     around: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 def leaf_callbacks() -> tuple[
     LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot
 ]:
-    """Ours, at work several times in eight steps."""
+    """Return the three callbacks, which measure several times in eight steps."""
     quick: dict[str, Any] = {"max_steps": 1, "on_error": "raise"}
     return (
         LocalDataMatrixMonitor(probe=4, every_n_steps=2, on_error="raise"),
@@ -94,7 +94,7 @@ def leaf_callbacks() -> tuple[
 
 
 class Witness(Callback):
-    """Sees all losses at full precision, and how often the hooks of parameters fire."""
+    """A callback that records all losses, and how often the hooks of parameters fire."""
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []
@@ -120,48 +120,48 @@ class Witness(Callback):
 def outcome(
     training: Training,
     root: Path,
-    ours: Sequence[Callback] = (),
+    leaf: Sequence[Callback] = (),
     *,
     resumed_from: Path | None = None,
     **options: Any,
 ) -> Outcome:
-    """Run the training with these callbacks of ours; everything that it leaves."""
+    """Run the training with these LEAF callbacks; return its complete outcome."""
     chosen = {"max_steps": -1, "max_epochs": 2, "enable_checkpointing": True}
     chosen |= {
         name: value(root) if callable(value) else value
         for name, value in (training.options | options).items()
     }
-    remains.forget_compilations()
+    final_state.forget_compilations()
     L.seed_everything(0, verbose=False)
     generator = torch.Generator().manual_seed(1)
     train, validation = training.loaders(generator)
     witness = Witness()
     others = training.others(root)
-    callbacks = [*others, *ours] if training.ours_last else [*ours, *others]
+    callbacks = [*others, *leaf] if training.leaf_callbacks_last else [*leaf, *others]
     trainer = make_trainer(root, [*callbacks, witness], **chosen)
     with training.around():
         trainer.fit(training.module(), train, validation, ckpt_path=resumed_from)
     if dist.is_initialized():
-        dist.barrier()  # rank zero writes the logs that every rank reads
+        dist.barrier()  # rank zero writes the logs that all ranks read
     return {
-        **remains.of_module(trainer.lightning_module),
-        **remains.of_streams(),
+        **final_state.of_module(trainer.lightning_module),
+        **final_state.of_streams(),
         "loader stream": generator.get_state(),
         "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
         "schedulers": [each.scheduler.state_dict() for each in trainer.lr_scheduler_configs],
         "gradient scaler": trainer.precision_plugin.state_dict(),
         "progress": trainer.fit_loop.state_dict(),
-        "metrics": remains.without_ours(trainer.callback_metrics),
+        "metrics": final_state.without_leaf_values(trainer.callback_metrics),
         "losses": witness.losses,
         "hooks": dict(witness.fired),
-        "compilations": remains.compilations(),
-        "logged": remains.logged(root),
-        "checkpoints": remains.checkpoints(root),
+        "compilations": final_state.compilations(),
+        "logged": final_state.logged(root),
+        "checkpoints": final_state.checkpoints(root),
     }
 
 
 def differences(a: Any, b: Any, name: str = "") -> list[str]:
-    """Where two outcomes are not the same to the last bit."""
+    """Return where two outcomes are not bitwise identical."""
     if type(a) is not type(b):
         return [f"{name}: {type(a).__name__} and {type(b).__name__}"]
     if isinstance(a, Tensor):
@@ -170,7 +170,7 @@ def differences(a: Any, b: Any, name: str = "") -> list[str]:
         return [] if a.dtype == b.dtype and a.tobytes() == b.tobytes() else [name]
     if isinstance(a, Mapping):
         if a.keys() != b.keys():
-            return [f"{name}: only one has {sorted(map(str, a.keys() ^ b.keys()))}"]
+            return [f"{name}: only one contains {sorted(map(str, a.keys() ^ b.keys()))}"]
         return [d for key in a for d in differences(a[key], b[key], f"{name}/{key}")]
     if isinstance(a, list | tuple):
         if len(a) != len(b):
@@ -185,5 +185,5 @@ def _form(tensor: Tensor) -> tuple[Any, ...]:
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    """Bytes: NaN equals NaN, and −0 is not 0."""
+    """Return the bytes: NaN equals NaN, and −0 differs from 0."""
     return tensor.detach().cpu().flatten().contiguous().view(torch.uint8)

@@ -1,4 +1,4 @@
-"""Modules with everything that a careless measurement disturbs."""
+"""Modules with state that a measurement could change."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from torchvision.ops import StochasticDepth
 
 from tests.support.callbacks.training import SmallCNN, train_data
 
-# Where there is no C++ compiler, compiled code runs on torch's own kernels.
+# Without a C++ compiler, compiled code runs on the kernels of torch.
 BACKEND = "inductor" if shutil.which("g++") else "aot_eager"
 
 
 class Plain(SmallCNN):
-    """Batch-norm, dropout, an optimizer and a scheduler with state."""
+    """A module with batch-norm, dropout, and an optimizer and a scheduler with state."""
 
     def __init__(self) -> None:
         super().__init__(lr=0.05)
@@ -43,10 +43,10 @@ class Plain(SmallCNN):
 
 
 class Watched(Plain):
-    """A frozen batch-norm, dropout, and a forward with side effects.
+    """A module with a frozen batch-norm, dropout, and a forward with side effects.
 
-    It logs, draws random numbers in every mode, and counts its calls in buffers and in a number
-    that scale what it returns.
+    Its forward logs, draws random numbers in each mode, and counts its calls in buffers that scale
+    the scores.
     """
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Watched(Plain):
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
-        # In validation this makes it a tensor of inference mode.
+        # In validation the new tensor is an inference tensor.
         self.replaced = self.replaced + 1
         noise = 1e-3 * (torch.rand(()) + random.random() + np.random.rand())  # noqa: NPY002
         if self.trainer.training:
@@ -70,7 +70,7 @@ class Watched(Plain):
 
 
 class Remembering(Plain):
-    """A forward that counts in plain numbers and keeps plain tensors, some made at first use."""
+    """A module that stores numbers, lists and tensors as attributes, some in the first forward."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Remembering(Plain):
 
 
 class Renormalising(Plain):
-    """A forward that puts its own weights on a sphere, one in place and one by replacing them."""
+    """A module whose forward normalises its weights, one in place and one by replacing it."""
 
     def forward(self, x: Tensor) -> Tensor:
         self.net[-1].weight.data = nn.functional.normalize(self.net[-1].weight.data)
@@ -98,7 +98,7 @@ class Renormalising(Plain):
 
 
 class Bounded(Plain):
-    """A forward that bounds a norm, which the weights exceed only after some steps."""
+    """A module whose forward limits the norm of a weight, which exceeds it after some steps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Bounded(Plain):
 
 
 class Recurrent(Plain):
-    """An LSTM over the rows of an image."""
+    """A module with an LSTM over the rows of an image."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class Recurrent(Plain):
 
 
 class Scored(Plain):
-    """With a torchmetrics sub-module, logged as an object."""
+    """A module with a torchmetrics sub-module, logged as an object."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class Scored(Plain):
 
 
 class WithBackbone(Plain):
-    """What Lightning's callback for fine-tuning freezes."""
+    """A module with a backbone, which Lightning's BackboneFinetuning freezes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class WithBackbone(Plain):
 
 
 class OwnLoaders(Watched):
-    """Makes its loaders itself, out of random parts of the data."""
+    """A module with its own loaders of random subsets of the data."""
 
     def train_dataloader(self) -> Any:
         return DataLoader(random_split(train_data(256), [128, 128])[0], 32, shuffle=True)
@@ -158,14 +158,14 @@ class OwnLoaders(Watched):
 
 
 class Checkpointed(Plain):
-    """Activations are computed again in the backward pass."""
+    """A module that recomputes its activations in the backward pass."""
 
     def forward(self, x: Tensor) -> Tensor:
         return checkpoint(self.net, x, use_reentrant=False)
 
 
 class ChannelsLast(Plain):
-    """Weights and batches in the memory format of convolutions."""
+    """A module with weights and batches in the channels-last memory format."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class ChannelsLast(Plain):
 
 
 class Alternating(Watched):
-    """Manual optimization: two optimizers in turn, each with its scheduler."""
+    """A module with manual optimization: two alternating optimizers with schedulers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -200,14 +200,14 @@ class Alternating(Watched):
 
 
 class SecondOrder(Watched):
-    """LBFGS calls its closure several times a step."""
+    """A module trained with LBFGS, which calls its closure several times per step."""
 
     def configure_optimizers(self) -> Any:
         return torch.optim.LBFGS(self.parameters(), lr=0.1, max_iter=3)
 
 
 def wrapped(wrap: Callable[[nn.Module], nn.Module]) -> L.LightningModule:
-    """The small CNN with its convolutions and its last layer wrapped."""
+    """Return the small CNN with wrapped convolutions and a wrapped last layer."""
     module = Plain()
     for position in (0, 3, 7):
         module.net[position] = wrap(module.net[position])
@@ -219,7 +219,7 @@ def with_skipped_rows(layer: nn.Module) -> nn.Module:
 
 
 class Compact(Plain):
-    """Little to compile."""
+    """A small module that compiles fast."""
 
     def __init__(self) -> None:
         super().__init__()

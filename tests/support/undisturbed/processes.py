@@ -1,4 +1,4 @@
-"""Trainings of two processes, run twice: what differs with our callbacks."""
+"""Trainings of two processes, run with and without the callbacks, and their differences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DDP: dict[str, Any] = {"strategy": "ddp", "devices": 2}
 
 
 class Sharded(Plain):
-    """Its parameters are split over the processes (FSDP2)."""
+    """A module whose parameters are sharded over the processes (FSDP2)."""
 
     def configure_model(self) -> None:
         mesh = self.device_mesh["data_parallel"]
@@ -31,7 +31,7 @@ class Sharded(Plain):
         fully_shard(self.net, mesh=mesh)
 
     def on_fit_end(self) -> None:
-        """Whether the outermost parameters are gathered at the moment is no matter."""
+        # The comparison ignores whether the outermost parameters are gathered at the end.
         for part in self.modules():
             if isinstance(part, FSDPModule):
                 part.reshard()
@@ -56,11 +56,11 @@ TRAININGS: dict[str, Training] = {
 }
 
 
-def changed_by_ours(root: Path, name: str) -> list[str]:
-    """What our callbacks change in a training, in this process."""
-    ours = leaf_callbacks()
-    changed = changed_by(ours, root, TRAININGS[name])
-    assert len(ours[0].history["step"]) >= 3
+def changed_by_leaf_callbacks(root: Path, name: str) -> list[str]:
+    """Return what the LEAF callbacks change in a training, in this process."""
+    callbacks = leaf_callbacks()
+    changed = changed_by(callbacks, root, TRAININGS[name])
+    assert len(callbacks[0].history["step"]) >= 3
     return changed
 
 
@@ -72,7 +72,7 @@ def changed_by(callbacks: Sequence[Callback], root: Path, training: Training) ->
     return differences(*(tree_map_only(DTensor, DTensor.to_local, each) for each in outcomes))
 
 
-def changed_by_leaving_buffers_behind(root: Path) -> list[str]:
-    """Those of rank zero, with which all measure."""
+def changed_by_keeping_buffers_of_rank_zero(root: Path) -> list[str]:
+    """Return what changes if the buffers of rank zero are not replaced after measuring."""
     with patch.object(quiet, "unchanged_buffers", lambda _: nullcontext()):
         return changed_by(leaf_callbacks(), root, TRAININGS["DDP, buffers not broadcast"])

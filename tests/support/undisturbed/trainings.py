@@ -1,4 +1,4 @@
-"""The trainings that have to be left alone: what people train, and how."""
+"""The trainings that must stay identical: kinds of modules, loops, data and options."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.undisturbed.contract import Training
 
 
 class Augmented(Dataset):
-    """Random transforms that draw from all three global streams."""
+    """A data set with random transforms that draw from all three global streams."""
 
     def __len__(self) -> int:
         return 128
@@ -32,8 +32,8 @@ class Augmented(Dataset):
         return (images[index] + 0.1 * noise).float(), labels[index]
 
 
-class SelfReliant(Augmented):
-    """Random transforms that draw from streams of their own."""
+class WithGenerators(Augmented):
+    """A data set with random transforms that draw from its own generators."""
 
     def __init__(self) -> None:
         self._numpy = np.random.default_rng(0)
@@ -46,8 +46,8 @@ class SelfReliant(Augmented):
         return (image + 0.1 * noise).float(), label
 
 
-def self_reliant(generator: torch.Generator) -> tuple[Any, Any]:
-    return DataLoader(SelfReliant(), 32, shuffle=True, generator=generator), None
+def with_generators(generator: torch.Generator) -> tuple[Any, Any]:
+    return DataLoader(WithGenerators(), 32, shuffle=True, generator=generator), None
 
 
 def augmented(generator: torch.Generator, **options: Any) -> tuple[Any, Any]:
@@ -59,7 +59,7 @@ def with_workers(generator: torch.Generator) -> tuple[Any, Any]:
     return augmented(generator, num_workers=2, persistent_workers=True)
 
 
-def trained_on_alone(generator: torch.Generator) -> tuple[Any, Any]:
+def without_validation(generator: torch.Generator) -> tuple[Any, Any]:
     return augmented(generator)[0], None
 
 
@@ -74,7 +74,7 @@ def saved(**chosen: Any) -> Training:
 PRECISIONS = {
     "float32": Training(),
     "bf16-mixed": options(precision="bf16-mixed"),
-    # On CPU precision="16-mixed" stands for "bf16-mixed"; this is float16, with a scaler.
+    # On CPU, precision="16-mixed" means "bf16-mixed"; this is float16 with a scaler.
     "16-mixed": options(plugins=lambda _: [MixedPrecision("16-mixed", "cpu")]),
     "bf16-true": options(precision="bf16-true"),
     "64-true": options(precision="64-true"),
@@ -123,7 +123,7 @@ COMPILED = {
 
 
 def averaged(kind: str, module: Any = modules.Watched, **chosen: Any) -> dict[str, Training]:
-    if not hasattr(callbacks, kind):  # Lightning 2.5 has only the stochastic one
+    if not hasattr(callbacks, kind):  # Lightning 2.5 has only stochastic averaging
         return {}
 
     def make(_: Any) -> list[Any]:
@@ -131,7 +131,7 @@ def averaged(kind: str, module: Any = modules.Watched, **chosen: Any) -> dict[st
 
     return {
         f"before {kind}": Training(module, others=make),
-        f"after {kind}": Training(module, others=make, ours_last=True),
+        f"after {kind}": Training(module, others=make, leaf_callbacks_last=True),
     }
 
 
@@ -148,7 +148,7 @@ CHANGED = {
     "fine-tuned": Training(
         modules.WithBackbone, others=lambda _: [callbacks.BackboneFinetuning(1), ModelCheckpoint()]
     ),
-    "learning rate searched": Training(
+    "learning rate finder": Training(
         modules.Plain,
         others=lambda _: [callbacks.LearningRateFinder(num_training_steps=4), ModelCheckpoint()],
     ),
@@ -161,16 +161,16 @@ LOOPS = {
     "fast_dev_run": options(fast_dev_run=True, max_epochs=1),
     "overfit_batches": options(overfit_batches=2),
     "few batches": options(limit_train_batches=2, limit_val_batches=1),
-    "no validation": Training(loaders=trained_on_alone),
+    "no validation": Training(loaders=without_validation),
     "stopped within an epoch": options(max_steps=6),
     "within no_grad": Training(around=torch.no_grad),
 }
 
 DATA = {
     "random transforms": Training(loaders=augmented),
-    "transforms with generators of their own": Training(loaders=self_reliant),
+    "transforms with generators": Training(loaders=with_generators),
     "persistent workers": Training(loaders=with_workers),
-    "the module's own loaders, made anew": Training(
+    "loaders of the module, reloaded each epoch": Training(
         modules.OwnLoaders,
         loaders=lambda _: (None, None),
         options={

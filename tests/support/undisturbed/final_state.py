@@ -1,4 +1,4 @@
-"""What a training leaves behind, read from where it is."""
+"""The state, the logs and the checkpoints after a training."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, Ortho
 
 Outcome = dict[str, Any]
 
-OURS = LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot
-# ModelCheckpoint notes the paths of its files, which differ from run to run.
-OURS_AND_PATHS = (*(kind.__name__ for kind in OURS), "ModelCheckpoint")
+LEAF_CALLBACKS = LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot
+# The state of ModelCheckpoint contains file paths, which differ between runs.
+IGNORED_STATES = (*(kind.__name__ for kind in LEAF_CALLBACKS), "ModelCheckpoint")
 
 
 def of_module(module: L.LightningModule) -> Outcome:
@@ -64,7 +64,7 @@ def compilations() -> int:
 
 
 def logged(root: Path) -> Outcome:
-    """Scalars as written, by file and tag; rows of CSV files."""
+    """Return scalars as written, by file and tag, and the rows of CSV files."""
     found: dict[str, list[tuple[int, float]]] = {}
     for file in sorted(root.rglob("events.out.tfevents.*")):
         for event in EventFileLoader(str(file)).Load():
@@ -77,7 +77,7 @@ def logged(root: Path) -> Outcome:
     rows = []
     for file in sorted(root.rglob("metrics.csv")):
         with file.open() as lines:
-            rows += [without_ours(row) for row in csv.DictReader(lines)]
+            rows += [without_leaf_values(row) for row in csv.DictReader(lines)]
     return {
         "events": {name: entries for name, entries in found.items() if " leaf/" not in name},
         "csv": [row for row in rows if any(row[key] for key in row if key != "step")],
@@ -85,18 +85,18 @@ def logged(root: Path) -> Outcome:
 
 
 def checkpoints(root: Path) -> Outcome:
-    """What the checkpoint files hold, by their place under the folder of the run."""
+    """Return the contents of checkpoint files, by their path below the folder of the run."""
     found = {}
     for file in sorted(root.rglob("*.ckpt")):
         content = torch.load(file, weights_only=False)
         content["callbacks"] = {
             name: state
             for name, state in content.get("callbacks", {}).items()
-            if not name.startswith(OURS_AND_PATHS)
+            if not name.startswith(IGNORED_STATES)
         }
         found[str(file.relative_to(root))] = content
     return found
 
 
-def without_ours(values: Mapping[str, Any]) -> dict[str, Any]:
+def without_leaf_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not name.startswith("leaf/")}

@@ -1,4 +1,4 @@
-"""Whatever happens to a measurement, the training goes on, or stops as the trainer has decided."""
+"""The callbacks never stop a training: after an error in a callback, training continues."""
 
 from __future__ import annotations
 
@@ -31,32 +31,36 @@ from tests.support.callbacks.training import (
     snapshots,
 )
 from tests.support.undisturbed.contract import differences
-from tests.support.undisturbed.remains import Outcome, of_module, of_streams
+from tests.support.undisturbed.final_state import Outcome, of_module, of_streams
 
 pytestmark = ignore_lightning
 
 SWITCHED_OFF = "is switched off for the rest of this fit; training continues"
 
 
-def told(record: pytest.WarningsRecorder) -> list[str]:
+def warnings_of(record: pytest.WarningsRecorder) -> list[str]:
     return [str(each.message) for each in record if SWITCHED_OFF in str(each.message)]
 
 
 class Allocator:
-    """Has memory for so many inputs at a time."""
+    """An allocator with memory for a limited number of inputs at a time.
+
+    Attributes:
+        requests: The number of inputs of each request.
+    """
 
     def __init__(self, inputs: int) -> None:
         self._inputs = inputs
-        self.asked: list[int] = []
+        self.requests: list[int] = []
 
-    def give(self, inputs: int) -> None:
-        self.asked.append(inputs)
+    def allocate(self, inputs: int) -> None:
+        self.requests.append(inputs)
         if inputs > self._inputs:
             torch.empty(2**50, dtype=torch.uint8)  # torch's own error
 
 
-class Scarce(SmallCNN):
-    """Is short of memory when it is not trained."""
+class OutOfMemory(SmallCNN):
+    """A module that runs out of memory in evaluation mode."""
 
     def __init__(self, allocator: Allocator) -> None:
         super().__init__()
@@ -64,41 +68,41 @@ class Scarce(SmallCNN):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            self._allocator.give(len(x))
+            self._allocator.allocate(len(x))
         return super().forward(x)
 
 
-def test_where_memory_runs_out_smaller_chunks_do(tmp_path: Path) -> None:
+def test_chunks_get_smaller_if_memory_runs_out(tmp_path: Path) -> None:
     probe = digits()[0][:40]
-    scarce = LocalDataMatrixMonitor(probe, every_n_steps=4, on_error="raise")
-    ample = LocalDataMatrixMonitor(probe, every_n_steps=4)
-    walks = HorizontalPathSnapshot([2], pairs=6, max_steps=4, on_error="raise")
+    limited = LocalDataMatrixMonitor(probe, every_n_steps=4, on_error="raise")
+    unlimited = LocalDataMatrixMonitor(probe, every_n_steps=4)
+    paths = HorizontalPathSnapshot([2], pairs=6, max_steps=4, on_error="raise")
     allocator = Allocator(3)
-    for name, module, ours in (
-        ("scarce", lambda: Scarce(allocator), [scarce, walks]),
-        ("ample", SmallCNN, [ample]),
+    for name, module, callbacks in (
+        ("limited", lambda: OutOfMemory(allocator), [limited, paths]),
+        ("unlimited", SmallCNN, [unlimited]),
     ):
         seed_everything(0, verbose=False)
-        fit(tmp_path / name, *ours, module=module(), validation=None)
-    assert scarce.history["step"] == ample.history["step"]
-    for name, values in ample.history.items():
-        assert scarce.history[name] == pytest.approx(values, rel=1e-4)
-    assert len(snapshots(tmp_path / "scarce")) == 1
-    # Once for the monitor, and once for the walks of six paths; then both know.
-    assert [size for size in allocator.asked if size > 3] == [32, 16, 8, 4, 6, 6, 6, 4]
+        fit(tmp_path / name, *callbacks, module=module(), validation=None)
+    assert limited.history["step"] == unlimited.history["step"]
+    for name, values in unlimited.history.items():
+        assert limited.history[name] == pytest.approx(values, rel=1e-4)
+    assert len(snapshots(tmp_path / "limited")) == 1
+    # Each callback reduces its chunk size once: the monitor from 32, the snapshot from six paths.
+    assert [size for size in allocator.requests if size > 3] == [32, 16, 8, 4, 6, 6, 6, 4]
 
 
-def test_without_memory_for_one_input_the_cause_is_told_once(
+def test_one_warning_names_the_cause_if_memory_is_too_small_for_one_input(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     allocator = Allocator(0)
     monitor = LocalDataMatrixMonitor(every_n_steps=1)
-    trainer = fit(tmp_path, monitor, module=Scarce(allocator), validation=None)
+    trainer = fit(tmp_path, monitor, module=OutOfMemory(allocator), validation=None)
     assert trainer.global_step == 8
-    (warning,) = told(recwarn)
+    (warning,) = warnings_of(recwarn)
     assert "DefaultCPUAllocator: can't allocate memory" in warning
-    assert len(allocator.asked) == 6  # with chunks of 32, 16, …, 1
-    assert allocator.asked[-1] == 1
+    assert len(allocator.requests) == 6  # with chunks of 32, 16, …, 1
+    assert allocator.requests[-1] == 1
 
 
 @pytest.mark.parametrize(
@@ -113,17 +117,21 @@ def test_without_memory_for_one_input_the_cause_is_told_once(
         (OSError(28, "No space left on device"), False),
     ],
 )
-def test_want_of_memory_is_known_by_what_is_said(error: Exception, expected: bool) -> None:
+def test_out_of_memory_errors_are_recognised_by_their_message(
+    error: Exception, expected: bool
+) -> None:
     assert memory.is_out_of_memory(error) is expected
 
 
 class Infinite(SmallCNN):
+    """A module whose last bias becomes infinite at step 3."""
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         if batch_idx == 3:
             self.net[-1].bias.data.fill_(torch.inf)
 
 
-def test_infinite_weights_are_logged_as_nan_and_the_training_goes_on(tmp_path: Path) -> None:
+def test_infinite_weights_are_logged_as_nan_and_training_continues(tmp_path: Path) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=1, on_error="raise")
     walks = OrthogonalWalkSnapshot([5], starts=1, max_steps=3, on_error="raise")
     assert fit(tmp_path, monitor, walks, module=Infinite(), validation=None).global_step == 8
@@ -132,6 +140,8 @@ def test_infinite_weights_are_logged_as_nan_and_the_training_goes_on(tmp_path: P
 
 
 class Unreadable(Dataset[Any]):
+    """A data set whose items cannot be read."""
+
     def __len__(self) -> int:
         return 64
 
@@ -148,41 +158,41 @@ class Unreadable(Dataset[Any]):
     ],
     ids=["monitor", "paths", "walks"],
 )
-def test_a_data_set_that_cannot_be_read_is_named(
+def test_the_warning_names_the_item_of_a_data_set_that_cannot_be_read(
     tmp_path: Path, recwarn: pytest.WarningsRecorder, callback: Callable[[], Callback]
 ) -> None:
     assert fit(tmp_path, callback()).global_step == 8
-    (warning,) = told(recwarn)
+    (warning,) = warnings_of(recwarn)
     assert "Cause: OSError: [Errno 5] Input/output error: 'image-" in warning
     assert set(scalars(tmp_path)["loss"]) == set(range(8))
 
 
-def test_a_folder_that_cannot_be_written_to(
+def test_training_continues_if_the_log_folder_cannot_be_written(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     (tmp_path / "lightning_logs" / "version_7").mkdir(parents=True)
-    (tmp_path / "lightning_logs" / "version_7" / "leaf").write_text("a file in the folder's place")
+    (tmp_path / "lightning_logs" / "version_7" / "leaf").write_text("a file instead of a folder")
     snapshot = HorizontalPathSnapshot([2, 4], pairs=1, max_steps=2, save_files=True)
     trainer = fit(tmp_path, snapshot, logger=CSVLogger(tmp_path, version=7))
     assert trainer.global_step == 8
-    (warning,) = told(recwarn)
+    (warning,) = warnings_of(recwarn)
     assert "NotADirectoryError" in warning
 
 
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A file system of its own, which fills up."""
+    """Mount a separate file system of this size."""
     folder.mkdir()
     mounting = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(mounting, capture_output=True).returncode != 0:
-        pytest.skip("no right to mount a file system")
+        pytest.skip("no permission to mount a file system")
     try:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_the_last_of_a_disk_is_left_to_the_training(
+def test_no_snapshot_is_written_if_the_disk_is_nearly_full(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     with small_disk(tmp_path / "disk", "5m"):
@@ -190,26 +200,28 @@ def test_the_last_of_a_disk_is_left_to_the_training(
         snapshot = HorizontalPathSnapshot([2, 4, 6], pairs=1, max_steps=2)
         filling = Filling(root / "other", at_step=3, size=3_000_000)
         assert fit(root, snapshot, filling).global_step == 8
-        (warning,) = told(recwarn)
+        (warning,) = warnings_of(recwarn)
         assert "at least 4 MB of free disk space" in warning
-        # What was logged before and since is there.
+        # All else that was logged before and after is there.
         assert [each.step for each in snapshots(root)] == [2]
         assert set(scalars(root)["loss"]) == set(range(8))
 
 
-def test_a_full_disk(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+def test_training_continues_if_the_disk_is_full(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     folder = tmp_path / "lightning_logs" / "version_0" / "leaf" / "horizontal_path-000000000002"
     folder.mkdir(parents=True)
     (folder / "path-0.npz").symlink_to("/dev/full")
     snapshot = HorizontalPathSnapshot([2, 4], pairs=1, max_steps=2, save_files=True)
     trainer = fit(tmp_path, snapshot, logger=CSVLogger(tmp_path, version=0))
     assert trainer.global_step == 8
-    (warning,) = told(recwarn)
+    (warning,) = warnings_of(recwarn)
     assert "[Errno 28] No space left on device" in warning
 
 
 class Filling(Callback):
-    """Others need the disk too."""
+    """A callback that fills the disk at one step."""
 
     def __init__(self, file: Path, at_step: int, size: int) -> None:
         self._file, self._at_step, self._size = file, at_step, size
@@ -219,8 +231,8 @@ class Filling(Callback):
             self._file.write_bytes(bytes(self._size))
 
 
-class StoppedAt(Callback):
-    """Something happens before the fifth step: in a training of its own, or in a walk of ours."""
+class CalledAtStepFour(Callback):
+    """A callback that calls a function before step 4, outside of any measurement."""
 
     def __init__(self, happen: Callable[[], None]) -> None:
         self._happen = happen
@@ -230,8 +242,8 @@ class StoppedAt(Callback):
             self._happen()
 
 
-class StoppedInWalk(SmallCNN):
-    """The same, in the middle of a walk: random numbers drawn, everything in evaluation mode."""
+class CalledInPath(SmallCNN):
+    """A module that calls the function in the middle of a path, after drawing random numbers."""
 
     def __init__(self, happen: Callable[[], None]) -> None:
         super().__init__()
@@ -255,86 +267,86 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def crash() -> None:
-    raise SystemError("the interpreter itself")
-
-
-def left_behind(
+def interrupted_training(
     root: Path, make: Callable[[], SmallCNN], callbacks: Sequence[Callback]
 ) -> tuple[Outcome, BaseException]:
-    """How a training ended before its time, and what it left."""
+    """Return the state after a training that an exception ended, and the exception."""
     seed_everything(0, verbose=False)
     module = make()
     with pytest.raises(BaseException) as ended:  # noqa: PT011
         fit(root, *callbacks, module=module, validation=None)
-    remains = of_module(module) | of_streams()
-    del remains["attributes"]
-    return remains | {"losses": scalars(root).get("loss")}, ended.value
+    state = of_module(module) | of_streams()
+    del state["attributes"]
+    return state | {"losses": scalars(root).get("loss")}, ended.value
 
 
 @pytest.mark.parametrize("happen", [interrupt, terminate], ids=["Ctrl+C", "SIGTERM"])
-def test_a_training_that_is_stopped_in_a_walk_ends_as_without_us(
+def test_a_run_stopped_during_a_path_ends_as_without_the_callbacks(
     tmp_path: Path, happen: Callable[[], None]
 ) -> None:
-    plain, plain_end = left_behind(tmp_path / "without", SmallCNN, [StoppedAt(happen)])
+    plain, plain_end = interrupted_training(
+        tmp_path / "without", SmallCNN, [CalledAtStepFour(happen)]
+    )
     walk = HorizontalPathSnapshot(
         4, pairs=2, domain=(-9, 9), step_size=1e-6, max_steps=10**6, on_error="raise"
     )
-    watched, end = left_behind(tmp_path / "with", lambda: StoppedInWalk(happen), [walk])
+    watched, end = interrupted_training(tmp_path / "with", lambda: CalledInPath(happen), [walk])
     assert type(end) is type(plain_end)
     assert differences(plain, watched) == []
 
 
 class Failing(SmallCNN):
+    """A module whose training step fails at step 5."""
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         if batch_idx == 5:
-            raise RuntimeError("in the training itself")
+            raise RuntimeError("in the training step")
         return super().training_step(batch, batch_idx)
 
 
-def test_an_error_of_the_training_is_the_trainings_own(tmp_path: Path) -> None:
-    ours = [
+def test_errors_of_the_training_step_are_raised_unchanged(tmp_path: Path) -> None:
+    callbacks = [
         LocalDataMatrixMonitor(every_n_steps=1),
         HorizontalPathSnapshot([1, 3], pairs=1, max_steps=2),
     ]
-    plain, plain_end = left_behind(tmp_path / "without", Failing, [])
-    watched, end = left_behind(tmp_path / "with", Failing, ours)
+    plain, plain_end = interrupted_training(tmp_path / "without", Failing, [])
+    watched, end = interrupted_training(tmp_path / "with", Failing, callbacks)
     assert (str(end), type(end)) == (str(plain_end), type(plain_end))
     assert differences(plain, watched) == []
-    # What was logged before is readable, and the callbacks can be used again.
+    # The logs up to the error can be read, and the callbacks can be used again.
     assert list(scalars(tmp_path / "with")["leaf/trace_mean"]) == [0, 1, 2, 3, 4, 5]
     assert [each.step for each in snapshots(tmp_path / "with")] == [1, 3]
-    fit(tmp_path / "again", *ours)
+    fit(tmp_path / "again", *callbacks)
     assert [each.step for each in snapshots(tmp_path / "again")] == [1, 3]
 
 
-def test_errors_come_through_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_on_error_raise_raises_the_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Input/output error"):
         fit(tmp_path, LocalDataMatrixMonitor(Unreadable(), on_error="raise"))
 
 
-def test_a_state_of_another_version_is_no_error(
+def test_callback_states_of_another_version_can_be_loaded(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
-    """As after a resume from the checkpoint of another version."""
+    """The keys of the states are unknown, as in a checkpoint of another version."""
 
-    def ours() -> list[Callback]:
+    def callbacks() -> list[Callback]:
         return [
             LocalDataMatrixMonitor(every_n_steps=4),
             HorizontalPathSnapshot(10, pairs=1),
             ModelCheckpoint(tmp_path, "saved", every_n_train_steps=8),
         ]
 
-    fit(tmp_path / "first", *ours(), enable_checkpointing=True)
+    fit(tmp_path / "first", *callbacks(), enable_checkpointing=True)
     content = torch.load(tmp_path / "saved.ckpt", weights_only=False)
     for name, state in content["callbacks"].items():
         if "Checkpoint" not in name:
             state.clear()
-            state["of another version"] = 1
+            state["an unknown key"] = 1
     torch.save(content, tmp_path / "saved.ckpt")
     resumed = fit(
         tmp_path / "again",
-        *ours(),
+        *callbacks(),
         ckpt_path=tmp_path / "saved.ckpt",
         max_steps=12,
         enable_checkpointing=True,
@@ -342,4 +354,4 @@ def test_a_state_of_another_version_is_no_error(
     assert resumed.global_step == 12
     assert list(scalars(tmp_path / "again")["leaf/trace_mean"]) == [8, 12]
     assert [each.step for each in snapshots(tmp_path / "again")] == [10]
-    assert told(recwarn) == []
+    assert warnings_of(recwarn) == []
