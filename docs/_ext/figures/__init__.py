@@ -21,10 +21,6 @@ NUMBERS = [
     digits.digits_peak,
     digits.digits_path,
     digits.digits_walk,
-    paper.paper_statements,
-    paper.paper_agrees,
-    paper.paper_partly,
-    paper.paper_disagrees,
     paper.paper_reached,
     paper.paper_left,
 ]
