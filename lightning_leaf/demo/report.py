@@ -21,8 +21,8 @@ HEADINGS = {
     "tangent_dimension": "dim D",
 }
 LEGEND = (
-    "Trace and effective ranks of the local data matrix; ratio: median trace divided by its\n"
-    "first value; dim D: dimension of the tangent distribution."
+    "Trace and effective ranks of the local data matrix; ratio: median trace divided\n"
+    "by its first value; dim D: dimension of the tangent distribution."
 )
 
 PathCallback = HorizontalPathSnapshot | OrthogonalWalkSnapshot

@@ -1,4 +1,4 @@
-"""What somebody's own project holds: a classifier, data, and mistakes."""
+"""A user's project: a classifier, data, and objects that cause errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.callbacks.training import make_trainer, train_data, validatio
 
 
 class Classifier(L.LightningModule):
-    """Made with the hyper-parameters that its checkpoints hold."""
+    """Saves its hyper-parameters in its checkpoints."""
 
     def __init__(self, width: int, activation: str = "relu", lr: float = 0.1) -> None:
         super().__init__()
@@ -44,20 +44,20 @@ class Digits(L.LightningDataModule):
         return DataLoader(self.held_out, 100)
 
 
-class Moved(Digits):
+class WithTransferHook(Digits):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         return 2 * batch[0], batch[1]
 
 
-class Empty(L.LightningDataModule):
-    """Has no loader of its own."""
+class WithoutLoader(L.LightningDataModule):
+    """A data module that defines no loader."""
 
 
 def plain() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
 
-def needy(width: int) -> nn.Module:
+def with_argument(width: int) -> nn.Module:
     return nn.Linear(width, 2)
 
 
@@ -65,19 +65,19 @@ def no_data() -> Dataset[Any]:
     return TensorDataset(torch.rand(0, 1, 8, 8))
 
 
-def numbers() -> int:
+def number() -> int:
     return 3
 
 
 validation: Dataset[Any] = validation_data()
 
 
-def softened() -> nn.Module:
+def with_softmax() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.Softmax(1))
 
 
 def train(root: Path) -> list[Path]:
-    """Checkpoints at steps 8, 16 and 24 of a real training."""
+    """Train, and return the checkpoints saved at steps 8, 16 and 24."""
     saver = ModelCheckpoint(root, "{step}", save_top_k=-1, every_n_train_steps=8)
     L.seed_everything(0, verbose=False)
     trainer = make_trainer(root, [saver], max_steps=24, enable_checkpointing=True, logger=False)
