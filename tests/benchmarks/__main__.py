@@ -1,7 +1,7 @@
-"""Run a benchmark by its name, or list them: `python -m tests.benchmarks [NAME]`.
+"""Run a benchmark by name, or list all: ``python -m tests.benchmarks [NAME]``.
 
-A benchmark is a module beside this one with a function `run()`, whose docstring begins with the
-line that the list shows.
+A benchmark is a module in this folder with a function ``run()``. The list shows the first line of
+the module's docstring.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ FOLDER = Path(__file__).parent
 
 
 def benchmarks() -> dict[str, str]:
-    """The first line of the docstring of every benchmark, by its name."""
+    """Return the first line of the docstring of every benchmark, by name."""
     found = {}
     for file in sorted(FOLDER.glob("[!_]*.py")):
-        # Read, not imported: listing must not wait for what the benchmarks import.
+        # Parse without importing, so that the list appears at once.
         module = ast.parse(file.read_text(encoding="utf-8"))
         if any(isinstance(node, ast.FunctionDef) and node.name == "run" for node in module.body):
             summary = (ast.get_docstring(module) or "").partition("\n")[0]
@@ -27,13 +27,13 @@ def benchmarks() -> dict[str, str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """List the benchmarks, or run the one that is named."""
+    """List the benchmarks, or run the named one."""
     known = benchmarks()
     lines = [f"  {name:<20} {summary}" for name, summary in known.items()]
     listing = "\n".join(["benchmarks:", *lines])
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
-        description="Run a benchmark; without a name, list them.",
+        description="Run a benchmark. Without a name, list all benchmarks.",
         epilog=listing,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,4 +1,4 @@
-"""How many inputs at once, and classes in a loop, batched or as copies of inputs, is fastest."""
+"""Time per input of several ways to compute the Jacobian, by chunk size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SIZES: Mapping[tuple[str, str], tuple[int, ...]] = {
     (RESNET18.name, "cpu"): (1, 2, 4),
     (RESNET18.name, "cuda"): (1, 4, 16, 64),
 }
-"""Of each subject on each kind of device."""
+"""Chunk sizes of each subject on each kind of device."""
 TOLERANCE = 1e-9
 
 Jacobian = Callable[[nn.Module, Tensor], Tensor]  # (b, ...) -> (b, C, d)
@@ -38,7 +38,7 @@ Jacobian = Callable[[nn.Module, Tensor], Tensor]  # (b, ...) -> (b, C, d)
 
 @product_precision("highest")
 def run() -> None:
-    """Check that all ways agree, then print their times per input for every chunk size."""
+    """Check that all ways agree, then print their time per input for every chunk size."""
     print(describe())
     print(f"caches: {caches()}")
     for device in devices():
@@ -47,13 +47,13 @@ def run() -> None:
 
 
 def loop(model: nn.Module, x: Tensor) -> Tensor:
-    """One backward pass per contrast over all inputs."""
+    """Compute the Jacobian by one backward pass per contrast over all inputs."""
     x = x.clone().requires_grad_()
     return with_first_row(one_by_one(contrasts(model(x.clone())), x))
 
 
 def batched(model: nn.Module, x: Tensor) -> Tensor:
-    """One backward pass, vectorised over contrasts of classes."""
+    """Compute the Jacobian by one backward pass, vectorised over contrasts of classes."""
     x = x.clone().requires_grad_()
     rows = in_one_pass(contrasts(model(x.clone())), x)
     assert rows is not None
@@ -65,7 +65,7 @@ def contrasts(scores: Tensor) -> Tensor:  # (b, C) -> (b, C − 1)
 
 
 def copies(model: nn.Module, x: Tensor) -> Tensor:
-    """One backward pass over a copy of every input for each contrast of classes."""
+    """Compute the Jacobian by one backward pass over C − 1 copies of every input."""
     with torch.no_grad():
         classes = model(x[:1]).shape[1]
     many = x.repeat_interleave(classes - 1, dim=0).requires_grad_()  # (b (C − 1), ...)
@@ -76,18 +76,18 @@ def copies(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def contrast_matrix(classes: int, device: torch.device) -> Tensor:  # (C − 1, C)
-    """Rows e_i − e_0."""
+    """Return the rows e_i − e_0."""
     one_hot = torch.eye(classes, device=device)
     return one_hot[1:] - one_hot[0]
 
 
 def with_first_row(gradients: Tensor) -> Tensor:  # (b, C − 1, d) -> (b, C, d)
-    """Of e_0 − e_0."""
+    """Add the row of e_0 − e_0, which is zero."""
     return nn.functional.pad(gradients, (0, 0, 1, 0))
 
 
 def loop_channels_last(model: nn.Module, x: Tensor) -> Tensor:
-    """The loop, on inputs whose channels lie side by side in memory."""
+    """Compute the loop on inputs in the channels-last memory format."""
     x = x.clone(memory_format=torch.channels_last).requires_grad_()
     return with_first_row(one_by_one(contrasts(model(x.clone())), x))
 
@@ -101,7 +101,7 @@ WAYS: dict[str, Jacobian] = {
 
 
 def report(subject: Subject, device: torch.device) -> None:
-    """A table of times per input; the best of every row and of the table marked."""
+    """Print a table of times per input; mark the best of every row and of the table."""
     model = subject.model(device)
     sizes = SIZES[subject.name, device.type]
     require_agreement(model, subject.inputs(device, 2))
@@ -129,7 +129,7 @@ def report(subject: Subject, device: torch.device) -> None:
         most = min(INPUTS_IN_ONE_PASS, NUMBERS_IN_ONE_PASS // numbers)
         print(f"  the package takes one pass for up to {most} inputs")
     if device.type == "cpu":
-        # Tensors too large for the allocator to keep come from the kernel every time.
+        # Large tensors are requested from the kernel at every call.
         faults = ([str(s), *(f"{calls[s, w].page_faults():.0f}" for w in WAYS)] for s in sizes)
         print("  page faults per input")
         print(table(("chunk", *WAYS), faults))
@@ -143,7 +143,7 @@ def milliseconds(timing: Timing) -> str:
 
 
 class Chunks:
-    """One way over enough inputs for several chunks, to be called."""
+    """Callable that runs one way over several chunks of inputs."""
 
     def __init__(self, subject: Subject, model: nn.Module, size: int, way: str) -> None:
         device = next(model.parameters()).device
@@ -158,16 +158,16 @@ class Chunks:
             self._way(self._model, chunk)
 
     def page_faults(self) -> float:
-        """Pages of memory that one input makes the kernel hand out and clear."""
+        """Return the number of memory pages that the kernel allocates and clears per input."""
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         self()
         return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / self.inputs
 
 
 def require_agreement(model: nn.Module, x: Tensor) -> None:
-    """Refuse to time what computes something else.
+    """Check that all ways compute the same Jacobian.
 
-    In float64: the rounding of float32 takes a few units of a ReLU to its other side.
+    The check uses float64: rounding in float32 changes the sign of a few inputs of a ReLU.
 
     Raises:
         SystemExit: If a way's Jacobian differs from the loop's.
@@ -177,11 +177,11 @@ def require_agreement(model: nn.Module, x: Tensor) -> None:
     for name, way in WAYS.items():
         gap = float((way(model, x) - expected).norm() / expected.norm())
         if not gap < TOLERANCE:
-            raise SystemExit(f"{name} is expected to agree with the loop; it differs by {gap:.1e}.")
+            raise SystemExit(f"{name} must agree with the loop; it differs by {gap:.1e}.")
 
 
 def caches() -> str:
-    """Sizes of the caches that the kernel tells of, and of the accelerator's."""
+    """Return the sizes of the processor's caches and of the accelerator's L2 cache."""
     found = {}
     for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         level, size, kind = (

@@ -1,6 +1,6 @@
-"""How many operations and how many bytes the package's own calls take, counted, not timed.
+"""Operations and bytes of the package's calls, counted without running them.
 
-Calls run on torch's device "meta", which has shapes but no values: counting takes no arithmetic.
+The calls run on torch's device "meta", which has shapes but no values.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from tests.benchmarks.models import Subject
 
 @dataclass(frozen=True)
 class Work:
-    """What a call does at the least."""
+    """Minimum work of a call."""
 
     flops: float
     """Floating-point operations in the inputs' precision; a multiplication and an addition are 2.
-    Products and convolutions only: what is element-wise is bound by memory, not by arithmetic."""
+    Products and convolutions only: element-wise operations are bound by memory bandwidth."""
     bytes: float
-    """Bytes that have to be read or written once, whatever the cache."""
+    """Bytes that must be read or written once, independent of the cache."""
     double_flops: float = 0.0
-    """Floating-point operations in float64: the algebra of G in class space."""
+    """Floating-point operations in float64, for the algebra of G in class space."""
 
     def __add__(self, other: Work) -> Work:
         return Work(
@@ -52,18 +52,18 @@ class Count:
 
     forward: Work
     backward: Work
-    """Of one class, with respect to the input alone."""
+    """Backward pass of one class with respect to the input only."""
     exact: Work
-    """One forward, C − 1 backwards, and trace and spectrum of G."""
+    """One forward pass, C − 1 backward passes, and trace and spectrum of G."""
     step: Work
-    """One step of a horizontal path by all classes: the same, with projections on D_x instead."""
+    """One step of a horizontal path by all classes: as ``exact``, with projections on D_x."""
     activation_bytes: float
-    """Kept from the forward for the backwards, without parameters."""
+    """Bytes saved by the forward pass for the backward passes, without parameters."""
 
 
 def count(subject: Subject, batch: int) -> Count:
-    """Count the calls that measure ``batch`` inputs of a subject."""
-    # Measuring takes no gradient with respect to weights, so nothing is kept for one.
+    """Count the work of measuring ``batch`` inputs of a subject."""
+    # Measurements need no gradients of weights, so nothing is saved for them.
     model = subject.model("meta").requires_grad_(False)
     x = subject.inputs("meta", batch).requires_grad_()
     parameters = sum(p.nbytes for p in model.parameters())
@@ -83,12 +83,12 @@ def count(subject: Subject, batch: int) -> Count:
     def projections() -> None:
         tangent = TangentSpace(jacobian)
         tangent.project(x.flatten(1))  # the displacement
-        tangent.share(x.flatten(1).double())  # of the step that was taken
+        tangent.share(x.flatten(1).double())  # of the step
 
     one_forward = Work(
         forward.get_total_flops(), parameters + x.nbytes + activations + scores.nbytes
     )
-    # Gradients between layers may stay in cache; the ends, weights and activations are read.
+    # Gradients between layers may stay in cache; inputs, scores, weights, activations are read.
     one_backward = Work(
         backward.get_total_flops(), parameters + activations + scores.nbytes + x.nbytes
     )
@@ -103,7 +103,7 @@ def count(subject: Subject, batch: int) -> Count:
 
 
 def flops(call: Callable[[], Any]) -> int:
-    """Floating-point operations of the products and convolutions in a call."""
+    """Return the floating-point operations of the products and convolutions in a call."""
     with counted_products(), FlopCounterMode(display=False) as counter:
         call()
     return int(counter.get_total_flops())
@@ -111,14 +111,14 @@ def flops(call: Callable[[], Any]) -> int:
 
 @contextmanager
 def counted_products() -> Iterator[None]:
-    """Attention as plain products: the counter does not know the fused one of processors."""
+    """Run attention as plain products; the counter does not support the fused CPU kernel."""
     with sdpa_kernel(SDPBackend.MATH):
         yield
 
 
 @contextmanager
 def saved_bytes(model: nn.Module) -> Iterator[dict[StorageWeakRef, int]]:
-    """Bytes of every tensor that a forward keeps for the backward, by storage, less parameters."""
+    """Record the bytes that a forward pass saves, by storage, without parameters."""
     own = {StorageWeakRef(tensor.untyped_storage()) for tensor in model.state_dict().values()}
     found: dict[StorageWeakRef, int] = {}
 

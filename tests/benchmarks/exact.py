@@ -1,4 +1,4 @@
-"""Trace and spectrum of G of 64 digits: ours beside three other ways, measured in turns."""
+"""Time of the trace and spectrum of G for 64 digits, compared with three other ways."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPEATS = 7
 
 @product_precision("highest")
 def run() -> None:
-    """Check that all agree, then print their times and how many times ours they take."""
+    """Check that all ways agree, then print their times and the ratios to ours."""
     print(describe())
     images, what = digits(INPUTS)
     for device in devices():
@@ -47,17 +47,17 @@ def run() -> None:
 
 
 def require_agreement(model: nn.Module, x: Tensor) -> dict[str, float]:
-    """The largest difference of each one's spectra from ours, relative to G's norm."""
+    """Return the largest difference of the spectra of each way from ours, relative to the trace."""
     mine = PEERS["ours"](model, x)
     found = {name: difference(peer(model, x), mine) for name, peer in PEERS.items()}
     for name, value in found.items():
         if not value < 1e-3:
-            raise SystemExit(f"{name} is expected to agree with ours; it differs by {value:.1e}.")
+            raise SystemExit(f"{name} must agree with ours; it differs by {value:.1e}.")
     return found
 
 
 def difference(one: Spectrum, other: Spectrum) -> float:
-    """Of traces and eigenvalues, relative to the other's trace."""
+    """Return the largest difference of traces and eigenvalues, relative to the other's trace."""
     trace, values = (tensor.double() for tensor in one)
     expected, spectrum = (tensor.double() for tensor in other)
     gaps = torch.cat([(trace - expected).unsqueeze(1), values - spectrum], dim=1)

@@ -1,4 +1,4 @@
-"""The least time that counted work needs on this machine, beside the time that we take."""
+"""Minimum time of the counted work on this machine, and the measured time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.benchmarks.timing import Timing, devices, interleaved, readable, scal
 
 REPEATS = 5
 LONGEST = 10.0
-"""Seconds that one call may take to be measured; a thousand classes of a large model take more, and
-paths of theirs are walked by products, which is other work than what is counted."""
+"""Longest expected duration of a measured call, in seconds. Large models of a thousand classes take
+longer; their paths use products, which are not the counted work."""
 PATH_STEPS = 4
 
 
 @product_precision("highest")
 def run() -> None:
-    """Count, measure what the machine can do, and print how near to it we are."""
+    """Count the work, measure the peak rates, and print the share of the peak."""
     print(describe())
     report_counts()
     for device in devices():
@@ -37,7 +37,7 @@ def run() -> None:
 
 
 def report_counts() -> None:
-    """Work for one input: exact counts of operations, and the least bytes."""
+    """Print the work for one input: operations and minimum bytes."""
     rows = []
     for subject in SUBJECTS:
         counted = count(subject, 1)
@@ -63,7 +63,7 @@ def report_peaks(device: torch.device, peaks: Peaks) -> None:
 
 
 def report_limits(subject: Subject, device: torch.device, peaks: Peaks) -> None:
-    """A row for each call: its least time by two peaks, and the measured share of it."""
+    """Print a row for each call: minimum time by two peaks, and the share that is reached."""
     model, x = subject.model(device), subject.inputs(device)
     counted = count(subject, len(x))
     timings = dict(measured(model, x, counted, device))
@@ -91,7 +91,7 @@ def works(counted: Count) -> Iterator[tuple[str, Work]]:
 
 
 def least_seconds(work: Work, rate: float, peaks: Peaks) -> float:
-    """Arithmetic at its peak rate or memory at its own, whichever takes longer."""
+    """Return the longer of arithmetic at its peak rate and memory traffic at its bandwidth."""
     arithmetic = work.flops / rate + work.double_flops / peaks.double_product
     return max(arithmetic, work.bytes / peaks.bandwidth)
 
@@ -99,7 +99,7 @@ def least_seconds(work: Work, rate: float, peaks: Peaks) -> float:
 def measured(
     model: nn.Module, x: Tensor, counted: Count, device: torch.device
 ) -> Iterator[tuple[str, Timing]]:
-    """Times of the calls that were counted, as far as they are short enough."""
+    """Time the counted calls that are short enough."""
     with measuring(model) as classifier:
         leaf = x.clone().requires_grad_()
         scores = classifier.scores(leaf)
@@ -126,7 +126,7 @@ def measured(
         )
 
     expected = timings["backward, one class"].median * (1 + scores.shape[1])
-    # A path of n steps measures n + 1 points.
+    # A path of n steps evaluates n + 1 points.
     calls: tuple[tuple[str, Callable[[], Any], int], ...] = (
         ("exact measurement", exact, 1),
         ("path step", path, PATH_STEPS + 1),

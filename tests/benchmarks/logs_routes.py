@@ -1,4 +1,4 @@
-"""What the routes of TensorBoard answer over many runs: how soon, how much, with what memory."""
+"""Latency, size and memory of TensorBoard's routes on many runs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from urllib.parse import urlencode
 from tests.benchmarks.logs_written import SNAPSHOTS
 
 REPEATS = 20
-# Each question takes its time from the Python loader, which shares one interpreter with it.
-SECONDS_BETWEEN_QUESTIONS = 1
+# Requests slow down the Python loader, which runs in the same interpreter.
+SECONDS_BETWEEN_REQUESTS = 1
 
 Figures = dict[str, str]
-"""What was measured, and the outcome in words."""
+"""Formatted results by the name of the measurement."""
 
 
 def snapshot_routes(url: str, started: float) -> Figures:
@@ -59,7 +59,7 @@ def image_routes(url: str, started: float) -> Figures:
 
 def await_count(listed: Callable[[], int], started: float) -> Figures:
     while listed() < SNAPSHOTS:
-        time.sleep(SECONDS_BETWEEN_QUESTIONS)
+        time.sleep(SECONDS_BETWEEN_REQUESTS)
     return {"everything listed after": f"{time.monotonic() - started:.1f} s"}
 
 
@@ -77,13 +77,13 @@ def timed(name: str, url: str) -> Figures:
 
 
 def memory() -> Figures:
-    """Of TensorBoard and, with the Rust loader, its data server; a browser runs beside them."""
+    """Return the memory of TensorBoard and, with the Rust loader, of its data server."""
     sizes = [f"{name} {size:.0f}" for name, size in processes() if name in ("main.py", "server")]
     return {"resident memory, MB": ", ".join(sizes)}
 
 
 def processes() -> Iterator[tuple[str, float]]:
-    """Name and resident megabytes of every process that this one started."""
+    """Yield name and resident megabytes of every child process."""
     waiting = [os.getpid()]
     while waiting:
         parent = waiting.pop()
@@ -96,7 +96,7 @@ def processes() -> Iterator[tuple[str, float]]:
 
 
 def fetch(url: str) -> tuple[int, int]:
-    """Bytes on the wire, and of the content."""
+    """Return the size of the response and of its decompressed content, in bytes."""
     request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
     with urllib.request.urlopen(request, timeout=120) as response:
         wire = response.read()

@@ -1,4 +1,4 @@
-"""The LEAF tab over 100 runs and 2 000 snapshots, beside TensorBoard's images."""
+"""The LEAF tab with 100 runs and 2 000 snapshots, compared with TensorBoard's Images tab."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ TARGETS = {
     "click until strip painted": "< 1000 ms",
     "scrolling, frame, 95th percentile": "< 33 ms",
     "moving, frame, 95th percentile": "< 33 ms",
-    "rows drawn at once, most": "< 20",
+    "rows drawn at once, maximum": "< 20",
 }
 
 
 def run() -> None:
-    """Make the log directories, and print what each loader of TensorBoard makes of them."""
+    """Write log directories and print the measurements for each loader of TensorBoard."""
     print(describe())
     with tempfile.TemporaryDirectory() as folder, opened_browser() as browser:
         names = ("leaf", "images", "training", "long")
@@ -75,12 +75,12 @@ def run() -> None:
 
         print_table("The LEAF tab", leaf, of_leaf)
         print_table("TensorBoard's Images tab", images, of_images)
-        print_table(f"The LEAF tab, a path at {MOMENTS} moments", training, of_training)
+        print_table(f"The LEAF tab, a path at {MOMENTS} steps", training, of_training)
         print_table(f"The LEAF tab, {STEPS} steps × {CLASSES} classes", long, of_long)
 
 
 def print_table(title: str, logdir: Path, measure: Callable[[str, float], Figures]) -> None:
-    """A line for each figure, a column for each loader, targets beside."""
+    """Print a line for each measurement, a column for each loader, and the targets."""
     outcomes: dict[str, Figures] = {}
     for name, argument in LOADERS.items():
         started = time.monotonic()

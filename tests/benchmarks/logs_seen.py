@@ -1,4 +1,4 @@
-"""What a person sees of many runs, in a browser: how soon, and how smoothly."""
+"""Loading times and frame times of the tabs in a browser, on many runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WHEEL_PIXELS = 120
 SECONDS_PER_WHEEL = 0.03
 SLOW_FRAME_MS = 33
 
-# A frame is on the screen when the next one begins.
+# A frame is painted when the next one begins.
 OPEN_RUN = """
 async (page, run) => {
   const frame = () => new Promise(requestAnimationFrame);
@@ -100,17 +100,17 @@ def new_page(browser: Browser) -> Page:
 
 
 def leaf_tab(browser: Browser, url: str) -> Figures:
-    """Time until the tab shows its first strip, and from click to strip on runs not yet opened."""
+    """Measure the time to the first strip, and from a click on a new run to its strip."""
     opening = []
     for _ in range(TABS):
-        page = new_page(browser)  # and with it an empty cache
+        page = new_page(browser)  # a new page has an empty cache
         tab = LeafTab(page, url).open()
         tab.get("strip").locator("canvas").first.wait_for(timeout=120_000)
         opening.append(tab.get("strip").evaluate(SINCE_OPENING))
         page.close()
     page = new_page(browser)
     tab = LeafTab(page, url).open().await_path()
-    # The first run is open already.
+    # The first run is already open.
     names = [f"version_{number}" for number in range(1, 1 + OPENED)]
     clicks = [tab.get("path").evaluate(OPEN_RUN, name) for name in names]
     page.close()
@@ -122,7 +122,7 @@ def leaf_tab(browser: Browser, url: str) -> Figures:
 
 
 def images_tab(browser: Browser, url: str) -> Figures:
-    """The same of TensorBoard's own tab, until the first of a run's images is painted."""
+    """Measure the same for the Images tab, until the first image of a run is painted."""
     opening = []
     for _ in range(TABS):
         page = new_page(browser)
@@ -145,7 +145,7 @@ def images_tab(browser: Browser, url: str) -> Figures:
 
 
 def path_over_training(browser: Browser, url: str) -> Figures:
-    """Frames while a person scrolls down rows of the same path, and moves along it."""
+    """Measure frame times while scrolling through rows of one path and moving along it."""
     page = new_page(browser)
     tab = LeafTab(page, url).open().await_path()
     rows = tab.get("row")
@@ -162,11 +162,11 @@ def path_over_training(browser: Browser, url: str) -> Figures:
     moving = moving_along(page, tab)
     page.close()
     drawn = f"{seen['rows']} of {MOMENTS}, {seen['canvases']} canvases"
-    return scrolling | {"rows drawn at once, most": drawn} | moving
+    return scrolling | {"rows drawn at once, maximum": drawn} | moving
 
 
 def one_path(browser: Browser, url: str) -> Figures:
-    """Frames while a person moves along the one path there is."""
+    """Measure frame times while moving along a single path."""
     page = new_page(browser)
     tab = LeafTab(page, url).open()
     tab.get("strip").locator("canvas").first.wait_for()

@@ -1,4 +1,4 @@
-"""Log directories at scale: many runs, one run with many moments, images to compare with."""
+"""Large log directories: many runs, one run with many training steps, and images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS = 100
 SNAPSHOTS = 2000
 MOMENTS = 100
 PATHS = 8
-# Shorter than the paths of the callbacks: checksums in Python take most of the time of writing.
+# Shorter than the paths of the callbacks, because checksums in Python dominate the writing time.
 STEPS = 30
 FRAMES = 6
 
@@ -29,7 +29,7 @@ Variant = tuple[bytes, list[bytes], Any]
 
 
 def write_logs(leaf: Path, images: Path) -> None:
-    """Snapshots in one directory, and image summaries of the same pixels in the other."""
+    """Write snapshots to one directory and image summaries of the same pixels to the other."""
     variants = [variant(number) for number in range(10)]
     for number in range(RUNS):
         image_writer = EventFileWriter(str(images / f"version_{number}"))
@@ -42,21 +42,21 @@ def write_logs(leaf: Path, images: Path) -> None:
 
 
 def write_moments(training: Path) -> None:
-    """One run, with the same paths of as many frames as callbacks keep at many moments."""
+    """Write one run with the same paths at many steps, and as many frames as callbacks keep."""
     paths = [dataclasses.replace(synthetic.path(4, 9, frames=13), source_index=i) for i in range(2)]
     index, blobs = encode(dataclasses.replace(synthetic.snapshot(), paths=tuple(paths)))
     write_run(training / "version_0", [(index, blobs, None)], MOMENTS)
 
 
 def write_run(run: Path, variants: list[Variant], count: int) -> list[tuple[int, str]]:
-    """Snapshots in turn of all variants, one every 100 steps; their steps and tags."""
+    """Write snapshots of all variants in turn, one every 100 steps; return steps and tags."""
     writer = EventFileWriter(str(run))
     written = []
     for position in range(count):
         step = 100 * (position + 1)
         index, blobs, _ = variants[position % len(variants)]
         snapshot = synthetic.snapshot(step, paths=1, path_steps=1)
-        # Encoding 16 000 paths would take most of the time, and reading sees no difference.
+        # Reuse encoded paths: encoding 16 000 would dominate, and the content does not matter.
         content = json.dumps(json.loads(index) | {"step": step, "epoch": snapshot.epoch})
         written.append((step, tag_of(snapshot)))
         add(writer, blob_summary(tag_of(snapshot), content.encode(), blobs), step)
@@ -65,7 +65,7 @@ def write_run(run: Path, variants: list[Variant], count: int) -> list[tuple[int,
 
 
 def variant(number: int) -> Variant:
-    """The index and blobs of a snapshot of digits, and one image of all of its frames."""
+    """Return index and blobs of a snapshot of digits, and one image of all its frames."""
     paths = [synthetic.path((number + i) % 10, i, steps=STEPS, frames=FRAMES) for i in range(PATHS)]
     snapshot = synthetic.snapshot(paths=PATHS, path_steps=STEPS)
     index, blobs = encode(dataclasses.replace(snapshot, paths=tuple(paths)))
@@ -87,5 +87,5 @@ def add(writer: EventFileWriter, summary: Any, step: int) -> None:
 
 
 def size(folder: Path) -> float:
-    """Megabytes of the files in `folder`."""
+    """Return the size of the files in ``folder``, in megabytes."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6

@@ -1,4 +1,4 @@
-"""A path of ten thousand steps through the predictions of a model of a thousand classes."""
+"""A path of ten thousand steps of a model with a thousand classes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ PIXELS = (1, 8, 8)
 
 
 def long_path() -> SinglePath:
-    """Along the line between two images; every prediction is the model's."""
+    """Return a path along the line between two images, with the predictions of a linear model."""
     generator = torch.Generator().manual_seed(0)
-    # Gradients of a thousand linear scores span all 64 pixels: any line is horizontal.
+    # The gradients of a thousand linear scores span all 64 pixels, so any line is horizontal.
     weights = torch.randn(64, CLASSES, generator=generator)
     start, end = torch.rand(2, *PIXELS, generator=generator)
     share = torch.linspace(0, 1, STEPS + 1).reshape(-1, 1, 1, 1)
@@ -46,7 +46,7 @@ def long_path() -> SinglePath:
 
 
 def publish_long_path(folder: Path) -> SinglePath:
-    """Write the path to a run of a log directory as a callback does."""
+    """Write the path to a run of a log directory, as a callback does."""
     single = long_path()
     path = LeafPath([single])
     bounds = (torch.tensor(0.0), torch.tensor(1.0))

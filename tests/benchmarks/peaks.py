@@ -1,4 +1,4 @@
-"""What this machine's arithmetic and memory can do at the most, measured."""
+"""Measured peak rates of arithmetic and memory of this machine."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from tests.benchmarks.timing import interleaved
 REPEATS = 3
 SIZES = {"cpu": (512, 1024, 2048, 3072), "cuda": (2048, 4096, 8192, 12288)}
 COPIED = {"cpu": 2**28, "cuda": 2**31}
-"""Bytes to copy: many times what any cache holds."""
+"""Bytes to copy: many times the size of any cache."""
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """Operations and bytes per second."""
+    """Peak rates, in operations and bytes per second."""
 
     product: float
     """Matrix products in float32 (sgemm)."""
     convolution: float
-    """3×3 convolutions in float32, which another library computes, on some machines faster."""
+    """3×3 convolutions in float32; they use another library, which is faster on some machines."""
     double_product: float
     """Matrix products in float64 (dgemm)."""
     bandwidth: float
     """Bytes read and written by a copy."""
     tf32: float | None
-    """Matrix products of float32 numbers rounded to TF32; where there is an accelerator."""
+    """Matrix products of float32 numbers rounded to TF32; None without an accelerator."""
 
 
 def measure_peaks(device: torch.device) -> Peaks:
-    """The best of several sizes, each the best of several repeats."""
+    """Measure the best rate over several sizes and repeats."""
     with product_precision("highest"):
         product, double = product_peak(device), product_peak(device, torch.float64)
         convolution = convolution_peak(device)
@@ -78,7 +78,7 @@ def _best(call: Callable[[], Any], device: torch.device) -> float:
 
 @contextmanager
 def product_precision(precision: str) -> Iterator[None]:
-    """float32 products as they are written ("highest"), or rounded to TF32 ("high")."""
+    """Compute float32 products in full precision ("highest") or rounded to TF32 ("high")."""
     before, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision(precision)
     torch.backends.cudnn.allow_tf32 = precision != "highest"

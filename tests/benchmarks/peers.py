@@ -1,6 +1,6 @@
-"""Others' ways to the spectrum of G and along a leaf, to measure ours beside.
+"""Other implementations of the spectrum of G and of horizontal paths, for comparison.
 
-Written anew from their descriptions, each as its users would write it.
+Each is reimplemented from its description.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def ours(model: nn.Module, x: Tensor) -> Spectrum:
 
 
 def per_sample(model: nn.Module, x: Tensor) -> Spectrum:
-    """The published algorithm: the Jacobian of log-softmax, one image at a time."""
+    """Run the published algorithm: the Jacobian of log-softmax, one image at a time."""
     traces, spectra = [], []
     for one in x:
         log_p, rows = _log_p_and_gradients(model, one)
@@ -38,7 +38,7 @@ def per_sample(model: nn.Module, x: Tensor) -> Spectrum:
 
 
 def vmap_jacrev(model: nn.Module, x: Tensor) -> Spectrum:
-    """torch.func: one Jacobian for the whole batch, vectorised over inputs and classes."""
+    """Use torch.func: one Jacobian for the batch, vectorised over inputs and classes."""
 
     def log_p(one: Tensor) -> tuple[Tensor, Tensor]:
         value = model(one.unsqueeze(0))[0].log_softmax(0)
@@ -52,11 +52,11 @@ def vmap_jacrev(model: nn.Module, x: Tensor) -> Spectrum:
 
 
 def curvlinops_ggn(model: nn.Module, x: Tensor) -> Spectrum:
-    """The generalised Gauss–Newton matrix of summed cross-entropy, the input its parameter.
+    """Use the generalised Gauss–Newton matrix of summed cross-entropy with respect to the input.
 
-    It is block-diagonal with G as its blocks. C products with random vectors span im G, because
-    rank G ≤ C − 1 (range finder of Halko, Martinsson & Tropp 2011, exact here), and C more give G
-    in a basis of it.
+    The matrix is block-diagonal, and its blocks are G. C products with random vectors span im G,
+    because rank G ≤ C − 1 (range finder of Halko, Martinsson & Tropp 2011, exact here). C more
+    products give G in a basis of im G.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
     classes = model(x[:1]).shape[1]
@@ -72,7 +72,7 @@ def curvlinops_ggn(model: nn.Module, x: Tensor) -> Spectrum:
     wrapped = InputAsParameter()
     rows = torch.arange(len(x), device=x.device)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # another library's words are not ours to mend
+        warnings.simplefilter("ignore")  # warnings of another library
         import curvlinops
 
         loss = nn.CrossEntropyLoss(reduction="sum")
@@ -101,7 +101,7 @@ PEERS: dict[str, Callable[[nn.Module, Tensor], Spectrum]] = {
 def per_sample_path(
     model: nn.Module, start: Tensor, end: Tensor, step_size: float, steps: int, threshold: float
 ) -> Tensor:
-    """The published Algorithm 1 for one image: its last point."""
+    """Run the published Algorithm 1 for one image and return the last point."""
     x = start
     for _ in range(steps):
         gap = (end - x).flatten()
@@ -116,7 +116,7 @@ def per_sample_path(
 
 
 def _log_p_and_gradients(model: nn.Module, one: Tensor) -> tuple[Tensor, Tensor]:
-    """log p (C,) and its gradients (C, d) of one input."""
+    """Return log p ``(C,)`` and its gradients ``(C, d)`` of one input."""
 
     def log_p(image: Tensor) -> Tensor:
         return model(image.unsqueeze(0))[0].log_softmax(0)

@@ -1,4 +1,4 @@
-"""A data set measured by one process and by two: inputs a second, each process with one thread."""
+"""Throughput of measuring a data set with one process and with two, one thread each."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ REPEATS = 5
 
 
 def run() -> None:
-    """Measure the same data set into a folder with one and with two processes in turn."""
+    """Measure the same data set with one and with two processes in turn."""
     print(describe())
     pair = Pair()
     try:
-        for processes in (1, 2):  # what is paid once: imports, first calls
+        for processes in (1, 2):  # warm up: imports and first calls
             slower(pair, processes, 64)
         times: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(REPEATS):
@@ -45,13 +45,13 @@ def run() -> None:
 
 
 def slower(pair: Pair, processes: int, inputs: int) -> float:
-    """Time of the slower process, into a fresh folder."""
+    """Return the time of the slower process, with an empty folder."""
     with tempfile.TemporaryDirectory() as folder:
         return float(max(pair.run(seconds, processes, inputs, Path(folder))))
 
 
 def seconds(processes: int, inputs: int, folder: Path) -> float:
-    """Time of the prediction in this process; with one process the other waits outside."""
+    """Return the time of the prediction in this process; of one process, rank one is idle."""
     import logging
 
     import lightning as L
@@ -71,7 +71,7 @@ def seconds(processes: int, inputs: int, folder: Path) -> float:
     data = TensorDataset(torch.rand(inputs, 1, 28, 28), torch.arange(inputs) % 10)
 
     class Timed(LeafPredictor):
-        """From the first batch to the last file; connecting processes is not measuring."""
+        """Predictor that records the time after all processes have connected."""
 
         def on_predict_start(self) -> None:
             self.trainer.strategy.barrier()

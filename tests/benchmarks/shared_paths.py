@@ -1,4 +1,4 @@
-"""Horizontal paths of a training on one process and on two: how much time the second one saves."""
+"""Time of the horizontal paths of a training with one process and with two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPEATS = 2
 
 
 def run() -> None:
-    """Take the same paths on one and on two processes in turn, each with one thread."""
+    """Walk the same paths with one and with two processes in turn, one thread each."""
     print(describe())
     pair = Pair()
     try:
@@ -41,7 +41,7 @@ def run() -> None:
 
 
 def seconds(root: Path, processes: int) -> float:
-    """Time of the snapshot in this process; with one process the other waits outside."""
+    """Return the time of the snapshot in this process; of one process, rank one is idle."""
     import lightning as L
     import torch
     from torch.utils.data import DataLoader, TensorDataset

@@ -1,4 +1,4 @@
-"""Memory of many inputs and of a thousand classes, beside what their gradients would take."""
+"""Peak memory for many inputs and a thousand classes, compared with the size of their gradients."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ CASES = {
 
 
 def run() -> None:
-    """Measure few and many inputs, each in a process of its own, and print the memory it needed."""
+    """Measure few and many inputs, each in a separate process, and print the peak memory."""
     print(describe())
     rows = []
     for case, counts in CASES.items():
         for count in counts:
-            # A process's peak never falls: each measurement has its own.
+            # The recorded peak of a process never decreases, so each measurement starts one.
             arguments = [sys.executable, "-m", "tests.benchmarks.streaming", case, str(count)]
             finished = subprocess.run(arguments, capture_output=True, text=True, check=True)
             rows.append([case, str(count), *finished.stdout.split("|")])
@@ -34,7 +34,7 @@ def run() -> None:
 
 
 def measure(case: str, count: int) -> None:
-    """Print time, growth of the peak of memory, and the size of all gradients."""
+    """Print the time, the growth of the peak memory, and the size of all gradients."""
     if case.startswith("small"):
         model, shape, classes = SmallCNN((1, 8, 8)).eval(), (1, 8, 8), 10
     else:

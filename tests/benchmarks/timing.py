@@ -1,4 +1,4 @@
-"""Times of several ways to do the same, taken in turns, and tables of them."""
+"""Interleaved timing of several calls, and tables of the results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Name = TypeVar("Name")
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of the repeats of one call."""
+    """Durations of the repeats of one call, in seconds."""
 
     seconds: tuple[float, ...]
 
@@ -28,21 +28,22 @@ class Timing:
         return min(self.seconds)
 
     def spread(self) -> str:
-        """Minimum and maximum, readable."""
+        """Format minimum and maximum."""
         return f"{readable(min(self.seconds))} – {readable(max(self.seconds))}"
 
 
 def devices() -> list[torch.device]:
-    """The processor, and the accelerator where there is one."""
+    """Return the CPU and, if there is one, the accelerator."""
     return [torch.device(name) for name in ("cpu", "cuda")[: 1 + torch.cuda.is_available()]]
 
 
 def interleaved(
     calls: Mapping[Name, Callable[[], Any]], repeats: int, device: torch.device
 ) -> dict[Name, Timing]:
-    """Time every call once a round: what slows the machine for a while slows all of them.
+    """Time every call once per round, so that a temporary slowdown affects all of them.
 
-    Each is called once before, untimed: first calls choose algorithms and fill caches.
+    Every call first runs once without timing, because first calls choose algorithms and fill
+    caches.
     """
     for call in calls.values():
         call()
@@ -54,7 +55,7 @@ def interleaved(
 
 
 def once(call: Callable[[], Any], device: torch.device) -> float:
-    """Seconds of one call, until the device has finished it."""
+    """Return the duration of one call, until the device has finished it, in seconds."""
     _finish(device)
     started = time.perf_counter()
     call()
@@ -68,7 +69,7 @@ def _finish(device: torch.device) -> None:
 
 
 def readable(seconds: float) -> str:
-    """A time with three digits and its unit."""
+    """Format a time with three digits and its unit."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}" if seconds < 1000 else f"{seconds:.0f} s"
@@ -76,7 +77,7 @@ def readable(seconds: float) -> str:
 
 
 def scaled(number: float, unit: str) -> str:
-    """A count with three digits and a decimal prefix: 1.82e9 FLOP is 1.82 GFLOP."""
+    """Format a number with three digits and a decimal prefix: 1.82e9 FLOP is 1.82 GFLOP."""
     for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if number >= size:
             return f"{number / size:.3g} {prefix}{unit}"
@@ -84,7 +85,7 @@ def scaled(number: float, unit: str) -> str:
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Columns as wide as their widest entry; the first to the left, numbers to the right."""
+    """Format a table; the first column is left-aligned, the others right-aligned."""
     lines = [tuple(header), *map(tuple, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
