@@ -99,8 +99,9 @@ def claims(scale: Scale) -> list[Claim]:
         ),
         Claim(
             "The part of the perturbation that changes the prediction (not stated in the paper).",
-            "With FGSM, the prediction is wrong at {whole:.0%} of the images. With its part in D "
-            "alone it is wrong at {tangent:.0%}, with its part orthogonal to D alone at {rest:.0%}.",
+            "With FGSM, the prediction is wrong at {whole:.0%} of the images. With its "
+            "part in D alone it is wrong at {tangent:.0%}, with its part orthogonal to D alone at "
+            "{rest:.0%}.",
             {
                 "whole": lambda one: one[FGSM]["fools"].mean(),
                 "tangent": lambda one: one[FGSM]["tangent_fools"].mean(),

@@ -70,7 +70,7 @@ def with_random_direction(seed: int) -> Project:
 
 @dataclass(frozen=True)
 class Descent:
-    """Paths by Algorithm 1 with a given projection; T is the number of steps over ``every``, plus 1.
+    """Paths by Algorithm 1 with a given projection; T − 1 is the number of steps over ``every``.
 
     Attributes:
         step: Path steps of the measurements, ``(T,)``.
