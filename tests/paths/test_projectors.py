@@ -1,0 +1,160 @@
+"""Projections on D_x along a path: exact, iterative, or within the most probable classes."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_leaf import LocalDataMatrix, PathStatus, horizontal_path, orthogonal_walk
+from lightning_leaf.model.classifier import measuring
+from lightning_leaf.paths.projectors import ExactProjectors, IterativeProjectors
+from tests.support import many_classes
+from tests.support.cases import CASES
+
+SEED = 0
+
+
+@pytest.fixture(params=["perceptron", "convolutions", "attention"])
+def model_and_ends(request):
+    model, x = many_classes.make(request.param, SEED, batch=4)
+    return model, x[:2], x[2:]
+
+
+def share_off_the_leaf(model, path) -> float:
+    """Return the largest share of a step outside D_x of its first point, computed exactly."""
+    shares = []
+    for one in path:
+        steps = one.points[1:] - one.points[:-1]
+        g = LocalDataMatrix.at(copy.deepcopy(model).double(), one.points[:-1].double())
+        rest = g.reject(steps.double()).flatten(1).norm(dim=1)
+        shares.append((rest / steps.flatten(1).norm(dim=1)).max())
+    return float(max(shares))
+
+
+def test_iterative_paths_end_close_to_exact_ones(model_and_ends):
+    model, start, end = model_and_ends
+    options = {"max_steps": 8, "step_size": 0.075}
+    exact = horizontal_path(model, start, end, rtol=0, **options)
+    iterative = horizontal_path(model, start, end, rtol=1e-4, **options)
+    for one, other in zip(exact, iterative, strict=True):
+        assert one.status == other.status
+        # A kink of a ReLU may be passed one step earlier or later.
+        assert (one.distance - other.distance).abs().max() < 0.05 * (8 * 0.075)
+
+
+def test_steps_are_tangent_however_large_the_allowed_error_is(model_and_ends):
+    model, start, end = model_and_ends
+    path = horizontal_path(model, start, end, rtol=0.5, max_steps=6, step_size=0.01)
+    assert share_off_the_leaf(model, path) < 1e-3
+    assert all((one.horizontality > 0.999).all() for one in path)
+    # Negative control: straight lines are not tangent.
+    g = LocalDataMatrix.at(copy.deepcopy(model).double(), start.double())
+    straight = (end - start).double()
+    assert (g.reject(straight).flatten(1).norm(dim=1) > 0.1 * straight.flatten(1).norm(dim=1)).all()
+
+
+@pytest.mark.parametrize(
+    ("classes", "options", "expected"),
+    [
+        (10, {}, ExactProjectors),
+        (160, {}, ExactProjectors),
+        (161, {}, IterativeProjectors),
+        (161, {"rtol": 0}, ExactProjectors),
+        (10, {"rtol": 1e-2}, IterativeProjectors),
+        (161, {"top_classes": 5}, ExactProjectors),
+    ],
+)
+def test_the_number_of_classes_chooses_the_default_method(monkeypatch, classes, options, expected):
+    used = set()
+    for kind in (ExactProjectors, IterativeProjectors):
+        original = kind.at
+
+        def recorded(self, x, original=original):
+            used.add(type(self))
+            return original(self, x)
+
+        monkeypatch.setattr(kind, "at", recorded)
+    model, x = nn.Linear(300, classes), torch.randn(2, 300)
+    horizontal_path(model, x, x.flip(0), max_steps=1, **options)
+    assert used == {expected}
+
+
+def test_iterations_start_from_the_solution_at_the_previous_point(model_and_ends):
+    model, start, end = model_and_ends
+    with measuring(model) as classifier:
+        x, v = classifier.prepare(start), (end - start).flatten(1).double()
+        projectors = IterativeProjectors(classifier, 1e-3)
+        projectors.at(x)[1].project(v)
+        (first,) = projectors._solutions
+        projectors.at(x + 1e-5)[1].project(v)
+        (second,) = projectors._solutions
+    assert second.iterations < first.iterations
+    assert (second.error <= 1e-3).all()
+
+
+def test_the_most_probable_classes_span_the_steps():
+    model, x = many_classes.make("perceptron", SEED, batch=2)
+    path = horizontal_path(model, x[:1], x[1:], top_classes=3, max_steps=1, step_size=0.01)[0]
+    model = copy.deepcopy(model).double()
+    top = model(x[:1].double()).topk(3).indices[0]
+    restricted = LocalDataMatrix.at(lambda x: model(x)[:, top], x[:1].double())
+    step = (path.points[1:] - path.points[:-1]).double()
+    assert restricted.tangent_dimension().item() == 2
+    assert restricted.reject(step).norm() < 1e-4 * step.norm()
+    assert LocalDataMatrix.at(model, x[:1].double()).reject(step).norm() < 1e-4 * step.norm()
+
+
+def test_more_top_classes_than_there_are_means_all_classes():
+    model, x = CASES[1].make(SEED, batch=2)
+    options = {"max_steps": 5, "step_size": 0.01}
+    top = horizontal_path(model, x[:1], x[1:], top_classes=99, **options)[0]
+    all_classes = horizontal_path(model, x[:1], x[1:], **options)[0]
+    assert torch.allclose(top.points, all_classes.points, atol=1e-5)
+
+
+class InfiniteBeyond(nn.Module):
+    """A classifier whose scores are infinite where the first coordinate is larger than 50."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, _ = many_classes.make("perceptron", SEED)
+
+    def forward(self, x):
+        return self.inner(x) + torch.where(x[:, :1] > 50, torch.inf, 0.0)
+
+
+def test_a_path_that_diverges_does_not_change_the_others():
+    model, x, end = InfiniteBeyond(), torch.randn(3, 300), torch.randn(3, 300)
+    x[1, 0] = 100.0
+    options = {"max_steps": 4, "step_size": 0.05}
+    paths = horizontal_path(model, x, end, **options)
+    assert [path.status == PathStatus.NON_FINITE for path in paths] == [False, True, False]
+    alone = horizontal_path(model, x[[0, 2]], end[[0, 2]], **options)
+    for i, j in ((0, 0), (2, 1)):
+        assert torch.allclose(paths[i].distance, alone[j].distance, rtol=1e-4)
+    (none,) = horizontal_path(model, x[1:2], end[1:2], **options)
+    assert none.status == PathStatus.NON_FINITE
+
+
+def test_a_source_at_its_destination_is_reached_without_a_step():
+    model, x = many_classes.make("perceptron", SEED)
+    paths = horizontal_path(model, x, x.clone(), step_size=0.1, threshold=1.0)
+    assert [(path.status, path.steps) for path in paths] == [(PathStatus.REACHED, 0)] * 3
+
+
+@pytest.mark.parametrize("domain", [None, (-1.5, 1.5)])
+def test_iterative_orthogonal_walks_keep_the_prediction(domain):
+    model, x = many_classes.make("perceptron", SEED)
+    x = x.clamp(-1.4, 1.4)
+    walks = orthogonal_walk(model, x, step_size=0.06, max_steps=20, domain=domain)
+    directions = torch.randn(3, 300)
+    straight = x + 1.2 * directions / directions.norm(dim=1, keepdim=True)
+    with torch.no_grad():
+        q = model(straight).double().log_softmax(1)
+    for i, walk in enumerate(walks):
+        p = walk.log_probs[0].double()
+        drift = (p.exp() * (p - walk.log_probs[-1].double())).sum()
+        control = (p.exp() * (p - q[i])).sum()  # a straight line of the same length
+        assert walk.distance[-1] > (0.5 if domain else 1.1)
+        assert drift < 0.05 * control
