@@ -87,7 +87,7 @@ def domain_bounds(
     bounds = input_bounds(next(iter(ends.values())), normalize, domain)
     if bounds is not None:
         low, high = bounds
-        tolerance = 1e-3 * (high - low)  # allows for rounding in the user's own normalisation
+        tolerance = 1e-3 * (high - low)  # allows for rounding in the user's normalization
         for name, x in ends.items():
             if bool(((x < low - tolerance) | (x > high + tolerance)).any()):
                 raise LeafError(

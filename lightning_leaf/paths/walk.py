@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from lightning_leaf.geometry.fisher_rao import fisher_rao_distance
 from lightning_leaf.model.classifier import Classifier
-from lightning_leaf.model.interruption import stop_if_wanted
+from lightning_leaf.model.interruption import raise_if_interrupted
 from lightning_leaf.paths.leaf_path import LeafPath, PathStatus, SinglePath
 from lightning_leaf.paths.projectors import ProjectionSettings, Projector, Projectors
 from lightning_leaf.paths.recorder import Recorder
@@ -91,7 +91,7 @@ def walk(
         while len(batch):
             taken = batch.advance()
             bar.update(taken)
-            stop_if_wanted()
+            raise_if_interrupted()
             for row, path in batch.remove_ended():
                 paths[row] = path
                 bar.update(settings.max_steps - path.steps)
