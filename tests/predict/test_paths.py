@@ -74,7 +74,7 @@ NUMBERS = (
 
 
 def test_walks_depend_on_the_seed_but_not_on_the_batch() -> None:
-    model, dataset = classifier(SEED), data(SEED)
+    model, dataset = classifier(SEED), data(SEED, inputs=30)
     # Large path steps: the length of a walk of tiny ones is a rounding error.
     options: dict[str, Any] = {"step_size": 0.3, "max_steps": 20}
     predictor = PathPredictor(model, "orthogonal", seed=3, **options)

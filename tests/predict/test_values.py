@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import lightning as L
@@ -15,7 +18,9 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_leaf import LeafError, LocalDataMatrix, effective_rank
 from lightning_leaf.geometry.effective_rank import RANK_KINDS
-from lightning_leaf.predict import LeafPredictor
+from lightning_leaf.model.quiet import quiet
+from lightning_leaf.predict import LeafPredictor, PathPredictor
+from lightning_leaf.predict.predictor import Predictor
 from tests.support import oracle
 from tests.support.callbacks.training import ignore_lightning
 from tests.support.cases import CASES, Case, fresh_seeds
@@ -128,6 +133,40 @@ def test_diverged_classifier_has_rows() -> None:
     rows = rows_of(LeafPredictor(model), data())
     assert set(rows["status"]) == {"non_finite"}
     assert set(rows["trace"]) == {None}
+
+
+class OutOfMemoryAboveThree(nn.Module):
+    """A classifier that fails as if memory ran out for more than three inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = classifier()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 3:
+            raise RuntimeError("out of memory")
+        return self.inner(x)
+
+
+@pytest.mark.parametrize(
+    "make", [LeafPredictor, partial(PathPredictor, kind="orthogonal", max_steps=3)]
+)
+def test_classifier_is_opened_once_per_batch_also_after_out_of_memory_errors(
+    make: Callable[[nn.Module], Predictor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def counted(model: nn.Module) -> AbstractContextManager[None]:
+        opened.append(model)
+        return quiet(model)
+
+    monkeypatch.setattr("lightning_leaf.model.classifier.quiet", counted)
+    rows = rows_of(make(OutOfMemoryAboveThree()), data(inputs=20), batch_size=8)
+    assert len(opened) == 3
+    expected = rows_of(make(classifier()), data(inputs=20), batch_size=8)
+    assert rows["status"] == expected["status"]
+    name = "trace" if "trace" in expected else "distance"
+    assert rows[name] == pytest.approx(expected[name], rel=1e-3)
 
 
 @pytest.mark.parametrize("inference_mode", [True, False])
