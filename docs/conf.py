@@ -12,6 +12,7 @@ sys.path.insert(0, str(DOCS / "_ext"))
 
 # The tutorials run in kernels that inherit this environment.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # tqdm, without ipywidgets
 os.environ["MATPLOTLIBRC"] = str(DOCS / "_ext" / "matplotlibrc")
 
 project = "lightning-leaf"
@@ -38,7 +39,7 @@ myst_heading_anchors = 4
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(DOCS / "_build" / "notebooks")
 nb_execution_raise_on_error = True
-nb_execution_timeout = 180
+nb_execution_timeout = 600  # for one cell; machines may be busy
 nb_merge_streams = True
 
 autodoc_member_order = "bysource"
