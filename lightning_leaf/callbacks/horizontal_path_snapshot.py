@@ -121,13 +121,13 @@ class HorizontalPathSnapshot(PathSnapshot):
         self._pairs = pairs
 
     @override
-    def choose(
+    def _choose(
         self, trainer: Trainer, module: LightningModule, batch: Any
     ) -> tuple[Examples, Examples]:
         return choose_pairs(self._pairs, trainer, module, batch, seed=self.seed)
 
     @override
-    def paths(
+    def _compute_paths(
         self, classifier: Classifier, rows: list[int], max_steps: int, chunk_size: int
     ) -> LeafPath:
         assert self._sources is not None
@@ -142,9 +142,9 @@ class HorizontalPathSnapshot(PathSnapshot):
                 directions,
                 step_size=self.step_size,
                 max_steps=self.noise_steps if max_steps else 0,
-                normalize=self.normalization(),
+                normalize=self._normalization(),
                 domain=self.domain,
-                rtol=self.rtol(),
+                rtol=self._rtol(),
                 keep_points=2,
                 chunk_size=chunk_size,
                 progress=False,
@@ -157,9 +157,9 @@ class HorizontalPathSnapshot(PathSnapshot):
             step_size=self.step_size,
             max_steps=max_steps,
             threshold=self.threshold,
-            normalize=self.normalization(),
+            normalize=self._normalization(),
             domain=self.domain,
-            rtol=self.rtol(),
+            rtol=self._rtol(),
             chunk_size=chunk_size,
             progress=False,
         )

@@ -96,13 +96,13 @@ class OrthogonalWalkSnapshot(PathSnapshot):
         self._starts = starts
 
     @override
-    def choose(
+    def _choose(
         self, trainer: Trainer, module: LightningModule, batch: Any
     ) -> tuple[Examples, None]:
         return choose_inputs(self._starts, trainer, module, batch, seed=self.seed), None
 
     @override
-    def paths(
+    def _compute_paths(
         self, classifier: Classifier, rows: list[int], max_steps: int, chunk_size: int
     ) -> LeafPath:
         assert self._sources is not None
@@ -113,9 +113,9 @@ class OrthogonalWalkSnapshot(PathSnapshot):
             random_directions(start, self.seed)[rows],
             step_size=self.step_size,
             max_steps=max_steps,
-            normalize=self.normalization(),
+            normalize=self._normalization(),
             domain=self.domain,
-            rtol=self.rtol(),
+            rtol=self._rtol(),
             chunk_size=chunk_size,
             progress=False,
         )

@@ -36,7 +36,7 @@ Normalize = Normalization | tuple[Bound, Bound] | nn.Module
 class PathSnapshot(LeafCallback):
     """The base class of both snapshot callbacks.
 
-    A subclass chooses the examples (:meth:`choose`) and computes the paths (:meth:`paths`). See
+    A subclass chooses the examples (``_choose``) and computes the paths (``_compute_paths``). See
     :class:`HorizontalPathSnapshot` for the arguments.
     """
 
@@ -72,13 +72,13 @@ class PathSnapshot(LeafCallback):
         self._session_start_step = 0
 
     @abstractmethod
-    def choose(
+    def _choose(
         self, trainer: Trainer, module: LightningModule, batch: Any
     ) -> tuple[Examples, Examples | None]:
         """Return the sources, and the destinations if there are any."""
 
     @abstractmethod
-    def paths(
+    def _compute_paths(
         self, classifier: Classifier, rows: list[int], max_steps: int, chunk_size: int
     ) -> LeafPath:
         """Return the paths from the sources in these rows."""
@@ -168,14 +168,13 @@ class PathSnapshot(LeafCallback):
             self._last_taken = -1
 
     def _prepare(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
-        """Choose the examples at the first step, where a batch is available, and take no step.
+        """Choose the examples at the first step, where a batch is available.
 
-        This raises all errors at the first step that would otherwise be raised at the end of the
-        fit.
+        Also compute paths of no steps: errors are then raised now, not at the end of the fit.
         """
         with quiet(module):  # reading a data set may draw random numbers
             self._sources, self._destinations = self.processes.broadcast(
-                lambda: self.choose(trainer, module, batch)
+                lambda: self._choose(trainer, module, batch)
             )
         self._all_paths(module, max_steps=0)
 
@@ -197,12 +196,16 @@ class PathSnapshot(LeafCallback):
         with self.processes.measuring(module) as classifier:
 
             def paths(chunk_size: int) -> list[SinglePath]:
-                return list(self.paths(classifier, rows, max_steps, chunk_size)) if rows else []
+                return (
+                    list(self._compute_paths(classifier, rows, max_steps, chunk_size))
+                    if rows
+                    else []
+                )
 
             shares = self.processes.gather(lambda: self._chunks.run(paths))
         return None if shares is None else LeafPath(self.processes.merge(shares))
 
-    def rtol(self) -> float | None:
+    def _rtol(self) -> float | None:
         """Return the tolerance of projections: 0 if the module is sharded, else the default.
 
         With 0 a projection takes all classes. Iterative projections could end after different
@@ -210,7 +213,7 @@ class PathSnapshot(LeafCallback):
         """
         return 0 if self.processes.module_is_sharded else None
 
-    def normalization(self) -> Normalization | None:
+    def _normalization(self) -> Normalization | None:
         """Return ``normalize``, or else the normalization of the data set.
 
         A ``domain`` without ``normalize`` is in units of the inputs, so there is none.
@@ -244,7 +247,7 @@ class PathSnapshot(LeafCallback):
             ),
             self._sources,
             self._destinations,
-            input_bounds(self._sources.inputs, self.normalization(), self.domain),
+            input_bounds(self._sources.inputs, self._normalization(), self.domain),
         )
         self.last_snapshot = snapshot
         publish(snapshot, path, trainer.loggers)

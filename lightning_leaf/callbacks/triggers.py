@@ -21,7 +21,7 @@ History = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class Moment:
-    """The state of a training between two optimizer steps, as a trigger sees it.
+    """The state of a training between two optimizer steps, the argument of :meth:`Trigger.fires`.
 
     Attributes:
         step: Optimizer steps taken so far.

@@ -125,12 +125,13 @@ def test_every_checkpoint_has_a_snapshot_of_its_weights(
 
 
 def test_snapshots_contain_the_results_of_the_functions(tmp_path: Path) -> None:
-    horizontal = HorizontalPathSnapshot(pairs=pairs(), domain=(0, 1), max_steps=400)
-    walks = OrthogonalWalkSnapshot(starts=pairs()[0], domain=(0, 1), max_steps=30, seed=5)
+    common: dict[str, Any] = {"domain": (0, 1), "step_size": 0.05}
+    horizontal = HorizontalPathSnapshot(pairs=pairs(), max_steps=200, **common)
+    walks = OrthogonalWalkSnapshot(starts=pairs()[0], max_steps=30, seed=5, **common)
     trainer = fit(tmp_path, horizontal, walks, max_steps=24)
     module = trainer.lightning_module
-    path = horizontal_path(module, *pairs(), domain=(0, 1), max_steps=400, progress=False)
-    walk = orthogonal_walk(module, pairs()[0], domain=(0, 1), max_steps=30, seed=5, progress=False)
+    path = horizontal_path(module, *pairs(), max_steps=200, progress=False, **common)
+    walk = orthogonal_walk(module, pairs()[0], max_steps=30, seed=5, progress=False, **common)
     for kind, whole in (("horizontal_path", path), ("orthogonal_walk", walk)):
         (snapshot,) = snapshots(tmp_path, kind)
         for record, single in zip(snapshot.paths, whole, strict=True):
