@@ -98,7 +98,7 @@ export class LeafPath extends LitElement {
         >
           ${this.player.isPlaying ? "❚❚ pause" : "▶ play"}
         </button>
-        <leaf-save-menu .what=${"this path"} .text=${"save"} .files=${this.files(opened)}>
+        <leaf-save-menu .subject=${"this path"} .text=${"save"} .files=${this.files(opened)}>
         </leaf-save-menu>
         <leaf-copy-link .link=${this.link}></leaf-copy-link>
       </div>

@@ -102,7 +102,7 @@ export class LeafPathCharts extends LitElement {
       subtitle,
       description: describeChart([title, subtitle].filter(Boolean).join(" "), spec),
       actions: html`${unzoomButton(steps !== null, "whole path", this.onZoom)}
-        <leaf-save-menu .what=${`the chart ${title}`} .files=${this.files(id, picture)}>
+        <leaf-save-menu .subject=${`the chart ${title}`} .files=${this.files(id, picture)}>
         </leaf-save-menu>`,
       content: html`<leaf-chart
           .spec=${spec}

@@ -11,9 +11,13 @@ import { stripPicture } from "./strip_picture.ts";
 import { pathCsv, pathJson } from "./tables.ts";
 
 /** The name of a file: run, name of the snapshot, step, source and destination, content. */
-export function pathFileName({ key, snapshot, path }: Opened, what: string, type: string): string {
+export function pathFileName(
+  { key, snapshot, path }: Opened,
+  content: string,
+  type: string,
+): string {
   const { name, step } = snapshot;
-  return fileName([key.run, name, `step-${step}`, listName(path), what].filter(Boolean), type);
+  return fileName([key.run, name, `step-${step}`, listName(path), content].filter(Boolean), type);
 }
 
 /** Pictures show the zoomed range; tables contain the whole path. */

@@ -11,7 +11,7 @@ const ICON = html`<svg class="icon" viewBox="0 0 16 16" aria-hidden="true">
 @customElement("leaf-save-menu")
 export class LeafSaveMenu extends LitElement {
   /** Names the object whose files are saved. */
-  @property({ attribute: false }) what = "";
+  @property({ attribute: false }) subject = "";
   /** Shown beside the icon. */
   @property({ attribute: false }) text = "";
   @property({ attribute: false }) files: readonly SavedFile[] = [];
@@ -31,7 +31,7 @@ export class LeafSaveMenu extends LitElement {
         data-testid="save"
         aria-haspopup="menu"
         aria-expanded=${this.isOpen}
-        aria-label="Save ${this.what}"
+        aria-label="Save ${this.subject}"
         title="Save"
         ?disabled=${this.files.length === 0}
         @click=${() => this.toggle()}
@@ -50,7 +50,7 @@ export class LeafSaveMenu extends LitElement {
     return html`<div
       role="menu"
       class="menu"
-      aria-label="Save ${this.what}"
+      aria-label="Save ${this.subject}"
       @mousedown=${(event: Event) => event.preventDefault()}
     >
       ${this.files.map(

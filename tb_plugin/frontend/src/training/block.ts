@@ -99,7 +99,7 @@ export class LeafTraining extends LitElement {
       description: spec ? describeChart(title, spec) : title,
       actions: html`${unzoomButton(this.steps !== null, "all steps", this.onZoom)}
         <leaf-save-menu
-          .what=${`the chart ${title}`}
+          .subject=${`the chart ${title}`}
           .files=${spec && hasCurves ? this.files(id, title, subtitle, spec) : []}
         ></leaf-save-menu>`,
       content: hasCurves

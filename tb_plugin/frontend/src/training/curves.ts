@@ -137,7 +137,7 @@ function rankKind(tag: string): string {
 function curvesOf(
   run: Run,
   tag: string,
-  what: string,
+  statistic: string,
   scalar: Scalar | null,
   { smoothing, log }: CurveSettings,
   style: Pick<Curve, "colour" | "width" | "dash">,
@@ -147,7 +147,7 @@ function curvesOf(
   // Values of 0 cannot be drawn on a logarithmic axis.
   const values = log ? scalar.values.map((v) => (v !== null && v > 0 ? v : null)) : scalar.values;
   const prefix = tag.slice(0, tag.lastIndexOf("/"));
-  const name = [run.run, ...(prefix === "leaf" ? [] : [prefix]), what].join(" · ");
+  const name = [run.run, ...(prefix === "leaf" ? [] : [prefix]), statistic].join(" · ");
   const curve = { ...style, name, steps, values: smooth(values, smoothing) };
   if (smoothing <= 0) return [curve];
   const raw = { ...style, name, steps, values, colour: faded(style.colour.slice(0, 7), 0.22) };
