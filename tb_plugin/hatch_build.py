@@ -62,7 +62,7 @@ def build_page(root: Path) -> None:
         copy = Path(directory)
         ignored = shutil.ignore_patterns("node_modules")
         shutil.copytree(root / "frontend", copy / "frontend", ignore=ignored)
-        npm(copy / "frontend", "ci", "--no-audit", "--no-fund", *RETRY_OPTIONS)
+        npm(copy / "frontend", "ci", "--omit=dev", "--no-audit", "--no-fund", *RETRY_OPTIONS)
         npm(copy / "frontend", "run", "build")
         page = root / PACKAGE / "static"
         shutil.rmtree(page, ignore_errors=True)
