@@ -12,11 +12,10 @@ from lightning_leaf.data.normalization import Normalization
 from lightning_leaf.errors import LeafError, NonFiniteError
 from lightning_leaf.geometry.data_matrix import LocalDataMatrix
 from lightning_leaf.geometry.effective_rank import effective_rank
+from lightning_leaf.geometry.estimates import LeadingSpectrum, TraceEstimate
 from lightning_leaf.geometry.fisher_rao import fisher_rao_distance, fisher_rao_length
 from lightning_leaf.geometry.local_geometry import LocalGeometry, local_geometry
 from lightning_leaf.geometry.matrix_free.data_matrix import MatrixFreeDataMatrix
-from lightning_leaf.geometry.matrix_free.leading_spectrum import LeadingSpectrum
-from lightning_leaf.geometry.matrix_free.trace_estimate import TraceEstimate
 from lightning_leaf.paths.horizontal_path import horizontal_path
 from lightning_leaf.paths.leaf_path import LeafPath, PathStatus, SinglePath
 from lightning_leaf.paths.orthogonal_walk import orthogonal_walk

@@ -1,13 +1,13 @@
-"""The errors of the functional core: each says what was expected, what came and what to do."""
+"""The errors that this package raises. Messages state the rule, the value, and what to do."""
 
 
 class LeafError(ValueError):
-    """An input, a model or an argument that the mathematics cannot use."""
+    """An input, a model or an argument that cannot be used."""
 
 
 class NonFiniteError(LeafError):
-    """The inputs or the model's outputs hold NaN or infinity."""
+    """NaN or infinity in the inputs or in the output of the model."""
 
 
 class Interrupted(LeafError):
-    """Work that was given up because somebody asked for it."""
+    """Work that was interrupted on request."""

@@ -1,1 +1,1 @@
-"""The mathematics of one input: the local data matrix and what follows from it."""
+"""The local data matrix of an input, and quantities that are computed from it."""

@@ -1,8 +1,7 @@
-"""The local data matrix G(x, w) of every input of a batch, without ever forming it."""
+"""The local data matrix G(x, w) of every input of a batch, from the gradients of all classes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,27 +9,30 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.errors import LeafError
+from lightning_leaf.geometry.arguments import class_vectors, eigenvalue_count, input_vectors
+from lightning_leaf.geometry.estimates import LeadingSpectrum, TraceEstimate
 from lightning_leaf.geometry.score_weights import ScoreWeights
 from lightning_leaf.geometry.tangent_space import TangentSpace
 from lightning_leaf.model.chunks import checked_chunk_size, fitting_chunk_size
 from lightning_leaf.model.classifier import Classifier, log_softmax, measuring, require_finite
 from lightning_leaf.model.contrast_gradients import contrast_gradients
-from lightning_leaf.model.interruption import stop_if_wanted
+from lightning_leaf.model.interruption import raise_if_interrupted
 
 
 class LocalDataMatrix:
     r"""G(x, w) = E_{y∼p}[∇ₓ log p_y ∇ₓ log p_yᵀ] = Jᵀ(diag p − p pᵀ)J for a batch of inputs.
 
     Equation 6 of Grementieri & Fioresi, "Model-centric data manifold". G is d×d, where d is the
-    size of an input, but its rank is at most C − 1, the number of classes less one: it is kept
+    size of an input, but its rank is at most C − 1, the number of classes minus one. It is stored
     as the contrasts ∇s_i − ∇s_0 (C×d) and the log-probabilities of each input. Gradients are
-    float32 (float64 for float64 models); probabilities, Gram matrices and spectra are float64.
+    float32 (float64 for float64 models); probabilities, Gram matrices and spectra are float64. For
+    the types of results see :class:`~lightning_leaf.geometry.protocol.DataMatrix`.
 
-    Where the classifier is not differentiable, G is that of one side, which PyTorch chooses: at a
-    ReLU of zero, and at ties in max-pooling, which a background of one grey makes everywhere. To
-    second order it then tells of steps to that side only (``python -m examples.paper kl``).
+    Where the classifier is not differentiable, PyTorch returns the derivative on one side: at a
+    ReLU of zero, and at ties in max-pooling, which every constant background causes. To second
+    order, G then describes steps to that side only (``python -m examples.paper kl``).
 
-    Make one with :meth:`at`.
+    Create one with :meth:`at`.
 
     Attributes:
         log_probs: log p(y|x), shape ``(B, C)``, float64.
@@ -68,21 +70,21 @@ class LocalDataMatrix:
         *,
         chunk_size: int | None = None,
     ) -> LocalDataMatrix:
-        """The local data matrices of ``model`` at the inputs x: one forward, C − 1 backward passes.
+        """Compute the matrices at the inputs x: one forward pass and C − 1 backward passes.
 
-        The model is measured in evaluation mode and left exactly as it was.
+        The model is measured in evaluation mode. Its state is restored afterwards.
 
         Args:
             model: Any classifier: a module or function that maps a batch to logits,
                 log-probabilities, one binary logit, an object with ``.logits``, a dict or tuple.
             x: Floating-point inputs of any shape, ``(B, ...)``, as the model takes them.
-            chunk_size: Inputs per forward pass at most; bounds memory, does not change the result.
-                Default 32. Fewer are taken where their gradients would need more than 1 GiB.
+            chunk_size: Largest number of inputs per forward pass; bounds memory, does not change
+                the result. Default 32, or fewer if their gradients would need more than 1 GiB.
 
         Raises:
             LeafError: If the model returns probabilities, has one class, mixes the inputs of a
-                batch or cannot be differentiated; if x is no batch of floating-point inputs.
-            NonFiniteError: If x or the model's output holds NaN or infinity.
+                batch or cannot be differentiated; if x is not a batch of floating-point inputs.
+            NonFiniteError: If x or the model's output contains NaN or infinity.
         """
         size = checked_chunk_size(chunk_size)
         with measuring(model) as classifier:
@@ -93,69 +95,98 @@ class LocalDataMatrix:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape ``(B, d, d)`` of what :meth:`dense` would form."""
+        """Shape ``(B, d, d)`` of :meth:`dense`."""
         size = self._input_shape.numel()
         return len(self), size, size
 
     def gram(self) -> Tensor:  # (B, C, C)
-        """K = AAᵀ, float64: the non-zero part of G's spectrum is K's."""
+        """Return K = AAᵀ, float64. Its non-zero eigenvalues are those of G."""
         half = self._weights @ self.tangent.gram
         return self._weights @ half.mT
 
     def trace(self) -> Tensor:  # (B,)
-        """Tr G = Σ_i p_i ‖∇ log p_i‖², float64, in units of 1 / input²."""
+        """Return tr G = Σ_i p_i ‖∇ log p_i‖², float64, in units of 1 / input²."""
         return self.gram().diagonal(dim1=-2, dim2=-1).sum(-1)
 
-    def eigenvalues(self) -> Tensor:  # (B, C)
-        """The C largest eigenvalues of G, descending, float64; at most C − 1 are not zero."""
+    def trace_estimate(self) -> TraceEstimate:
+        """Return the trace with a standard error of zero."""
+        trace = self.trace()
+        return TraceEstimate(trace, torch.zeros_like(trace), self.log_probs.shape[1])
+
+    def eigenvalues(self, count: int | None = None) -> Tensor:  # (B, count)
+        """Return the largest eigenvalues of G, descending, float64; at most C − 1 are not zero.
+
+        Args:
+            count: Number of eigenvalues, from 1 to C. Default: C.
+
+        Raises:
+            LeafError: If ``count`` is out of its range.
+        """
+        classes = self.log_probs.shape[1]
+        count = eigenvalue_count(count, classes, classes)
         ascending: Tensor = torch.linalg.eigvalsh(self.gram())
-        return ascending.flip(-1).clamp_min(0)
+        return ascending.flip(-1).clamp_min(0)[:, :count]
+
+    def spectrum(self, count: int | None = None) -> LeadingSpectrum:
+        """Return all C eigenvalues, exact up to rounding, for every ``count``.
+
+        Raises:
+            LeafError: If ``count`` is out of its range, from 1 to C.
+        """
+        classes = self.log_probs.shape[1]
+        eigenvalue_count(count, classes, classes)
+        values = self.eigenvalues()
+        none = values[:, :0]
+        return LeadingSpectrum(values, torch.zeros_like(values), none, none, products=0)
 
     def tangent_dimension(self) -> Tensor:  # (B,)
-        """Dim D_x: numerical rank of the contrast gradients ∇s_i − mean_j ∇s_j, int64.
+        """Return dim D_x: the numerical rank of the contrast gradients ∇s_i − mean_j ∇s_j, int64.
 
-        Unlike the spectrum of G it does not depend on how confident the model is.
+        Unlike the spectrum of G it does not depend on the confidence of the model.
         """
         return self.tangent.dimension()
 
     def finite_derivatives(self) -> Tensor:  # (B,)
-        """Whether the gradients of each input are finite; its probabilities are."""
+        """Return a Boolean mask of the inputs with finite gradients."""
         return self.tangent.gram.isfinite().flatten(1).all(1)
 
     def factor(self) -> Tensor:  # (B, C, d)
-        """A = diag(√p) · ∇ log p, with AᵀA = G and AAᵀ = K."""
+        """Return A = diag(√p) · ∇ log p, with AᵀA = G and AAᵀ = K."""
         return (self._weights @ self.tangent.jacobian).to(self.tangent.jacobian.dtype)
 
     def pushforward(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, C)
-        """A v, float64: the image of v under x ↦ 2√p, whose length is that of v in the metric G."""
+        """Return A v, float64: the image of v under x ↦ 2√p. ‖A v‖ is the length of v in G."""
         return (self._weights @ self.tangent.coefficients(self._flatten(v))).squeeze(-1)
 
     def pullback(self, c: Tensor) -> Tensor:  # (B, C) -> (B, ...)
-        """Aᵀc, float64, in the shape of the inputs.
+        """Return Aᵀc, float64, in the shape of the inputs.
 
         Raises:
-            LeafError: If c is not one row of class space for each input.
+            LeafError: If c is not one vector of class space for each input.
         """
-        coefficients = self._weights.transposed(checked_rows(c, self.log_probs).unsqueeze(-1))
+        coefficients = self._weights.transposed(class_vectors(c, self.log_probs).unsqueeze(-1))
         return self.tangent.combine(coefficients).reshape(len(self), *self._input_shape)
 
     def __matmul__(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, ...)
-        """G v for one vector per input, in the shape and type of v: two products of length d."""
+        """Return G v for one vector per input, in the shape and type of v."""
         return self.pullback(self.pushforward(v)).reshape(v.shape).to(v)
 
     def project(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, ...)
-        """Orthogonal projection of v on the tangent distribution D_x (equation 9)."""
+        """Return the orthogonal projection of v on the tangent distribution D_x (equation 9)."""
         return self.tangent.project(self._flatten(v)).reshape(v.shape).to(v)
 
     def reject(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, ...)
-        """V less its projection: the part in ker G, which the model does not see."""
+        """Return v minus its projection: the part in ker G, to which predictions are insensitive.
+
+        Insensitive to second order: KL(p(x) ‖ p(x + δ)) = ½ δᵀGδ + O(‖δ‖³) (equation 8).
+        """
         return v - self.project(v)
 
     def dense(self) -> Tensor:  # (B, d, d)
-        """G itself, float64, for tests and tiny inputs: d² numbers for each input.
+        """Return G itself, float64, for tests and small inputs: d² numbers for each input.
 
         Raises:
-            LeafError: If d is so large that one matrix alone would take more than 1 GiB.
+            LeafError: If one matrix would take more than 1 GiB.
         """
         size = self._input_shape.numel()
         if size * size * 8 > 2**30:
@@ -168,7 +199,7 @@ class LocalDataMatrix:
         return factor.mT @ factor
 
     def _flatten(self, v: Tensor) -> Tensor:  # (B, d)
-        return checked_vectors(v, (len(self), *self._input_shape)).to(self.log_probs.device)
+        return input_vectors(v, (len(self), *self._input_shape)).to(self.log_probs.device)
 
 
 def local_data_matrix(
@@ -176,12 +207,12 @@ def local_data_matrix(
     inputs: Tensor,  # (B, ...)
     chunk_size: int,
 ) -> LocalDataMatrix:
-    """Return the matrices of an open classifier at inputs from :meth:`Classifier.prepare`."""
+    """Compute the matrices of an open classifier at inputs from :meth:`Classifier.prepare`."""
     classes = classifier.require_usable(inputs[:chunk_size])
     size = fitting_chunk_size(chunk_size, classes, inputs[0].numel())
     log_probs, jacobians = [], []
     for chunk in torch.split(inputs, size):
-        stop_if_wanted()
+        raise_if_interrupted()
         chunk = chunk.detach().requires_grad_()
         # A first layer that works in place must not modify the leaf tensor.
         scores = classifier.scores(chunk.clone())
@@ -189,32 +220,3 @@ def local_data_matrix(
         log_probs.append(log_softmax(scores))
         jacobians.append(contrast_gradients(scores, chunk))
     return LocalDataMatrix(torch.cat(log_probs), torch.cat(jacobians), inputs.shape[1:])
-
-
-def checked_vectors(v: Tensor, expected: tuple[int, ...]) -> Tensor:  # (B, ...) -> (B, d)
-    """One flattened vector for each input.
-
-    Raises:
-        LeafError: If v has neither the shape of the inputs nor its flattened form.
-    """
-    flat = (expected[0], math.prod(expected[1:]))
-    if tuple(v.shape) not in (expected, flat):
-        raise LeafError(
-            f"Expected one vector for each input, shape {expected} or its flattened form; got "
-            f"{tuple(v.shape)}."
-        )
-    return v.detach().reshape(flat)
-
-
-def checked_rows(c: Tensor, log_probs: Tensor) -> Tensor:  # (B, C) -> (B, C)
-    """One float64 row of class space for each input.
-
-    Raises:
-        LeafError: If c has another shape than the log-probabilities.
-    """
-    if c.shape != log_probs.shape:
-        raise LeafError(
-            f"Expected one row of class space for each input, shape {tuple(log_probs.shape)}; got "
-            f"{tuple(c.shape)}."
-        )
-    return c.detach().to(log_probs)

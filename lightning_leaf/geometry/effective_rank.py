@@ -1,4 +1,4 @@
-"""Effective ranks: how many directions a spectrum is spread over."""
+"""Effective ranks: the number of directions over which a spectrum is spread."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from lightning_leaf._arguments import one_of
 from lightning_leaf.errors import LeafError
 
 RankKind = Literal["entropy", "stable", "participation", "threshold"]
@@ -19,7 +20,7 @@ def effective_rank(
     rtol: float = 1e-6,
     multiplicity: Tensor | None = None,  # (..., C)
 ) -> Tensor:  # (...,)
-    r"""Effective rank of positive semi-definite matrices, from their eigenvalues λ.
+    r"""Return the effective rank of positive semi-definite matrices from their eigenvalues λ.
 
     =================== =================================== ============================
     ``"entropy"``       exp(−Σ q_i log q_i), q = λ / Σλ     Roy & Vetterli 2007
@@ -29,19 +30,19 @@ def effective_rank(
     =================== =================================== ============================
 
     Args:
-        eigenvalues: Eigenvalues along the last axis, in any order, shape ``(..., C)``. Rounding
-            may have left small ones negative: they count as zero.
+        eigenvalues: Eigenvalues along the last axis, in any order, shape ``(..., C)``. Negative
+            ones, which rounding can cause, count as zero.
         kind: One of the four definitions above.
-        rtol: Relative threshold of ``kind="threshold"``; the other kinds do not use it.
-        multiplicity: How often each eigenvalue occurs, the same shape, not necessarily whole: an
-            estimated density of eigenvalues. Default: once.
+        rtol: Relative threshold of ``kind="threshold"``; not used by the other kinds.
+        multiplicity: Number of times that each eigenvalue occurs, the same shape. Fractions are
+            allowed, for estimated densities of eigenvalues. Default: once.
 
     Returns:
         One rank for each spectrum, shape ``(...,)``, float64, between 1 and C; 0 for a spectrum
-        of zeros, NaN for a spectrum that holds NaN or infinity.
+        of zeros, NaN for a spectrum that contains NaN or infinity.
 
     Raises:
-        LeafError: If ``kind`` is none of the four or there is no axis of eigenvalues.
+        LeafError: If ``kind`` is unknown or there is no axis of eigenvalues.
 
     Example:
         >>> import torch
@@ -50,11 +51,7 @@ def effective_rank(
         >>> effective_rank(torch.tensor([4.0, 1.0, 1.0]), kind="stable").item()
         1.5
     """
-    if kind not in RANK_KINDS:
-        raise LeafError(
-            f"effective_rank expects kind to be one of {', '.join(map(repr, RANK_KINDS))}; "
-            f"got {kind!r}."
-        )
+    one_of(kind, RANK_KINDS, "kind")
     if eigenvalues.ndim == 0 or eigenvalues.shape[-1] == 0:
         raise LeafError(
             "effective_rank expects eigenvalues along the last axis, shape (..., C) with C ≥ 1; "
@@ -65,7 +62,7 @@ def effective_rank(
     finite = spectrum.isfinite().all(-1)
     spectrum = spectrum.clamp_min(0)
     largest = spectrum.amax(-1, keepdim=True)
-    # Ranks do not depend on scale: dividing first keeps λ² from overflowing or underflowing.
+    # Ranks do not depend on the scale. Dividing first prevents overflow and underflow of λ².
     scaled = spectrum / torch.where(largest > 0, largest, 1)
     total = (count * scaled).sum(-1)
     if kind == "entropy":
@@ -82,7 +79,7 @@ def effective_rank(
 
 
 def checked_ranks(ranks: Sequence[RankKind]) -> tuple[RankKind, ...]:
-    """Kinds of effective ranks.
+    """Return the kinds of effective ranks as a tuple.
 
     Raises:
         LeafError: If one is unknown.

@@ -12,10 +12,10 @@ def fisher_rao_distance(
     log_p: Tensor,  # (..., C)
     log_q: Tensor,  # (..., C)
 ) -> Tensor:  # (...,)
-    r"""Fisher–Rao distance 2·arccos(Σ_i √(p_i q_i)) between two predictions.
+    r"""Return the Fisher–Rao distance 2·arccos(Σ_i √(p_i q_i)) between two predictions.
 
-    Computed as 4·arcsin(‖√p − √q‖ / 2), the same arc from its chord, because arccos loses half
-    the digits where p ≈ q.
+    It is computed as 4·arcsin(‖√p − √q‖ / 2), the same arc from its chord, because arccos loses
+    half of the digits where p ≈ q.
 
     Args:
         log_p: Log-probabilities, shape ``(..., C)``.
@@ -30,8 +30,7 @@ def fisher_rao_distance(
         >>> f"{fisher_rao_distance(certain[0], certain[1]).item():.6f}"  # no overlap: π
         '3.141593'
     """
-    # (..., C)
-    difference = (0.5 * log_p.double()).exp() - (0.5 * log_q.double()).exp()
+    difference = (0.5 * log_p.double()).exp() - (0.5 * log_q.double()).exp()  # (..., C)
     chord = torch.linalg.vector_norm(difference, dim=-1)
     return 4 * torch.asin((0.5 * chord).clamp(max=1.0))
 
@@ -39,10 +38,11 @@ def fisher_rao_distance(
 def fisher_rao_length(
     log_probs: Tensor,  # (..., T, C)
 ) -> Tensor:  # (..., T)
-    r"""Cumulative length, in the metric G, of the curve through T predictions.
+    r"""Return the cumulative length, in the metric G, of the curve through T predictions.
 
-    length_t = Σ_{s<t} 2·arccos(Σ_i √(p_i(x_s) p_i(x_{s+1}))), the polygon through the points: never
-    shorter than the Fisher–Rao distance of its end points, and never longer than the curve.
+    length_t = Σ_{s<t} 2·arccos(Σ_i √(p_i(x_s) p_i(x_{s+1}))), the length of the polygon through
+    the points. It is never shorter than the Fisher–Rao distance of its end points, and never
+    longer than the curve.
 
     Args:
         log_probs: Log-probabilities along a path, shape ``(..., T, C)``.

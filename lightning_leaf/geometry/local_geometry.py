@@ -1,4 +1,4 @@
-"""Trace, spectrum and ranks at many inputs, in bounded memory, by whichever method costs less."""
+"""Trace, spectrum and ranks at any number of inputs, in bounded memory, exact or estimated."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_leaf.errors import LeafError, NonFiniteError
+from lightning_leaf._arguments import whole_number
+from lightning_leaf.errors import NonFiniteError
 from lightning_leaf.geometry.data_matrix import LocalDataMatrix, local_data_matrix
-from lightning_leaf.geometry.effective_rank import RankKind, checked_ranks, effective_rank
+from lightning_leaf.geometry.effective_rank import RankKind, checked_ranks
 from lightning_leaf.geometry.matrix_free.data_matrix import (
     EIGENVALUES,
     EXACT_CLASSES,
-    MatrixFreeDataMatrix,
     matrix_free_data_matrix,
 )
+from lightning_leaf.geometry.protocol import DataMatrix
 from lightning_leaf.model.chunks import checked_chunk_size
 from lightning_leaf.model.classifier import Classifier, finite_rows, measuring
 
 
 @dataclass(frozen=True)
 class LocalGeometry:
-    """What G(x, w) tells of every input of a batch.
+    """Trace, spectrum and ranks of G(x, w) at every input of a batch.
 
     Attributes:
         log_probs: log p(y|x), ``(B, C)``.
         trace: tr G, ``(B,)``, in units of 1 / input².
-        standard_error: Of the trace, ``(B,)``: zero where it is exact.
-        eigenvalues: The k largest of G, descending, ``(B, k)``.
+        standard_error: Standard error of the trace, ``(B,)``; zero where the trace is exact.
+        eigenvalues: The k largest eigenvalues of G, descending, ``(B, k)``.
         effective_rank: Effective ranks by kind, ``(B,)`` each.
-        tangent_dimension: dim D_x, ``(B,)``; NaN for many classes, where it is not known.
-        exact: Whether every class was taken, or trace and ranks are estimates.
+        tangent_dimension: dim D_x, ``(B,)``; NaN where trace and ranks are estimates.
+        exact: Whether all classes were used. If not, trace and ranks are estimates.
 
     All tensors are float64 on the CPU, NaN where input, scores or derivatives are not finite.
     """
@@ -51,7 +52,7 @@ class LocalGeometry:
 
     @property
     def finite(self) -> Tensor:  # (B,)
-        """At which inputs there is anything to tell."""
+        """Boolean mask of inputs whose result is finite."""
         return self.trace.isfinite()
 
 
@@ -67,19 +68,22 @@ def local_geometry(
 ) -> LocalGeometry:
     """Measure any number of inputs, of classifiers with any number of classes.
 
-    Only one chunk's gradients are held at a time. Up to 160 classes it takes one backward pass for
-    each, as :class:`LocalDataMatrix`; beyond, 64 draws and some hundred products, as
-    :class:`MatrixFreeDataMatrix`.
+    The model is opened once, and only the gradients of one chunk are in memory at a time. Up to
+    160 classes it takes one backward pass for each, as :class:`LocalDataMatrix`; beyond, 64 draws
+    and some hundred products, as :class:`MatrixFreeDataMatrix`.
 
     Args:
         model: Any classifier, see :meth:`LocalDataMatrix.at`.
-        x: Inputs, as the model takes them; some may hold NaN or infinity.
+        x: Inputs, as the model takes them; some may contain NaN or infinity.
         ranks: Which effective ranks, see :func:`effective_rank`.
-        eigenvalues: Largest eigenvalues wanted; there are C. With 0, and no ranks, no spectrum is
-            taken.
-        chunk_size: Inputs per forward pass at most. Default: 32, fewer of large inputs.
-        exact: Whether to take every class. Default: up to 160 of them.
-        seed: Of the draws where not every class is taken.
+        eigenvalues: Number of largest eigenvalues, at most C. With 0, and no ranks, no spectrum is
+            computed.
+        chunk_size: Largest number of inputs per forward pass. Default: 32, fewer of large inputs.
+        exact: Whether to use all classes. Default: for up to 160 classes.
+        seed: Seed of the draws and starting vectors of estimates.
+
+    Returns:
+        One row for each input, on the CPU.
 
     Raises:
         LeafError: See :meth:`LocalDataMatrix.at`; also if an argument is out of its range.
@@ -88,34 +92,32 @@ def local_geometry(
         >>> import torch
         >>> from lightning_leaf import local_geometry
         >>> _ = torch.manual_seed(0)
-        >>> found = local_geometry(torch.nn.Linear(64, 10), torch.rand(100, 64))
-        >>> found.exact, tuple(found.trace.shape), tuple(found.eigenvalues.shape)
+        >>> geometry = local_geometry(torch.nn.Linear(64, 10), torch.rand(100, 64))
+        >>> geometry.exact, tuple(geometry.trace.shape), tuple(geometry.eigenvalues.shape)
         (True, (100,), (100, 8))
     """
     kinds = checked_ranks(ranks)
-    if isinstance(eigenvalues, bool) or not isinstance(eigenvalues, int) or eigenvalues < 0:
-        raise LeafError(f"eigenvalues expects a whole number, 0 or more; got {eigenvalues!r}.")
+    whole_number(eigenvalues, "eigenvalues", at_least=0)
     size = checked_chunk_size(chunk_size)
     with measuring(model) as classifier:
         inputs = classifier.convert(x)
         finite = finite_rows(inputs).cpu().nonzero().flatten()
         classes = _classes(classifier, inputs, finite[:size])
-        exact = classes <= EXACT_CLASSES if exact is None else exact
+        all_classes = classes <= EXACT_CLASSES if exact is None else exact
 
-        def matrices(rows: Tensor) -> LocalDataMatrix | MatrixFreeDataMatrix:
-            part = _rows_of(inputs, rows)
-            if exact:
+        def matrices(rows: Tensor) -> DataMatrix:
+            part = _select(inputs, rows)
+            if all_classes:
                 return local_data_matrix(classifier, part, size)
             return matrix_free_data_matrix(classifier, part, size, seed)
 
-        count = min(eigenvalues, classes if exact else classes - 1)
-        found = _unknown(len(x), classes, count, kinds, exact)
+        geometry = _all_nan(len(x), classes, min(eigenvalues, classes), kinds, all_classes)
         for first in range(0, len(x), size):
             rows = finite[(finite >= first) & (finite < first + size)]
             rows, g = _where_finite(classifier, matrices, inputs, rows)
             if g is not None:
-                _measure(g, found, rows)
-    return found
+                _measure(g, geometry, rows)
+    return geometry
 
 
 def _classes(classifier: Classifier, inputs: Tensor, finite: Tensor) -> int:
@@ -123,7 +125,7 @@ def _classes(classifier: Classifier, inputs: Tensor, finite: Tensor) -> int:
     return classifier.require_usable(usable)
 
 
-def _unknown(
+def _all_nan(
     inputs: int, classes: int, count: int, kinds: tuple[RankKind, ...], exact: bool
 ) -> LocalGeometry:
     def nan(*shape: int) -> Tensor:
@@ -135,38 +137,30 @@ def _unknown(
     return LocalGeometry(nan(inputs, classes), trace, error, spectrum, ranks, dimension, exact)
 
 
-def _measure(g: LocalDataMatrix | MatrixFreeDataMatrix, found: LocalGeometry, rows: Tensor) -> None:
-    """Write what G tells into the rows of its inputs; a spectrum that nobody wants is not taken."""
-    count, ranks = found.eigenvalues.shape[1], found.effective_rank
-    spectrum_wanted = count > 0 or len(ranks) > 0
-    found.log_probs[rows] = g.log_probs.cpu()
-    if isinstance(g, LocalDataMatrix):
-        found.trace[rows] = g.trace().cpu()
-        found.standard_error[rows] = 0
-        found.tangent_dimension[rows] = g.tangent_dimension().double().cpu()
-        if spectrum_wanted:
-            spectrum = g.eigenvalues()
-            found.eigenvalues[rows] = spectrum[:, :count].cpu()
-            for kind, values in ranks.items():
-                values[rows] = effective_rank(spectrum, kind).cpu()
-    else:
-        estimate = g.trace_estimate()
-        found.trace[rows] = estimate.value.cpu()
-        found.standard_error[rows] = estimate.standard_error.cpu()
-        if spectrum_wanted:
-            leading = g.spectrum(max(count, 1))
-            found.eigenvalues[rows] = leading.eigenvalues[:, :count].cpu()
-            for kind, values in ranks.items():
-                values[rows] = leading.effective_rank(estimate.value, kind).cpu()
+def _measure(g: DataMatrix, geometry: LocalGeometry, rows: Tensor) -> None:
+    """Write the results of the matrices into the rows of their inputs."""
+    trace = g.trace_estimate()
+    geometry.log_probs[rows] = g.log_probs.cpu()
+    geometry.trace[rows] = trace.value.cpu()
+    geometry.standard_error[rows] = trace.standard_error.cpu()
+    if isinstance(g, LocalDataMatrix):  # products do not determine the dimension
+        geometry.tangent_dimension[rows] = g.tangent_dimension().double().cpu()
+    count, ranks = geometry.eigenvalues.shape[1], geometry.effective_rank
+    if count == 0 and not ranks:
+        return
+    spectrum = g.spectrum(max(count, 1))
+    geometry.eigenvalues[rows] = spectrum.eigenvalues[:, :count].cpu()
+    for kind, values in ranks.items():
+        values[rows] = spectrum.effective_rank(trace.value, kind).cpu()
 
 
 def _where_finite(
     classifier: Classifier,
-    matrices: Callable[[Tensor], LocalDataMatrix | MatrixFreeDataMatrix],
+    matrices: Callable[[Tensor], DataMatrix],
     inputs: Tensor,  # (B, ...)
     rows: Tensor,  # (n,)
-) -> tuple[Tensor, LocalDataMatrix | MatrixFreeDataMatrix | None]:
-    """Return those of the rows where all is finite, and the local data matrices there."""
+) -> tuple[Tensor, DataMatrix | None]:
+    """Return the rows where scores and derivatives are finite, and the matrices there."""
     if not len(rows):
         return rows, None
     try:
@@ -186,7 +180,7 @@ def _where_finite(
     return rows, matrices(rows) if len(rows) else None
 
 
-def _rows_of(inputs: Tensor, rows: Tensor) -> Tensor:
+def _select(inputs: Tensor, rows: Tensor) -> Tensor:
     """Return some rows in ascending order, without a copy if they are consecutive."""
     first, last = int(rows[0]), int(rows[-1])
     return inputs[first : last + 1] if last - first + 1 == len(rows) else inputs[rows]

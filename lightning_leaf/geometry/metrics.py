@@ -1,4 +1,4 @@
-"""torchmetrics classes over the functional core: averages over a data set, over processes."""
+"""torchmetrics classes: averages over a data set, reduced over processes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf._arguments import one_of
 from lightning_leaf.geometry.effective_rank import RANK_KINDS, RankKind
 from lightning_leaf.geometry.local_geometry import LocalGeometry, local_geometry
 from lightning_leaf.model.classifier import require_finite
 
 
 class _MeanOverInputs(Metric):
-    """Mean of one number per input: two sums that reduce over processes."""
+    """Mean of one number per input, from two sums that are reduced over processes."""
 
     full_state_update = False
     is_differentiable = False
@@ -36,7 +36,7 @@ class _MeanOverInputs(Metric):
         """Measure the inputs x, ``(B, ...)``, and add them to the mean.
 
         Args:
-            model: Any classifier, see :meth:`LocalDataMatrix.at`. It is not kept.
+            model: Any classifier, see :meth:`LocalDataMatrix.at`. The metric does not keep it.
             x: Inputs, as the model takes them.
 
         Raises:
@@ -51,18 +51,18 @@ class _MeanOverInputs(Metric):
         self.count += values.numel()
 
     def compute(self) -> Tensor:
-        """The mean over all inputs so far, float64; NaN before the first."""
+        """Return the mean over all inputs so far, float64; NaN before the first input."""
         return self.total / self.count
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Draw ``val``, or the current value, with torchmetrics' own style.
 
         Args:
-            val: A value or several in a row, as ``compute`` returned them.
+            val: One value of ``compute``, or a sequence of values.
             ax: A matplotlib axis to draw on.
 
         Returns:
-            Figure and axis.
+            The figure and the axis.
         """
         return self._plot(val, ax)
 
@@ -71,9 +71,10 @@ class _MeanOverInputs(Metric):
 
 
 class LocalDataMatrixTrace(_MeanOverInputs):
-    r"""Mean trace of the local data matrix: (1/N) Σ_x tr G(x, w), in units of 1 / input².
+    r"""The mean trace of the local data matrix, (1/N) Σ_x tr G(x, w), in units of 1 / input².
 
-    The quantity of Figure 2 of Grementieri & Fioresi. ``plot()`` draws it, as for every metric.
+    The quantity of Figure 2 of Grementieri & Fioresi. ``plot()`` draws it, as for every
+    torchmetrics metric.
 
     Args:
         chunk_size: Inputs per forward pass, see :func:`local_geometry`.
@@ -95,7 +96,7 @@ class LocalDataMatrixTrace(_MeanOverInputs):
 
 
 class LocalDataMatrixEffectiveRank(_MeanOverInputs):
-    r"""Mean effective rank of the local data matrix: (1/N) Σ_x rank G(x, w).
+    r"""The mean effective rank of the local data matrix, (1/N) Σ_x rank G(x, w).
 
     Args:
         kind: Which effective rank, see :func:`effective_rank`.
@@ -103,7 +104,7 @@ class LocalDataMatrixEffectiveRank(_MeanOverInputs):
         kwargs: Arguments of :class:`torchmetrics.Metric`.
 
     Raises:
-        LeafError: If ``kind`` is none of the effective ranks.
+        LeafError: If ``kind`` is unknown.
 
     Example:
         >>> import torch
@@ -119,8 +120,7 @@ class LocalDataMatrixEffectiveRank(_MeanOverInputs):
         self, kind: RankKind = "entropy", *, chunk_size: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(chunk_size=chunk_size, **kwargs)
-        if kind not in RANK_KINDS:
-            raise LeafError(f"kind expects one of {', '.join(RANK_KINDS)}; got {kind!r}.")
+        one_of(kind, RANK_KINDS, "kind")
         self.kind = kind
         self._ranks = (kind,)
 

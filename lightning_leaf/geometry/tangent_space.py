@@ -1,4 +1,4 @@
-"""The tangent distribution D_x: the few directions in which a prediction changes."""
+"""The tangent distribution D_x, spanned by the directions in which a prediction changes."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import torch
 from torch import Tensor
 
 COLUMNS_AT_ONCE = 2**14
-"""Of a Jacobian in float64: all of it would be twice the memory of the gradients."""
+"""Columns of the Jacobian to convert to float64 at once. All of them would need twice the memory of
+the gradients."""
 
 
 class TangentSpace:
     r"""D_x = span{∇s_i − ∇s_j} of every input of a batch (equation 9), from the logit Jacobian.
 
-    The contrast rows ∇s_i − mean_j ∇s_j span D_x however confident the model is, where the rows
-    ∇ log p_i underflow to rounding noise. They are rank deficient by construction (C rows, rank
-    at most C − 1), so every solve is rank-revealing: an eigendecomposition in class space, cut
-    where float32 gradients carry no more than rounding.
+    The contrast rows ∇s_i − mean_j ∇s_j span D_x for every confidence of the model, whereas the
+    rows ∇ log p_i of a confident model underflow to rounding noise. They are rank deficient by
+    construction (C rows, rank at most C − 1), so every solve is rank-revealing: an
+    eigendecomposition in class space, without the eigenvalues that are rounding noise.
 
     Args:
-        jacobian: J = ∂s/∂x, to which one row may have been added everywhere (log-probabilities
-            instead of scores, contrasts with one class), ``(B, C, d)``.
+        jacobian: J = ∂s/∂x, ``(B, C, d)``. The same row may be added to all rows: gradients of
+            log-probabilities or of contrasts with one class serve as well as those of scores.
 
     Attributes:
-        jacobian: As given.
+        jacobian: The argument.
         gram: Gram matrix of the contrast rows in float64, ``(B, C, C)``; with Q = I − 11ᵀ/C it is
-            Q J Jᵀ Q, its null vector 1 exact instead of rounding noise.
+            Q J Jᵀ Q, whose null vector 1 is exact instead of rounding noise.
     """
 
     def __init__(self, jacobian: Tensor) -> None:
@@ -36,29 +37,29 @@ class TangentSpace:
         self.gram = _centre(_centre(gram).mT)
 
     def dimension(self) -> Tensor:  # (B,)
-        """Numerical rank of the contrast rows, int64, at most C − 1."""
+        """Return the numerical rank of the contrast rows, int64, at most C − 1."""
         values, _ = self._eigen
         return (values > self._cut(values)).sum(-1)
 
     def coefficients(self, v: Tensor) -> Tensor:  # (B, d) -> (B, C, 1)
-        """Inner products of v with the contrast rows, float64."""
+        """Return the inner products of v with the contrast rows, float64."""
         column = v.double().unsqueeze(-1)
         products = [part @ column[:, rows] for rows, part in self._blocks()]
         return _centre(torch.stack(products).sum(0))
 
     def combine(self, coefficients: Tensor) -> Tensor:  # (B, C, 1) -> (B, d)
-        """Linear combination of the contrast rows, float64."""
+        """Return a linear combination of the contrast rows, float64."""
         centred = _centre(coefficients)
         return torch.cat([(part.mT @ centred).squeeze(-1) for _, part in self._blocks()], dim=1)
 
     def project(self, v: Tensor) -> Tensor:  # (B, d) -> (B, d)
-        """Orthogonal projection on D_x: Mᵀ (M Mᵀ)⁺ M v with the contrast rows M, float64."""
+        """Return the orthogonal projection on D_x, Mᵀ (M Mᵀ)⁺ M v with contrast rows M, float64."""
         inverse, vectors = self._inverse
         rotated = vectors.mT @ self.coefficients(v)
         return self.combine(vectors @ (inverse * rotated))
 
     def share(self, v: Tensor) -> Tensor:  # (B, d) -> (B,)
-        """‖Πv‖ / ‖v‖: how much of v lies in D_x; NaN where v is zero."""
+        """Return ‖Πv‖ / ‖v‖, the share of v that lies in D_x; NaN where v is zero."""
         inverse, vectors = self._inverse
         rotated = vectors.mT @ self.coefficients(v)
         square = (inverse * rotated.square()).sum((1, 2))  # ‖Πv‖²
@@ -66,9 +67,13 @@ class TangentSpace:
         return share
 
     def restricted(self, free: Tensor) -> TangentSpace:  # (B, d)
-        """The same inputs where only some of their coordinates may change.
+        """Return the tangent space of the inputs if only some of their coordinates may change.
 
-        What is orthogonal to it and zero elsewhere is orthogonal to D_x itself.
+        A vector that is zero in the other coordinates is orthogonal to it if and only if it is
+        orthogonal to D_x.
+
+        Args:
+            free: Boolean mask of the coordinates that may change.
         """
         return TangentSpace(self.jacobian * free.unsqueeze(1))
 
@@ -78,22 +83,22 @@ class TangentSpace:
 
     @cached_property
     def _inverse(self) -> tuple[Tensor, Tensor]:  # (B, C, 1), (B, C, C)
-        """Eigenvalues of (M Mᵀ)⁺, zero below the cut, and its eigenvectors."""
+        """Return the eigenvalues of (M Mᵀ)⁺, zero below the cut, and its eigenvectors."""
         values, vectors = self._eigen
         inverse = torch.where(values > self._cut(values), values.reciprocal(), 0)
         return inverse.unsqueeze(-1), vectors
 
     def _blocks(self) -> Iterator[tuple[slice, Tensor]]:  # (B, C, at most 2¹⁴) each
-        """The columns of the Jacobian in float64, of large inputs only some at a time."""
+        """Yield the columns of the Jacobian in float64, in blocks."""
         for first in range(0, self.jacobian.shape[-1], COLUMNS_AT_ONCE):
             columns = slice(first, first + COLUMNS_AT_ONCE)
             yield columns, self.jacobian[..., columns].double()
 
     def _cut(self, values: Tensor) -> Tensor:  # (B, C) -> (B, 1)
-        """Eigenvalues of the Gram matrix below this are squares of rounding errors.
+        """Return the value below which eigenvalues of the Gram matrix are rounding noise.
 
-        Rows with relative rounding ε carry singular values of noise up to C·ε·σ_max; forming the
-        Gram matrix in float64 adds C·ε₆₄·λ_max.
+        Rows with a relative rounding error ε have noise with singular values up to C·ε·σ_max.
+        Computing the Gram matrix in float64 adds C·ε₆₄·λ_max.
         """
         classes = values.shape[-1]
         rounding = torch.finfo(self.jacobian.dtype).eps

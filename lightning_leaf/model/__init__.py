@@ -1,1 +1,1 @@
-"""Any model as a classifier, and measuring it without leaving a trace."""
+"""Any model as a classifier, measured without a change of its state."""

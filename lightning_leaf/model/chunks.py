@@ -1,31 +1,28 @@
-"""How many inputs are worked on at once: as many as stay in cache, or fit into memory."""
+"""The number of inputs per forward pass."""
 
 from __future__ import annotations
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf._arguments import whole_number
 
 CHUNK_SIZE = 32
-"""Inputs per forward pass at most where nothing is said: small images stay in cache."""
+"""Default of the largest number of inputs per forward pass: small images stay in the cache."""
 NUMBERS_AT_ONCE = 2**28
-"""Of the gradients of a chunk: 1 GiB in float32."""
+"""Largest number of entries in the gradients of a chunk: 1 GiB in float32."""
 
 ROWS_OF_A_GRAPH = 200
-"""Gradients that weigh about as much as the graphs of a forward and a backward pass."""
+"""Number of gradients that need about as much memory as the graphs of a forward and a backward
+pass."""
 
 
 def checked_chunk_size(chunk_size: int | None) -> int:
-    """The largest number of inputs per forward pass.
+    """Return the largest number of inputs per forward pass; the default for None.
 
     Raises:
         LeafError: If it is not a positive whole number.
     """
-    if chunk_size is None:
-        return CHUNK_SIZE
-    if isinstance(chunk_size, bool) or not isinstance(chunk_size, int) or chunk_size < 1:
-        raise LeafError(f"chunk_size expects a positive whole number; got {chunk_size!r}.")
-    return chunk_size
+    return CHUNK_SIZE if chunk_size is None else whole_number(chunk_size, "chunk_size")
 
 
 def fitting_chunk_size(at_most: int, rows: int, size: int) -> int:
-    """Fewer inputs where the gradients of each, ``rows`` of length ``size``, are large."""
+    """Return a chunk size whose gradients, ``rows`` of length ``size`` for each input, fit."""
     return max(1, min(at_most, NUMBERS_AT_ONCE // (rows * size)))

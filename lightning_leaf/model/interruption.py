@@ -1,4 +1,4 @@
-"""Give up long work when asked to, without every function in between knowing of it."""
+"""Interrupt long work on request, without passing a flag through every function in between."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from contextvars import ContextVar
 
 from lightning_leaf.errors import Interrupted
 
-_wanted: ContextVar[Callable[[], bool] | None] = ContextVar("wanted", default=None)
+_requested: ContextVar[Callable[[], bool] | None] = ContextVar("requested", default=None)
 
 
 @contextmanager
-def interrupted_when(wanted: Callable[[], bool]) -> Iterator[None]:
-    """Inside, walks and measurements ask ``wanted`` now and then, and end once it says so."""
-    token = _wanted.set(wanted)
+def interrupted_when(requested: Callable[[], bool]) -> Iterator[None]:
+    """Interrupt paths and measurements inside this context once ``requested()`` is true.
+
+    Args:
+        requested: Called between chunks of inputs and between path steps.
+    """
+    token = _requested.set(requested)
     try:
         yield
     finally:
-        _wanted.reset(token)
+        _requested.reset(token)
 
 
-def stop_if_wanted() -> None:
-    """Asked between two pieces of long work.
+def raise_if_interrupted() -> None:
+    """Raise an error if an interruption was requested. Call it between parts of long work.
 
     Raises:
-        Interrupted: If somebody wants the work to end.
+        Interrupted: If the condition of :func:`interrupted_when` is true.
     """
-    wanted = _wanted.get()
-    if wanted is not None and wanted():
-        raise Interrupted("The work was given up on request.")
+    requested = _requested.get()
+    if requested is not None and requested():
+        raise Interrupted("The work was interrupted on request.")

@@ -1,4 +1,4 @@
-"""Go on in smaller chunks where memory runs out, instead of ending a training."""
+"""Retry with smaller chunks after out-of-memory errors, instead of ending a training."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ import torch
 
 T = TypeVar("T")
 
-SAYINGS = ("out of memory", "can't allocate memory", "alloc_failed")
+OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "alloc_failed")
 
 
 class FittingChunks:
-    """A chunk size that is halved whenever memory runs out, and stays so.
+    """A chunk size that is halved after each out-of-memory error.
 
     Args:
-        size: Inputs per forward pass to begin with.
+        size: Initial number of inputs per forward pass.
+
+    Attributes:
+        size: Current number of inputs per forward pass.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
 
     def run(self, work: Callable[[int], T]) -> T:
-        """``work(size)``, repeated with half the size while memory runs out.
+        """Return ``work(size)``. After an out-of-memory error, retry with half the size.
 
         Raises:
-            RuntimeError: What was said last, if memory does not even suffice for one input.
+            RuntimeError: The last out-of-memory error, if memory does not suffice for one input.
         """
         while True:
             try:
@@ -35,7 +38,7 @@ class FittingChunks:
             except (RuntimeError, MemoryError) as error:
                 if self.size == 1 or not is_out_of_memory(error):
                     raise
-            # Only now the traceback has let go of what the attempt had made.
+            # Outside of the handler: the traceback keeps the tensors of the attempt alive.
             self.size //= 2
             gc.collect()
             if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -43,6 +46,8 @@ class FittingChunks:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was not enough, on the CPU or an accelerator."""
+    """Return whether an error reports too little memory, on the CPU or an accelerator."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(saying in text for saying in SAYINGS)
+    return isinstance(error, MemoryError) or any(
+        message in text for message in OUT_OF_MEMORY_MESSAGES
+    )

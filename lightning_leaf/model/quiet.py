@@ -1,7 +1,7 @@
-"""Measure a model in the middle of its training without leaving a trace.
+"""Measure a model during its training without a change of the training's state.
 
-:func:`quiet` is the one place where the state of a training is set aside and put back; each of its
-parts guards one thing that measuring was seen to change.
+:func:`quiet` is the only place that saves and restores this state. Each of its parts guards one
+thing that a measurement can change.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from torch import Tensor, nn
 
 @contextmanager
 def quiet(model: Callable[..., Any]) -> Iterator[None]:
-    """Inside, gradients with respect to inputs may be taken; afterwards nothing has changed.
+    """Save the state of a training, prepare the model for measuring, and restore the state.
 
-    Sets aside and restores, whatever happens inside: the mode (training or evaluation) of every
-    sub-module, its parameters, buffers and attributes, the random streams of torch (CPU and
-    accelerators), NumPy and Python. Inside, the model is in evaluation mode, gradients are
-    enabled, autocast and inference mode are off, compiled modules run eagerly (instead of
-    compiling once more) and a LightningModule's ``self.log`` is silent.
+    Saved and restored, also after an error: the mode (training or evaluation) of every sub-module,
+    its parameters, buffers and attributes, the random number generators of torch (CPU and
+    accelerators), NumPy and Python. In the context, the model is in evaluation mode, gradients are
+    enabled, autocast and inference mode are off, compiled modules run eagerly (and are not
+    recompiled), and ``self.log`` of LightningModules does nothing.
 
-    Not seen are changes that a forward makes inside of nested collections, in place in tensors that
-    are neither parameter nor buffer, and outside of its module.
+    Not restored are changes that a forward pass makes inside of nested collections, in place to
+    tensors that are neither parameters nor buffers, and outside of its module.
 
     Args:
-        model: The module to measure. For any other callable only the global state is guarded.
+        model: The module to measure. For any other callable, only the global state is guarded.
     """
     with ExitStack() as stack:
         stack.enter_context(random_streams())
@@ -54,7 +54,7 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
 def random_streams() -> Iterator[None]:
     """Restore every random number generator that a forward pass may draw from."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    # Asking an accelerator that nobody has used yet would initialise it.
+    # Reading the state of an unused accelerator would initialise it.
     in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     cuda = torch.cuda.get_rng_state_all() if in_use else None
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
@@ -82,8 +82,8 @@ def no_autocast() -> Iterator[None]:
 
 @contextmanager
 def eager_if_compiled() -> Iterator[None]:
-    """Run compiled modules eagerly: a recompilation for our shapes changed final weights."""
-    if "torch._dynamo" not in sys.modules:  # nothing has been compiled; importing it takes seconds
+    """Run compiled modules eagerly: recompilation for other shapes can change final weights."""
+    if "torch._dynamo" not in sys.modules:  # no module is compiled, and this import takes seconds
         yield
         return
     with torch.compiler.set_stance("force_eager"):
@@ -92,10 +92,10 @@ def eager_if_compiled() -> Iterator[None]:
 
 @contextmanager
 def evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode for all sub-modules, then each one's own mode again.
+    """Set evaluation mode on all sub-modules, and restore the mode of each.
 
-    ``module.eval()`` and ``module.train()`` would wake a frozen batch-norm, and call overridden
-    ``train`` methods for no reason.
+    ``module.eval()`` followed by ``module.train()`` would set a frozen batch-norm to training mode,
+    and would call overridden ``train`` methods.
     """
     modes = [(submodule, submodule.training) for submodule in module.modules()]
     try:
@@ -109,11 +109,11 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def unchanged_parameters(module: nn.Module) -> Iterator[None]:
-    """Restore parameters that a forward pass writes to: weights that it normalises or bounds.
+    """Restore parameters that a forward pass writes to, such as weights that it normalises.
 
-    Every measurement needs a copy of the weights, because any may be the first at which they
-    exceed a bound; one within another has the other's. Copies are kept in the memory of the host:
-    that of an accelerator is the training's.
+    Every measurement needs a copy of the weights, because any can be the first at which they
+    exceed a bound. Nested measurements share the copy of the outermost. Copies are in the memory
+    of the host, because the training needs the memory of the accelerator.
     """
     if module in _GUARDED:
         yield
@@ -138,23 +138,23 @@ def unchanged_buffers(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _restoring(tensors: Iterable[Tensor], kept_on: torch.device | None = None) -> Iterator[None]:
-    """Undo writing to tensors, and assigning to their ``data``."""
+    """Undo writes to tensors and assignments to their ``data``."""
     saved = [
         (tensor, tensor.data, tensor.detach().to(kept_on or tensor.device, copy=True))
         for tensor in tensors
-        # Tensors that are spread over processes or quantised cannot be compared in place.
+        # Sharded and quantised tensors cannot be compared in place.
         if type(tensor) in (Tensor, nn.Parameter)
     ]
     try:
         yield
     finally:
         for tensor, data, copy in saved:
-            if tensor.untyped_storage().nbytes() == 0:  # gathered before, spread out again since
+            if tensor.untyped_storage().nbytes() == 0:  # sharded again since then
                 continue
             if tensor.data_ptr() != data.data_ptr():
                 tensor.data = data
             value = copy.to(tensor.device)
-            # Writing to a tensor that is as it was could invalidate a graph that still needs it.
+            # Writing to an unchanged tensor could invalidate a graph that still needs it.
             if not torch.equal(tensor, value):
                 with torch.inference_mode(tensor.is_inference()), torch.no_grad():
                     tensor.copy_(value)
@@ -162,17 +162,17 @@ def _restoring(tensors: Iterable[Tensor], kept_on: torch.device | None = None) -
 
 @contextmanager
 def unchanged_attributes(module: nn.Module) -> Iterator[None]:
-    """Restore what a forward pass assigns to attributes, or collects in those that are collections.
+    """Restore attributes that a forward pass assigns, and items of those that are collections.
 
-    Numbers, remembered features, buffers made at first use; items of lists, dicts and sets, but
-    not what is inside of these.
+    Examples are counters, stored features and buffers created at first use. Items of lists, dicts
+    and sets are restored, but not the contents of these items.
     """
     attributes = [vars(part) for part in module.modules()]
     collections = [
         value
         for values in attributes
         for value in values.values()
-        # Sharded modules gather their parameters and spread them out again by themselves.
+        # Sharded modules gather their parameters and shard them again themselves.
         if isinstance(value, (list, dict, set)) and value is not values["_parameters"]
     ]
     saved: list[tuple[Any, Any]] = [
@@ -187,7 +187,7 @@ def unchanged_attributes(module: nn.Module) -> Iterator[None]:
 
 
 def _restore_items(collection: Any, before: Any) -> None:
-    """Make the items the same objects as before, writing only where they are not."""
+    """Restore the items of a collection, writing only those that are other objects than before."""
     if isinstance(collection, dict):
         absent = object()
         for name in collection.keys() - before.keys():
@@ -204,19 +204,19 @@ def _restore_items(collection: Any, before: Any) -> None:
 
 @contextmanager
 def silent_log(module: nn.Module) -> Iterator[None]:
-    """Silence ``self.log`` of LightningModules: a measurement is not a training step."""
-    silenced: list[tuple[dict[str, Any], str, Any]] = []
+    """Disable ``self.log`` of LightningModules: a measurement is not a training step."""
+    replaced: list[tuple[dict[str, Any], str, Any]] = []
     absent = object()
     try:
         for submodule in module.modules():
             if not hasattr(type(submodule), "log_dict"):
                 continue
             for name in ("log", "log_dict"):
-                silenced.append((submodule.__dict__, name, submodule.__dict__.get(name, absent)))
+                replaced.append((submodule.__dict__, name, submodule.__dict__.get(name, absent)))
                 submodule.__dict__[name] = _log_nothing
         yield
     finally:
-        for attributes, name, value in silenced:
+        for attributes, name, value in replaced:
             if value is absent:
                 del attributes[name]
             else:
@@ -224,4 +224,4 @@ def silent_log(module: nn.Module) -> Iterator[None]:
 
 
 def _log_nothing(*_: Any, **__: Any) -> None:
-    """Stands in for ``LightningModule.log`` during a measurement."""
+    """Replace ``LightningModule.log`` during a measurement."""

@@ -1,6 +1,6 @@
 """LocalDataMatrix agrees with the definition in float64, with curvlinops and with closed forms.
 
-What its matrix-free sibling promises too is in test_data_matrix_contract.py.
+test_data_matrix_contract.py tests what both implementations promise.
 """
 
 import copy
@@ -30,7 +30,7 @@ def measured(case, request):
     return exact, x, oracle.data_matrix(exact, x), LocalDataMatrix.at(model, x)
 
 
-def test_dense_matrix_agrees_with_its_definition(measured):
+def test_the_dense_matrix_agrees_with_its_definition(measured):
     _, _, expected, g = measured
     assert relative(g.dense(), expected) < TOLERANCE
 
@@ -38,12 +38,13 @@ def test_dense_matrix_agrees_with_its_definition(measured):
 def test_eigenvalues_are_those_of_the_dense_matrix_padded_with_zeros(measured):
     _, _, expected, g = measured
     spectrum = torch.linalg.eigvalsh(expected).flip(1)
+    values = g.eigenvalues()
     ours = torch.zeros_like(spectrum)
-    ours[:, : g.eigenvalues().shape[1]] = g.eigenvalues()[:, : spectrum.shape[1]]
+    ours[:, : values.shape[1]] = values[:, : spectrum.shape[1]]
     assert relative(ours, spectrum) < TOLERANCE
 
 
-def test_factor_has_the_matrix_as_its_square(measured):
+def test_the_square_of_the_factor_is_the_matrix(measured):
     _, _, expected, g = measured
     factor = g.factor().double()
     assert relative(factor.mT @ factor, expected) < TOLERANCE
@@ -51,7 +52,7 @@ def test_factor_has_the_matrix_as_its_square(measured):
     assert relative(gram, g.gram().flatten(1)) < TOLERANCE
 
 
-def test_kernel_is_orthogonal_to_the_tangent_distribution(measured):
+def test_the_kernel_is_orthogonal_to_the_tangent_distribution(measured):
     """Proposition 2.1: G v = 0 for v ⊥ D_x; projecting twice changes nothing."""
     _, x, _, g = measured
     v = torch.randn_like(x).double()
@@ -60,14 +61,14 @@ def test_kernel_is_orthogonal_to_the_tangent_distribution(measured):
     assert (g.project(v) + g.reject(v) - v).norm() < TOLERANCE * v.norm()
 
 
-def test_tangent_dimension_is_the_rank_of_the_contrasts(measured):
+def test_the_tangent_dimension_is_the_rank_of_the_contrasts(measured):
     exact, x, _, g = measured
     ranks = [int(torch.linalg.matrix_rank(oracle.contrasts(exact, one), rtol=1e-9)) for one in x]
     assert g.tangent_dimension().tolist() == ranks
 
 
 def test_a_confident_model_keeps_its_tangent_distribution():
-    """Where float32 probabilities are 1 and 0, ∇log p of the winner is nothing but rounding."""
+    """Where float32 probabilities are 1 and 0, ∇log p of the top class is rounding noise."""
     model, x = next(c for c in CASES if c.name == "confident").make(3)
     g = LocalDataMatrix.at(model, x)
     assert (g.log_probs.float().exp().amax(1) == 1).all()
@@ -75,7 +76,7 @@ def test_a_confident_model_keeps_its_tangent_distribution():
     assert (g.trace() > 0).all()
 
 
-def test_linear_classifier_has_its_closed_form():
+def test_a_linear_classifier_agrees_with_its_closed_form():
     model = nn.Linear(30, 7).double()
     x = torch.randn(4, 30, dtype=torch.float64)
     p = model(x).detach().softmax(1)
@@ -84,7 +85,7 @@ def test_linear_classifier_has_its_closed_form():
     assert torch.allclose(LocalDataMatrix.at(model, x).dense(), expected, rtol=1e-12, atol=1e-14)
 
 
-def test_divergence_is_half_the_squared_length():
+def test_the_divergence_is_half_of_the_squared_length():
     """Equation 8: KL(p(x) ‖ p(x + εv)) / (½ ε² vᵀGv) → 1 as ε → 0."""
     model, x = next(c for c in CASES if c.name == "signal").make(5)
     model, x = model.double().eval(), x.double()
@@ -100,8 +101,8 @@ def test_divergence_is_half_the_squared_length():
     assert errors[2] < errors[1] / 3 < errors[0] / 9
 
 
-@pytest.mark.filterwarnings("ignore")  # warnings of the other library are not ours to keep
-def test_curvlinops_finds_the_same_matrix():
+@pytest.mark.filterwarnings("ignore")  # warnings of the other library
+def test_curvlinops_computes_the_same_matrix():
     """The GGN of summed cross-entropy with the input as the parameter has G as its blocks."""
     import curvlinops
 
@@ -133,13 +134,13 @@ def test_curvlinops_finds_the_same_matrix():
             assert torch.allclose(dense[i, :, j], block, rtol=1e-8, atol=1e-12)
 
 
-def test_dense_refuses_inputs_that_are_too_large():
+def test_dense_raises_an_error_for_large_inputs():
     g = LocalDataMatrix.at(nn.Linear(12000, 2), torch.randn(1, 12000))
     with pytest.raises(ValueError, match="11585"):
         g.dense()
 
 
-def test_diverged_weights_are_named():
+def test_diverged_weights_raise_an_error():
     model, x = CASES[0].make(9)
     model.weight.data[0, 0] = torch.nan
     with pytest.raises(NonFiniteError, match="5 of 5 rows"):

@@ -1,4 +1,4 @@
-"""Effective ranks are what their sources define."""
+"""Effective ranks agree with the definitions of their sources."""
 
 import pytest
 import torch
@@ -9,14 +9,14 @@ from lightning_leaf.geometry.effective_rank import RANK_KINDS
 
 @pytest.mark.parametrize("kind", RANK_KINDS)
 @pytest.mark.parametrize("scale", [1e-300, 1.0, 1e300])
-def test_equal_eigenvalues_count_themselves_at_any_scale(kind, scale):
+def test_the_rank_of_equal_eigenvalues_is_their_number_at_any_scale(kind, scale):
     for rank in range(1, 6):
         spectrum = torch.zeros(6, dtype=torch.float64)
         spectrum[:rank] = scale
         assert effective_rank(spectrum, kind).item() == pytest.approx(rank)
 
 
-def test_formulas():
+def test_ranks_agree_with_their_formulas():
     spectrum = torch.empty(3, 5, dtype=torch.float64).exponential_()
     q = spectrum / spectrum.sum(-1, keepdim=True)
     expected = {
@@ -37,14 +37,14 @@ def test_ranks_of_different_kinds_differ():
 
 
 @pytest.mark.parametrize("kind", RANK_KINDS)
-def test_degenerate_spectra(kind):
+def test_zeros_negative_values_and_nan(kind):
     assert effective_rank(torch.zeros(4), kind).item() == 0
     assert effective_rank(torch.tensor([1.0, -1e-12]), kind).item() == pytest.approx(1)
     assert effective_rank(torch.tensor([1.0, torch.nan]), kind).isnan()
     assert effective_rank(torch.tensor([1.0, torch.inf]), kind).isnan()
 
 
-def test_bad_arguments_are_named():
+def test_unusable_arguments_raise_an_error():
     with pytest.raises(LeafError, match="'shannon'"):
         effective_rank(torch.ones(3), kind="shannon")
     with pytest.raises(LeafError, match="last axis"):

@@ -1,4 +1,4 @@
-"""Distances on the sphere of radius 2, precise also between points that nearly coincide."""
+"""Distances on the sphere of radius 2, accurate also between points that nearly coincide."""
 
 import math
 
@@ -12,14 +12,14 @@ def log_probabilities(*shape):
     return torch.randn(*shape, dtype=torch.float64).log_softmax(-1)
 
 
-def test_distance_is_twice_the_angle():
+def test_the_distance_is_twice_the_angle():
     p, q = log_probabilities(20, 5), log_probabilities(20, 5)
     expected = 2 * torch.acos((0.5 * (p + q)).exp().sum(-1))
     assert torch.allclose(fisher_rao_distance(p, q), expected, rtol=1e-10)
 
 
-def test_small_distances_keep_their_digits():
-    """Where arccos of one minus rounding would be zero or noise: the negative control."""
+def test_small_distances_are_accurate():
+    """Negative control: arccos of a number near one is zero or rounding noise."""
     epsilon = 1e-9
     p = torch.tensor([0.5, 0.5], dtype=torch.float64)
     q = torch.tensor([0.5 + epsilon, 0.5 - epsilon], dtype=torch.float64)
@@ -29,7 +29,7 @@ def test_small_distances_keep_their_digits():
     assert not math.isclose(naive, 2 * epsilon, rel_tol=1e-2)
 
 
-def test_length_is_never_shorter_than_the_distance_of_its_ends():
+def test_a_path_is_never_shorter_than_the_distance_of_its_ends():
     curve = log_probabilities(8, 30, 6)
     length = fisher_rao_length(curve)
     assert (length[:, 0] == 0).all()
@@ -37,7 +37,7 @@ def test_length_is_never_shorter_than_the_distance_of_its_ends():
     assert (length[:, -1] >= fisher_rao_distance(curve[:, 0], curve[:, -1])).all()
 
 
-def test_length_of_a_short_step_is_its_length_in_the_metric():
+def test_the_length_of_a_short_step_is_its_length_in_the_metric():
     """ds² = δᵀGδ."""
     model, x = next(c for c in CASES if c.name == "signal").make(1)
     model, x = model.double().eval(), x.double()

@@ -1,4 +1,4 @@
-"""local_geometry streams any number of inputs and classes, and tells what is not finite."""
+"""local_geometry measures any number of inputs and classes, and marks non-finite results."""
 
 import pytest
 import torch
@@ -6,6 +6,8 @@ from torch import nn
 
 import lightning_leaf
 from lightning_leaf import LeafError, LocalDataMatrix, effective_rank, local_geometry
+from lightning_leaf.model import classifier
+from lightning_leaf.model.classifier import Classifier, measuring
 from tests.support import many_classes
 from tests.support.cases import CASES, fresh_seeds
 
@@ -14,29 +16,87 @@ SEED = fresh_seeds(1)[0]
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("chunk_size", [None, 2])
-def test_it_tells_what_the_matrices_tell(case, chunk_size):
+def test_results_are_those_of_the_matrices(case, chunk_size):
     model, x = case.make(SEED)
     g = LocalDataMatrix.at(model, x)
-    found = local_geometry(model, x, ranks=["entropy", "stable"], chunk_size=chunk_size)
-    assert found.exact
-    assert (found.standard_error == 0).all()
-    assert torch.allclose(found.trace, g.trace(), rtol=1e-4)
+    geometry = local_geometry(model, x, ranks=["entropy", "stable"], chunk_size=chunk_size)
+    assert geometry.exact
+    assert (geometry.standard_error == 0).all()
+    assert torch.allclose(geometry.trace, g.trace(), rtol=1e-4)
     count = min(8, case.classes)
-    assert torch.allclose(found.eigenvalues, g.eigenvalues()[:, :count], rtol=1e-4, atol=1e-9)
-    assert torch.allclose(found.tangent_dimension, g.tangent_dimension().double())
+    assert torch.allclose(geometry.eigenvalues, g.eigenvalues(count), rtol=1e-4, atol=1e-9)
+    assert torch.allclose(geometry.tangent_dimension, g.tangent_dimension().double())
     for kind in ("entropy", "stable"):
         expected = effective_rank(g.eigenvalues(), kind)
-        assert torch.allclose(found.effective_rank[kind], expected, rtol=1e-4)
+        assert torch.allclose(geometry.effective_rank[kind], expected, rtol=1e-4)
 
 
-def test_many_classes_are_estimated_and_said_to_be():
+def test_many_classes_are_estimated_and_marked_as_estimates():
     model, x = many_classes.make("perceptron", SEED)
-    found, exact = local_geometry(model, x), LocalDataMatrix.at(model, x)
-    assert not found.exact
-    assert (found.standard_error > 0).all()
-    assert found.tangent_dimension.isnan().all()
-    assert ((found.trace - exact.trace()).abs() < 6 * found.standard_error).all()
-    assert torch.allclose(found.eigenvalues, exact.eigenvalues()[:, :8], rtol=0.02)
+    geometry, exact = local_geometry(model, x), LocalDataMatrix.at(model, x)
+    assert not geometry.exact
+    assert (geometry.standard_error > 0).all()
+    assert geometry.tangent_dimension.isnan().all()
+    # Six standard errors, and 1 % for a standard error that is itself too small.
+    error = (geometry.trace - exact.trace()).abs()
+    assert (error < 6 * geometry.standard_error + 0.01 * exact.trace()).all()
+    assert torch.allclose(geometry.eigenvalues, exact.eigenvalues(8), rtol=0.02)
+
+
+class Counted(nn.Module):
+    """Counts its forward passes, outside of the state that a measurement restores."""
+
+    def __init__(self, model: nn.Module, batches: list[int]) -> None:
+        super().__init__()
+        self.model = model
+        self.counted = lambda: batches
+
+    def forward(self, x):
+        self.counted().append(len(x))
+        return self.model(x)
+
+
+@pytest.fixture
+def opened(monkeypatch) -> list[object]:
+    """The models that were opened, in order."""
+    models: list[object] = []
+    quiet = classifier.quiet
+    monkeypatch.setattr(classifier, "quiet", lambda model: models.append(model) or quiet(model))
+    return models
+
+
+@pytest.mark.parametrize("classes", [4, 200])
+def test_a_measurement_opens_the_model_once(classes, opened):
+    local_geometry(nn.Linear(20, classes), torch.randn(7, 20), chunk_size=2)
+    assert len(opened) == 1
+
+
+def test_a_measurement_inside_an_open_classifier_does_not_open_the_model(opened):
+    model = nn.Linear(20, 4)
+    with measuring(model) as open_classifier:
+        for x in torch.randn(3, 5, 20):
+            local_geometry(open_classifier, x)
+    assert opened == [model]
+
+
+def test_a_measurement_takes_one_forward_pass_for_each_chunk_and_one_to_check_the_model():
+    batches = []
+    local_geometry(Counted(nn.Linear(20, 4), batches), torch.randn(7, 20), chunk_size=3)
+    assert batches == [2, 3, 3, 1]
+
+
+@pytest.mark.parametrize("classes", [4, 200])
+def test_inputs_are_copied_once(classes, monkeypatch):
+    converted = []
+    convert = Classifier.convert
+
+    def counted_convert(self, x, name="x"):
+        converted.append(len(x))
+        return convert(self, x, name)
+
+    monkeypatch.setattr(Classifier, "convert", counted_convert)
+    local_geometry(nn.Linear(20, classes), torch.randn(7, 20), chunk_size=2)
+    assert converted == [7]
 
 
 class Spoiled(nn.Module):
@@ -51,50 +111,59 @@ class Spoiled(nn.Module):
         return self.last(x) + 0.1 * spoiled
 
 
+@pytest.mark.parametrize("chunk_size", [None, 3])
 @pytest.mark.parametrize("classes", [4, 200])
-def test_what_is_not_finite_spoils_its_own_row_only(classes):
+def test_values_that_are_not_finite_affect_only_their_own_row(classes, chunk_size):
     torch.manual_seed(SEED)
     model, x = Spoiled(classes), torch.rand(7, 20) + 0.1
     x[1, 3], x[3, 0], x[4, 0] = torch.nan, 9.0, 0.0
-    found = local_geometry(model, x)
+    geometry = local_geometry(model, x, chunk_size=chunk_size)
     good = torch.tensor([0, 2, 5, 6])
-    assert found.finite.nonzero().flatten().tolist() == good.tolist()
-    assert found.eigenvalues[[1, 3, 4]].isnan().all()
+    assert geometry.finite.nonzero().flatten().tolist() == good.tolist()
+    assert geometry.eigenvalues[[1, 3, 4]].isnan().all()
     alone = local_geometry(model, x[good])
-    assert torch.allclose(found.trace[good], alone.trace, rtol=1e-4)
+    assert torch.allclose(geometry.trace[good], alone.trace, rtol=1e-4)
 
 
 @pytest.mark.parametrize("classes", [4, 200])
-def test_nothing_finite_is_all_nan(classes):
-    found = local_geometry(Spoiled(classes), torch.full((3, 20), torch.inf))
-    assert not found.finite.any()
+@pytest.mark.parametrize("value", [torch.inf, 9.0], ids=["inputs", "scores"])
+def test_results_are_nan_if_no_input_is_finite(classes, value):
+    geometry = local_geometry(Spoiled(classes), torch.full((3, 20), value))
+    assert not geometry.finite.any()
+    assert geometry.log_probs.shape == (3, classes)
 
 
-@pytest.mark.parametrize("kind", ["LocalDataMatrix.eigenvalues", "MatrixFreeDataMatrix.spectrum"])
+def test_inputs_that_overflow_in_the_precision_of_the_model_are_not_finite():
+    x = torch.ones(3, 20, dtype=torch.float64)
+    x[1, 0] = 1e300
+    assert local_geometry(nn.Linear(20, 4), x).finite.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("owner", ["LocalDataMatrix", "MatrixFreeDataMatrix"])
 @pytest.mark.parametrize(
-    ("ranks", "eigenvalues", "taken"), [((), 0, 0), ((), 2, 1), (("stable",), 0, 1)]
+    ("ranks", "eigenvalues", "computed"), [((), 0, 0), ((), 2, 1), (("stable",), 0, 1)]
 )
-def test_a_spectrum_is_taken_only_where_it_is_wanted(monkeypatch, kind, ranks, eigenvalues, taken):
-    owner, method = kind.split(".")
-    original, calls = getattr(getattr(lightning_leaf, owner), method), []
+def test_a_spectrum_is_computed_only_if_needed(monkeypatch, owner, ranks, eigenvalues, computed):
+    kind = getattr(lightning_leaf, owner)
+    original, calls = kind.spectrum, []
 
-    def spied(*arguments):
+    def counted_spectrum(*arguments):
         calls.append(arguments)
         return original(*arguments)
 
-    monkeypatch.setattr(getattr(lightning_leaf, owner), method, spied)
+    monkeypatch.setattr(kind, "spectrum", counted_spectrum)
     model = nn.Linear(20, 4 if owner == "LocalDataMatrix" else 200)
-    found = local_geometry(model, torch.randn(3, 20), ranks=ranks, eigenvalues=eigenvalues)
-    assert len(calls) == taken
-    assert found.eigenvalues.shape == (3, eigenvalues)
-    assert list(found.effective_rank) == list(ranks)
-    assert found.finite.all()
+    geometry = local_geometry(model, torch.randn(3, 20), ranks=ranks, eigenvalues=eigenvalues)
+    assert len(calls) == computed
+    assert geometry.eigenvalues.shape == (3, eigenvalues)
+    assert list(geometry.effective_rank) == list(ranks)
+    assert geometry.finite.all()
 
 
-def test_one_input_of_one_logit():
-    found = local_geometry(nn.Linear(5, 1), torch.randn(1, 5))
-    assert found.exact
-    assert found.eigenvalues.shape == (1, 2)
+def test_one_input_of_a_model_with_one_logit():
+    geometry = local_geometry(nn.Linear(5, 1), torch.randn(1, 5))
+    assert geometry.exact
+    assert geometry.eigenvalues.shape == (1, 2)
 
 
 @pytest.mark.parametrize(
@@ -102,12 +171,12 @@ def test_one_input_of_one_logit():
     [
         ({"ranks": "entropy"}, "ranks expects a list"),
         ({"ranks": ["nuclear"]}, r"got \['nuclear'\]"),
-        ({"eigenvalues": -1}, "0 or more; got -1"),
-        ({"chunk_size": 0}, "chunk_size expects a positive whole number; got 0"),
+        ({"eigenvalues": -1}, "eigenvalues expects a whole number of at least 0; got -1"),
+        ({"chunk_size": 0}, "chunk_size expects a whole number of at least 1; got 0"),
         ({"x": torch.zeros(5)}, r"batch of inputs.*shape \(5,\)"),
     ],
 )
-def test_mistakes_are_named(arguments, message):
+def test_unusable_arguments_raise_an_error(arguments, message):
     arguments = {"x": torch.zeros(2, 5)} | arguments
     with pytest.raises(LeafError, match=message):
         local_geometry(nn.Linear(5, 3), arguments.pop("x"), **arguments)

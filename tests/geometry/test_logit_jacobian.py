@@ -1,4 +1,4 @@
-"""Products with the Jacobian: right for models of all kinds, and no operation too many."""
+"""Products with the Jacobian are correct for all kinds of models, without unneeded operations."""
 
 import copy
 
@@ -19,7 +19,7 @@ SEED = fresh_seeds(1)[0]
 
 
 def dynamic() -> nn.Module:
-    """A convolution whose weights are made of its input."""
+    """A convolution whose weights depend on its input."""
 
     class Dynamic(nn.Module):
         def forward(self, x):
@@ -41,8 +41,8 @@ CONVOLUTIONS = {
 }
 
 
-def agree(model: nn.Module, x: torch.Tensor) -> None:
-    """J v and Jᵀu are those of the Jacobian itself, in float64."""
+def assert_products_agree(model: nn.Module, x: torch.Tensor) -> None:
+    """Compare J v and Jᵀu with products of the dense Jacobian, in float64."""
     model = copy.deepcopy(model).double().eval()
     rows = [
         torch.autograd.functional.jacobian(lambda x: model(x.clone()), one[None])
@@ -59,20 +59,20 @@ def agree(model: nn.Module, x: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_products_are_those_of_the_jacobian(case):
-    agree(*case.make(SEED))
+def test_products_agree_with_the_dense_jacobian(case):
+    assert_products_agree(*case.make(SEED))
 
 
 @pytest.mark.parametrize("name", many_classes.MODELS)
-def test_products_are_right_for_many_classes(name):
-    agree(*many_classes.make(name, SEED))
+def test_products_are_correct_for_many_classes(name):
+    assert_products_agree(*many_classes.make(name, SEED))
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
-def test_products_are_right_for_every_convolution(name):
+def test_products_are_correct_for_every_convolution(name):
     layer, shape = CONVOLUTIONS[name]
     torch.manual_seed(SEED)
-    agree(nn.Sequential(layer(), nn.Tanh(), nn.Flatten()), torch.randn(3, *shape))
+    assert_products_agree(nn.Sequential(layer(), nn.Tanh(), nn.Flatten()), torch.randn(3, *shape))
 
 
 class Counted(TorchDispatchMode):
@@ -100,18 +100,18 @@ def convolutions_of_a_product(mode) -> int:
     return counted.convolutions
 
 
-def test_a_product_takes_one_convolution_for_each_of_the_model():
+def test_a_product_takes_two_convolutions_for_two_layers():
     assert convolutions_of_a_product(InputLinear()) == 2
 
 
-def test_without_our_own_derivative_it_takes_more():
+def test_a_product_takes_more_convolutions_without_input_linear():
     """Negative control."""
     import contextlib
 
     assert convolutions_of_a_product(contextlib.nullcontext()) > 2
 
 
-def test_values_are_the_same_to_the_last_bit():
+def test_input_linear_does_not_change_values():
     model, x = many_classes.make("convolutions", SEED)
     model.eval()
     gradients = []
@@ -124,7 +124,7 @@ def test_values_are_the_same_to_the_last_bit():
 
 
 class Once(torch.autograd.Function):
-    """Can be differentiated once, and in forward mode."""
+    """A function that can be differentiated once, and in forward mode."""
 
     @staticmethod
     def forward(ctx, x):
@@ -143,7 +143,7 @@ class Once(torch.autograd.Function):
 
 
 class Detached(torch.autograd.Function):
-    """Loses its second derivative without a word, and has no forward mode."""
+    """A function with a wrong second derivative and without a forward mode."""
 
     @staticmethod
     def forward(ctx, x):
@@ -168,11 +168,11 @@ def applied(function) -> nn.Module:
     return Applied()
 
 
-def test_forward_mode_helps_where_a_model_cannot_be_differentiated_twice():
-    agree(applied(Once), torch.randn(3, 6))
+def test_forward_mode_is_used_if_a_model_cannot_be_differentiated_twice():
+    assert_products_agree(applied(Once), torch.randn(3, 6))
 
 
-def test_second_derivatives_that_are_wrong_are_noticed():
+def test_wrong_second_derivatives_raise_an_error():
     with (
         pytest.raises(LeafError, match=r"contradicts its first.*LocalDataMatrix\.at"),
         measuring(applied(Detached)) as classifier,

@@ -1,10 +1,11 @@
-"""MatrixFreeDataMatrix with many classes: estimates, bounds, and what it costs."""
+"""MatrixFreeDataMatrix with many classes: estimates, error bounds, and their cost."""
 
 import copy
+from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_leaf import (
     LeafError,
@@ -13,69 +14,84 @@ from lightning_leaf import (
     NonFiniteError,
     effective_rank,
 )
+from lightning_leaf.geometry.matrix_free.products import Products
+from lightning_leaf.geometry.matrix_free.trace_estimate import estimate_trace
+from lightning_leaf.model.classifier import measuring
 from tests.support import many_classes
 from tests.support.cases import fresh_seeds
 from tests.support.many_classes import CLASSES, MODELS
 
-SEEDS = fresh_seeds(1)
+SEED = fresh_seeds(1)[0]
 
 
-@pytest.fixture(params=MODELS)
-def both(request):
-    """The exact measurement in float64, and the matrix-free one in float32."""
-    model, x = many_classes.make(request.param, SEEDS[0])
-    exact = copy.deepcopy(model).double()
-    return LocalDataMatrix.at(exact, x.double()), MatrixFreeDataMatrix.at(model, x), x
+@dataclass(frozen=True)
+class Measured:
+    """A model, inputs, the exact matrices in float64 and the matrix-free ones in float32."""
+
+    model: nn.Module
+    x: Tensor
+    exact: LocalDataMatrix
+    g: MatrixFreeDataMatrix
 
 
-def test_the_trace_is_unbiased_and_its_standard_error_is_one(both):
-    """Over many seeds the errors, in units of the standard error, have mean 0 and spread 1."""
-    exact, g, x = both
-    scores = []
-    for seed in range(60):
-        estimate = MatrixFreeDataMatrix.at(g._model, x, seed=seed).trace_estimate(32)
-        # A confident model leaves so little to be drawn that float32 is the larger error.
-        spread = estimate.standard_error.clamp_min(1e-5 * exact.trace())
-        scores.append((estimate.value - exact.trace()) / spread)
-    scores = torch.stack(scores)  # (60, B)
-    # Heavy tails may leave a standard error too small now and then: medians tell its size.
+@pytest.fixture(params=MODELS, scope="module")
+def measured(request) -> Measured:
+    model, x = many_classes.make(request.param, SEED)
+    exact = LocalDataMatrix.at(copy.deepcopy(model).double(), x.double())
+    return Measured(model, x, exact, MatrixFreeDataMatrix.at(model, x))
+
+
+@pytest.fixture
+def perceptron() -> tuple[nn.Module, Tensor]:
+    return many_classes.make("perceptron", SEED)
+
+
+def test_trace_estimates_are_unbiased_and_their_standard_errors_correct(measured):
+    """Over many seeds, errors in units of the standard error have mean 0 and spread 1."""
+    repeats = 60
+    trace = measured.exact.trace().repeat(repeats)
+    generators = [torch.Generator().manual_seed(seed) for seed in range(len(trace))]
+    with measuring(measured.model) as classifier:
+        products = Products(classifier, measured.x.repeat(repeats, *[1] * (measured.x.ndim - 1)))
+        estimate = estimate_trace(products.pullback, products.log_probs, 32, generators)
+    # For a confident model float32 rounding is larger than the standard error.
+    spread = estimate.standard_error.clamp_min(1e-5 * trace)
+    scores = ((estimate.value - trace) / spread).reshape(repeats, -1)  # (60, B)
+    # Heavy tails make some standard errors too small. Medians ignore these.
     assert scores.median(0).values.abs().max() < 0.8
     assert scores.abs().median() < 1.2  # 0.67 for normal errors
-    if estimate.standard_error.median() > 1e-3 * exact.trace().median():
+    if estimate.standard_error.median() > 1e-3 * trace.median():
         assert scores.abs().median() > 0.35
 
 
-def test_a_trace_that_is_twice_too_large_would_be_found_out(both):
-    """Negative control: twice as much is more than the standard error explains."""
-    exact, g, _ = both
-    estimate = g.trace_estimate()
-    assert ((estimate.value - 2 * exact.trace()).abs() > 3 * estimate.standard_error).all()
+def test_a_trace_that_is_twice_too_large_is_outside_of_the_standard_error(measured):
+    """Negative control."""
+    estimate = measured.g.trace_estimate()
+    wrong = 2 * measured.exact.trace()
+    assert ((estimate.value - wrong).abs() > 3 * estimate.standard_error).all()
 
 
-def test_the_trace_is_exact_once_every_class_is_drawn(both):
-    exact, g, _ = both
-    estimate = g.trace_estimate(CLASSES)
-    assert (estimate.draws, estimate.standard_error.tolist()) == (CLASSES, [0.0] * len(g))
-    assert torch.allclose(estimate.value, exact.trace(), rtol=1e-4)
+def test_the_trace_is_exact_if_every_class_is_drawn(measured):
+    estimate = measured.g.trace_estimate(CLASSES)
+    assert (estimate.draws, estimate.standard_error.tolist()) == (CLASSES, [0.0] * len(measured.g))
+    assert torch.allclose(estimate.value, measured.exact.trace(), rtol=1e-4)
 
 
-def test_sixty_four_draws_are_within_a_tenth(both):
-    _, g, _ = both
-    estimate = g.trace_estimate()
+def test_the_standard_error_of_64_draws_is_below_a_tenth_of_the_trace(measured):
+    estimate = measured.g.trace_estimate()
     assert (estimate.standard_error < 0.1 * estimate.value).all()
 
 
-def test_leading_eigenvalues_are_within_their_bounds(both):
-    exact, g, _ = both
-    found = g.spectrum(8)
-    expected = exact.eigenvalues()[:, :8]
+def test_leading_eigenvalues_are_within_their_error_bounds(measured):
+    spectrum = measured.g.spectrum(8)
+    expected = measured.exact.eigenvalues(8)
     floor = 1e-4 * expected[:, :1]
-    assert ((found.eigenvalues - expected).abs() <= found.error_bound + floor).all()
-    assert (found.error_bound <= 0.01 * found.eigenvalues + floor).all()
-    assert found.products < CLASSES
+    assert ((spectrum.eigenvalues - expected).abs() <= spectrum.error_bound + floor).all()
+    assert (spectrum.error_bound <= 0.01 * spectrum.eigenvalues + floor).all()
+    assert spectrum.products < CLASSES
 
 
-def test_eigenvalues_that_coincide_are_all_found():
+def test_all_copies_of_a_multiple_eigenvalue_are_found():
     """Equal scores and orthonormal rows: C − 1 eigenvalues 1 / C."""
     model = nn.Linear(300, CLASSES, bias=False)
     model.weight.data = torch.linalg.qr(torch.randn(300, CLASSES))[0].T.contiguous()
@@ -83,98 +99,59 @@ def test_eigenvalues_that_coincide_are_all_found():
     assert torch.allclose(g.eigenvalues(4), torch.tensor(1.0 / CLASSES).double(), rtol=1e-4)
 
 
-def test_effective_ranks_are_near_the_exact_ones(both):
-    exact, g, _ = both
-    spectrum, trace = g.spectrum(8), g.trace_estimate(CLASSES).value
+def test_effective_ranks_agree_with_the_exact_ones(measured):
+    spectrum, trace = measured.g.spectrum(8), measured.exact.trace()
     for kind, tolerance in (("entropy", 0.35), ("stable", 0.02), ("participation", 0.35)):
-        expected = effective_rank(exact.eigenvalues(), kind)
-        found = spectrum.effective_rank(trace, kind)
-        # What the eigenvalues found do not hold is estimated, and that much may be off.
+        expected = effective_rank(measured.exact.eigenvalues(), kind)
+        estimated = spectrum.effective_rank(trace, kind)
+        # The error is limited to the share of the trace that is only estimated.
         allowed = 0.02 + tolerance * spectrum.unresolved(trace)
-        assert ((found / expected - 1).abs() <= allowed).all(), kind
+        assert ((estimated / expected - 1).abs() <= allowed).all(), kind
 
 
-def test_the_share_that_is_not_resolved_is_said(both):
-    exact, g, _ = both
-    spectrum = g.spectrum(8)
-    left = exact.eigenvalues()[:, 8:].sum(1) / exact.trace()
-    assert torch.allclose(spectrum.unresolved(exact.trace()), left, atol=0.02)
+def test_the_unresolved_share_of_the_trace_is_that_of_the_other_eigenvalues(measured):
+    trace = measured.exact.trace()
+    expected = measured.exact.eigenvalues()[:, 8:].sum(1) / trace
+    assert torch.allclose(measured.g.spectrum(8).unresolved(trace), expected, atol=0.02)
 
 
-def test_the_error_of_a_projection_is_estimated_honestly(both):
-    _, g, x = both
-    v = torch.randn_like(x).double()
-    # In float32, so that both take the same directions for rounding.
-    expected = LocalDataMatrix.at(g._model, x).project(v).flatten(1)
-    for limit in (12, 40, 160):
-        found = g.projection(v, max_iterations=limit)
-        true = (found.projection - expected).norm(dim=1) / expected.norm(dim=1)
-        assert (true <= 8 * found.error + 2e-3).all()
-        assert found.iterations <= limit
-
-
-def test_a_projection_that_has_not_converged_is_tangent_all_the_same(both):
-    exact, g, x = both
-    found = g.projection(torch.randn_like(x), max_iterations=5).projection.reshape(x.shape)
-    assert exact.reject(found).norm() < 1e-4 * found.norm()
-
-
-def test_projections_converge_within_their_tolerance():
-    model, x = many_classes.make("perceptron", SEEDS[0])
-    exact = LocalDataMatrix.at(copy.deepcopy(model).double(), x.double())
-    v = torch.randn_like(x).double()
-    found = MatrixFreeDataMatrix.at(model, x).projection(v)
-    expected = exact.project(v).flatten(1)
-    assert (found.error <= 1e-3).all()
-    assert ((found.projection - expected).norm(dim=1) < 3e-3 * expected.norm(dim=1)).all()
-
-
-def test_nothing_is_projected_to_nothing():
-    model, x = many_classes.make("perceptron", SEEDS[0])
-    found = MatrixFreeDataMatrix.at(model, x).projection(torch.zeros_like(x))
-    assert found.iterations == 0
-    assert found.coefficients.shape == (3, CLASSES)
-    assert (found.projection == 0).all()
-
-
-def test_answers_depend_on_neither_order_nor_company():
-    model, x = many_classes.make("convolutions", SEEDS[0], batch=5)
+def test_results_depend_neither_on_the_order_of_inputs_nor_on_the_batch():
+    model, x = many_classes.make("convolutions", SEED, batch=5)
     g, reversed_ = MatrixFreeDataMatrix.at(model, x), MatrixFreeDataMatrix.at(model, x.flip(0))
     alone = MatrixFreeDataMatrix.at(model, x[3:4])
-    assert torch.allclose(g.trace(), reversed_.trace().flip(0), rtol=1e-4)
-    assert torch.allclose(g.trace()[3:4], alone.trace(), rtol=1e-4)
+    trace = g.trace()
+    assert torch.allclose(trace, reversed_.trace().flip(0), rtol=1e-4)
+    assert torch.allclose(trace[3:4], alone.trace(), rtol=1e-4)
     assert torch.allclose(g.eigenvalues()[3:4], alone.eigenvalues(), rtol=1e-3)
     other = MatrixFreeDataMatrix.at(model, x, seed=1)
-    assert not torch.allclose(g.trace(), other.trace(), rtol=1e-4)  # the seed does matter
+    assert not torch.allclose(trace, other.trace(), rtol=1e-4)  # negative control
 
 
-def test_a_model_that_has_been_trained_on_is_refused():
-    model, x = many_classes.make("perceptron", SEEDS[0])
+def test_changed_parameters_raise_an_error(perceptron):
+    model, x = perceptron
     g = MatrixFreeDataMatrix.at(model, x)
-    g.trace()
+    g.trace_estimate(4)
     with torch.no_grad():
         model[0].weight += 1e-3
-    with pytest.raises(LeafError, match="have changed since"):
+    with pytest.raises(LeafError, match="parameters of the model have changed"):
         g.trace()
 
 
 @pytest.mark.parametrize(
-    ("question", "message"),
+    ("call", "message"),
     [
-        (lambda g: g.trace_estimate(3), "at least 4; got 3"),
-        (lambda g: g.spectrum(CLASSES), "from 1 to C − 1 = 199; got 200"),
+        (lambda g: g.trace_estimate(3), "draws expects a whole number of at least 4; got 3"),
         (lambda g: g.spectrum(2, rtol=0), "between 0 and 1; got 0"),
         (lambda g: g.projection(torch.zeros(3, 300), rtol=1), "between 0 and 1; got 1"),
         (lambda g: g.projection(torch.zeros(3, 300), max_iterations=0), "at least 1; got 0"),
     ],
 )
-def test_values_out_of_range_are_named(question, message):
-    model, x = many_classes.make("perceptron", SEEDS[0])
+def test_numbers_out_of_range_raise_an_error(call, message, perceptron):
     with pytest.raises(LeafError, match=message):
-        question(MatrixFreeDataMatrix.at(model, x))
+        call(MatrixFreeDataMatrix.at(*perceptron))
 
 
-def test_diverged_derivatives_are_named():
+def test_infinite_derivatives_raise_an_error():
     class Diverged(nn.Module):
         def forward(self, x):
             return x.sqrt().repeat(1, 20)  # infinite slopes at zero, finite values

@@ -1,4 +1,4 @@
-"""The metrics are means over inputs, however these were split over updates and processes."""
+"""The metrics are means over inputs for every split over updates and processes."""
 
 import pytest
 import torch
@@ -32,7 +32,7 @@ def test_metrics_are_means_over_all_inputs(model_and_inputs):
 
 
 def test_sums_reduce_over_processes(model_and_inputs):
-    """What two processes hold, added up as torchmetrics does, is the whole."""
+    """The states of two processes, reduced as torchmetrics does, give the mean over all inputs."""
     model, x = model_and_inputs
     whole, first, second = (LocalDataMatrixTrace() for _ in range(3))
     whole.update(model, x)
@@ -47,7 +47,7 @@ def test_sums_reduce_over_processes(model_and_inputs):
     assert average.item() != pytest.approx(whole.compute().item(), rel=1e-5)  # negative control
 
 
-def test_the_model_is_not_kept(model_and_inputs):
+def test_a_metric_does_not_keep_the_model(model_and_inputs):
     model, x = model_and_inputs
     metric = LocalDataMatrixTrace()
     metric.update(model, x)
@@ -56,7 +56,7 @@ def test_the_model_is_not_kept(model_and_inputs):
     assert metric.count == 0
 
 
-def test_a_metric_draws_itself(model_and_inputs):
+def test_a_metric_can_be_plotted(model_and_inputs):
     model, x = model_and_inputs
     metric = LocalDataMatrixTrace()
     metric.update(model, x)
@@ -64,6 +64,6 @@ def test_a_metric_draws_itself(model_and_inputs):
     assert figure.axes
 
 
-def test_an_unknown_rank_is_named():
+def test_an_unknown_rank_raises_an_error():
     with pytest.raises(LeafError, match="'nuclear'"):
         LocalDataMatrixEffectiveRank("nuclear")

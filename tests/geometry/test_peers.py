@@ -1,4 +1,4 @@
-"""What benchmarks measure beside ours computes the same, and their counts are right."""
+"""The other implementations in the benchmarks compute the same, and the counts are correct."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ CONVOLUTION = Subject(
 
 @pytest.fixture(params=["linear", "image_cnn", "signal", "frozen"])
 def small(request):
-    """A model and inputs in float64, a classifier whose least probability is no rounding noise."""
+    """A model and inputs in float64, with probabilities that are not rounding noise."""
     model, x = BY_NAME[request.param].make(SEED)
     return model.double().eval(), x.double()
 
@@ -42,7 +42,7 @@ def exact_spectrum(model, x):
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_every_peer_finds_the_spectrum_of_the_oracle(name, small):
+def test_every_peer_computes_the_spectrum_of_the_oracle(name, small):
     model, x = small
     trace, values = PEERS[name](model, x)
     expected_trace, expected = exact_spectrum(model, x)
@@ -51,8 +51,8 @@ def test_every_peer_finds_the_spectrum_of_the_oracle(name, small):
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_the_spectrum_of_another_model_is_told_apart(name, small):
-    """Negative control: weights that differ by a thousandth do not pass."""
+def test_the_spectrum_of_another_model_differs(name, small):
+    """Negative control: weights that differ by a thousandth fail the comparison."""
     model, x = small
     expected_trace, _ = exact_spectrum(model, x)
     with torch.no_grad():
@@ -62,7 +62,7 @@ def test_the_spectrum_of_another_model_is_told_apart(name, small):
     assert not torch.allclose(trace, expected_trace, rtol=1e-8)
 
 
-def test_a_published_step_is_the_oracles_projection_on_the_leaf(small):
+def test_a_published_step_is_the_projection_of_the_oracle(small):
     model, x = small
     y = torch.randn_like(x)
     v = oracle.project(model, x, y - x)
@@ -81,7 +81,7 @@ def test_published_paths_end_at_the_threshold():
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_every_way_over_the_classes_gives_the_rows_of_the_oracle(name):
+def test_every_way_to_compute_gradients_agrees_with_the_oracle(name):
     """∇s_i − ∇s_0."""
     model, x = IMAGES.make(SEED)
     model, x = model.double().eval(), x.double()
@@ -94,7 +94,7 @@ def test_every_way_over_the_classes_gives_the_rows_of_the_oracle(name):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_operations_and_bytes_are_those_counted_by_hand(batch):
+def test_operations_and_bytes_agree_with_a_count_by_hand(batch):
     """A k×k convolution takes 2·k²·C_in·C_out·H_out·W_out, and as much for its input's gradient."""
     counted = counting.count(CONVOLUTION, batch)
     convolution = 2 * 5**2 * 3 * 8 * (8 * 6) * batch
@@ -102,13 +102,13 @@ def test_operations_and_bytes_are_those_counted_by_hand(batch):
     assert counted.forward.flops == counted.backward.flops == convolution + layer
     parameters = 4 * (8 * 3 * 5**2 + 8 + 4 * 8 * 8 * 6 + 4)
     ends = 4 * batch * (3 * 12 * 10 + 4)
-    # Gradients of linear layers need weights alone; torch keeps a convolution's input all the same.
+    # Gradients of linear layers need only weights, but torch stores the input of a convolution.
     assert counted.activation_bytes in (0, 4 * batch * 3 * 12 * 10)
     assert counted.forward.bytes == parameters + ends + counted.activation_bytes
 
 
 def test_the_gradient_of_weights_is_not_counted():
-    """Negative control: with it, a backward pass takes twice as much."""
+    """Negative control: a backward pass with that gradient takes twice as much."""
     model, x = CONVOLUTION.model("meta"), CONVOLUTION.inputs("meta", 2).requires_grad_()
     scores = model(x)
     with FlopCounterMode(display=False) as counter:
@@ -118,13 +118,13 @@ def test_the_gradient_of_weights_is_not_counted():
 
 
 @pytest.mark.parametrize("subject", [CONVOLUTION, PAPER_CNN], ids=lambda subject: subject.name)
-def test_a_measurement_does_exactly_the_counted_work(subject):
-    """Counted without values, and while it is really done, with the check of the model left out."""
+def test_the_operations_of_a_measurement_are_those_counted(subject):
+    """Compare counts without values with those of a real measurement without the model check."""
     model, x = subject.model("cpu"), subject.inputs("cpu", 3)
     with FlopCounterMode(display=False) as whole:
         LocalDataMatrix.at(model, x).eigenvalues()
     with measuring(model) as classifier, FlopCounterMode(display=False) as check:
         classifier.require_usable(x)
     expected = counting.count(subject, 3).exact
-    done = whole.get_total_flops() - check.get_total_flops()
-    assert done == expected.flops + expected.double_flops
+    measured = whole.get_total_flops() - check.get_total_flops()
+    assert measured == expected.flops + expected.double_flops

@@ -1,4 +1,4 @@
-"""Any classifier is measured; what cannot be measured is refused with what to do."""
+"""Any classifier can be measured. Models and inputs that cannot raise an error with a remedy."""
 
 from types import SimpleNamespace
 
@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from lightning_leaf import LeafError, LocalDataMatrix, horizontal_path
+from lightning_leaf.model.classifier import measuring
 
 
 class Returning(nn.Module):
-    """A linear classifier whose output is passed through a function."""
+    """A linear classifier with a function of its scores as output."""
 
     def __init__(self, output, classes: int = 5) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("output", SAME.values(), ids=SAME.keys())
-def test_the_same_classifier_in_other_forms_gives_the_same_matrix(output, logits_model, x):
+def test_the_form_of_the_output_does_not_change_the_matrix(output, logits_model, x):
     other = Returning(output)
     other.load_state_dict(logits_model.state_dict())
     expected, g = LocalDataMatrix.at(logits_model, x), LocalDataMatrix.at(other, x)
@@ -51,6 +52,7 @@ def test_the_same_classifier_in_other_forms_gives_the_same_matrix(output, logits
 
 
 def test_another_classifier_gives_another_matrix(logits_model, x):
+    """Negative control."""
     other = Returning(lambda s: 2 * s)
     other.load_state_dict(logits_model.state_dict())
     expected, g = LocalDataMatrix.at(logits_model, x), LocalDataMatrix.at(other, x)
@@ -81,14 +83,14 @@ def test_half_precision_modules_are_measured_in_full_precision(dtype, logits_mod
     assert half.layer.weight.dtype is dtype
 
 
-def test_half_precision_batch_norm_buffers_are_left_alone(x):
+def test_half_precision_buffers_are_not_changed(x):
     model = nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)).bfloat16()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     LocalDataMatrix.at(model, x)
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
 
-def test_models_compiled_as_a_whole_are_measured(logits_model, x):
+def test_compiled_models_are_measured(logits_model, x):
     compiled = torch.compile(logits_model, backend="eager")
     g = LocalDataMatrix.at(compiled, x)
     assert torch.equal(g.dense(), LocalDataMatrix.at(logits_model, x).dense())
@@ -110,7 +112,7 @@ def mixing(s):
     return s - s.mean(0)
 
 
-REFUSED = {
+UNUSABLE = {
     "softmax": (Returning(lambda s: s.softmax(1)), "probabilities.*sum to one.*log_softmax"),
     "sigmoid": (Returning(lambda s: s.sigmoid(), classes=1), "probabilities.*sigmoid"),
     "flat sigmoid": (Returning(lambda s: s.sigmoid()[:, 0], classes=1), "probabilities.*sigmoid"),
@@ -125,8 +127,8 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("model", "message"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_defines_no_prediction_is_refused_with_what_to_do(model, message, x):
+@pytest.mark.parametrize(("model", "message"), UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_models_that_define_no_prediction_raise_an_error_with_a_remedy(model, message, x):
     with pytest.raises(LeafError, match=message):
         LocalDataMatrix.at(model, x)
     with pytest.raises(LeafError, match=message):
@@ -145,14 +147,14 @@ def test_batch_norm_in_training_mode_is_measured_in_evaluation_mode(x):
     assert torch.equal(LocalDataMatrix.at(model.train(), x).dense(), expected)
 
 
-def test_logits_between_zero_and_one_are_not_taken_for_probabilities(x):
-    """Negative control: small positive logits are legitimate."""
+def test_logits_between_zero_and_one_are_not_mistaken_for_probabilities(x):
+    """Negative control: small positive logits are valid."""
     model = Returning(lambda s: 0.5 + 0.01 * s.tanh())
     assert LocalDataMatrix.at(model, x).trace().gt(0).all()
     LocalDataMatrix.at(Returning(lambda s: 0.5 + 0.01 * s.tanh(), classes=1), x)
 
 
-INPUTS = {
+UNUSABLE_INPUTS = {
     "integers": (torch.ones(2, 12, dtype=torch.long), "floating-point inputs.*torch.int64"),
     "no batch": (torch.ones(12), r"unsqueeze\(0\)"),
     "empty": (torch.ones(0, 12), "B ≥ 1"),
@@ -161,18 +163,97 @@ INPUTS = {
 }
 
 
-@pytest.mark.parametrize(("inputs", "message"), INPUTS.values(), ids=INPUTS.keys())
-def test_unusable_inputs_are_refused_with_what_to_do(inputs, message, logits_model):
+@pytest.mark.parametrize(
+    ("inputs", "message"), UNUSABLE_INPUTS.values(), ids=UNUSABLE_INPUTS.keys()
+)
+def test_unusable_inputs_raise_an_error_with_a_remedy(inputs, message, logits_model):
     with pytest.raises(LeafError, match=message):
         LocalDataMatrix.at(logits_model, inputs)
 
 
 @pytest.mark.parametrize("chunk_size", [0, -1, 2.5, True])
-def test_unusable_chunk_sizes_are_refused(chunk_size, logits_model, x):
-    with pytest.raises(LeafError, match="positive whole number"):
+def test_unusable_chunk_sizes_raise_an_error(chunk_size, logits_model, x):
+    with pytest.raises(LeafError, match="chunk_size expects a whole number of at least 1"):
         LocalDataMatrix.at(logits_model, x, chunk_size=chunk_size)
 
 
-def test_a_model_that_fails_leaves_its_own_error(x):
+def test_errors_of_the_model_are_not_replaced(x):
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         LocalDataMatrix.at(nn.Linear(13, 3), x)
+
+
+class Recorded(nn.Module):
+    """A linear classifier, followed by a function, that records its batch sizes."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.layer = nn.Linear(12, 3)
+        self.function = function
+        self.batches = []
+
+    def forward(self, x):
+        self.batches.append(len(x))
+        return self.function(self.layer(x))
+
+
+def test_a_model_is_checked_once_for_each_shape_of_inputs(x):
+    model = nn.Sequential(nn.Flatten(), Recorded(lambda s: s))
+    with measuring(model) as classifier:
+        for _ in range(3):
+            assert classifier.require_usable(x) == 3
+        assert model[1].batches == [2]
+        classifier.require_usable(x.reshape(4, 3, 4))
+        assert model[1].batches == [2, 2]
+
+
+def test_a_check_of_a_single_input_does_not_stand_for_one_of_two(x):
+    model = Recorded(mixing)
+    with measuring(model) as classifier:
+        classifier.require_usable(x[:1])
+        classifier.require_usable(x[1:2])
+        assert model.batches == [1]
+        with pytest.raises(LeafError, match="mixes the inputs"):
+            classifier.require_usable(x)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda s: 0 * s, lambda s: s.abs().sqrt() * torch.inf], ids=["zero", "NaN"]
+)
+def test_a_check_whose_derivatives_show_nothing_is_repeated(function, x):
+    model = Recorded(function)
+    with measuring(model) as classifier:
+        for _ in range(2):
+            classifier.require_usable(x)
+        assert model.batches == [2, 2]
+
+
+def test_chunks_larger_than_the_first_are_checked(x):
+    """A first chunk of one input shows no mixing."""
+    with measuring(Recorded(mixing)) as classifier:
+        LocalDataMatrix.at(classifier, x[:1])
+        with pytest.raises(LeafError, match="mixes the inputs"):
+            LocalDataMatrix.at(classifier, x)
+
+
+def test_a_closed_classifier_is_opened_again_from_its_model(logits_model, x):
+    with measuring(logits_model.bfloat16()) as classifier:
+        expected = classifier(classifier.prepare(x))
+        with measuring(classifier) as same:
+            assert same is classifier
+    assert not classifier.is_open
+    with measuring(classifier) as other:
+        assert other is not classifier
+        assert torch.equal(other(other.prepare(x)), expected)
+
+
+def test_functions_compute_in_the_type_of_each_input():
+    with measuring(lambda x: x.softmax(1).log()) as classifier:
+        for dtype in (torch.float64, torch.float32):
+            assert classifier.prepare(torch.randn(2, 3, dtype=dtype)).dtype is dtype
+
+
+def test_prepared_inputs_are_copies(logits_model, x):
+    with measuring(logits_model) as classifier:
+        prepared = classifier.prepare(x)
+    prepared += 1
+    assert not torch.equal(prepared, x)

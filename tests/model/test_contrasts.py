@@ -1,4 +1,4 @@
-"""The gradients of all contrasts: in one pass or one by one, the same rows."""
+"""Gradients of contrasts are the same from one vectorized pass and from one pass for each class."""
 
 import warnings
 
@@ -16,14 +16,14 @@ SEED = fresh_seeds(1)[0]
 
 @pytest.fixture(params=CASES, ids=str)
 def prepared(request):
-    """A model in float64, scores, and the inputs that they can be differentiated by."""
+    """A model in float64, its scores, and the inputs, which require gradients."""
     model, x = request.param.make(SEED)
     model, x = model.double().eval(), x.double().requires_grad_()
     return model, model(x.clone()), x
 
 
 @pytest.mark.parametrize("limit", [0, 2**17], ids=["one by one", "in one pass"])
-def test_rows_are_those_of_the_oracle(prepared, limit, monkeypatch):
+def test_rows_agree_with_the_oracle(prepared, limit, monkeypatch):
     monkeypatch.setattr(contrast_gradients, "NUMBERS_IN_ONE_PASS", limit)
     model, scores, x = prepared
     rows = contrast_gradients.contrast_gradients(scores, x)
@@ -36,32 +36,32 @@ def test_rows_are_those_of_the_oracle(prepared, limit, monkeypatch):
 
 
 def passes(count: int, size: int, monkeypatch) -> list[str]:
-    """Which way a batch of so many inputs goes: 10 classes, ``size`` numbers each."""
-    taken = []
+    """Return the functions called for ``count`` inputs of ``size`` numbers and 10 classes."""
+    called = []
     for name in ("in_one_pass", "one_by_one"):
         original = getattr(contrast_gradients, name)
 
-        def spied(*arguments, name=name, original=original):
-            taken.append(name)
+        def recorded(*arguments, name=name, original=original):
+            called.append(name)
             return original(*arguments)
 
-        monkeypatch.setattr(contrast_gradients, name, spied)
+        monkeypatch.setattr(contrast_gradients, name, recorded)
     LocalDataMatrix.at(nn.Linear(size, 10), torch.randn(count, size), chunk_size=count)
-    return taken
+    return called
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, 20), (16, 910)])  # 16 · 9 · 910 ≤ 2¹⁷
-def test_small_batches_take_one_pass(monkeypatch, count, size):
+def test_small_batches_use_one_pass(monkeypatch, count, size):
     assert passes(count, size, monkeypatch) == ["in_one_pass"]
 
 
 @pytest.mark.parametrize(("count", "size"), [(17, 20), (16, 911)])
-def test_large_batches_take_one_for_every_class(monkeypatch, count, size):
+def test_large_batches_use_one_pass_for_each_class(monkeypatch, count, size):
     assert passes(count, size, monkeypatch) == ["one_by_one"]
 
 
 class Doubled(torch.autograd.Function):
-    """Cannot be vectorised."""
+    """A function that cannot be vectorized."""
 
     @staticmethod
     def forward(ctx, x):
@@ -74,7 +74,7 @@ class Doubled(torch.autograd.Function):
 
 
 class Rare(torch.autograd.Function):
-    """Has an operation in its backward that is vectorised by a loop, with a warning."""
+    """A function whose backward pass is vectorized by a loop, with a warning."""
 
     @staticmethod
     def forward(ctx, x):
@@ -87,14 +87,14 @@ class Rare(torch.autograd.Function):
         return gradient
 
 
-def test_hooks_that_do_not_expect_it_are_no_error():
+def test_hooks_that_reject_vectorized_gradients_do_not_raise():
     model, x = CASES[0].make(SEED)
     shapes = []
 
     def hook(module, inputs, outputs):
         (gradient,) = outputs
         if torch._C._functorch.is_batchedtensor(gradient):
-            raise TypeError("what is this?")
+            raise TypeError("not an ordinary tensor")
         shapes.append(gradient.shape)
 
     model.register_full_backward_hook(hook)
@@ -103,7 +103,7 @@ def test_hooks_that_do_not_expect_it_are_no_error():
 
 
 @pytest.mark.parametrize("function", [Doubled, Rare])
-def test_models_that_cannot_be_vectorised_are_measured_all_the_same(function):
+def test_models_that_cannot_be_vectorized_are_measured(function):
     class Model(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -123,7 +123,7 @@ def test_models_that_cannot_be_vectorised_are_measured_all_the_same(function):
         assert torch.allclose(g.dense()[i], expected, rtol=1e-4, atol=1e-7)
 
 
-def test_running_out_of_memory_in_one_pass_is_no_end(monkeypatch):
+def test_one_pass_that_runs_out_of_memory_is_replaced_by_many(monkeypatch):
     def scarce(*_):
         raise RuntimeError("out of memory")
 

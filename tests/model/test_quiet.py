@@ -1,4 +1,4 @@
-"""After quiet(model), whatever happened inside, nothing has changed."""
+"""quiet(model) restores the state of a training."""
 
 import random
 from contextlib import nullcontext
@@ -14,7 +14,7 @@ from lightning_leaf.model.quiet import quiet
 
 
 class Counting(nn.Module):
-    """Counts its forward passes in a buffer, in evaluation mode too, and logs each."""
+    """A module that counts its forward passes in a buffer and logs each, also in evaluation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def streams():
     )
 
 
-def disturb(model) -> None:
+def change_state(model) -> None:
     torch.rand(5)
     np.random.rand(5)  # noqa: NPY002
     random.random()
@@ -62,7 +62,7 @@ def state(model):
     np.random.seed(0)  # noqa: NPY002
     random.seed(0)
     with quiet(model):
-        disturb(model)
+        change_state(model)
     buffers = {name: buffer.tolist() for name, buffer in model.named_buffers()}
     return {
         "modes": [m.training for m in model.modules()],
@@ -87,7 +87,7 @@ def expected_state():
     }
 
 
-def test_nothing_has_changed_afterwards():
+def test_the_state_is_the_same_afterwards():
     assert state(model_with_frozen_norm()) == expected_state()
 
 
@@ -95,32 +95,32 @@ def test_nothing_has_changed_afterwards():
     ("precaution", "changed"),
     [
         ("random_streams", {"streams"}),
-        ("evaluation_mode", set()),  # buffers are put back too; see the next test for modes
+        ("evaluation_mode", set()),  # buffers are restored too; another test checks the modes
         ("unchanged_buffers", {"buffers"}),
         ("silent_log", {"logged"}),
     ],
 )
 def test_each_precaution_is_needed(precaution, changed, monkeypatch):
-    """Negative control: without it, that part of the state is changed."""
+    """Negative control: without it, that part of the state changes."""
     monkeypatch.setattr(quiet_module, precaution, lambda *_: nullcontext())
     actual, expected = state(model_with_frozen_norm()), expected_state()
     differing = {key for key in expected if actual[key] != expected[key]}
     assert differing == changed
 
 
-class SelfWilled(nn.Linear):
-    """Bounds its own weights, in place and by replacing them, and remembers what it saw."""
+class SelfModifying(nn.Linear):
+    """A layer that changes its weights, in place and by replacement, and stores its inputs."""
 
     def __init__(self) -> None:
         super().__init__(3, 3)
         self.calls = 0
-        self.all_seen, self.counts, self.sizes = [0], {"calls": 0}, {0}
+        self.all_inputs, self.counts, self.sizes = [0], {"calls": 0}, {0}
         self.register_buffer("scale", None)
 
     def forward(self, x):
         self.calls += 1
-        self.scale, self.seen = x.std(), x
-        self.all_seen.append(x)
+        self.scale, self.last_input = x.std(), x
+        self.all_inputs.append(x)
         self.counts["calls"] += 1
         self.counts["classes"] = 3
         self.sizes.add(len(x))
@@ -135,49 +135,51 @@ class SelfWilled(nn.Linear):
     [
         (None, set()),
         ("unchanged_parameters", {"weight", "bias"}),
-        ("unchanged_attributes", {"calls", "scale", "seen", "all_seen", "counts", "sizes"}),
+        ("unchanged_attributes", {"calls", "scale", "last_input", "all_inputs", "counts", "sizes"}),
     ],
 )
-def test_what_a_forward_does_to_its_own_module_is_undone(missing, changed, monkeypatch):
+def test_changes_that_a_forward_pass_makes_to_its_module_are_undone(missing, changed, monkeypatch):
     if missing:
         monkeypatch.setattr(quiet_module, missing, lambda *_: nullcontext())
-    model = SelfWilled()
+    model = SelfModifying()
     nn.init.ones_(model.bias)
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     memory = model.weight.data_ptr()
     with quiet(model):
         model(torch.rand(2, 3))
-    found = {name for name, value in before.items() if not torch.equal(value, getattr(model, name))}
-    found |= {"calls"} if model.calls else set()
-    found |= {"scale"} if model.scale is not None else set()
-    found |= {"seen"} if hasattr(model, "seen") else set()
-    found |= {"all_seen"} if model.all_seen != [0] else set()
-    found |= {"counts"} if model.counts != {"calls": 0} else set()
-    found |= {"sizes"} if model.sizes != {0} else set()
-    assert found == changed
+    differing = {
+        name for name, value in before.items() if not torch.equal(value, getattr(model, name))
+    }
+    differing |= {"calls"} if model.calls else set()
+    differing |= {"scale"} if model.scale is not None else set()
+    differing |= {"last_input"} if hasattr(model, "last_input") else set()
+    differing |= {"all_inputs"} if model.all_inputs != [0] else set()
+    differing |= {"counts"} if model.counts != {"calls": 0} else set()
+    differing |= {"sizes"} if model.sizes != {0} else set()
+    assert differing == changed
     assert missing or model.weight.data_ptr() == memory
 
 
-def test_every_sub_module_gets_its_own_mode_back():
+def test_the_mode_of_every_sub_module_is_restored():
     model = model_with_frozen_norm()
     modes = [m.training for m in model.modules()]
     with quiet(model):
         assert not any(m.training for m in model.modules())
     assert [m.training for m in model.modules()] == modes
-    # Negative control: what one would do first wakes the frozen batch-norm.
+    # Negative control: eval() and train() set the frozen batch-norm to training mode.
     model.eval()
     model.train()
     assert [m.training for m in model.modules()] != modes
 
 
-def test_everything_is_restored_after_an_exception():
+def test_the_state_is_restored_after_an_exception():
     model = model_with_frozen_norm()
     expected = expected_state()
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002
     random.seed(0)
     with pytest.raises(KeyboardInterrupt), quiet(model):  # noqa: PT012
-        disturb(model)
+        change_state(model)
         raise KeyboardInterrupt
     assert [m.training for m in model.modules()] == expected["modes"]
     assert streams() == expected["streams"]
@@ -185,7 +187,7 @@ def test_everything_is_restored_after_an_exception():
     assert model[3].passes == 0
 
 
-def test_gradients_are_taken_inside_inference_mode_and_autocast():
+def test_gradients_can_be_computed_inside_inference_mode_and_autocast():
     model = nn.Linear(3, 3)
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
         with quiet(model):
@@ -198,7 +200,7 @@ def test_gradients_are_taken_inside_inference_mode_and_autocast():
     assert model.weight.grad is None
 
 
-def test_compiled_modules_are_not_compiled_once_more():
+def test_compiled_modules_are_not_recompiled():
     compilations = []
 
     def backend(graph, inputs):
@@ -211,12 +213,12 @@ def test_compiled_modules_are_not_compiled_once_more():
     with quiet(model):
         model(torch.rand(7, 3, requires_grad=True))
     assert len(compilations) == before
-    model(torch.rand(7, 3, requires_grad=True))  # negative control: outside it would be
+    model(torch.rand(7, 3, requires_grad=True))  # negative control
     assert len(compilations) > before
 
 
 class Bounding(nn.Linear):
-    """Bounds its weights in place, which shows only when they have grown."""
+    """A layer that bounds its weights in place, which changes only large weights."""
 
     def forward(self, x):
         with torch.no_grad():
@@ -224,11 +226,11 @@ class Bounding(nn.Linear):
         return super().forward(x)
 
 
-def test_weights_are_restored_also_where_earlier_measurements_left_them_alone():
+def test_weights_are_restored_even_if_earlier_measurements_did_not_change_them():
     model = Bounding(3, 3)
-    with quiet(model):  # nothing is run
+    with quiet(model):  # no forward pass
         pass
-    with quiet(model):  # nothing is bounded
+    with quiet(model):  # no weight is large
         model(torch.rand(2, 3))
     nn.init.constant_(model.weight, 2.0)
     with quiet(model):
@@ -236,7 +238,7 @@ def test_weights_are_restored_also_where_earlier_measurements_left_them_alone():
     assert torch.equal(model.weight, torch.full((3, 3), 2.0))
 
 
-def test_measurements_within_each_other_copy_the_weights_once(monkeypatch):
+def test_nested_measurements_copy_the_weights_once(monkeypatch):
     copied = []
     restoring = quiet_module._restoring
     monkeypatch.setattr(

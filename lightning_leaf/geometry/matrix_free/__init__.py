@@ -1,1 +1,1 @@
-"""The local data matrix of many classes, by products with vectors."""
+"""The local data matrix of many classes, from products with vectors."""

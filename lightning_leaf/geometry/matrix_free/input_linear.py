@@ -1,4 +1,4 @@
-"""Convolutions as linear maps of their input alone, for derivatives of derivatives."""
+"""Convolutions as linear maps of their input alone, for second derivatives."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 _CONVOLUTIONS = {torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
-Terms = tuple[list[int], list[int], list[int], bool, list[int], int]
+Options = tuple[list[int], list[int], list[int], bool, list[int], int]
 """Stride, padding, dilation, transposed, output padding and groups, as ATen takes them."""
 
 
 class InputLinear(TorchFunctionMode):
-    """Inside, convolutions are differentiated by their input only, never by their weights.
+    """A context in which convolutions are differentiated with respect to their input only.
 
-    Differentiating a backward pass once more is, for a convolution, the convolution itself. PyTorch
-    adds a second one with the derivative by the weights, which is zero here. Values are the same to
-    the last bit.
+    The derivative of the backward pass of a convolution is the convolution itself. PyTorch adds a
+    second convolution with the derivative with respect to the weights, which is zero here. Values
+    are the same to the last bit.
     """
 
     def __torch_function__(
@@ -45,14 +45,14 @@ def _convolution(
     groups: int = 1,
 ) -> Tensor:
     axes = _CONVOLUTIONS[func]
-    # Weights that are computed might be computed from the input.
+    # Computed weights can depend on the input.
     computed = weight.grad_fn is not None or (bias is not None and bias.grad_fn is not None)
     if computed or not input.requires_grad or isinstance(padding, str) or input.ndim != axes + 2:
         return func(input, weight, bias, stride, padding, dilation, groups)
     per_axis = [_per_axis(value, axes) for value in (stride, padding, dilation)]
-    terms = (*per_axis, False, [0] * axes, groups)
+    options = (*per_axis, False, [0] * axes, groups)
     constant = None if bias is None else bias.detach()
-    convolved: Tensor = _Convolution.apply(input, weight.detach(), constant, terms)
+    convolved: Tensor = _Convolution.apply(input, weight.detach(), constant, options)
     return convolved
 
 
@@ -63,35 +63,37 @@ def _per_axis(value: int | Iterable[int], axes: int) -> list[int]:
 
 class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, terms: Terms) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, options: Options
+    ) -> Tensor:
         ctx.save_for_backward(weight)
-        ctx.terms, ctx.shape = terms, x.shape
-        convolved: Tensor = torch.ops.aten.convolution(x, weight, bias, *terms)
+        ctx.options, ctx.shape = options, x.shape
+        convolved: Tensor = torch.ops.aten.convolution(x, weight, bias, *options)
         return convolved
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         (weight,) = ctx.saved_tensors
-        return _Transposed.apply(gradient, weight, ctx.terms, ctx.shape), None, None, None
+        return _Transposed.apply(gradient, weight, ctx.options, ctx.shape), None, None, None
 
 
 class _Transposed(torch.autograd.Function):
-    """The transposed map: the input's gradient, from the output's."""
+    """The transposed map, from the gradient of the output to that of the input."""
 
     @staticmethod
     def forward(
-        ctx: Any, gradient: Tensor, weight: Tensor, terms: Terms, shape: torch.Size
+        ctx: Any, gradient: Tensor, weight: Tensor, options: Options, shape: torch.Size
     ) -> Tensor:
         ctx.save_for_backward(weight)
-        ctx.terms = terms
-        like = gradient.new_empty(1).expand(shape)  # of which only the shape is read
-        wanted = [True, False, False]  # by input, weight and bias
-        found: Tensor = torch.ops.aten.convolution_backward(
-            gradient, like, weight, None, *terms, wanted
+        ctx.options = options
+        like = gradient.new_empty(1).expand(shape)  # only its shape is read
+        needed = [True, False, False]  # gradients of input, weight and bias
+        result: Tensor = torch.ops.aten.convolution_backward(
+            gradient, like, weight, None, *options, needed
         )[0]
-        return found
+        return result
 
     @staticmethod
     def backward(ctx: Any, v: Tensor) -> Any:
         (weight,) = ctx.saved_tensors
-        return torch.ops.aten.convolution(v, weight, None, *ctx.terms), None, None, None
+        return torch.ops.aten.convolution(v, weight, None, *ctx.options), None, None, None

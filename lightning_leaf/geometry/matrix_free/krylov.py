@@ -11,20 +11,20 @@ from torch import Tensor
 from lightning_leaf.errors import NonFiniteError
 
 BLOCK = 4
-"""Vectors that a step adds: eigenvalues that coincide up to so many times are all found."""
+"""Vectors added at once: eigenvalues with a multiplicity of up to 4 are all found."""
 
 
 @dataclass(frozen=True)
 class RitzValues:
-    """What a Krylov space knows of the spectrum of every matrix K of a batch.
+    """Approximations of the spectrum of every matrix K of a batch from a Krylov space.
 
     Attributes:
-        values: Ritz values, descending, ``(B, m)``: λ_i ≥ θ_i.
-        vectors: Ritz vectors, unit, in their columns, ``(B, C, m)``.
-        residuals: ‖K y_i − θ_i y_i‖, ``(B, m)``: K has an eigenvalue as near as this to θ_i.
-        weights: Of every Ritz value in the trace of a function of K: E Σ_i w_i f(θ_i) ≈ tr f(K)
+        values: Ritz values θ_i ≤ λ_i, descending, ``(B, m)``.
+        vectors: Ritz vectors of length one, in columns, ``(B, C, m)``.
+        residuals: ‖K y_i − θ_i y_i‖, ``(B, m)``. K has an eigenvalue within this distance of θ_i.
+        weights: Weights w_i of the Ritz values with E Σ_i w_i f(θ_i) ≈ tr f(K), for functions f
             (stochastic Lanczos quadrature, Ubaru, Chen & Saad 2017), ``(B, m)``.
-        products: Products with K that it took, for each matrix of the batch.
+        products: Number of products with K, for each matrix of the batch.
     """
 
     values: Tensor
@@ -43,19 +43,20 @@ def leading_ritz_values(
     max_products: int,
     generators: list[torch.Generator],
 ) -> RitzValues:
-    """Ritz values of positive semi-definite matrices until the first ``count`` are accurate.
+    """Return Ritz values of positive semi-definite matrices whose first ``count`` are accurate.
 
-    Musco & Musco 2015, "Randomized block Krylov methods"; orthogonality is kept by projecting
-    twice, so that no eigenvalue is found more often than it occurs.
+    Musco & Musco 2015, "Randomized block Krylov methods". Each block is orthogonalised twice, so
+    that rounding does not make copies of eigenvalues.
 
     Args:
         product: v ↦ K v for every matrix of the batch, float64.
-        null: A unit vector of each that K sends to zero and that is left out.
-        count: Leading eigenvalues wanted, at most C − 1.
-        rtol: The largest residual allowed, relative to each of them.
-        floor: Of the residuals relative to the largest: what rounding leaves of the products.
-        max_products: Products with K to stop at, whatever has been reached.
-        generators: Of the starting vectors, one for each matrix, on the CPU.
+        null: A unit vector in the kernel of each K, which the Krylov space excludes.
+        count: Number of leading eigenvalues, at most C − 1.
+        rtol: Largest residual allowed, relative to each of them.
+        floor: Smallest residual to require, relative to the largest eigenvalue: the rounding error
+            of the products.
+        max_products: Largest number of products with K.
+        generators: Generators of the starting vectors, one for each matrix, on the CPU.
     """
     batch, size = null.shape
     space = min(max_products, size - 1)
@@ -66,23 +67,23 @@ def leading_ritz_values(
         new = torch.stack([product(column) for column in block.unbind(-1)], dim=-1)
         if not bool(new.isfinite().all()):
             raise NonFiniteError(
-                "Expected finite derivatives; the products with G hold NaN or infinity. Check "
+                "Expected finite derivatives; the products with G contain NaN or infinity. Check "
                 "whether the training has diverged."
             )
         images = torch.cat([images, new], dim=-1)  # (B, C, m)
-        found = _rayleigh_ritz(basis, images, triangle)
-        leading, residuals = found.values[:, :count], found.residuals[:, :count]
-        small = residuals <= (rtol * leading).clamp_min(floor * leading[:, :1])
-        taken = basis.shape[-1]
-        if taken >= space or (taken >= count and bool(small.all())):
-            return found
-        width = min(BLOCK, space - taken)
+        ritz = _rayleigh_ritz(basis, images, triangle)
+        leading, residuals = ritz.values[:, :count], ritz.residuals[:, :count]
+        accurate = residuals <= (rtol * leading).clamp_min(floor * leading[:, :1])
+        size_so_far = basis.shape[-1]
+        if size_so_far >= space or (size_so_far >= count and bool(accurate.all())):
+            return ritz
+        width = min(BLOCK, space - size_so_far)
         block = _orthogonal(new[..., -width:], torch.cat([null.unsqueeze(-1), basis], dim=-1))
         basis = torch.cat([basis, block], dim=-1)
 
 
 def _random(null: Tensor, width: int, generators: list[torch.Generator]) -> Tensor:
-    """Normal vectors without their part along ``null``, (B, C, width)."""
+    """Return normal random vectors orthogonal to ``null``, (B, C, width)."""
     drawn = [
         torch.randn(null.shape[1], width, generator=generator, dtype=null.dtype)
         for generator in generators
@@ -93,8 +94,8 @@ def _random(null: Tensor, width: int, generators: list[torch.Generator]) -> Tens
 
 
 def _orthogonal(block: Tensor, basis: Tensor) -> Tensor:
-    """An orthonormal basis of what the block adds to an orthonormal one."""
-    for _ in range(2):  # "twice is enough": what the first leaves may be all rounding
+    """Return an orthonormal basis of the part of the block that is orthogonal to a basis."""
+    for _ in range(2):  # the result of the first time can be mostly rounding
         block = block - basis @ (basis.mT @ block)
         block, _ = torch.linalg.qr(block)
     return block
@@ -106,7 +107,7 @@ def _rayleigh_ritz(basis: Tensor, images: Tensor, triangle: Tensor) -> RitzValue
     values, rotation = values.flip(-1).clamp_min(0), rotation.flip(-1)
     vectors = basis @ rotation
     residuals = torch.linalg.vector_norm(images @ rotation - vectors * values.unsqueeze(1), dim=1)
-    # The starting vectors are the first columns of the basis times the triangle.
+    # The starting vectors equal the first columns of the basis times the triangle.
     width = triangle.shape[-1]
     coefficients = rotation[:, :width].mT @ triangle  # (B, m, b)
     weights = coefficients.square().mean(-1)

@@ -1,4 +1,4 @@
-"""The logit Jacobian of a batch as a linear map: its products, without its entries."""
+"""Products with the logit Jacobian of a batch, without its entries."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from lightning_leaf.geometry.matrix_free.input_linear import InputLinear
 from lightning_leaf.model.classifier import Classifier, require_finite
 
 ADJOINT_TOLERANCE = 1e-3
-"""⟨u, J v⟩ and ⟨Jᵀu, v⟩ differ by no more, relative to ‖u‖ ‖J v‖, where both are of the same J."""
+"""Largest difference of ⟨u, J v⟩ and ⟨Jᵀu, v⟩, relative to ‖u‖ ‖J v‖, if both belong to one J."""
 
 
 class LogitJacobian:
-    """J = ∂s/∂x of every input of a batch, known by its products with vectors.
+    """J = ∂s/∂x of every input of a batch, as a map that multiplies vectors.
 
-    One forward pass makes it. Jᵀu is one backward pass. J v is the derivative of Jᵀu by u, one
-    more pass through a graph that is kept, of about the cost of a forward pass; for models that
-    cannot be differentiated twice it is forward-mode differentiation, of about two forward passes.
+    Creation takes one forward pass, and Jᵀu one backward pass. J v is the derivative of Jᵀu with
+    respect to u, one more pass through a stored graph, at about the cost of a forward pass. For
+    models that cannot be differentiated twice, forward-mode differentiation computes it, at about
+    the cost of two forward passes.
 
-    Use it inside :func:`~lightning_leaf.model.classifier.measuring`, and only while the weights do
-    not change.
+    Args:
+        classifier: An open classifier, see :func:`~lightning_leaf.model.classifier.measuring`.
+        x: Prepared inputs, ``(B, ...)``.
 
     Attributes:
         scores: s(x), ``(B, C)``.
@@ -41,7 +43,7 @@ class LogitJacobian:
         self.scores = self._graph.detach()
 
     def transposed(self, u: Tensor) -> Tensor:  # (B, C) -> (B, d)
-        """Jᵀu, in the classifier's precision."""
+        """Return Jᵀu, in the classifier's precision."""
         (gradient,) = torch.autograd.grad(
             self._graph,
             self._x,
@@ -52,7 +54,7 @@ class LogitJacobian:
         return gradient.flatten(1)
 
     def __matmul__(self, v: Tensor) -> Tensor:  # (B, d) -> (B, C)
-        """J v, in the classifier's precision.
+        """Return J v, in the classifier's precision.
 
         Raises:
             LeafError: If the model can be differentiated neither twice nor in forward mode.
@@ -61,32 +63,33 @@ class LogitJacobian:
 
     @cached_property
     def _product(self) -> Callable[[Tensor], Tensor]:
-        ways = {"twice backward": self._twice_backward, "forward": self._forward}
+        methods = {"twice backward": self._twice_backward, "forward": self._forward}
         if self._classifier.jacobian_products is None:
-            self._classifier.jacobian_products = self._first_that_is_right(ways)
-        return ways[self._classifier.jacobian_products]()
+            self._classifier.jacobian_products = self._first_correct(methods)
+        return methods[self._classifier.jacobian_products]()
 
-    def _first_that_is_right(
-        self, ways: dict[str, Callable[[], Callable[[Tensor], Tensor]]]
-    ) -> str:
-        """Wrong or missing second derivatives show in a product: ⟨u, J v⟩ = ⟨Jᵀu, v⟩."""
-        # Not the caller's random stream, nor directions that a model could be blind to.
+    def _first_correct(self, methods: dict[str, Callable[[], Callable[[Tensor], Tensor]]]) -> str:
+        """Return the first method whose products satisfy ⟨u, J v⟩ = ⟨Jᵀu, v⟩.
+
+        Wrong or missing second derivatives violate it.
+        """
+        # Random vectors from a generator of their own: the caller's stream must not change.
         generator = torch.Generator().manual_seed(0)
         u = torch.randn(self.scores.shape, generator=generator).to(self._graph)
         v = torch.randn(self._x.shape, generator=generator).to(self._x)
-        across = (self.transposed(u) * v.flatten(1)).sum(1)
-        require_finite(across.unsqueeze(1), "the derivatives of the classifier")
+        expected = (self.transposed(u) * v.flatten(1)).sum(1)
+        require_finite(expected.unsqueeze(1), "the derivatives of the classifier")
         reasons = []
-        for way, make in ways.items():
+        for name, create in methods.items():
             try:
-                along = make()(v)
-            except (RuntimeError, NotImplementedError) as error:  # of PyTorch, for missing formulas
+                product = create()(v)
+            except (RuntimeError, NotImplementedError) as error:  # PyTorch has no formula
                 reasons.append(str(error).partition("\n")[0])
                 continue
-            scale = torch.linalg.vector_norm(along, dim=1) * torch.linalg.vector_norm(u, dim=1)
-            difference = ((u * along).sum(1) - across).abs()
+            scale = torch.linalg.vector_norm(product, dim=1) * torch.linalg.vector_norm(u, dim=1)
+            difference = ((u * product).sum(1) - expected).abs()
             if bool((difference <= ADJOINT_TOLERANCE * scale + torch.finfo(u.dtype).tiny).all()):
-                return way
+                return name
             reasons.append("its second derivative contradicts its first")
         raise LeafError(
             "Products with the Jacobian expect a model that can be differentiated twice, or in "
@@ -106,7 +109,7 @@ class LogitJacobian:
     def _forward(self) -> Callable[[Tensor], Tensor]:
         def product(v: Tensor) -> Tensor:
             with forward_mode.dual_level(), no_fused_attention(), warnings.catch_warnings():
-                # Of PyTorch about itself, when forward mode is used for the first time.
+                # PyTorch warns at the first use of forward mode.
                 warnings.simplefilter("ignore", FutureWarning)
                 x = forward_mode.make_dual(self._x.detach(), v)  # type: ignore[no-untyped-call]
                 scores = self._classifier.scores(x)
@@ -118,13 +121,13 @@ class LogitJacobian:
 
 def _scores(classifier: Classifier, x: Tensor) -> Tensor:
     with InputLinear(), no_fused_attention():
-        # A first layer that works in place must not be handed the leaf tensor itself.
+        # A first layer that works in place must not modify the leaf tensor.
         return classifier.scores(x.clone())
 
 
 @contextmanager
 def no_fused_attention() -> Iterator[None]:
-    """Attention as products and a softmax: the fused kernels have first derivatives only."""
+    """Compute attention as products and a softmax: fused kernels have first derivatives only."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -1,4 +1,4 @@
-"""Products with G, its factor and the contrasts that span D_x, at a few inputs at once."""
+"""Products with G, with its factor and with the contrasts that span D_x, for a chunk of inputs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from lightning_leaf.model.classifier import Classifier, log_softmax
 
 
 class Products:
-    """A v, Aᵀc and G v of every input of a chunk; graphs live as long as it does.
+    """Products with A, Aᵀ and G of every input of a chunk. It keeps the graphs of the model.
 
     Args:
-        classifier: Inside :func:`~lightning_leaf.model.classifier.measuring`.
-        x: Inputs, ``(B, ...)``.
+        classifier: An open classifier, see :func:`~lightning_leaf.model.classifier.measuring`.
+        x: Prepared inputs, ``(B, ...)``.
 
     Attributes:
         log_probs: log p(y|x), ``(B, C)``, float64.
@@ -34,24 +34,24 @@ class Products:
         self.weights = ScoreWeights(self.log_probs)
 
     def finite(self) -> Tensor:  # (B,)
-        """Whether the scores and the derivatives of all their sum are finite."""
+        """Return a Boolean mask of inputs with finite scores and a finite gradient of their sum."""
         gradient = self._jacobian.transposed(torch.ones_like(self.log_probs))
         return self.log_probs.isfinite().all(1) & gradient.isfinite().all(1)
 
     def pushforward(self, v: Tensor) -> Tensor:  # (B, d) -> (B, C)
-        """A v, float64."""
+        """Return A v, float64."""
         return (self.weights @ (self._jacobian @ v).unsqueeze(-1)).squeeze(-1)
 
     def pullback(self, c: Tensor) -> Tensor:  # (B, C) -> (B, d)
-        """Aᵀc, in the classifier's precision."""
+        """Return Aᵀc, in the classifier's precision."""
         return self._jacobian.transposed(self.weights.transposed(c.unsqueeze(-1)).squeeze(-1))
 
     def product(self, v: Tensor) -> Tensor:  # (B, d) -> (B, d)
-        """G v."""
+        """Return G v."""
         return self.pullback(self.pushforward(v))
 
     def gram_product(self, c: Tensor) -> Tensor:  # (B, C) -> (B, C)
-        """K c = AAᵀc, float64."""
+        """Return K c = AAᵀc, float64."""
         return self.pushforward(self.pullback(c))
 
     def project(
@@ -64,7 +64,16 @@ class Products:
         start: RowSpaceProjection | None = None,
         scale: Tensor | None = None,  # (B,)
     ) -> RowSpaceProjection:
-        """Projection of v on D_x, or on that of the inputs whose free coordinates alone change."""
+        """Return the projection of v on D_x.
+
+        Args:
+            v: Vectors to project.
+            rtol: Estimated relative error at which to stop.
+            max_iterations: Largest number of iterations.
+            free: Boolean mask of the coordinates that may change. The others count as constants.
+            start: Solution for similar inputs.
+            scale: See :func:`project_on_rows`.
+        """
 
         def contrasts(vector: Tensor) -> Tensor:
             scores = self._jacobian @ (vector if free is None else vector * free)
@@ -87,6 +96,9 @@ class Products:
         )
 
     def generators(self, seed: int) -> list[torch.Generator]:
-        """One for each input, from its values: neither order nor chunks change what is drawn."""
+        """Return a generator for each input, seeded by its values.
+
+        Draws therefore do not depend on the order of inputs, nor on chunks.
+        """
         rows = self._x.detach().cpu().flatten(1).numpy()
         return [torch.Generator().manual_seed(zlib.crc32(row.tobytes(), seed)) for row in rows]
