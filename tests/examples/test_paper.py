@@ -31,8 +31,8 @@ from examples.paper.training import Training
 
 ROOT = Path(__file__).parents[2]
 FORWARD_PASSES = 10_000
-"""Limit for all experiments in the quick setting. They take about 6400 passes, in less than a minute
-of one core."""
+"""Limit for all experiments in the quick setting. They take about 6400 passes: under a minute of
+one core."""
 
 
 class Passes:
