@@ -20,21 +20,28 @@ MAX_INTEGER: Final = 2**53 - 1
 Array = npt.NDArray[Any]
 
 
-def expect(condition: bool, field: str, expected: str, got: str) -> None:
+def expect(condition: bool, field: str, expected: str, got: str | Callable[[], str]) -> None:
     """Raise unless ``condition`` holds.
 
     Args:
         condition: Whether the field has a valid value.
         field: Name of the field.
         expected: Description of a valid value.
-        got: Description of the value, shortened to 200 characters in the message.
+        got: Description of the value, shortened to 200 characters in the message. A function
+            returns a description that is slow to make, and is called only for an invalid value.
 
     Raises:
         SnapshotError: If ``condition`` is false.
     """
     if not condition:
+        description = got if isinstance(got, str) else got()
         # A value from a damaged file may have any length.
-        raise SnapshotError(f"{field}: expected {expected}, got {got:.200}.")
+        raise SnapshotError(f"{field}: expected {expected}, got {description:.200}.")
+
+
+def described(value: object) -> Callable[[], str]:
+    """Return a function that describes ``value`` by its type and the start of its ``repr``."""
+    return lambda: f"{type(value).__name__} {value!r:.80}"
 
 
 def check_plain_fields(record: DataclassInstance) -> None:
@@ -50,7 +57,7 @@ def check_plain_fields(record: DataclassInstance) -> None:
         if rule is not None:
             expected, is_valid = rule
             value = getattr(record, field.name)
-            expect(is_valid(value), field.name, expected, f"{type(value).__name__} {value!r:.80}")
+            expect(is_valid(value), field.name, expected, described(value))
 
 
 def check_array(
@@ -81,7 +88,7 @@ def check_path_steps(field: str, steps: Array, last: int) -> int:
     is_vector = steps.dtype == np.int32 and steps.ndim == 1 and steps.size > 0
     expect(is_vector, field, expected, f"{steps.dtype} and shape {steps.shape}")
     increases = steps[0] == 0 and steps[-1] == last and bool((steps[1:] > steps[:-1]).all())
-    expect(increases, field, expected, np.array2string(steps, threshold=6))
+    expect(increases, field, expected, lambda: np.array2string(steps, threshold=6))
     return len(steps)
 
 
