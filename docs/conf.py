@@ -12,7 +12,6 @@ sys.path.insert(0, str(DOCS / "_ext"))
 
 # The tutorials run in kernels that inherit this environment.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # tqdm, without ipywidgets
 os.environ["MATPLOTLIBRC"] = str(DOCS / "_ext" / "matplotlibrc")
 
 project = "lightning-leaf"
@@ -40,7 +39,9 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(DOCS / "_build" / "notebooks")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600  # for one cell; machines may be busy
-nb_merge_streams = True
+nb_output_stderr = (
+    "remove"  # progress bars and advice of other libraries, with paths of this machine
+)
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
