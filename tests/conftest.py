@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.pair import Pair
 
+# torch.compile would start a pool of processes, each of which imports torch, for small graphs.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker has one core, on which the threads of torch would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
