@@ -62,30 +62,33 @@ class Examples:
         )
 
     def name(self, row: int) -> str:
-        """Return the class name of an example, else ``#`` and its position or row."""
+        """Return the class name of an example.
+
+        Without labels it is ``#`` and the position in the data set; if that is unknown, the row.
+        """
         if self.labels is None:
             return f"#{row if self.indices is None else self.indices[row]}"
         return class_name(self.class_names, self.labels[row])
 
 
 def class_name(names: Sequence[str] | None, label: int) -> str:
-    """Return the name of a class; its number if there is no name for it."""
+    """Return the name of a class, or its number if it has no name."""
     return names[label] if names is not None and 0 <= label < len(names) else str(label)
 
 
 def read_batch(batch: Any) -> Examples:
-    """Return the inputs of a batch and, if they are found, its class numbers.
+    """Return the inputs of a batch and, if it has labels, its class numbers.
 
-    Class numbers are found in labels that are integers, floats with whole values (binary targets),
-    or one-hot or soft rows that sum to one.
+    Labels may be integers, floats with whole values (binary targets), or one-hot or soft rows that
+    sum to one. Other targets are ignored.
 
     Args:
-        batch: A tensor of inputs ``(B, ...)``; a tuple or list that begins with one, followed by
-            labels or not; or a mapping with one of the :data:`INPUT_KEYS` and, optionally, one of
-            the :data:`LABEL_KEYS`.
+        batch: A tensor of inputs ``(B, ...)``; a tuple or list of inputs and, optionally, labels;
+            or a mapping with one of the :data:`INPUT_KEYS` and, optionally, one of the
+            :data:`LABEL_KEYS`.
 
     Raises:
-        LeafError: If no tensor of inputs is found.
+        LeafError: If the batch has no tensor of inputs.
 
     Example:
         >>> examples = read_batch({"image": torch.rand(2, 1, 8, 8), "label": torch.tensor([3, 1])})
@@ -96,11 +99,11 @@ def read_batch(batch: Any) -> Examples:
     if not isinstance(x, Tensor) or x.ndim < 2 or len(x) == 0:
         raise LeafError(
             "A batch expects inputs: a tensor (B, ...), a tuple or list that begins with one, or a "
-            f"dict with one of the keys {', '.join(INPUT_KEYS)}; got {_described(batch)}. Change "
-            "what the data set returns, or pass the inputs themselves to the callback: probe=x, "
+            f"dict with one of the keys {', '.join(INPUT_KEYS)}; got {_description(batch)}. Change "
+            "what the data set returns, or pass inputs to the callback: probe=x, "
             "pairs=(sources, destinations) or starts=x."
         )
-    # The training uses the same tensor, which may also be an inference tensor.
+    # A copy, because the training uses the same tensor and inference tensors allow no gradients.
     inputs = x.detach().clone().cpu()
     return Examples(inputs, _class_numbers(y, len(inputs)))
 
@@ -112,7 +115,7 @@ def read_finite_batch(batch: Any) -> Examples:
         batch: See :func:`read_batch`.
 
     Raises:
-        LeafError: If no tensor of inputs is found, or it contains NaN or infinity.
+        LeafError: If the batch has no tensor of inputs, or it contains NaN or infinity.
     """
     examples = read_batch(batch)
     inputs = examples.inputs
@@ -142,7 +145,7 @@ def _class_numbers(y: Any, count: int) -> tuple[int, ...] | None:
         return None
     y = y.detach().cpu().double()
     if y.ndim == 2 and y.shape[1] > 1:
-        # Rows that are not probabilities are several labels of one input, or regression targets.
+        # Other rows are multi-label or regression targets.
         is_soft = (y >= 0).all(1) & ((y.sum(1) - 1).abs() < 0.02)
         y = torch.where(is_soft, y.argmax(1), -1)
     elif y.ndim == 2 and y.shape[1] == 1:
@@ -152,7 +155,7 @@ def _class_numbers(y: Any, count: int) -> tuple[int, ...] | None:
     return tuple(y.long().tolist())
 
 
-def _described(batch: Any) -> str:
+def _description(batch: Any) -> str:
     if isinstance(batch, Mapping):
         return f"a dict with the keys {', '.join(map(repr, batch))}"
     if isinstance(batch, (list, tuple)):

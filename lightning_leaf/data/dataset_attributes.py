@@ -1,4 +1,4 @@
-"""What the attributes and transforms of a data set say about its classes and inputs."""
+"""Class names and normalization from the attributes and transforms of a data set."""
 
 from __future__ import annotations
 
@@ -45,41 +45,41 @@ def normalization_of(dataset: Any) -> Normalization | None:
 
     The transforms are those of the data set, else those of the data set that it wraps. If they
     convert images to pixels from 0 to 1 (``ToTensor``) without a ``Normalize``, the result is the
-    normalization with mean 0 and standard deviation 1. More than one ``Normalize`` counts as
-    unknown.
+    normalization with mean 0 and standard deviation 1. With more than one ``Normalize``, the
+    normalization is unknown.
 
     Args:
         dataset: Any data set with ``transform`` or ``transforms``.
     """
     for layer in _layers(dataset):
-        steps = [
-            step
+        transforms = [
+            transform
             for name in ("transform", "transforms")
-            for step in _steps(getattr(layer, name, None))
+            for transform in _flattened(getattr(layer, name, None))
         ]
-        unique = list({id(step): step for step in steps}.values())
-        normalize = [step for step in unique if type(step).__name__ == "Normalize"]
+        unique = list({id(transform): transform for transform in transforms}.values())
+        normalize = [transform for transform in unique if type(transform).__name__ == "Normalize"]
         if len(normalize) == 1:
             # A class of this name in another library may have no mean and std.
             with suppress(LeafError):
                 return Normalization.of(normalize[0])
-        if not normalize and any(type(step).__name__ in TO_UNIT_PIXELS for step in unique):
+        if not normalize and any(type(t).__name__ in TO_UNIT_PIXELS for t in unique):
             return Normalization((0.0,), (1.0,))
     return None
 
 
 def _layers(dataset: Any) -> Iterator[Any]:
     """Yield a data set, then those that it wraps, as ``Subset`` and ``ConcatDataset`` do."""
-    seen: set[int] = set()
-    while dataset is not None and id(dataset) not in seen:
-        seen.add(id(dataset))
+    visited: set[int] = set()
+    while dataset is not None and id(dataset) not in visited:
+        visited.add(id(dataset))
         yield dataset
         parts = getattr(dataset, "datasets", None)
         inner = parts[0] if isinstance(parts, (list, tuple)) and parts else None
         dataset = getattr(dataset, "dataset", inner)
 
 
-def _steps(transform: Any) -> Iterator[Any]:
+def _flattened(transform: Any) -> Iterator[Any]:
     """Yield the single transforms of a composed one."""
     if transform is None:
         return
@@ -92,4 +92,4 @@ def _steps(transform: Any) -> Iterator[Any]:
         yield transform
     else:
         for part in parts if isinstance(parts, (list, tuple)) else [parts]:
-            yield from _steps(part)
+            yield from _flattened(part)

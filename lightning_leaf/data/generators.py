@@ -13,15 +13,15 @@ import torch
 DEPTH = 6
 """Depth of attributes and items up to which generators are searched."""
 MAX_ITEMS = 100
-"""Largest collection that is searched: longer ones contain data."""
+"""Largest length of a collection that is searched. Longer ones contain data, not transforms."""
 
 
 @contextmanager
 def unchanged_generators(*carriers: Any) -> Iterator[None]:
-    """Restore, at exit, the state of every generator that can be reached from some objects.
+    """Restore the state of every generator that the given objects refer to, at exit.
 
-    Indexing a data set advances the generators of its transforms. Without restoring them, the
-    training would draw other numbers.
+    Indexing a data set advances the generators of its transforms. If they were not restored, the
+    training would draw other random numbers.
 
     Args:
         *carriers: Data sets, transforms, collate functions or other objects. Their attributes and
@@ -29,8 +29,8 @@ def unchanged_generators(*carriers: Any) -> Iterator[None]:
     """
     restorers = [
         restorer
-        for each in _reachable(list(carriers))
-        if (restorer := _restorer_of(each)) is not None
+        for item in _reachable(list(carriers))
+        if (restorer := _restorer_of(item)) is not None
     ]
     try:
         yield
@@ -40,7 +40,7 @@ def unchanged_generators(*carriers: Any) -> Iterator[None]:
 
 
 def _restorer_of(candidate: Any) -> Callable[[], Any] | None:
-    """Return a function that restores the present state of a generator; else None."""
+    """Return a function that restores the current state of a generator; None for other objects."""
     if isinstance(candidate, torch.Generator):
         state = candidate.get_state()
         return lambda: candidate.set_state(state)
@@ -59,11 +59,11 @@ def _restorer_of(candidate: Any) -> Callable[[], Any] | None:
 
 def _reachable(objects: list[Any], depth: int = DEPTH) -> Iterator[Any]:
     """Yield objects, their attributes and the items of their collections, each once."""
-    seen: set[int] = set()
+    visited: set[int] = set()
     while objects and depth:
-        new = [each for each in objects if not (id(each) in seen or seen.add(id(each)))]  # type: ignore[func-returns-value]
+        new = [item for item in objects if not (id(item) in visited or visited.add(id(item)))]  # type: ignore[func-returns-value]
         yield from new
-        objects = [part for each in new for part in _parts(each)]
+        objects = [part for item in new for part in _parts(item)]
         depth -= 1
 
 

@@ -17,7 +17,7 @@ DATA_NAMES: tuple[DataName, ...] = get_args(DataName)
 """Names that :func:`load` accepts."""
 
 DIGITS_HELD_OUT = 360
-"""Number of digits kept for validation: the last fifth, which other people wrote."""
+"""Number of digits held out for validation: the last fifth, written by other people."""
 
 
 class DataUnavailableError(RuntimeError):

@@ -52,8 +52,8 @@ class Normalization:
         """Convert what functions with the argument ``normalize`` accept.
 
         Args:
-            normalize: A ``torchvision.transforms.Normalize`` (v1 or v2), a pair ``(mean, std)``
-                with a number or one number per channel each, or a :class:`Normalization`.
+            normalize: A ``torchvision.transforms.Normalize`` (v1 or v2), a pair ``(mean, std)``,
+                each a number or one number per channel, or a :class:`Normalization`.
 
         Raises:
             LeafError: If ``normalize`` is none of these.

@@ -1,4 +1,4 @@
-"""Inputs and labels are found in batches of every usual form."""
+"""Inputs and labels are read from batches of every usual form."""
 
 from collections import UserDict, namedtuple
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ LABELLED = {
 
 
 @pytest.mark.parametrize("batch", LABELLED.values(), ids=LABELLED.keys())
-def test_inputs_and_labels_are_found(batch):
+def test_inputs_and_labels_are_read(batch):
     examples = read_batch(batch)
     assert torch.equal(examples.inputs, X)
     assert examples.labels == (2, 0, 1)
@@ -41,7 +41,7 @@ UNLABELLED = {
 
 
 @pytest.mark.parametrize("batch", UNLABELLED.values(), ids=UNLABELLED.keys())
-def test_inputs_without_labels_are_found(batch):
+def test_inputs_without_labels_are_read(batch):
     examples = read_batch(batch)
     assert torch.equal(examples.inputs, X)
     assert examples.labels is None
@@ -129,7 +129,7 @@ def test_inputs_that_are_not_finite_raise_an_error(value):
     x[1, 0, 0] = value
     with pytest.raises(LeafError, match="1 of 3 inputs contain NaN or infinity"):
         read_finite_batch({"x": x})
-    # Negative control: the check is that of this function alone.
+    # Negative control: read_batch does not check.
     assert torch.equal(read_batch({"x": x}).inputs[::2], x[::2])
     assert torch.equal(read_finite_batch((X, Y)).inputs, X)
 

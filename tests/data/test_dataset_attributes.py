@@ -36,7 +36,7 @@ WRAPPERS = {
     "split": lambda data: random_split(data, [0.5, 0.5])[1],
     "concatenation": lambda data: ConcatDataset([data, data]),
     "wrapper": Transformed,
-    "all of it": lambda data: Transformed(ConcatDataset([Subset(Subset(data, [1, 2]), [0])])),
+    "nested wrappers": lambda data: Transformed(ConcatDataset([Subset(Subset(data, [1, 2]), [0])])),
 }
 
 
@@ -74,7 +74,7 @@ def test_other_values_of_classes_are_not_class_names(classes):
     assert class_names_of(SimpleNamespace(classes=classes)) is None
 
 
-def test_data_sets_that_wrap_each_other_in_a_circle_have_no_names():
+def test_data_sets_that_wrap_each_other_in_a_cycle_have_no_names():
     dataset = Transformed(None)
     dataset.dataset = dataset
     assert class_names_of(dataset) is None

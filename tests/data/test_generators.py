@@ -35,11 +35,11 @@ PLACES: dict[str, Any] = {
     "in a transform of a list": lambda g: Carrier([Carrier(g), Carrier(None)]),
     "in a dict": lambda g: Carrier({"rng": g}),
     "behind a method": lambda g: Carrier(g).collate,
-    "in a circle of references": lambda g: _circular(g),
+    "in a reference cycle": lambda g: _cyclic(g),
 }
 
 
-def _circular(generator: Any) -> Carrier:
+def _cyclic(generator: Any) -> Carrier:
     outer = Carrier(generator)
     outer.itself = outer
     return outer
@@ -61,7 +61,7 @@ def test_a_generator_keeps_its_state(make: Any, draw: Any, place: Any) -> None:
 def test_large_collections_are_not_searched() -> None:
     class Watched(list):  # type: ignore[type-arg]
         def __iter__(self) -> Any:
-            raise AssertionError("the data were searched")
+            raise AssertionError("a large collection was searched")
 
     with unchanged_generators(Carrier(Watched(range(1000)))):
         pass

@@ -1,4 +1,4 @@
-"""Image data sets are loaded from disk, or an error says what to do."""
+"""Image data sets are loaded from disk, or an error gives instructions."""
 
 import builtins
 import struct
@@ -38,7 +38,7 @@ def test_mnist_is_read_from_disk(tmp_path):
 
 
 def test_a_failed_download_names_the_folder_for_the_files(tmp_path, monkeypatch):
-    # Port 9 of this machine refuses the connection.
+    # No server listens on this port.
     monkeypatch.setattr(image_datasets.datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     with pytest.raises(DataUnavailableError) as error:
         load("mnist", tmp_path)

@@ -12,7 +12,7 @@ MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
 
 
 @pytest.mark.parametrize("kind", [v1.Normalize, v2.Normalize, lambda *pair: pair, Normalization])
-def test_inputs_are_those_of_torchvision_and_pixels_are_recovered(kind):
+def test_from_pixels_agrees_with_torchvision_and_to_pixels_inverts_it(kind):
     pixels = torch.rand(2, 3, 5, 4)
     normalization = Normalization.of(kind(MEAN, STD))
     assert normalization == Normalization(MEAN, STD)
@@ -22,7 +22,7 @@ def test_inputs_are_those_of_torchvision_and_pixels_are_recovered(kind):
     assert not torch.allclose(x, pixels, atol=0.1)
 
 
-def test_bounds_are_those_of_the_pixels_in_the_units_of_the_input():
+def test_bounds_are_the_pixel_range_in_input_units():
     x = torch.zeros(2, 3, 5, 4)
     low, high = input_bounds(x, (MEAN, STD), None)
     assert torch.allclose(low[0, :, 0, 0], -torch.tensor(MEAN) / torch.tensor(STD))
