@@ -39,9 +39,8 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(DOCS / "_build" / "notebooks")
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600  # for one cell; machines may be busy
-nb_output_stderr = (
-    "remove"  # progress bars and advice of other libraries, with paths of this machine
-)
+# Progress bars and messages of other libraries are not part of a page.
+nb_output_stderr = "remove"
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
