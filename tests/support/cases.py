@@ -1,4 +1,4 @@
-"""Models and inputs that the functional core is tried on."""
+"""Small models and inputs for the tests of the mathematics."""
 
 import os
 import random
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 
 def fresh_seeds(count: int) -> list[int]:
-    """Others in every run; the same ones in all workers of a run."""
+    """Return seeds that differ between runs and are the same in all workers of a run."""
     run = random.Random(os.environ.get("PYTEST_XDIST_TESTRUNUID"))
     return [run.randrange(2**31) for _ in range(count)]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A classifier made with fresh random weights, and random inputs for it."""
+    """A classifier with random weights, and random inputs for it."""
 
     name: str
     model: Callable[[], nn.Module]
@@ -60,7 +60,7 @@ def inplace_first() -> nn.Module:
 
 
 def confident() -> nn.Module:
-    """Logits so far apart that the losing probabilities underflow in float32."""
+    """Return a model with logits so far apart that small probabilities underflow in float32."""
     model = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 4))
     with torch.no_grad():
         model[2].bias += torch.tensor([28.0, 0.0, 8.0, 0.0])
@@ -76,7 +76,7 @@ def log_probabilities() -> nn.Module:
 
 
 def dependent_scores() -> nn.Module:
-    """Two classes with the same score: D_x has a dimension less than C − 1."""
+    """Return a model with the same score for two classes: dim D_x is less than C − 1."""
     model = nn.Linear(20, 4)
     with torch.no_grad():
         model.weight[3] = model.weight[2]

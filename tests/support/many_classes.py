@@ -1,4 +1,4 @@
-"""Classifiers of more classes than one would take one by one."""
+"""Classifiers with too many classes for one backward pass for each."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ CLASSES = 200
 
 
 def perceptron(scale: float = 1.0) -> nn.Module:
-    """Its confidence grows with the scale of its logits."""
+    """Return a perceptron whose confidence grows with the scale of its logits."""
     model = nn.Sequential(nn.Linear(300, 250), nn.ReLU(), nn.Linear(250, CLASSES))
     model[2].weight.data *= 5 * scale
     return model
@@ -27,7 +27,7 @@ def convolutions() -> nn.Module:
 
 
 class Attention(nn.Module):
-    """Four tokens that look at each other; its fused kernel has first derivatives only."""
+    """Attention between four tokens. Its fused kernel has first derivatives only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Attention(nn.Module):
 
 
 def decaying(condition: float) -> nn.Module:
-    """Linear, with singular values that fall by a factor of ``condition``."""
+    """Return a linear model whose singular values decrease by a factor of ``condition``."""
     model = nn.Linear(300, CLASSES)
     u, _ = torch.linalg.qr(torch.randn(CLASSES, CLASSES))
     v, _ = torch.linalg.qr(torch.randn(300, CLASSES))
@@ -58,7 +58,7 @@ MODELS = {
 
 
 def make(name: str, seed: int, batch: int = 3) -> tuple[nn.Module, Tensor]:
-    """A model with fresh weights, and inputs for it."""
+    """Return a model with random weights, and inputs for it."""
     model, shape = MODELS[name]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,11 +1,11 @@
-"""The mathematics done slowly and obviously in float64: what every fast path is checked against."""
+"""Simple and slow float64 reference implementations for the tests."""
 
 import torch
 from torch import Tensor
 
 
 def gradients(model, x: Tensor) -> tuple[Tensor, Tensor]:
-    """p and ∇log p_i of one input x, one backward pass per class, (C,) and (C, d), in float64."""
+    """Return p, (C,), and ∇log p_i, (C, d), of one input x from one backward pass per class."""
     x = x.detach().double().unsqueeze(0).requires_grad_()
     log_p = model(x.clone())[0].log_softmax(-1)
     rows = [torch.autograd.grad(value, x, retain_graph=True)[0].flatten() for value in log_p]
@@ -13,7 +13,7 @@ def gradients(model, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def data_matrix(model, x: Tensor) -> Tensor:
-    """G of every input of a batch, (B, d, d), by its definition: E_y[∇log p_y ∇log p_yᵀ]."""
+    """Return G of every input, (B, d, d), by its definition E_y[∇log p_y ∇log p_yᵀ]."""
     matrices = []
     for one in x:
         p, rows = gradients(model, one)
@@ -22,7 +22,7 @@ def data_matrix(model, x: Tensor) -> Tensor:
 
 
 def contrasts(model, x: Tensor) -> Tensor:
-    """∇s_i − ∇s_0 for i > 0, one input, (C − 1, d): a basis of D_x however confident p is."""
+    """Return ∇s_i − ∇s_0 for i > 0 of one input, (C − 1, d): a basis of D_x for every p."""
     x = x.detach().double().unsqueeze(0).requires_grad_()
     scores = model(x.clone())[0]
     rows = [torch.autograd.grad(s, x, retain_graph=True)[0].flatten() for s in scores]
@@ -30,7 +30,7 @@ def contrasts(model, x: Tensor) -> Tensor:
 
 
 def project(model, x: Tensor, v: Tensor) -> Tensor:
-    """Projection of v on D_x for every input of a batch, by an orthonormal basis from an SVD."""
+    """Return the projection of v on D_x for every input, from the orthonormal basis of an SVD."""
     projections = []
     for one, vector in zip(x, v, strict=True):
         _, s, basis = torch.linalg.svd(contrasts(model, one), full_matrices=False)
