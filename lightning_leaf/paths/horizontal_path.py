@@ -28,9 +28,9 @@ MAX_STEPS = 5000
 THRESHOLD_PER_DISTANCE = 30
 """Default threshold: the paper's 1.0 on MNIST is about 1/30 of the distance between two digits."""
 STALL_WINDOW = 100
-"""Path steps after which a path that came no closer to its destination is stalled."""
+"""Number of path steps without progress after which a path is stalled."""
 STALL_PROGRESS = 0.2
-"""Decrease of the distance within the window, in step sizes, that counts as coming closer."""
+"""Decrease of the distance that counts as progress, in step sizes."""
 
 
 def horizontal_path(
@@ -90,13 +90,13 @@ def horizontal_path(
             pixels if ``normalize`` is given (default ``(0, 1)``), else a range of inputs (default:
             no limit). Every point is clamped to it.
         top_classes: Span D_x by the contrasts of this many most probable classes (≥ 2), chosen
-            anew at every point. A step then takes ``top_classes − 1`` backward passes. Default:
+            again at every point. A step then takes ``top_classes − 1`` backward passes. Default:
             all classes.
         rtol: Relative error allowed in a projection, from 0 to below 1. With ``rtol > 0``,
             projections are computed by iterative least squares: at most 64 iterations of two
             passes at each point, started from the solution at the previous point. Their cost does
             not grow with the number of classes. A projection that did not converge lacks
-            directions in which the prediction changes least; the path is horizontal all the same.
+            directions in which the prediction changes least; the path is still horizontal.
             ``rtol=0`` takes one backward pass for every class but one. Default: 0 up to 160
             classes, else 0.001.
         keep_points: Largest number of points kept of each path (≥ 2), evenly spread over the
@@ -138,20 +138,20 @@ def horizontal_path(
                 "start and end expect one destination for each source, the same shape; got "
                 f"{tuple(start.shape)} and {tuple(end.shape)}."
             )
-        gap = norms((y - x).flatten(1).double())
-        alpha = length_per_path(step_size, gap / STEPS_PER_DISTANCE, "step_size")
-        near = length_per_path(threshold, gap / THRESHOLD_PER_DISTANCE, "threshold")
+        distance = norms((y - x).flatten(1).double())
+        alpha = length_per_path(step_size, distance / STEPS_PER_DISTANCE, "step_size")
+        radius = length_per_path(threshold, distance / THRESHOLD_PER_DISTANCE, "threshold")
         settings = PathSettings(
             kind="horizontal",
             step_size=alpha,
-            threshold=near,
+            threshold=radius,
             max_steps=whole_number(max_steps, "max_steps", at_least=0),
             keep_points=whole_number(keep_points, "keep_points", at_least=2),
             bounds=domain_bounds(normalize, domain, start=x, end=y),
             normalization=None if normalize is None else Normalization.of(normalize),
         )
         projection = ProjectionSettings(top_classes, rtol, chunk_size)
-        goal = TowardDestination(y, alpha, near)
+        goal = TowardDestination(y, alpha, radius)
         return walk(classifier, x, goal, settings, projection, progress)
 
 
@@ -162,8 +162,8 @@ class TowardDestination:
         destinations: Destinations, ``(n, ...)``.
         step_size: α, ``(n,)``.
         threshold: Distance that counts as reached, ``(n,)``.
-        closest: Smallest distance from which progress is counted, ``(n,)``.
-        idle: Path steps since the distance was last decreased by enough, ``(n,)``.
+        closest: Distance at the last progress, ``(n,)``. Default: infinity.
+        idle: Number of path steps since then, ``(n,)``. Default: 0.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class TowardDestination:
         return distance <= self._threshold
 
     def made_progress(self, distance: Tensor, displacement: Tensor) -> Tensor:
-        """Return whether the path moves, and came closer within the stall window."""
+        """Return whether the path moves and made progress within the stall window."""
         closer = distance < self._closest - STALL_PROGRESS * self._step_size
         self._closest = torch.where(closer, distance, self._closest)
         self._idle = torch.where(closer, 0, self._idle + 1)

@@ -105,18 +105,18 @@ class SinglePath:
 
     def describe(self) -> str:
         """Return the status, the number of steps and the last distance, as one sentence."""
-        last, taken = float(self.distance[-1]), f"{self.steps} step{'s' * (self.steps != 1)}"
+        last, steps = float(self.distance[-1]), f"{self.steps} step{'s' * (self.steps != 1)}"
         if self.status is PathStatus.NON_FINITE:
-            return f"stopped after {taken}: the model returned NaN or infinity"
+            return f"stopped after {steps}: the model returned NaN or infinity"
         if self.kind == "orthogonal":
             verb = "walked" if self.status is PathStatus.OUT_OF_STEPS else "stalled after"
-            return f"{verb} {taken}, {last:.2f} from the start"
+            return f"{verb} {steps}, {last:.2f} from the start"
         left = f"{last:.2f} of {float(self.distance[0]):.2f} left"
         if self.status is PathStatus.REACHED:
-            return f"reached the destination after {taken}, {left}"
+            return f"reached the destination after {steps}, {left}"
         if self.status is PathStatus.STALLED:
-            return f"stalled after {taken}, {left}"
-        return f"out of steps after {taken}, {left}"
+            return f"stalled after {steps}, {left}"
+        return f"out of steps after {steps}, {left}"
 
     def plot(self, *, classes: Sequence[str] | None = None) -> Figure:
         """Plot the points as a strip, and the curves along the path; needs matplotlib.

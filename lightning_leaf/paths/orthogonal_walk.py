@@ -26,7 +26,7 @@ from lightning_leaf.paths.walk import Goal, norms, scaled, walk
 MAX_STEPS = 1000
 """Default of ``max_steps``: the value of the paper's Figure 3."""
 FREEZING_ROUNDS = 4
-"""Rounds of finding the coordinates that a step must not change; the result is then clamped."""
+"""Number of rounds that find the coordinates a step must not change; then the step is clamped."""
 
 
 def orthogonal_walk(
@@ -59,7 +59,7 @@ def orthogonal_walk(
 
     Within a domain, coordinates that the step would move out of the domain keep their values, and r
     and Π are restricted to the other coordinates. The paper clamps all coordinates after the step
-    instead; this leaves ker G, and long walks lose their label.
+    instead. This leaves ker G, and long walks change the predicted class.
 
     A walk has no destination. It usually ends ``out_of_steps``. It is ``stalled`` if no direction
     is left, because r is tangent or every coordinate is at its bound, and ``non_finite`` if the
@@ -96,7 +96,7 @@ def orthogonal_walk(
         NonFiniteError: If start or direction contain NaN or infinity.
 
     Example:
-        The prediction of a linear classifier does not change at all along the walk:
+        Along the walk, the prediction of a linear classifier is constant:
 
         >>> import torch
         >>> from lightning_leaf import orthogonal_walk

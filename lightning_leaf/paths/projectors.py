@@ -32,11 +32,11 @@ class Projector(Protocol):
         """Return ‖Πv‖ / ‖v‖, the share of v that lies in D_x; NaN where v is zero."""
 
     def restricted(self, free: Tensor) -> Projector:  # (n, d)
-        """Return the projector at the same points with only some coordinates free to change."""
+        """Return the projector at the same points, restricted to the coordinates in ``free``."""
 
 
 class Projectors(Protocol):
-    """The projectors of a batch of paths, one after the other along the paths."""
+    """The projectors at successive points of a batch of paths."""
 
     def at(self, x: Tensor) -> tuple[Tensor, Projector, Tensor]:
         """Evaluate the classifier at the next point of every path.
@@ -50,7 +50,7 @@ class Projectors(Protocol):
         """Return the projectors of some of the paths."""
 
     def extended(self, count: int) -> Projectors:
-        """Return the projectors of these paths followed by ``count`` that begin."""
+        """Return the projectors of these paths followed by those of ``count`` new paths."""
 
 
 class ExactProjectors:
@@ -117,9 +117,9 @@ class IterativeProjectors:
             if not bool(finite.any()):
                 return log_probs, TangentSpace(x.new_zeros(len(x), 1, x[0].numel())), finite
             # NaN in one path would spread to the products of the others.
-            one = x[finite.nonzero()[0]]
-            usable = finite.reshape(-1, *[1] * (x.ndim - 1))
-            products = Products(self._classifier, torch.where(usable, x, one))
+            substitute = x[finite.nonzero()[0]]
+            mask = finite.reshape(-1, *[1] * (x.ndim - 1))
+            products = Products(self._classifier, torch.where(mask, x, substitute))
         previous, self._solutions = self._solutions, []
         projector = _IterativeProjector(products, self._rtol, previous, self._solutions)
         return log_probs, projector, finite
@@ -130,7 +130,7 @@ class IterativeProjectors:
         return IterativeProjectors(self._classifier, self._rtol, solutions)
 
     def extended(self, count: int) -> IterativeProjectors:
-        """Return the projectors of these paths followed by ``count`` that begin."""
+        """Return the projectors of these paths followed by those of ``count`` new paths."""
         solutions = [solution.extended(count) for solution in self._solutions]
         return IterativeProjectors(self._classifier, self._rtol, solutions)
 
@@ -169,7 +169,7 @@ class _IterativeProjector:
 
     def share(self, v: Tensor) -> Tensor:
         length = torch.linalg.vector_norm(v, dim=1)
-        # A step along the leaf is a multiple of the last solution: the best point to start from.
+        # A step along the leaf is a multiple of the last solution, so iterations start there.
         last = self._solutions[-1] if self._solutions else None
         solution = self._solve(v, last, scale=length)
         share: Tensor = torch.linalg.vector_norm(solution.projection, dim=1) / length
@@ -190,7 +190,7 @@ class _IterativeProjector:
 
 @dataclass(frozen=True)
 class ProjectionSettings:
-    """How projections on D_x are computed, as :func:`~lightning_leaf.horizontal_path` takes it.
+    """How projections on D_x are computed; see :func:`~lightning_leaf.horizontal_path`.
 
     Attributes:
         top_classes: Number of most probable classes whose contrasts span D_x; None for all.
@@ -199,7 +199,7 @@ class ProjectionSettings:
         chunk_size: Largest number of paths computed together; None for the default.
 
     Raises:
-        LeafError: If one is out of its range, or two exclude each other.
+        LeafError: If an argument is out of its range, or ``top_classes`` and ``rtol`` are given.
     """
 
     top_classes: int | None
@@ -217,8 +217,8 @@ class ProjectionSettings:
             )
         if top is not None and rtol:
             raise LeafError(
-                "top_classes and rtol are two ways to save backward passes; expected one of them, "
-                f"got top_classes={top} and rtol={rtol}."
+                "Expected top_classes or rtol, not both, because each saves backward passes in its "
+                f"own way; got top_classes={top} and rtol={rtol}. Remove one of them."
             )
 
     def choose(self, classifier: Classifier, classes: int, size: int) -> tuple[Projectors, int]:

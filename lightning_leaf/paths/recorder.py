@@ -1,4 +1,4 @@
-"""Records a batch of paths, in bounded memory on the accelerator."""
+"""Record a batch of paths in bounded memory on the accelerator."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Recorder:
     """Curves at every step and evenly spaced points of the paths in a batch.
 
     Args:
-        keep_points: Largest number of points kept of each path. Every 2ᵏ-th point is kept; when
-            they become too many, every second one is dropped and k grows by one.
+        keep_points: Largest number of points kept of each path. Every 2ᵏ-th point is kept. When
+            there are too many, every second point is dropped and k increases by one.
     """
 
     def __init__(self, keep_points: int) -> None:
@@ -46,7 +46,7 @@ class Recorder:
         return [recording.recorded for recording in self._recordings]
 
     def add_paths(self, rows: list[int]) -> None:
-        """Add paths that begin; call :meth:`flush` first."""
+        """Add new paths; call :meth:`flush` first."""
         self._recordings += map(_Recording, rows)
 
     def add_points(self, x: Tensor, *curves: Tensor) -> None:
@@ -68,7 +68,7 @@ class Recorder:
     def _keeps(self, recording: _Recording) -> bool:
         if recording.recorded % recording.stride:
             return False
-        if len(recording.points) >= self._keep_points - 1:  # one place is for the last point
+        if len(recording.points) >= self._keep_points - 1:  # leaves room for the last point
             recording.stride *= 2
             recording.points = recording.points[::2]
         return recording.recorded % recording.stride == 0

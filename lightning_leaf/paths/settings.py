@@ -52,7 +52,7 @@ def length_per_path(
 
     Args:
         value: The argument as the user passed it: one length, one for each path, or None.
-        default: The lengths that None stands for.
+        default: The lengths to return if ``value`` is None.
         name: Name of the argument, for the message.
 
     Raises:
@@ -72,7 +72,7 @@ def length_per_path(
 def domain_bounds(
     normalize: Any | None,
     domain: tuple[Bound, Bound] | None,
-    **ends: Tensor,  # (N, ...) each
+    **ends: Tensor,  # each (N, ...)
 ) -> tuple[Tensor, Tensor] | None:
     """Return the bounds of the domain, after checking that both ends of every path lie in it.
 
@@ -94,6 +94,6 @@ def domain_bounds(
                     f"{name} expects values inside the domain, [{float(low.min()):.4g}, "
                     f"{float(high.max()):.4g}] in input units; got values in "
                     f"[{float(x.min()):.4g}, {float(x.max()):.4g}]. Check that normalize and "
-                    "domain match the way in which these inputs were made."
+                    "domain match the preprocessing of these inputs."
                 )
     return bounds

@@ -1,4 +1,4 @@
-"""The loop that computes a batch of paths: horizontal paths and orthogonal walks alike."""
+"""The loop that computes a batch of horizontal paths or orthogonal walks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def walk(
     projection: ProjectionSettings,
     progress: bool,
 ) -> LeafPath:
-    """Compute all paths, a batch at a time; the next path takes the place of one that ended.
+    """Compute all paths in batches. When a path ends, the next one takes its place.
 
     Args:
         classifier: An open classifier.
@@ -73,7 +73,8 @@ def walk(
 
     Raises:
         LeafError: If the classifier cannot be used.
-        Interrupted: If the run asks for an end of long computations.
+        Interrupted: If an interruption was requested; see
+            :func:`~lightning_leaf.model.interruption.interrupted_when`.
     """
     classes = classifier.require_usable(start[: projection.chunk_size])
     projectors, size = projection.choose(classifier, classes, start[0].numel())
@@ -89,8 +90,7 @@ def walk(
         batch.add(list(range(min(size, len(start)))))
         added = len(batch)
         while len(batch):
-            taken = batch.advance()
-            bar.update(taken)
+            bar.update(batch.advance())
             raise_if_interrupted()
             for row, path in batch.remove_ended():
                 paths[row] = path
@@ -105,7 +105,7 @@ class _Batch:
     """Paths that are computed together, each at its own step.
 
     Args:
-        projectors: Makes the projections on D_x.
+        projectors: Compute the projections on D_x.
         start: Starting points of all paths, ``(N, ...)``.
         goal: Goal of all paths.
         settings: Settings of all paths.
@@ -115,16 +115,16 @@ class _Batch:
         self, projectors: Projectors, start: Tensor, goal: Goal, settings: PathSettings
     ) -> None:
         self._start = start
-        self._all_goals = goal
+        self._goal_of_all = goal
         self._settings = settings
         self._recorder = Recorder(settings.keep_points)
-        none = torch.zeros(0, dtype=torch.long, device=start.device)
-        self._projectors = projectors.select(none)
-        self._goal = goal.select(none)
-        self._x = start[none]
-        self._status = none  # of each path: _WALKING or the code of a status
-        self._taken = none  # steps taken by each path
-        self._evaluated = none  # points of each path evaluated, also after its end
+        no_rows = torch.zeros(0, dtype=torch.long, device=start.device)
+        self._projectors = projectors.select(no_rows)
+        self._goal = goal.select(no_rows)
+        self._x = start[no_rows]
+        self._status = no_rows  # of each path: _WALKING or the code of a status
+        self._steps = no_rows  # number of steps of each path
+        self._evaluated = no_rows  # number of points evaluated of each path, also after its end
         self._length = start.new_zeros(0, dtype=torch.float64)
         self._previous: Tensor | None = None  # log-probabilities at the last points
 
@@ -132,28 +132,28 @@ class _Batch:
         return len(self._x)
 
     def add(self, rows: list[int]) -> None:
-        """Add some of all paths, at their starting points."""
+        """Add the paths of the given rows, at their starting points."""
         if not rows:
             return
         chosen = torch.tensor(rows, device=self._start.device)
         zeros = torch.zeros_like(chosen)
         self._x = torch.cat([self._x, self._start[chosen]])
         self._status = torch.cat([self._status, zeros + _WALKING])
-        self._taken = torch.cat([self._taken, zeros])
+        self._steps = torch.cat([self._steps, zeros])
         self._evaluated = torch.cat([self._evaluated, zeros])
         self._length = torch.cat([self._length, zeros.double()])
-        self._goal = self._goal.concatenate(self._all_goals.select(chosen))
+        self._goal = self._goal.concatenate(self._goal_of_all.select(chosen))
         self._projectors = self._projectors.extended(len(rows))
         self._recorder.add_paths(rows)
 
     def advance(self) -> int:
         """Advance every path by some steps, and return their total number."""
-        most = max(self._recorder.recorded)
-        rounds = min(STEPS_BETWEEN_CHECKS, self._settings.max_steps - most + 1)
+        longest = max(self._recorder.recorded)
+        rounds = min(STEPS_BETWEEN_CHECKS, self._settings.max_steps - longest + 1)
         for _ in range(rounds):
             self._step()
         self._recorder.flush()
-        return min(rounds, self._settings.max_steps - most) * len(self)
+        return min(rounds, self._settings.max_steps - longest) * len(self)
 
     def _step(self) -> None:
         x, settings = self._x, self._settings
@@ -181,7 +181,7 @@ class _Batch:
         walking = status == _WALKING
         self._status = status
         self._evaluated = self._evaluated + 1
-        self._taken = self._taken + walking
+        self._steps = self._steps + walking
         self._x = torch.where(walking.reshape(-1, *[1] * (x.ndim - 1)), target, x)
 
     def remove_ended(self) -> list[tuple[int, SinglePath]]:
@@ -190,8 +190,8 @@ class _Batch:
         ended = []
         for i in (~walking).nonzero().flatten().tolist():
             end = None if self._goal.destinations is None else self._goal.destinations[i]
-            status, taken = _STATUSES[int(self._status[i])], int(self._taken[i])
-            path = self._recorder.path(i, self._settings, status, taken, self._x[i], end)
+            status, steps = _STATUSES[int(self._status[i])], int(self._steps[i])
+            path = self._recorder.path(i, self._settings, status, steps, self._x[i], end)
             ended.append((self._recorder.rows[i], path))
         if ended:
             self._select(walking.nonzero().flatten())
@@ -200,7 +200,7 @@ class _Batch:
     def _select(self, rest: Tensor) -> None:
         assert self._previous is not None
         self._x, self._previous = self._x[rest], self._previous[rest]
-        self._status, self._taken = self._status[rest], self._taken[rest]
+        self._status, self._steps = self._status[rest], self._steps[rest]
         self._evaluated, self._length = self._evaluated[rest], self._length[rest]
         self._goal, self._projectors = self._goal.select(rest), self._projectors.select(rest)
         self._recorder.select(rest)

@@ -44,19 +44,19 @@ def test_paths_agree_with_algorithm_1_step_by_step():
         model, x, y, step_size=0.05, max_steps=12, threshold=1e-6, progress=False
     )
     exact = copy.deepcopy(model).double().eval()
-    for one, start, end in zip(path, x, y, strict=True):
+    for single, start, end in zip(path, x, y, strict=True):
         expected = naive_horizontal_path(exact, start, end, 0.05, 12)
-        assert one.point_steps.tolist() == list(range(13))
-        assert torch.allclose(one.points.double(), expected, atol=2e-4)
+        assert single.point_steps.tolist() == list(range(13))
+        assert torch.allclose(single.points.double(), expected, atol=2e-4)
         distance = (end.double() - expected).flatten(1).norm(dim=1)
-        assert torch.allclose(one.distance, distance, rtol=1e-4)
+        assert torch.allclose(single.distance, distance, rtol=1e-4)
         log_p = exact(expected).detach().log_softmax(1)
-        assert torch.allclose(one.log_probs.double(), log_p, atol=1e-3)
+        assert torch.allclose(single.log_probs.double(), log_p, atol=1e-3)
         length = fisher_rao_length(log_p)
-        assert torch.allclose(one.fisher_rao_length, length, rtol=1e-2, atol=1e-4)
+        assert torch.allclose(single.fisher_rao_length, length, rtol=1e-2, atol=1e-4)
         # Negative control: the straight line is another path.
         straight = start + (end - start) * 0.05 * 12 / (end - start).norm()
-        assert not torch.allclose(one.points[-1], straight, atol=2e-4)
+        assert not torch.allclose(single.points[-1], straight, atol=2e-4)
 
 
 def test_steps_of_horizontal_paths_are_tangent_and_steps_of_orthogonal_walks_are_not():
@@ -74,11 +74,11 @@ def test_horizontality_includes_clamping():
     assert path.points.min() >= 0
     assert path.points.max() <= 1
     assert (path.horizontality[:, 0] < 0.95).all()
-    for one in path:
-        step = (one.points[1] - one.points[0]).unsqueeze(0)
-        g = LocalDataMatrix.at(model, one.points[:1])
+    for single in path:
+        step = (single.points[1] - single.points[0]).unsqueeze(0)
+        g = LocalDataMatrix.at(model, single.points[:1])
         share = float(g.project(step).norm() / step.norm())
-        assert one.horizontality[0] == pytest.approx(share, abs=1e-4)
+        assert single.horizontality[0] == pytest.approx(share, abs=1e-4)
 
 
 def test_a_destination_on_the_leaf_is_reached():
@@ -185,7 +185,7 @@ INVALID = {
     "fraction": ({"top_classes": 2.5}, r"top_classes expects a whole number.*got 2\.5"),
     "rtol": ({"rtol": 1}, "rtol expects a relative error of at least 0 and below 1; got 1"),
     "negative rtol": ({"rtol": -0.1}, r"rtol expects .*got -0\.1"),
-    "both": ({"rtol": 0.1, "top_classes": 3}, "expected one of them"),
+    "both": ({"rtol": 0.1, "top_classes": 3}, "Expected top_classes or rtol.*Remove one of them"),
     "domain": ({"domain": (1, 0)}, "low < high"),
     "outside": ({"domain": (0, 1)}, "start expects values inside the domain"),
     "channels": ({"normalize": ((0.5,) * 3, (0.5,) * 3)}, "as many numbers as axis 1 has"),
@@ -228,13 +228,13 @@ def test_an_open_classifier_gives_the_same_paths_and_is_not_opened_again(monkeyp
     expected = horizontal_path(model, x, y, **options), orthogonal_walk(model, x, **options)
     with measuring(model) as classifier:
         monkeypatch.setattr("lightning_leaf.model.classifier.quiet", None)
-        given = (
+        actual = (
             horizontal_path(classifier, x, y, **options),
             orthogonal_walk(classifier, x, **options),
         )
         with pytest.raises(TypeError, match="not callable"):  # Negative control.
             horizontal_path(model, x, y, **options)
-    for one, other in zip(expected, given, strict=True):
+    for one, other in zip(expected, actual, strict=True):
         assert torch.equal(one.points, other.points)
         assert torch.equal(one.log_probs, other.log_probs)
 

@@ -43,7 +43,7 @@ def test_iterative_paths_end_close_to_exact_ones(model_and_ends):
         assert (one.distance - other.distance).abs().max() < 0.05 * (8 * 0.075)
 
 
-def test_steps_are_tangent_however_large_the_allowed_error_is(model_and_ends):
+def test_steps_are_tangent_for_any_allowed_error(model_and_ends):
     model, start, end = model_and_ends
     path = horizontal_path(model, start, end, rtol=0.5, max_steps=6, step_size=0.01)
     assert share_off_the_leaf(model, path) < 1e-3
@@ -65,7 +65,9 @@ def test_steps_are_tangent_however_large_the_allowed_error_is(model_and_ends):
         (161, {"top_classes": 5}, ExactProjectors),
     ],
 )
-def test_the_number_of_classes_chooses_the_default_method(monkeypatch, classes, options, expected):
+def test_default_method_depends_on_the_number_of_classes(
+    monkeypatch, classes, options, expected
+):
     used = set()
     for kind in (ExactProjectors, IterativeProjectors):
         original = kind.at
@@ -93,7 +95,7 @@ def test_iterations_start_from_the_solution_at_the_previous_point(model_and_ends
     assert (second.error <= 1e-3).all()
 
 
-def test_the_most_probable_classes_span_the_steps():
+def test_steps_lie_in_the_span_of_the_most_probable_classes():
     model, x = many_classes.make("perceptron", SEED, batch=2)
     path = horizontal_path(model, x[:1], x[1:], top_classes=3, max_steps=1, step_size=0.01)[0]
     model = copy.deepcopy(model).double()
@@ -105,7 +107,7 @@ def test_the_most_probable_classes_span_the_steps():
     assert LocalDataMatrix.at(model, x[:1].double()).reject(step).norm() < 1e-4 * step.norm()
 
 
-def test_more_top_classes_than_there_are_means_all_classes():
+def test_top_classes_above_the_number_of_classes_means_all_classes():
     model, x = CASES[1].make(SEED, batch=2)
     options = {"max_steps": 5, "step_size": 0.01}
     top = horizontal_path(model, x[:1], x[1:], top_classes=99, **options)[0]
@@ -133,8 +135,8 @@ def test_a_path_that_diverges_does_not_change_the_others():
     alone = horizontal_path(model, x[[0, 2]], end[[0, 2]], **options)
     for i, j in ((0, 0), (2, 1)):
         assert torch.allclose(paths[i].distance, alone[j].distance, rtol=1e-4)
-    (none,) = horizontal_path(model, x[1:2], end[1:2], **options)
-    assert none.status == PathStatus.NON_FINITE
+    (diverged,) = horizontal_path(model, x[1:2], end[1:2], **options)
+    assert diverged.status == PathStatus.NON_FINITE
 
 
 def test_a_source_at_its_destination_is_reached_without_a_step():

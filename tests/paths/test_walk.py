@@ -1,4 +1,4 @@
-"""The next path takes the place of one that ended, and a batch does not change its paths."""
+"""When a path ends, the next one takes its place; paths do not depend on their batch."""
 
 import io
 
@@ -52,7 +52,7 @@ def test_a_path_that_ends_is_replaced_by_the_next_one(batch_sizes):
     assert len(batch_sizes) <= (4 * 81 + 4 * 16) / 2 + 81 / 2 + 16
 
 
-def test_one_batch_after_the_other_would_need_more_evaluations(batch_sizes):
+def test_batches_without_replacement_need_more_evaluations(batch_sizes):
     """Negative control: every batch takes as many evaluations as its longest path."""
     model, x, y, options = paths_of_two_lengths()
     thresholds = options.pop("threshold")
@@ -122,7 +122,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_progress_bar_is_shown_on_a_terminal_unless_it_is_switched_off(monkeypatch):
-    monkeypatch.setattr(walk_module, "tqdm", lambda **given: tqdm(**given | {"delay": 0}))
+    monkeypatch.setattr(walk_module, "tqdm", lambda **options: tqdm(**options | {"delay": 0}))
     model, x = LINEAR.make(SEED, batch=2)
     shown = {}
     for stream in (Terminal(), io.StringIO()):
