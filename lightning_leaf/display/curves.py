@@ -15,7 +15,7 @@ from lightning_leaf.paths.leaf_path import SinglePath
 MAX_CURVE_POINTS = 1000
 """Largest number of points of a curve."""
 MIN_CURVE_POINTS = 100
-"""Number of points of a curve that is kept however many paths and classes there are."""
+"""Smallest limit of the points of a curve, for any number of paths and classes."""
 CURVE_BYTES = 800_000
 """Largest size of all curves of a snapshot, before compression."""
 
@@ -58,12 +58,12 @@ def thin_curves(path: SinglePath, path_count: int) -> Curves:
     log_p = path.log_probs.double()  # (T + 1, C)
     p = log_p.exp().numpy()
     class_count = p.shape[1]
-    # "other" in place of a single class would save nothing.
+    # Replacing a single class by "other" would save nothing.
     has_other = class_count > CLASSES_SHOWN + 1
     classes = most_probable_classes(p, CLASSES_SHOWN if has_other else class_count)
     numbers_per_point = len(classes) + has_other + 5
-    fitting = CURVE_BYTES // (4 * numbers_per_point * path_count)
-    limit = max(MIN_CURVE_POINTS, min(MAX_CURVE_POINTS, fitting))
+    points_that_fit = CURVE_BYTES // (4 * numbers_per_point * path_count)
+    limit = max(MIN_CURVE_POINTS, min(MAX_CURVE_POINTS, points_that_fit))
 
     steps = curve_steps(p.argmax(1), limit)  # (S,)
     probabilities = p[steps][:, classes]
@@ -89,9 +89,9 @@ def curve_steps(
 ) -> Array:  # (S,)
     """Return at most ``limit`` steps at which to keep the curves.
 
-    They are evenly spread and include the first and the last step and the steps before and after
-    every change of the predicted class. If these changes fill more than half of the limit, only the
-    first of them are included.
+    They are evenly spaced and include the first step, the last step, and the steps before and after
+    every change of the predicted class. If the changes take more than half of the limit, only the
+    first ones are included.
 
     Args:
         labels: The predicted class at every step.
@@ -111,8 +111,8 @@ def _means_between(values: Array, steps: Array) -> Array:  # (T,), (S,) -> (S,)
     if len(values) == 0:
         return np.full(len(steps), np.nan, np.float32)
     starts = steps[:-1]
-    known = np.isfinite(values)
-    sums = np.add.reduceat(np.where(known, values, 0), starts)
-    counts = np.add.reduceat(known.astype(np.int64), starts)
+    finite = np.isfinite(values)
+    sums = np.add.reduceat(np.where(finite, values, 0), starts)
+    counts = np.add.reduceat(finite.astype(np.int64), starts)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
     return np.append(means, means[-1]).clip(0, 1).astype(np.float32)

@@ -16,7 +16,7 @@ def require_free_space(log_dir: Path) -> None:
     raises an error and stops the training.
 
     Args:
-        log_dir: The folder in which the snapshot is going to be written.
+        log_dir: The folder to which the snapshot will be written.
 
     Raises:
         OSError: If the free space is less than twice the largest size of a snapshot.
@@ -27,7 +27,7 @@ def require_free_space(log_dir: Path) -> None:
     if free < 2 * MAX_BYTES:
         raise OSError(
             errno.ENOSPC,
-            f"Snapshots expect at least {2 * MAX_BYTES / 1e6:.0f} MB of free disk space; "
-            f"{free / 1e6:.1f} MB are left",
+            f"Snapshots need at least {2 * MAX_BYTES / 1e6:.0f} MB of free disk space; "
+            f"{free / 1e6:.1f} MB are left. Free some disk space or log to another disk",
             str(log_dir),
         )

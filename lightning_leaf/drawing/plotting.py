@@ -66,7 +66,7 @@ def plot_paths(paths: Sequence[PlottablePath], *, classes: Sequence[str] | None 
     """Plot each path in a row: strip of points, class probabilities, distance, horizontality.
 
     Args:
-        paths: One or more paths of inputs of the same shape, such as a
+        paths: One or more paths whose inputs have the same shape, such as a
             :class:`~lightning_leaf.LeafPath`.
         classes: Names of the C classes. Default: their numbers.
 
@@ -192,13 +192,13 @@ def _draw_probabilities(panel: Axes, path: PlottablePath, names: Sequence[str]) 
 
 
 def _draw_distance(panel: Axes, path: PlottablePath) -> None:
-    where = "to the destination" if path.kind == "horizontal" else "from the start"
-    (line,) = panel.plot(path.distance.numpy(), label=f"distance {where}")
+    end = "to the destination" if path.kind == "horizontal" else "from the start"
+    (distance,) = panel.plot(path.distance.numpy(), label=f"distance {end}")
     panel.set(title="Distance and horizontality", xlabel="step", ylabel="distance (input units)")
     panel.set_ylim(bottom=0)
-    share = panel.twinx()
-    (grey,) = share.plot(
+    right = panel.twinx()
+    (horizontality,) = right.plot(
         path.horizontality.numpy(), color="grey", linewidth=0.8, label="horizontality"
     )
-    share.set(ylim=(-0.02, 1.02), ylabel="horizontality")
-    panel.legend(handles=[line, grey], fontsize="x-small", loc="lower left")
+    right.set(ylim=(-0.02, 1.02), ylabel="horizontality")
+    panel.legend(handles=[distance, horizontality], fontsize="x-small", loc="lower left")

@@ -72,6 +72,6 @@ def _draw_signal(
     draw.rectangle((left, GAP, left + TILE - 1, GAP + TILE - 1), outline=GREY)
     heights = (np.nan_to_num(channels) - low) / max(high - low, 1e-12)
     for channel in heights.clip(0, 1):
-        across = left + np.linspace(1, TILE - 2, len(channel))
-        up = GAP + TILE - 2 - channel * (TILE - 3)
-        draw.line(list(zip(across.tolist(), up.tolist(), strict=True)), fill=BLACK)
+        x = left + np.linspace(1, TILE - 2, len(channel))
+        y = GAP + TILE - 2 - channel * (TILE - 3)
+        draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill=BLACK)

@@ -71,5 +71,7 @@ def test_less_free_disk_space_than_two_snapshots_raises_an_error(
     if enough:
         require_free_space(tmp_path)
     else:
-        with pytest.raises(OSError, match=r"at least 4 MB of free disk space; 4\.0 MB are left"):
+        with pytest.raises(
+            OSError, match=r"at least 4 MB of free disk space; 4\.0 MB are left\. Free"
+        ):
             require_free_space(tmp_path)

@@ -67,7 +67,7 @@ def test_a_logger_of_images_gets_a_strip_and_a_caption_for_each_path(paths):
     assert keywords == {"caption": expected}
 
 
-def test_each_of_several_loggers_gets_the_snapshot_once(tmp_path):
+def test_every_logger_gets_the_snapshot_once(tmp_path):
     pictures, board = ImageLogger(), TensorBoardLogger(tmp_path)
     publish(
         take_snapshot(*PATHS), LeafPath(PATHS), [pictures, board, CSVLogger(tmp_path), pictures]
@@ -77,13 +77,13 @@ def test_each_of_several_loggers_gets_the_snapshot_once(tmp_path):
     board.finalize("success")
 
 
-@pytest.mark.parametrize("kind", ["none", "csv", "dummy", "own"])
+@pytest.mark.parametrize("kind", ["none", "csv", "dummy", "user"])
 def test_loggers_that_cannot_show_paths_are_skipped(tmp_path, kind):
     loggers = {
         "none": [],
         "csv": [CSVLogger(tmp_path)],
         "dummy": [DummyLogger()],
-        "own": [SimpleNamespace(log_image=None)],
+        "user": [SimpleNamespace(log_image=None)],
     }
     publish(take_snapshot(*PATHS), LeafPath(PATHS), loggers[kind])
     assert not list(tmp_path.rglob("events*"))

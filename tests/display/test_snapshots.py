@@ -64,7 +64,7 @@ def test_many_paths_of_large_inputs_and_many_classes_fit_in_2_mb(shape):
     paths = [make_path(random_log_probs(600, 1000, i), shape, kept=14, seed=i) for i in range(8)]
     snapshot = take_snapshot(*paths)
     assert byte_count(snapshot) <= MAX_BYTES
-    # Negative control: without scaling down they would not fit, and they are not made too small.
+    # Negative control: without scaling they would not fit, and they are scaled no more than needed.
     assert byte_count(take_snapshot(paths[0])) > MAX_BYTES / 8
     assert byte_count(snapshot) > MAX_BYTES / 4
     assert all(len(record.frame_steps) == 13 for record in snapshot.paths)

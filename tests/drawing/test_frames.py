@@ -1,4 +1,4 @@
-"""Frames of points that fit are exact; larger ones are averages."""
+"""Frames show points that fit exactly, and larger points as averages."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_pixels_of_images_that_fit_are_exact(shape, as_shown):
     frames = frames_of(original / 255, UNIT, largest_side=max(shape))
     assert frames.dtype == np.uint8
     assert np.array_equal(frames, as_shown(original).numpy())
-    # Negative control: with one pixel less they are averages.
+    # Negative control: with one pixel less, frames are averages.
     smaller = frames_of(original / 255, UNIT, largest_side=max(shape) - 1)
     assert smaller.shape != frames.shape
 
@@ -44,7 +44,7 @@ def test_pixels_of_normalized_inputs_are_exact(channels):
     x = Normalization.of(normalize).from_pixels(original / 255)
     frames = frames_of(x, input_bounds(x, normalize, None), 128)
     assert np.array_equal(frames.reshape(4, 8, 8, channels), original.permute(0, 2, 3, 1).numpy())
-    # Negative control: without the normalization the contrast is that of the extreme values.
+    # Negative control: without the normalization, images are scaled to their extreme values.
     assert not np.array_equal(frames, frames_of(x, None, 128))
 
 
@@ -66,11 +66,11 @@ def test_without_bounds_all_frames_share_the_smallest_and_the_largest_value():
 def test_a_non_finite_pixel_does_not_change_the_others(value, bounds):
     x = random_bytes(3, 1, 8, 8) / 255
     x[:2, 0, 0, 1] = torch.tensor([0.0, 1.0])
-    whole = frames_of(x, bounds, 128)
+    finite = frames_of(x, bounds, 128)
     x[0, 0, 0, 0] = value
     frames = frames_of(x, bounds, 128)
     assert frames[0, 0, 0] == (255 if value == torch.inf else 0)
-    assert np.array_equal(frames.reshape(-1)[1:], whole.reshape(-1)[1:])
+    assert np.array_equal(frames.reshape(-1)[1:], finite.reshape(-1)[1:])
 
 
 def test_many_channels_are_shown_as_their_mean():
@@ -86,7 +86,7 @@ def test_large_images_are_scaled_down_by_area_averages_and_keep_their_proportion
     frames = frames_of(board.float().expand(2, 3, 64, 32), UNIT, 16)
     assert frames.shape == (2, 16, 8, 3)
     assert (frames == 128).all()
-    # Negative control: every fourth pixel of it is black.
+    # Negative control: every fourth pixel of the board is black.
     assert not board[::4, ::4].any()
 
 

@@ -56,7 +56,7 @@ def signal_strip(*values: torch.Tensor, end: torch.Tensor | None = None) -> Imag
 def test_signals_share_one_scale_from_the_smallest_to_the_largest_value():
     strip = signal_strip(torch.zeros(30), torch.ones(30), end=torch.full((30,), 4.0))
     rows = [np.flatnonzero(dark(tile(strip, i)).sum(1) > 30) for i in range(3)]
-    heights = [float(found.mean()) for found in rows]
+    heights = [float(row.mean()) for row in rows]
     assert heights[0] > 68
     assert heights[2] < 4
     assert heights[1] == pytest.approx(heights[0] * 3 / 4 + heights[2] / 4, abs=1)
