@@ -107,6 +107,23 @@ def test_counted_passes_grow_with_the_settings(tmp_path: Path) -> None:
     assert large.inputs >= small.inputs + 40
 
 
+def test_quick_setting_uses_one_thread_and_restores_their_number(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = []
+    monkeypatch.setattr(
+        "examples.paper.__main__.run", lambda *arguments: used.append(torch.get_num_threads())
+    )
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert main(["fig2", "--quick", "--out", str(out)]) == 0
+        assert used == [1]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_writes_numbers_and_a_figure_and_prints_its_claims(
     quick: tuple[Path, Passes, str], name: str
