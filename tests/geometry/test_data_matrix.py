@@ -17,12 +17,12 @@ from tests.support.cases import CASES, Case, fresh_seeds
 TOLERANCE = 1e-5
 
 
-@pytest.fixture(params=CASES, ids=str)
+@pytest.fixture(params=CASES, ids=str, scope="module")
 def case(request) -> Case:
     return request.param
 
 
-@pytest.fixture(params=fresh_seeds(2))
+@pytest.fixture(params=fresh_seeds(2), scope="module")
 def measured(case, request):
     """The model in float64, its inputs, G by definition and the float32 measurement of it."""
     model, x = case.make(request.param)

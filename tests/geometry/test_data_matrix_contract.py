@@ -18,17 +18,17 @@ ROUNDING = 1e-5
 IMAGES = CASES[1]  # inputs of shape (1, 10, 10), ten classes
 
 
-@pytest.fixture(params=CASES, ids=str)
+@pytest.fixture(params=CASES, ids=str, scope="module")
 def case(request) -> Case:
     return request.param
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__, scope="module")
 def kind(request):
     return request.param
 
 
-@pytest.fixture(params=fresh_seeds(1))
+@pytest.fixture(params=fresh_seeds(1), scope="module")
 def measured(case, kind, request):
     """The model in float64, its inputs, G by definition and a float32 measurement of it."""
     model, x = case.make(request.param)
@@ -36,7 +36,7 @@ def measured(case, kind, request):
     return exact, x, oracle.data_matrix(exact, x), kind.at(model, x)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def images(kind):
     """Inputs and matrices of images."""
     model, x = IMAGES.make(8)
