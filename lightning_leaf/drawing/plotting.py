@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 STRIP_FRAMES = 12
 """Largest number of points in the strip of a path."""
 
+_KIND_TITLES = {"horizontal": "horizontal path", "orthogonal": "orthogonal walk"}
+
 
 class PlottablePath(Protocol):
     """The attributes of a path that :func:`plot_paths` reads.
@@ -80,7 +82,8 @@ def plot_paths(paths: Sequence[PlottablePath], *, classes: Sequence[str] | None 
     figure = _figure(width=15, height=4.2 * len(paths))
     for part, path in zip(_rows(figure, len(paths)), paths, strict=True):
         names = _class_names(path, classes)
-        part.suptitle(f"{path.kind} path: {path.describe()}", x=0.01, ha="left", fontsize="medium")
+        title = f"{_KIND_TITLES[path.kind]}: {path.describe()}"
+        part.suptitle(title, x=0.01, ha="left", fontsize="medium")
         strip, curves = part.subfigures(2, 1, height_ratios=[1, 2])
         _draw_strip(strip, path, names)
         left, right = curves.subplots(1, 2)
@@ -130,12 +133,12 @@ def plot_history(history: Mapping[str, Sequence[float]], *, reference: float | N
 
 def _figure(width: float, height: float) -> Figure:
     try:
-        from matplotlib.figure import Figure
+        from lightning_leaf.drawing.notebook_figure import NotebookFigure
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             'Plotting needs matplotlib: python -m pip install "lightning-leaf[plot]"'
         ) from error
-    return Figure(figsize=(width, height), layout="constrained")
+    return NotebookFigure(figsize=(width, height), layout="constrained")
 
 
 def _rows(figure: Figure, count: int) -> list[Any]:
@@ -187,18 +190,25 @@ def _draw_probabilities(panel: Axes, path: PlottablePath, names: Sequence[str]) 
     p = path.log_probs.exp().numpy()  # (T + 1, C)
     for label in most_probable_classes(p):
         panel.plot(p[:, label], label=names[label])
-    panel.set(title="Class probabilities", xlabel="step", ylim=(-0.02, 1.02))
+    panel.set(title="Class probabilities", xlabel="path step", ylim=(-0.02, 1.02))
     panel.legend(fontsize="x-small", ncols=2, loc="upper right")
 
 
 def _draw_distance(panel: Axes, path: PlottablePath) -> None:
     end = "to the destination" if path.kind == "horizontal" else "from the start"
     (distance,) = panel.plot(path.distance.numpy(), label=f"distance {end}")
-    panel.set(title="Distance and horizontality", xlabel="step", ylabel="distance (input units)")
+    panel.set(
+        title="Distance and horizontality", xlabel="path step", ylabel="distance (input units)"
+    )
     panel.set_ylim(bottom=0)
     right = panel.twinx()
     (horizontality,) = right.plot(
         path.horizontality.numpy(), color="grey", linewidth=0.8, label="horizontality"
     )
     right.set(ylim=(-0.02, 1.02), ylabel="horizontality")
-    panel.legend(handles=[distance, horizontality], fontsize="x-small", loc="lower left")
+    # The distance falls along a horizontal path and rises along an orthogonal walk.
+    handles = [distance, horizontality]
+    if path.kind == "horizontal":
+        panel.legend(handles=handles, fontsize="x-small", loc="lower left")
+    else:
+        panel.legend(handles=handles, fontsize="x-small", loc="upper left")

@@ -6,12 +6,12 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from lightning_leaf.geometry.fisher_rao import fisher_rao_distance
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.interruption import raise_if_interrupted
 from lightning_leaf.paths.leaf_path import LeafPath, PathStatus, SinglePath
+from lightning_leaf.paths.progress import tqdm
 from lightning_leaf.paths.projectors import ProjectionSettings, Projector, Projectors
 from lightning_leaf.paths.recorder import Recorder
 from lightning_leaf.paths.settings import PathSettings

@@ -1,5 +1,7 @@
 """Figures show the points and curves of paths, and the history of a training."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -29,6 +31,19 @@ def test_the_figure_of_a_walk_has_no_destination(shape):
     shown = texts(walk.plot())
     assert "destination" not in shown
     assert "distance from the start" in shown
+    assert f"orthogonal walk: {walk.describe()}" in shown
+
+
+def test_a_notebook_shows_a_figure_without_pyplot():
+    program = (
+        "import sys; from lightning_leaf.drawing.plotting import plot_history;"
+        "figure = plot_history({'step': [0], 'trace_mean': [1.0], 'trace_median': [1.0],"
+        " 'tangent_dimension': [2.0]}, reference=None);"
+        "assert 'matplotlib.pyplot' not in sys.modules;"
+        "sys.stdout.buffer.write(figure._repr_png_())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.startswith(b"\x89PNG")
 
 
 def test_a_wrong_number_of_class_names_raises_an_error():
