@@ -58,8 +58,8 @@ class HorizontalPathSnapshot(PathSnapshot):
         domain: Valid range ``(low, high)``: of pixels if ``normalize`` is given, else of inputs.
         name: Prefix of the logged tag. It must be different for each LEAF callback of a trainer.
             Default: ``"horizontal_path"``, or ``"noisy_start"`` with ``noise_steps``.
-        save_files: Whether to write ``.npz`` files, and a PNG image of the paths, into the folder
-            of the trainer's logs, see :func:`~lightning_leaf.display.files.save_files`.
+        save_files: Whether to write ``leaf/<name>-<step>/path-<i>.npz`` and ``strips.png`` into the
+            folder of the trainer's logs. Each ``.npz`` file holds the curves and points of a path.
         seed: Seed for choosing pairs and directions. The global random number generators are not
             changed.
         chunk_size: Number of paths computed at once; limits the memory used. It is halved each time

@@ -21,7 +21,9 @@ History = Mapping[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class Moment:
-    """The state of a training between two optimizer steps, the argument of :meth:`Trigger.fires`.
+    """The state of a training between two optimizer steps.
+
+    It is the argument of :meth:`~lightning_leaf.Trigger.fires`.
 
     Attributes:
         step: Optimizer steps taken so far.
@@ -29,8 +31,8 @@ class Moment:
         epoch_ended: Whether an epoch was completed since the previous moment.
         checkpoint_saved: Whether a checkpoint with the current weights was saved.
         fit_ended: Whether these are the last weights of the fit.
-        history: The history of the :class:`LocalDataMatrixMonitor`, including the measurement at
-            this step if there is one; None without a monitor.
+        history: The history of the :class:`~lightning_leaf.LocalDataMatrixMonitor`, including the
+            measurement at this step if there is one; None without a monitor.
     """
 
     step: int
@@ -49,7 +51,7 @@ class Trigger(ABC):
 
     Attributes:
         reason: Short text that is shown with the snapshot.
-        needs_history: Whether the trigger reads :attr:`Moment.history`.
+        needs_history: Whether the trigger reads ``Moment.history``.
         same_on_all_ranks: Whether all processes of a distributed training always decide alike.
             Otherwise rank zero decides for all processes, which costs one broadcast per step.
 
@@ -193,7 +195,7 @@ class TraceReturn(Trigger):
 
         Args:
             history: Lists by column name, with ``"step"`` and ``"trace_median"`` or
-                ``"trace_mean"``, such as :attr:`LocalDataMatrixMonitor.history`.
+                ``"trace_mean"``, such as ``LocalDataMatrixMonitor.history``.
         """
         steps = history["step"]
         first = bisect_left(steps, self.reference_step)

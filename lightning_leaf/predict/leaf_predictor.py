@@ -38,16 +38,16 @@ class LeafPredictor(Predictor):
                                 more than 160 classes
     ``eigenvalues``             largest eigenvalues of G, in descending order
     ``status``                  ``"ok"``; ``"non_finite"`` if the input, the scores or their
-                                derivatives hold NaN or infinity. Unknown values are None
+                                derivatives contain NaN or infinity. Unknown values are None
     =========================== ==============================================================
 
-    The memory needed hardly depends on the size of the data set: chunk_size · C · d numbers for
-    the gradients of one chunk, a few thousand rows with a
-    :class:`~lightning_leaf.predict.MeasurementWriter`, and 40 bytes for each input of a process
-    for Lightning's list of positions. Processes communicate only at the start and at the end, so
-    that N processes measure N times as fast, on one node or many, under every strategy that leaves
-    the whole classifier in each process. The classifier is measured in evaluation mode and full
-    precision; its state is restored afterwards. Use a trainer of ``lightning.pytorch``.
+    Memory is needed for chunk_size · C · d numbers, the gradients of one chunk, for a few thousand
+    rows with a :class:`~lightning_leaf.MeasurementWriter`, and for Lightning's list of
+    positions, 40 bytes per input of a process. It hardly depends on the size of the data set.
+    Processes communicate only at the start and at the end. N processes therefore measure N times as
+    fast, on one or more nodes, under every strategy that keeps the whole classifier in each
+    process. The classifier is measured in evaluation mode and full precision, and its state is
+    restored afterwards. Use a trainer of ``lightning.pytorch``.
 
     Args:
         classifier: Any classifier, see :meth:`LocalDataMatrix.at`. The batch transfer hooks of a
