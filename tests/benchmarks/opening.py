@@ -76,7 +76,7 @@ class Counts:
 
 
 @contextmanager
-def counted(model: nn.Module) -> Iterator[Counts]:
+def counted() -> Iterator[Counts]:
     """Count forward and backward passes, copies of all weights, and entries of ``quiet``."""
     counts = Counts()
 
@@ -124,7 +124,7 @@ def report(
         timings = timed(calls, device)
         best = timings["opened once"].best
         for name, call in calls.items():
-            with counted(model) as counts:
+            with counted() as counts:
                 call()
             timing = timings[name]
             times = [readable(timing.best), readable(timing.median), f"{timing.best / best:.2f}"]

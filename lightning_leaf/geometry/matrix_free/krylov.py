@@ -20,15 +20,14 @@ class RitzValues:
 
     Attributes:
         values: Ritz values θ_i ≤ λ_i, descending, ``(B, m)``.
-        vectors: Ritz vectors of length one, in columns, ``(B, C, m)``.
-        residuals: ‖K y_i − θ_i y_i‖, ``(B, m)``. K has an eigenvalue within this distance of θ_i.
+        residuals: ‖K y_i − θ_i y_i‖ with the Ritz vectors y_i, ``(B, m)``. K has an eigenvalue
+            within this distance of θ_i.
         weights: Weights w_i of the Ritz values with E Σ_i w_i f(θ_i) ≈ tr f(K), for functions f
             (stochastic Lanczos quadrature, Ubaru, Chen & Saad 2017), ``(B, m)``.
         products: Number of products with K, for each matrix of the batch.
     """
 
     values: Tensor
-    vectors: Tensor
     residuals: Tensor
     weights: Tensor
     products: int
@@ -111,4 +110,4 @@ def _rayleigh_ritz(basis: Tensor, images: Tensor, triangle: Tensor) -> RitzValue
     width = triangle.shape[-1]
     coefficients = rotation[:, :width].mT @ triangle  # (B, m, b)
     weights = coefficients.square().mean(-1)
-    return RitzValues(values, vectors, residuals, weights, basis.shape[-1])
+    return RitzValues(values, residuals, weights, basis.shape[-1])
