@@ -32,12 +32,12 @@ RETRY_OPTIONS = ("--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000
 
 
 class FrontendBuildHook(BuildHookInterface[Any]):
-    """Hook that builds the page if its sources are there."""
+    """Hook that builds the page if its sources exist."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the page, unless the folder has a page and no sources to build it from.
+        """Build the page, unless the folder has a built page and no sources.
 
-        A source archive has both, and keeps its page.
+        A source archive has both and keeps its page.
         """
         root = Path(self.root)
         is_built = (root / PACKAGE / "static" / "index.js").is_file()

@@ -17,7 +17,7 @@ class LeafLoader(base_plugin.TBLoader):  # type: ignore[misc]
         TensorBoard then starts without the tab. An exception would stop TensorBoard.
 
         Args:
-            context: What TensorBoard passes to every plugin.
+            context: The context that TensorBoard passes to every plugin.
 
         Returns:
             A :class:`~tensorboard_plugin_leaf.routes.plugin.LeafPlugin` or ``None``.
@@ -26,7 +26,7 @@ class LeafLoader(base_plugin.TBLoader):  # type: ignore[misc]
             from tensorboard_plugin_leaf.routes.plugin import LeafPlugin
         except ImportError as error:
             tb_logging.get_logger().warning(
-                "TensorBoard starts without the tab LEAF, because its import failed: %s", error
+                "TensorBoard starts without the LEAF tab, because its import failed: %s", error
             )
             return None
         return LeafPlugin(context)

@@ -60,7 +60,7 @@ def test_damage_is_reported_and_does_not_affect_other_snapshots(show: Show, tmp_
         expect(error).to_contain_text(f"cannot be shown: path 0 of snapshot '{tags[300]}'")
         for report in (tab.get("damaged"), error):
             expect(report).to_contain_text("damaged, or was not written by LEAF")
-            expect(report).to_contain_text("no other is affected")
+            expect(report).to_contain_text("Others are not affected")
             expect(report).to_contain_text("copy them again")
         expect(error).to_contain_text("Detail: path: expected a zip archive, got 7 bytes.")
         tab.get("pair-1").click()

@@ -1,4 +1,4 @@
-"""The index of a snapshot as JSON: what the list of snapshots needs, without curves and frames."""
+"""The index of a snapshot as JSON: the data for the list of snapshots, no curves and frames."""
 
 from __future__ import annotations
 

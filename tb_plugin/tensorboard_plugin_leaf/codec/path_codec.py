@@ -1,4 +1,4 @@
-"""A path as one blob: a zip archive that ``numpy.load`` opens too.
+"""A path as one blob: a zip archive, which ``numpy.load`` can also open.
 
 Its members are ``path.json`` for strings and numbers, one ``.npy`` file for each array, and
 ``frames.png``, a sprite sheet, if the frames are images.

@@ -1,4 +1,4 @@
-"""The zip archive that holds a path.
+"""The zip archive that contains a path.
 
 An archive may come from an untrusted source. The size of its directory is checked before the
 directory is parsed, and a member is decompressed only up to a size that the caller expects.

@@ -53,8 +53,8 @@ def path_content(path: PathRecord) -> dict[str, Any]:
     numbers = path.probabilities.size + (path.frames.size if path.frames.dtype != np.uint8 else 0)
     if numbers > MAX_NUMBERS:
         raise SnapshotError(
-            f"expected at most {MAX_NUMBERS} numbers, which is what a page can show, "
-            f"got {numbers}. Keep fewer or smaller frames, or fewer classes."
+            f"expected at most {MAX_NUMBERS} numbers, the limit of the page, got {numbers}. "
+            "Keep fewer or smaller frames, or fewer classes."
         )
     scalars = {
         field.name: finite_or_none(getattr(path, field.name))

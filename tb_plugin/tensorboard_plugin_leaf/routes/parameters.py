@@ -9,7 +9,7 @@ from tensorboard_plugin_leaf.store.listing import Context
 
 
 def context(request: wrappers.Request) -> Context:
-    """Return what the data provider needs to know of the request."""
+    """Return the parts of the request that the data provider uses."""
     return Context(plugin_util.context(request.environ), plugin_util.experiment_id(request.environ))
 
 

@@ -58,7 +58,7 @@ class LeafPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
     """The backend of the LEAF tab.
 
     Args:
-        context: What TensorBoard passes to every plugin.
+        context: The context that TensorBoard passes to every plugin.
     """
 
     plugin_name = PLUGIN_NAME

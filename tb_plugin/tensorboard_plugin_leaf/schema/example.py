@@ -42,7 +42,7 @@ def example_path() -> PathRecord:
 
 
 def example_snapshot() -> Snapshot:
-    """Return a snapshot at step 500 that holds :func:`example_path`.
+    """Return a snapshot at step 500 that contains :func:`example_path`.
 
     Example:
         >>> from tensorboard_plugin_leaf.schema.example import example_snapshot

@@ -39,7 +39,7 @@ def expect(condition: bool, field: str, expected: str, got: str | Callable[[], s
         raise SnapshotError(f"{field}: expected {expected}, got {description:.200}.")
 
 
-def described(value: object) -> Callable[[], str]:
+def lazy_description(value: object) -> Callable[[], str]:
     """Return a function that describes ``value`` by its type and the start of its ``repr``."""
     return lambda: f"{type(value).__name__} {value!r:.80}"
 
@@ -57,7 +57,7 @@ def check_plain_fields(record: DataclassInstance) -> None:
         if rule is not None:
             expected, is_valid = rule
             value = getattr(record, field.name)
-            expect(is_valid(value), field.name, expected, described(value))
+            expect(is_valid(value), field.name, expected, lazy_description(value))
 
 
 def check_array(

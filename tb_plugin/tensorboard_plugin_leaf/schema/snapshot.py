@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from tensorboard_plugin_leaf.schema.fields import check_plain_fields, described, expect
+from tensorboard_plugin_leaf.schema.fields import check_plain_fields, expect, lazy_description
 from tensorboard_plugin_leaf.schema.path import PathIndex, PathRecord
 
 PLUGIN_NAME: Final = "leaf"
@@ -110,5 +110,5 @@ class Snapshot(SnapshotScalars):
         is_valid = isinstance(self.paths, tuple) and all(
             isinstance(path, PathRecord) for path in self.paths
         )
-        expect(is_valid, "paths", "a tuple of PathRecord", described(self.paths))
+        expect(is_valid, "paths", "a tuple of PathRecord", lazy_description(self.paths))
         expect(len(self.paths) > 0, "paths", "at least one path", "none")

@@ -10,7 +10,7 @@ def damage_message(error: SnapshotError) -> str:
     if isinstance(error, NewerSchemaError):
         return str(error)
     return (
-        "It is damaged, or was not written by LEAF; no other is affected. If you copied the logs, "
-        "copy them again. Otherwise it cannot be recovered. "
+        "It is damaged, or was not written by LEAF. Others are not affected. If you copied the "
+        "logs, copy them again. Otherwise it cannot be recovered. "
         f"(Detail: {str(error).rstrip('.')}.)"
     )

@@ -1,4 +1,4 @@
-"""The list of series in a log directory, in which one damaged event hides no other."""
+"""The list of series in a log directory, which is complete even if an event is damaged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Series = Mapping[str, Mapping[str, Any]]
 
 
 class Context(NamedTuple):
-    """What TensorBoard's data provider needs to know of a request.
+    """The parts of a request that TensorBoard's data provider uses.
 
     Attributes:
         request: TensorBoard's request context.
@@ -30,8 +30,8 @@ class SeriesLister:
     """List of the blob sequences of LEAF and of the scalars in a log directory.
 
     TensorBoard's Python loader keeps the tag of an event that has no tensor. Its data provider
-    then raises ``KeyError`` for the whole list. In this case, every run and tag that the
-    multiplexer of the loader knows is listed by itself.
+    then raises ``KeyError`` for the whole list. In this case, every run and tag of the loader's
+    multiplexer is listed separately.
 
     Args:
         data_provider: TensorBoard's data provider.
@@ -65,8 +65,8 @@ class SeriesLister:
 
     def blob(self, context: Context, run: str, tag: str) -> Any:
         """Return one blob sequence of LEAF, or ``None`` if it is missing or cannot be read."""
-        listed = self._provider.list_blob_sequences
-        return _one(listed, context, PLUGIN_NAME, run, tag).get(tag)
+        method = self._provider.list_blob_sequences
+        return _list_one(method, context, PLUGIN_NAME, run, tag).get(tag)
 
     def _list(self, method: Callable[..., Series], context: Context, plugin: str) -> Series:
         try:
@@ -79,7 +79,7 @@ class SeriesLister:
             run: {
                 name: series
                 for tag in tags
-                for name, series in _one(method, context, plugin, run, tag).items()
+                for name, series in _list_one(method, context, plugin, run, tag).items()
             }
             for run, tags in names.items()
         }
@@ -93,11 +93,11 @@ def _request(
     )
 
 
-def _one(
+def _list_one(
     method: Callable[..., Series], context: Context, plugin: str, run: str, tag: str
 ) -> Mapping[str, Any]:
-    one = RunTagFilter(runs=[run], tags=[tag])
+    run_tag_filter = RunTagFilter(runs=[run], tags=[tag])
     try:
-        return _request(method, context, plugin, run_tag_filter=one).get(run, {})
+        return _request(method, context, plugin, run_tag_filter=run_tag_filter).get(run, {})
     except KeyError:
         return {tag: None}

@@ -34,8 +34,8 @@ from tensorboard_plugin_leaf.store.resumed import (
 MAX_SCALAR_POINTS: Final = 1000
 
 _BLOB_CACHE_BYTES: Final = 2**26
-# Size of the JSON, enough for 10 000 snapshots. The objects made of it take about four times as
-# much memory.
+# Size of the JSON, enough for 10 000 snapshots. The decoded objects take about four times as much
+# memory.
 _INDEX_CACHE_BYTES: Final = 2**25
 
 
@@ -45,7 +45,7 @@ class Run:
 
     Attributes:
         name: Its name.
-        snapshots: Its snapshots, by step and name.
+        snapshots: Its snapshots, sorted by step and name.
         damaged: The message for each damaged snapshot, by tag.
         scalars: The tags of LEAF's scalars.
     """
@@ -79,14 +79,14 @@ class LogStore:
         """Return all runs that have snapshots or scalars of LEAF, in natural order."""
         snapshots = self._lister.blobs(context)
         scalars = self._scalars(context)
-        names = {name for found in (snapshots, scalars) for name, tags in found.items() if tags}
+        names = {name for runs in (snapshots, scalars) for name, tags in runs.items() if tags}
         return [
             self._run(name, snapshots.get(name, {}), scalars.get(name, []))
             for name in sorted(names, key=natural_order)
         ]
 
     def path(self, context: Context, run: str, tag: str, index: int) -> PathRecord:
-        """Return one path of a snapshot, with all pixels of its images 0.
+        """Return one path of a snapshot. All pixels of its images are 0.
 
         :meth:`sheet` returns the images.
 
@@ -123,7 +123,7 @@ class LogStore:
         """
         try:
             points = self._read_scalars(context, run, tag)
-        # The Python loader lists a scalar whatever its tensor holds, even without a tensor.
+        # The Python loader also lists scalars with an invalid tensor or without one.
         except (LookupError, TypeError, ValueError) as error:
             raise errors.NotFoundError(
                 f"scalar {tag!r} in run {run!r} is damaged ({error!r:.200})."
@@ -133,17 +133,22 @@ class LogStore:
         return current_values(points)
 
     def _read_scalars(self, context: Context, run: str, tag: str) -> list[ScalarPoint]:
-        one = RunTagFilter(runs=[run], tags=[tag])
+        run_tag_filter = RunTagFilter(runs=[run], tags=[tag])
         arguments = {"experiment_id": context.experiment_id, "plugin_name": "scalars"}
-        listed = self._provider.list_scalars(context.request, **arguments, run_tag_filter=one)
+        listed = self._provider.list_scalars(
+            context.request, **arguments, run_tag_filter=run_tag_filter
+        )
         if not listed.get(run, {}).get(tag):
             return []
         if not self._lister.is_scalar(run, tag):
             raise ValueError("expected one number for each step, got more")
-        found = self._provider.read_scalars(
-            context.request, **arguments, downsample=MAX_SCALAR_POINTS, run_tag_filter=one
+        series = self._provider.read_scalars(
+            context.request,
+            **arguments,
+            downsample=MAX_SCALAR_POINTS,
+            run_tag_filter=run_tag_filter,
         )
-        data = found.get(run, {}).get(tag, [])
+        data = series.get(run, {}).get(tag, [])
         return [ScalarPoint(datum.step, datum.wall_time, float(datum.value)) for datum in data]
 
     def _scalars(self, context: Context) -> dict[str, list[str]]:
@@ -191,14 +196,14 @@ class LogStore:
 
     def _read_blob(self, context: Context, run: str, tag: str, index: int) -> bytes:
         self._check_listed(context, run, tag, index)
-        found = self._provider.read_blob_sequences(
+        sequences = self._provider.read_blob_sequences(
             context.request,
             experiment_id=context.experiment_id,
             plugin_name=PLUGIN_NAME,
             downsample=1,
             run_tag_filter=RunTagFilter(runs=[run], tags=[tag]),
         )
-        data = found.get(run, {}).get(tag, [])
+        data = sequences.get(run, {}).get(tag, [])
         if not data:
             raise errors.NotFoundError(f"run {run!r} has no snapshot {tag!r}.")
         references = data[-1].values

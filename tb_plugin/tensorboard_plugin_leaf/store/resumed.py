@@ -39,7 +39,7 @@ class ScalarPoint(NamedTuple):
 
 
 def current_snapshots(snapshots: Iterable[StoredSnapshot]) -> list[StoredSnapshot]:
-    """Return the snapshots of one run that no newer session supersedes, by step and name.
+    """Return the snapshots of one run that no newer session supersedes, sorted by step and name.
 
     A session that started at step s supersedes the snapshots of older sessions of the same name
     at steps ≥ s, because resuming from s discarded that part of training.
@@ -51,14 +51,12 @@ def current_snapshots(snapshots: Iterable[StoredSnapshot]) -> list[StoredSnapsho
             new.index.name == old.name
             and new.index.session > old.session
             and new.index.session_start_step <= old.step
-            for new in one_of_each_session
+            for new in samples
         )
 
-    # All snapshots of a session have the same start. Comparing with one of them avoids a time
-    # quadratic in the number of snapshots.
-    one_of_each_session = {
-        (stored.index.name, stored.index.session): stored for stored in snapshots
-    }.values()
+    # All snapshots of a session have the same start. Comparing with one sample of each session
+    # avoids a time quadratic in the number of snapshots.
+    samples = {(stored.index.name, stored.index.session): stored for stored in snapshots}.values()
     return sorted(
         (stored for stored in snapshots if not is_superseded(stored.index)),
         key=lambda stored: (stored.index.step, stored.index.name, stored.tag),
