@@ -63,7 +63,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def hostile_snapshot() -> Snapshot:
-    """Return a snapshot with scripts and formulas as names and unknown normalisation."""
+    """Return a snapshot with scripts and formulas as names and unknown normalization."""
     path = synthetic.path(classes=3, source=1, destination=2)
     names = {"0": '=1,"<script>alert(0)</script>"', "1": "<b>bold</b>", "2": '"><img src=x>'}
     renamed = dataclasses.replace(

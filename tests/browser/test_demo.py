@@ -71,6 +71,6 @@ def test_screenshots_of_the_documentation_are_taken(
             assert np.asarray(image.convert("L"))[-80:, 400:].std() > 20
 
 
-def test_normalisation_of_the_demo_is_detected(demo: str) -> None:
+def test_normalization_of_the_demo_is_detected(demo: str) -> None:
     (run,) = ask(demo, "snapshots")["runs"]
     assert not any(item["scaled"] for item in run["snapshots"])

@@ -183,7 +183,7 @@ def test_difference_to_the_source_is_zero_at_the_source(tab: LeafTab) -> None:
 def test_scaling_of_images_is_reported(show: Show, url: str, tab: LeafTab) -> None:
     expect(tab.get("scaled")).to_have_count(0)
     scaled = show(url).open(run=HOSTILE_RUN, tag="horizontal_path/000000000100-").await_path()
-    expect(scaled.get("scaled")).to_contain_text("normalisation of the inputs is unknown")
+    expect(scaled.get("scaled")).to_contain_text("normalization of the inputs is unknown")
 
 
 def test_names_from_logs_are_shown_as_text(show: Show, url: str) -> None:

@@ -45,15 +45,15 @@ function wrongDirections(imports: Imports): string[] {
   );
 }
 
-/** The files of one circle of imports; empty if there is none. */
-function findCircle(imports: Imports): string[] {
+/** The files of one import cycle; empty if there is none. */
+function findCycle(imports: Imports): string[] {
   const finished = new Set<string>();
   const search = (file: string, trail: string[]): string[] => {
     if (trail.includes(file)) return [...trail.slice(trail.indexOf(file)), file];
     if (finished.has(file)) return [];
     for (const next of imports.get(file) ?? []) {
-      const circle = search(next, [...trail, file]);
-      if (circle.length > 0) return circle;
+      const cycle = search(next, [...trail, file]);
+      if (cycle.length > 0) return cycle;
     }
     finished.add(file);
     return [];
@@ -68,18 +68,18 @@ test("folders import in one direction", () => {
   assert.deepEqual(wrongDirections(imports), []);
 });
 
-test("imports form no circle", () => {
-  assert.deepEqual(findCircle(readImports()), []);
+test("imports have no cycle", () => {
+  assert.deepEqual(findCycle(readImports()), []);
 });
 
-test("a wrong direction and a circle are reported", () => {
+test("a wrong direction and a cycle are reported", () => {
   const file = (...parts: string[]) => parts.join(sep);
   const imports = new Map([
     [file("data", "api.ts"), [file("path", "strip.ts")]],
     [file("path", "strip.ts"), [file("rows", "row.ts"), file("data", "api.ts")]],
   ]);
   assert.equal(wrongDirections(imports).length, 2);
-  assert.deepEqual(findCircle(imports), [
+  assert.deepEqual(findCycle(imports), [
     file("data", "api.ts"),
     file("path", "strip.ts"),
     file("data", "api.ts"),

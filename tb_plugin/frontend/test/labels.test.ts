@@ -61,7 +61,7 @@ test("titles name the kind of path, its source and its destination", () => {
   assert.equal(indicesText(pathIndex({ source_index: null })), "");
 });
 
-test("a user-defined reason is shown as it is", () => {
+test("the reason of a user-defined trigger is shown with spaces for underscores", () => {
   assert.equal(reasonText(snapshot(1, { reason: "fit_end" })), "end of training");
   assert.equal(reasonText(snapshot(1, { reason: "power_of_two" })), "power of two");
 });

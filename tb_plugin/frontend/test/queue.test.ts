@@ -2,15 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Queue } from "../src/data/queue.ts";
 
-test("a queue runs at most `width` tasks at a time, urgent tasks first", async () => {
+test("a queue runs at maximum `width` tasks at a time, urgent tasks first", async () => {
   const queue = new Queue(2);
   const started: string[] = [];
   const finish: (() => void)[] = [];
   let running = 0;
-  let most = 0;
+  let maximum = 0;
   const task = (name: string) => async () => {
     started.push(name);
-    most = Math.max(most, ++running);
+    maximum = Math.max(maximum, ++running);
     await new Promise<void>((resolve) => finish.push(resolve));
     running -= 1;
     return name;
@@ -25,7 +25,7 @@ test("a queue runs at most `width` tasks at a time, urgent tasks first", async (
   }
   assert.deepEqual(await results, ["a", "b", "c", "d", "urgent"]);
   assert.deepEqual(started, ["a", "b", "urgent", "c", "d"]);
-  assert.equal(most, 2);
+  assert.equal(maximum, 2);
 });
 
 test("a failing task does not block other tasks", async () => {

@@ -137,7 +137,7 @@ async function request<T>(url: string, read: (response: Response) => Promise<T>)
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   let response: Response;
   try {
-    // TensorBoard marks responses that never change as cacheable. Others are fetched again.
+    // Responses that never change are marked as cacheable. Others are fetched again.
     response = await fetch(url, { signal, credentials: "same-origin" });
   } catch {
     throw new ApiError(
@@ -147,7 +147,7 @@ async function request<T>(url: string, read: (response: Response) => Promise<T>)
     );
   }
   if (!response.ok) {
-    // TensorBoard prefixes the kind of the error, which is no help to users.
+    // TensorBoard adds the kind of the error as a prefix, which does not help users.
     const message = (await response.text().catch(() => "")).trim().replace(/^Not found: /, "");
     throw new ApiError(message || `TensorBoard responded with status ${response.status}.`);
   }

@@ -21,12 +21,12 @@ export class ScalarStore {
     return this.entries.get(text(run, tag))?.scalar ?? null;
   }
 
-  /** Why scalars of these runs are missing, one sentence per reason. */
+  /** The errors of scalars of these runs that are missing, each once. */
   errors(runs: readonly Run[]): string[] {
-    const found = runs.flatMap(({ run, scalars }) =>
+    const errors = runs.flatMap(({ run, scalars }) =>
       scalars.map((tag) => this.entries.get(text(run, tag))?.error ?? null),
     );
-    return [...new Set(found.filter((error) => error !== null))];
+    return [...new Set(errors.filter((error) => error !== null))];
   }
 
   isLoading(runs: readonly Run[]): boolean {

@@ -39,7 +39,7 @@ export function channelMeanDifference(from: Pixels, to: Pixels): Float32Array {
 }
 
 export function maxAbsolute(difference: Float32Array): number {
-  return difference.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return difference.reduce((maximum, value) => Math.max(maximum, Math.abs(value)), 0);
 }
 
 /** RGBA pixels: colour `zero` at 0, `positive` at `scale`, `negative` at −`scale`. */

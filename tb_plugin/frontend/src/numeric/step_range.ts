@@ -30,8 +30,8 @@ export function scaleZoom(
   const before = shown[1] - shown[0];
   const length = Math.min(Math.max(Math.round(before * factor), 1), whole[1] - whole[0]);
   const share = before > 0 ? (centre - shown[0]) / before : 0;
-  const wanted = Math.round(centre - share * length);
-  const from = Math.min(Math.max(wanted, whole[0]), whole[1] - length);
+  const centred = Math.round(centre - share * length);
+  const from = Math.min(Math.max(centred, whole[0]), whole[1] - length);
   return clipZoom([from, from + length], whole);
 }
 

@@ -131,7 +131,7 @@ export class LeafPath extends LitElement {
       ${
         isScaled
           ? html`<p class="secondary note" data-testid="scaled">
-              Images are scaled from their minimum to their maximum, because the normalisation of
+              Images are scaled from their minimum to their maximum, because the normalization of
               the inputs is unknown. Pass it to the callback as <code>normalize=</code>.
             </p>`
           : ""

@@ -1,4 +1,4 @@
-/** The files that can be saved of a path. */
+/** The files that a path can be saved to. */
 
 import type { Cursor } from "../cursor/cursor.ts";
 import type { LoadedPath } from "../data/path_store.ts";

@@ -39,10 +39,10 @@ export class LeafStrip extends FollowsCursor {
     const labels = this.loaded?.path.frame_labels.slice(first, last + 1) ?? [];
     const count = Math.max(labels.length, 1);
     const longest = Math.max(0, ...labels.map((label) => label.length));
-    const wanted = LETTER_PIXELS * (longest + " 0.00".length);
-    const least = Math.min(Math.max(wanted, MIN_PIXELS), MAX_PIXELS);
-    const fitting = Math.floor((this.clientWidth + GAP_PIXELS) / (least + GAP_PIXELS));
-    const lines = Math.ceil(count / Math.max(1, fitting));
+    const labelWidth = LETTER_PIXELS * (longest + " 0.00".length);
+    const minWidth = Math.min(Math.max(labelWidth, MIN_PIXELS), MAX_PIXELS);
+    const maxColumns = Math.floor((this.clientWidth + GAP_PIXELS) / (minWidth + GAP_PIXELS));
+    const lines = Math.ceil(count / Math.max(1, maxColumns));
     this.columns = Math.ceil(count / lines);
   }
 

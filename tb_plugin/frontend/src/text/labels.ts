@@ -92,7 +92,7 @@ const REASONS: Record<string, string> = {
   trace_return: "trace returned to its start",
 };
 
-/** Why a snapshot was logged. A reason that a user defines is shown as it is. */
+/** The trigger of a snapshot. Reasons of user-defined triggers have no label. */
 export function reasonText(snapshot: Snapshot): string {
   return REASONS[snapshot.reason] ?? snapshot.reason.replaceAll("_", " ");
 }

@@ -78,8 +78,8 @@ export function findOpened(runs: readonly Run[], key: PathKey | null): Opened | 
 }
 
 /** The key of the same pair in another snapshot, or of its first path if it lacks the pair. */
-export function samePathIn(run: Run, snapshot: Snapshot, wanted: PathIndex | null): PathKey {
-  const index = wanted ? snapshot.paths.findIndex((path) => isSamePair(path, wanted)) : -1;
+export function samePathIn(run: Run, snapshot: Snapshot, pair: PathIndex | null): PathKey {
+  const index = pair ? snapshot.paths.findIndex((path) => isSamePair(path, pair)) : -1;
   return { run: run.run, tag: snapshot.tag, index: Math.max(index, 0) };
 }
 
