@@ -1,4 +1,4 @@
-"""Load classifiers from checkpoints without running code of the checkpoint."""
+"""Load classifiers from checkpoints without running code from the checkpoint."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Checkpoint:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a Lightning checkpoint, or a file that holds only a state dict.
 
-    It is read with ``torch.load(weights_only=True)``, which runs no code of the file.
+    It is read with ``torch.load(weights_only=True)``, which runs no code from the file.
 
     Raises:
         LeafError: If the file does not exist, cannot be read without running code, or holds no
@@ -55,7 +55,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         cause = f"it holds {kind[1]}" if kind else str(error).partition("\n")[0]
         raise LeafError(
             "Expected a checkpoint that torch.load(weights_only=True) can read, which runs no "
-            f"code of the file; it cannot read {path} ({cause}). Save the checkpoint again with "
+            f"code from the file; it cannot read {path} ({cause}). Save the checkpoint again with "
             "hyper-parameters that are numbers, strings, lists and dicts, or save only the state "
             "dict: torch.save(model.state_dict(), PATH)."
         ) from error
@@ -68,7 +68,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(weights, dict) or not any(isinstance(v, Tensor) for v in weights.values()):
         raise LeafError(
             f"Expected {path} to be a Lightning checkpoint (with a 'state_dict') or a state dict; "
-            f"it holds {_described(content)}."
+            f"it holds {_description(content)}."
         )
     step = content.get("global_step")
     return Checkpoint(
@@ -120,9 +120,9 @@ def load_classifier(checkpoint: Checkpoint, make: Any, name: str) -> nn.Module:
 
 
 def _accepted(make: Any, hyper_parameters: dict[str, Any]) -> dict[str, Any]:
-    """Return the hyper-parameters that the constructor takes: a subclass may have saved others."""
+    """Return the hyper-parameters that the constructor accepts, because subclasses save others."""
     parameters = inspect.signature(make).parameters
-    if any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return hyper_parameters
     return {name: value for name, value in hyper_parameters.items() if name in parameters}
 
@@ -139,7 +139,7 @@ def _load_weights(classifier: nn.Module, checkpoint: Checkpoint, name: str) -> N
 
 
 def _differences(expected: dict[str, Any], received: dict[str, Any]) -> str:
-    """Describe in which names and shapes weights differ from those of a module."""
+    """Describe how the names and shapes of weights differ from those of a module."""
     shapes = {
         key: [tuple(getattr(weights[key], "shape", ())) for weights in (expected, received)]
         for key in expected.keys() & received.keys()
@@ -148,12 +148,12 @@ def _differences(expected: dict[str, Any], received: dict[str, Any]) -> str:
         "missing keys in the checkpoint": expected.keys() - received.keys(),
         "unexpected keys in the checkpoint": received.keys() - expected.keys(),
         "different shapes": {
-            f"{key} (expected {one}, got {other})"
-            for key, (one, other) in shapes.items()
-            if one != other
+            f"{key} (expected {expected_shape}, got {shape})"
+            for key, (expected_shape, shape) in shapes.items()
+            if expected_shape != shape
         },
     }
-    return "; ".join(f"{what}: {_some(sorted(keys))}" for what, keys in differences.items() if keys)
+    return "; ".join(f"{kind}: {_some(sorted(keys))}" for kind, keys in differences.items() if keys)
 
 
 def _some(keys: list[str]) -> str:
@@ -161,7 +161,7 @@ def _some(keys: list[str]) -> str:
     return ", ".join(keys[:KEYS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def _described(content: Any) -> str:
+def _description(content: Any) -> str:
     if isinstance(content, dict):
         return f"a dict with the keys {_some(sorted(map(str, content))) or '(none)'}"
     return f"an object of type {type(content).__name__}"

@@ -30,38 +30,40 @@ def loader_of(name: str, data_dir: Path, batch_size: int, limit: int | None) -> 
         limit: Number of inputs to take from the start; None for all.
 
     Raises:
-        LeafError: If the name stands for none of these, or the data set is empty.
+        LeafError: If the name is none of these, or the data set is empty.
         DataUnavailableError: If one of the demo's data sets can be neither read nor downloaded.
     """
-    found: Any = load(name, data_dir).val if name in DATA_NAMES else _named_data(name)
-    if isinstance(found, L.LightningDataModule):
-        found = _loader_of_module(found, name)
+    data: Any = load(name, data_dir).val if name in DATA_NAMES else _named_data(name)
+    if isinstance(data, L.LightningDataModule):
+        data = _loader_of_module(data, name)
     options: dict[str, Any] = {}
-    if isinstance(found, DataLoader):
-        options = {"collate_fn": found.collate_fn, "num_workers": found.num_workers}
-        found = found.dataset
-    if isinstance(found, IterableDataset) or not (
-        hasattr(found, "__getitem__") and hasattr(found, "__len__")
+    if isinstance(data, DataLoader):
+        options = {"collate_fn": data.collate_fn, "num_workers": data.num_workers}
+        data = data.dataset
+    if isinstance(data, IterableDataset) or not (
+        hasattr(data, "__getitem__") and hasattr(data, "__len__")
     ):
         raise LeafError(
-            f"--data expects a LightningDataModule, a DataLoader or a map-style Dataset with a "
-            f"length; {name} gave {type(found).__name__}. Give a function that returns one of them."
+            "--data expects a LightningDataModule, a DataLoader or a map-style Dataset with a "
+            f"length; {name} is or returned {type(data).__name__}. Give a function that returns "
+            "one of them."
         )
-    if len(found) == 0:
+    if len(data) == 0:
         raise LeafError(f"--data expects at least one input; the data set of {name} is empty.")
-    if limit is not None and limit < len(found):
-        found = Subset(found, range(limit))
-    return DataLoader(found, batch_size, **options)
+    if limit is not None and limit < len(data):
+        data = Subset(data, range(limit))
+    return DataLoader(data, batch_size, **options)
 
 
 def _named_data(name: str) -> Any:
-    """Import the data, and call what is imported if it is a class or function."""
+    """Import the data; if the name is that of a class or function, call it."""
     expected = f"one of {', '.join(DATA_NAMES)}, or a data module, data set or loader"
-    found = named(name, expected)
-    if isinstance(found, (L.LightningDataModule, Dataset, DataLoader)) or not callable(found):
-        return found
+    imported = named(name, expected)
+    is_data = isinstance(imported, (L.LightningDataModule, Dataset, DataLoader))
+    if is_data or not callable(imported):
+        return imported
     try:
-        return found()
+        return imported()
     except Exception as error:
         raise LeafError(
             f"--data expects a class or function without arguments that returns the data; {name} "
@@ -71,11 +73,11 @@ def _named_data(name: str) -> Any:
 
 def _loader_of_module(module: L.LightningDataModule, name: str) -> Any:
     """Return the loader of a data module for prediction, else for validation, else for tests."""
-    if own := [hook for hook in TRANSFER_HOOKS if _overrides(module, hook)]:
+    if overridden := [hook for hook in TRANSFER_HOOKS if _overrides(module, hook)]:
         raise LeafError(
             "--data expects a data module without batch transfer hooks, because only those of the "
-            f"classifier are called; {name} overrides {own[0]}. Move it to the LightningModule or "
-            "into the transform of the data set."
+            f"classifier are called; {name} overrides {overridden[0]}. Move it to the "
+            "LightningModule or into the transform of the data set."
         )
     module.prepare_data()
     for stage in STAGES:

@@ -27,37 +27,37 @@ def named(path: str, expected: str) -> Any:
     names = path.split(".")
     if len(names) < 2 or not all(name.isidentifier() for name in names):
         raise LeafError(f"Expected {expected} as a dotted path, package.module.Name; got {path!r}.")
-    found, depth = _innermost_module(names, path, expected)
+    target, depth = _innermost_module(names, path, expected)
     for i, name in enumerate(names[depth:], depth):
-        if not hasattr(found, name):
-            near = difflib.get_close_matches(name, dir(found), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+        if not hasattr(target, name):
+            similar = difflib.get_close_matches(name, dir(target), n=1)
+            hint = f" Did you mean {similar[0]!r}?" if similar else ""
             raise LeafError(
                 f"Expected {expected} at {path!r}; {'.'.join(names[:i])!r} has no {name!r}.{hint}"
             )
-        found = getattr(found, name)
-    return found
+        target = getattr(target, name)
+    return target
 
 
 def _innermost_module(names: list[str], path: str, expected: str) -> tuple[Any, int]:
-    """Import the innermost module of a path; also return how many names lead to it."""
-    found, depth = None, 0
+    """Import the innermost module of a path; return it and the number of names that lead to it."""
+    module, depth = None, 0
     while depth < len(names) - 1:
-        module = ".".join(names[: depth + 1])
-        # A module that does not exist is another error than a module whose imports fail.
-        if (depth and not hasattr(found, "__path__")) or not importlib.util.find_spec(module):
+        name = ".".join(names[: depth + 1])
+        # Distinguishes a module that does not exist from one whose imports fail.
+        if (depth and not hasattr(module, "__path__")) or not importlib.util.find_spec(name):
             break
         try:
-            found = importlib.import_module(module)
+            module = importlib.import_module(name)
         except Exception as error:
             raise LeafError(
-                f"Expected {expected} at {path!r}; importing {module!r} failed: "
+                f"Expected {expected} at {path!r}; importing {name!r} failed: "
                 f"{type(error).__name__}: {error}"
             ) from error
         depth += 1
-    if found is None:
+    if module is None:
         raise LeafError(
             f"Expected {expected} at {path!r}; there is no module {names[0]!r}. Modules are "
             "imported from the current folder and from Python's installed packages."
         )
-    return found, depth
+    return module, depth

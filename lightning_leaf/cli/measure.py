@@ -35,13 +35,13 @@ def add_parser(commands: Any) -> None:
             "folder of Parquet files in --out, with one row for each input. Then print a summary "
             "of each checkpoint and, for several checkpoints, plot trace and ranks over training. "
             "Interrupted runs resume: run again with the same --out to measure only the missing "
-            "inputs, also with another number of devices."
+            "inputs; the number of devices may differ."
         ),
     )
     parser.add_argument(
         "--checkpoint", type=Path, nargs="+", required=True, metavar="PATH",
         help="Lightning checkpoints, or files with a state dict; read with "
-        "torch.load(weights_only=True), which runs no code of the file",
+        "torch.load(weights_only=True), which runs no code from the file",
     )  # fmt: skip
     parser.add_argument(
         "--model", required=True, metavar="PKG.CLASS",
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
     from lightning_leaf.data.image_datasets import DataUnavailableError
 
-    # Unlike python -m, an installed command does not import modules of the current folder.
+    # Unlike `python -m`, an installed command does not find modules in the current folder.
     sys.path.insert(0, os.getcwd())
     try:
         measured = _measure_all(args)
@@ -138,7 +138,7 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Me
 
     checkpoint = read_checkpoint(path)
     classifier = load_classifier(checkpoint, make, args.model)
-    # The names of two checkpoints may be the same: last.ckpt.
+    # Two checkpoints may have the same name, such as last.ckpt.
     folder = args.out / f"{path.stem}-{fingerprint(classifier)[:8]}"
     writer = MeasurementWriter(folder)
     remaining = writer.remaining(loader)
@@ -147,7 +147,7 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Me
         writer.open(predictor)
     else:
         with warnings.catch_warnings():
-            # Users choose the number of workers in their data.
+            # Users set the number of workers in their loader.
             warnings.filterwarnings("ignore", message=".*does not have many workers")
             trainer = L.Trainer(
                 accelerator=args.accelerator,

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 RANK = "effective_rank_"
 LEGEND = (
     "Trace and effective ranks of the local data matrix; dim D: dimension of the tangent\n"
-    "distribution; NaN: number of inputs at which the model returned NaN or infinity, which the\n"
-    "other columns leave out."
+    "distribution; NaN: number of inputs at which the model returned NaN or infinity; the\n"
+    "other columns ignore them."
 )
 
 
@@ -34,7 +34,7 @@ class Summary:
         step: The step at which it was saved; None if unknown.
         inputs: Number of inputs measured.
         non_finite: Number of inputs at which the model returned NaN or infinity. The attributes
-            below leave them out.
+            below ignore them.
         trace: Mean, 10 %, 50 % and 90 % quantiles of tr G.
         ranks: Mean effective rank, by kind.
         tangent_dimension: Mean dimension of the tangent distribution.
@@ -57,7 +57,7 @@ def summarize(folder: Path, ranks: Sequence[RankKind], step: int | None) -> Summ
     Raises:
         LeafError: If the folder cannot be read.
     """
-    # The eigenvalues take most of the table and are not needed.
+    # The eigenvalues are most of the table and are not needed.
     columns = [name for name in input_column_types(ranks) if name != "eigenvalues"]
     table = read_measurements(folder, columns)
     trace = _values(table, "trace")
@@ -110,17 +110,17 @@ def plot_summaries(summaries: Sequence[Summary]) -> Figure:
     """
     from lightning_leaf.drawing.plotting import plot_history
 
-    steps = [each.step for each in summaries]
+    steps = [summary.step for summary in summaries]
     axis = list(range(1, len(steps) + 1)) if None in steps else [int(step or 0) for step in steps]
     ordered = sorted(zip(axis, summaries, strict=True), key=lambda pair: pair[0])
     history = {
         "step": [float(step) for step, _ in ordered],
-        "trace_mean": [each.trace[0] for _, each in ordered],
-        "trace_median": [each.trace[2] for _, each in ordered],
-        "tangent_dimension": [each.tangent_dimension for _, each in ordered],
+        "trace_mean": [summary.trace[0] for _, summary in ordered],
+        "trace_median": [summary.trace[2] for _, summary in ordered],
+        "tangent_dimension": [summary.tangent_dimension for _, summary in ordered],
     }
     for kind in summaries[0].ranks:
-        history[f"{RANK}{kind}"] = [each.ranks[kind] for _, each in ordered]
+        history[f"{RANK}{kind}"] = [summary.ranks[kind] for _, summary in ordered]
     return plot_history(history, reference=None)
 
 

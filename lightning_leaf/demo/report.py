@@ -45,11 +45,11 @@ def print_report(monitor: LocalDataMatrixMonitor, snapshots: Iterable[PathCallba
 
 
 def history_table(history: dict[str, list[float]]) -> list[str]:
-    """Return about ten measurements of a monitor as lines of text, denser early in training."""
+    """Return at most ten measurements of a monitor as lines of text, denser early in training."""
     count = len(history["step"])
-    wanted = min(TABLE_ROWS, count)
-    # Quadratic spacing: the trace rises within the first steps and falls slowly.
-    rows = {round((count - 1) * (k / max(1, wanted - 1)) ** 2) for k in range(wanted)}
+    shown = min(TABLE_ROWS, count)
+    # Quadratic spacing, because the trace rises within the first steps and falls slowly.
+    rows = {round((count - 1) * (k / max(1, shown - 1)) ** 2) for k in range(shown)}
     columns = list(history)
     headings = [_heading(column) for column in columns]
     cells = [[_cell(column, history[column][row]) for column in columns] for row in sorted(rows)]
@@ -62,7 +62,7 @@ def history_table(history: dict[str, list[float]]) -> list[str]:
 
 
 def path_line(path: PathRecord) -> str:
-    """Describe a path in one line: its status, its length and the classes predicted along it."""
+    """Describe a path in one line: its status, its number of steps and the predicted classes."""
     labels = _changes(path.frame_labels)
     if not path.destination:
         kept = "label kept" if len(labels) == 1 else f"label {' → '.join(labels)}"

@@ -1,4 +1,4 @@
-"""Divide a data set into blocks, and the blocks that are not measured yet among processes."""
+"""Divide a data set into blocks, and assign the unmeasured blocks to processes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lightning_leaf.errors import LeafError
 def blocks_of(length: int, size: int) -> list[range]:
     """Divide the positions of a data set into blocks. Each block is measured as one batch.
 
-    The last digits of a model's output depend on the other inputs of a batch. The blocks depend
-    neither on the number of processes nor on interruptions, so that the table does not either.
+    The last digits of a model's output depend on the other inputs of the batch. The blocks, and
+    therefore the table, do not depend on the number of processes or on interruptions.
     """
     return [range(start, min(start + size, length)) for start in range(0, length, size)]
 
 
 class RemainingBlocks(DistributedSampler[Any]):
-    """A sampler of the positions in some blocks: process k of n gets every n-th block from k on.
+    """A sampler of the positions in some blocks: process k of n gets blocks k, k + n, k + 2n, ….
 
-    It inherits from DistributedSampler because Lightning replaces other samplers by its own. That
-    one distributes single positions, and needs at least one position per process.
+    It inherits from DistributedSampler, because Lightning replaces other samplers by its own, which
+    distributes single positions and needs at least one position per process.
 
     Args:
         blocks: Blocks in ascending order. Only the last one may be shorter than the others, so

@@ -12,7 +12,7 @@ from lightning_leaf.geometry.local_geometry import local_geometry
 from lightning_leaf.paths.leaf_path import PathKind, PathStatus, SinglePath
 
 Columns = dict[str, list[Any]]
-"""The values of each column, by its name. All columns have one length; None: missing."""
+"""The values of each column, by its name. All columns have the same length. None: missing."""
 ColumnTypes = dict[str, str]
 """The type of each column, by its name: int64, double, string or list<double>."""
 
@@ -45,29 +45,29 @@ def input_columns(
     chunk_size: int,
 ) -> Columns:
     """Measure inputs: all columns but ``index`` and ``label``."""
-    found = local_geometry(
+    geometry = local_geometry(
         classifier, inputs, ranks=ranks, eigenvalues=eigenvalues, chunk_size=chunk_size
     )
-    finite = found.finite.tolist()
-    log_probability, label = found.log_probs.max(-1)
+    finite = geometry.finite.tolist()
+    log_probability, label = geometry.log_probs.max(-1)
     numbers = {
         "probability": log_probability.exp(),
-        "trace": found.trace,
-        "trace_standard_error": found.standard_error,
-        **{f"effective_rank_{kind}": found.effective_rank[kind] for kind in ranks},
+        "trace": geometry.trace,
+        "trace_standard_error": geometry.standard_error,
+        **{f"effective_rank_{kind}": geometry.effective_rank[kind] for kind in ranks},
     }
-    dimensions = _none_for_nan(found.tangent_dimension)
+    dimensions = _none_for_nan(geometry.tangent_dimension)
     return {
         "predicted_label": _none_unless(finite, label.tolist()),
         **{name: _none_for_nan(values) for name, values in numbers.items()},
-        "tangent_dimension": [None if each is None else int(each) for each in dimensions],
-        "eigenvalues": _none_unless(finite, found.eigenvalues.tolist()),
-        "status": [OK if each else NON_FINITE for each in finite],
+        "tangent_dimension": [None if value is None else int(value) for value in dimensions],
+        "eigenvalues": _none_unless(finite, geometry.eigenvalues.tolist()),
+        "status": [OK if is_finite else NON_FINITE for is_finite in finite],
     }
 
 
 def _none_unless(known: list[bool], values: list[Any]) -> list[Any]:
-    return [value if each else None for each, value in zip(known, values, strict=True)]
+    return [value if is_known else None for is_known, value in zip(known, values, strict=True)]
 
 
 def _none_for_nan(values: Tensor) -> list[float | None]:  # (n,)
@@ -92,7 +92,7 @@ def path_column_types(kind: PathKind) -> ColumnTypes:
     lengths = ["start_distance", "remaining_distance"] if kind == "horizontal" else ["distance"]
     return {
         "index": "int64",
-        **{f"{end}_{what}": "int64" for end in ends for what in ("index", "label")},
+        **{f"{end}_{field}": "int64" for end in ends for field in ("index", "label")},
         **dict.fromkeys(lengths, "double"),
         **_PATH_COLUMNS,
     }
@@ -123,7 +123,7 @@ def path_row(path: SinglePath) -> dict[str, Any]:
 
 
 def path_row_without_steps(kind: PathKind) -> dict[str, Any]:
-    """Return the row of a path whose source or destination holds NaN or infinity."""
+    """Return the row of a path whose source or destination contains NaN or infinity."""
     return dict.fromkeys(path_column_types(kind)) | {"steps": 0, "status": NON_FINITE}
 
 

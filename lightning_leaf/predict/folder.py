@@ -43,7 +43,7 @@ class MeasurementFolder:
         self.path = Path(path)
 
     def open(self, settings: dict[str, Any]) -> None:
-        """Begin a table, or resume one with the same settings. All processes may call it at once.
+        """Begin a table, or resume one with the same settings. All processes may call this at once.
 
         Args:
             settings: Everything on which the values of the table depend, as JSON data.
@@ -52,8 +52,8 @@ class MeasurementFolder:
             LeafError: If the folder holds another table, or cannot be written to.
         """
         settings = {"schema_version": SCHEMA_VERSION} | json.loads(json.dumps(settings))
-        found = self.settings()
-        if found is None:
+        existing = self.settings()
+        if existing is None:
             if self.parts():
                 raise LeafError(
                     f"Expected {self.path} to be empty or to hold measurements; it holds parts of "
@@ -61,11 +61,11 @@ class MeasurementFolder:
                 )
             content = json.dumps(settings, indent=2).encode()
             self._write(SETTINGS_FILE, lambda file: file.write(content))
-        elif found != settings:
+        elif existing != settings:
             differences = [
-                f"{name} was {found.get(name)!r} and is {settings.get(name)!r}"
-                for name in sorted(found.keys() | settings.keys())
-                if found.get(name) != settings.get(name)
+                f"{name} was {existing.get(name)!r} and is {settings.get(name)!r}"
+                for name in sorted(existing.keys() | settings.keys())
+                if existing.get(name) != settings.get(name)
             ]
             raise LeafError(
                 f"{self.path} holds other measurements: {'; '.join(differences)}. Nothing was "
@@ -106,8 +106,8 @@ class MeasurementFolder:
         Raises:
             LeafError: If a file cannot be read.
         """
-        found = [_read(part, ["index"])["index"].to_numpy() for part in self.parts()]
-        return np.concatenate(found) if found else np.empty(0, np.int64)
+        indices = [_read(part, ["index"])["index"].to_numpy() for part in self.parts()]
+        return np.concatenate(indices) if indices else np.empty(0, np.int64)
 
     def add(self, columns: Columns, types: ColumnTypes, settings: dict[str, Any]) -> Path:
         """Write some rows as one file.
@@ -121,7 +121,7 @@ class MeasurementFolder:
             The file.
 
         Raises:
-            LeafError: If the file cannot be written: the disk is full, permission is denied.
+            LeafError: If the file cannot be written, for example to a full disk.
         """
         pa, parquet = _pyarrow()
         arrow_types = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
@@ -165,8 +165,8 @@ class MeasurementFolder:
         return table
 
     def remove_unfinished(self) -> None:
-        """Delete incomplete files of a killed process, while no process is writing parts."""
-        # Only parts: another process may be writing the settings at this moment.
+        """Delete incomplete files of a killed process. Call it while no process writes parts."""
+        # Only parts, because another process may be writing the settings.
         for file in self.path.glob(f".part-*{TEMPORARY}"):
             file.unlink(missing_ok=True)
 

@@ -80,7 +80,7 @@ def read_pairs(batch: Any) -> PathEnds:
     """Read sources and destinations from a batch of pairs.
 
     Raises:
-        LeafError: If the batch holds no pairs, or if their shapes differ.
+        LeafError: If the batch does not consist of pairs, or the shapes of the ends differ.
     """
     sources, destinations, others = split_pairs(batch)
     ends = []
@@ -100,7 +100,7 @@ def split_pairs(batch: Any) -> tuple[Any, Any, dict[str, Any]]:
     """Split a batch of pairs into sources, destinations and its other entries.
 
     Raises:
-        LeafError: If the batch holds no pairs.
+        LeafError: If the batch does not consist of pairs.
     """
     if isinstance(batch, Mapping) and {"source", "destination"} <= batch.keys():
         others = {name: batch[name] for name in batch if name not in ("source", "destination")}

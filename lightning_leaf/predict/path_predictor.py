@@ -169,7 +169,7 @@ class PathPredictor(Predictor):
             "max_steps": self._max_steps,
             "normalize": self._normalize,
             "domain": self._domain,
-            "keep_points": 2,  # the smallest number allowed: the table holds no points
+            "keep_points": 2,  # the minimum, because the table contains no points
             "chunk_size": chunk_size,
             "progress": False,
         }
@@ -186,7 +186,7 @@ class PathPredictor(Predictor):
     def _transfer_hook(self, name: str, batch: Any, *arguments: Any) -> Any:
         if self._kind == "orthogonal":
             return super()._transfer_hook(name, batch, *arguments)
-        # The hooks of a classifier expect batches of examples, not of pairs.
+        # The hooks of a classifier expect batches of examples instead of pairs.
         sources, destinations, others = split_pairs(batch)
         return others | {
             "source": super()._transfer_hook(name, sources, *arguments),

@@ -39,7 +39,7 @@ class Predictor(L.LightningModule, ABC):
 
     def __init__(self, classifier: Callable[..., Any], chunk_size: int | None) -> None:
         super().__init__()
-        # A process may have nothing to measure while the others have.
+        # A process may have no inputs to measure while other processes have some.
         self.allow_zero_length_dataloader_with_multiple_devices = True
         if not callable(classifier):
             raise LeafError(
@@ -52,7 +52,7 @@ class Predictor(L.LightningModule, ABC):
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """All settings on which the values of a row depend, apart from classifier and data."""
+        """All settings on which the values of a row depend, except for classifier and data."""
 
     @property
     @abstractmethod
@@ -84,7 +84,7 @@ class Predictor(L.LightningModule, ABC):
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Columns:
         indices = positions(self.trainer, batch_idx)
         ending = interrupted_when(lambda: trainer_state.is_ending(self.trainer))
-        # Opened once for all chunks and all attempts, because opening copies the weights.
+        # Opened once for all chunks and retries, because opening copies the weights.
         with ending, measuring(self.classifier) as classifier:
             return self._chunks.run(lambda size: self.measure(classifier, batch, indices, size))
 
@@ -111,20 +111,20 @@ def positions(trainer: Trainer, batch_idx: int) -> list[int]:
     """Return the positions in the data set of the examples of the current batch.
 
     Raises:
-        LeafError: If the batches are not made of single positions of one data set.
+        LeafError: If the loader does not provide the positions.
     """
     loader = trainer.predict_dataloaders
     if isinstance(loader, (list, tuple)) and len(loader) == 1:
         loader = loader[0]
-    seen = getattr(getattr(loader, "batch_sampler", None), "seen_batch_indices", None)
-    if not seen:
+    batches = getattr(getattr(loader, "batch_sampler", None), "seen_batch_indices", None)
+    if not batches:
         raise LeafError(
             "trainer.predict expects one DataLoader over a map-style data set with a length, "
             "because each row holds the position of its input; got "
             f"{type(loader).__name__}. Call trainer.predict once for each loader, and use a "
             "map-style data set instead of an IterableDataset."
         )
-    return list(map(int, seen[batch_idx]))
+    return list(map(int, batches[batch_idx]))
 
 
 def require_one_input_per_position(inputs: int, indices: list[int]) -> None:

@@ -21,9 +21,9 @@ from lightning_leaf.predict.folder import MeasurementFolder
 from lightning_leaf.predict.predictor import Predictor
 
 ROWS_PER_FILE = 8192
-"""About a megabyte for ten classes; a thousand files for eight million inputs."""
+"""For ten classes about one megabyte; eight million inputs take a thousand files."""
 SECONDS_PER_FILE = 60.0
-"""The largest amount of work that is lost when a process is killed."""
+"""Largest time between two files: a killed process loses at most the work of this time."""
 
 
 class MeasurementWriter(BasePredictionWriter):
@@ -32,12 +32,12 @@ class MeasurementWriter(BasePredictionWriter):
     Each process writes Parquet files of its own. A file appears under its name when it is
     complete. The file ``measurement.json`` holds the settings of the table.
 
-    Interrupted runs resume: run again with the same folder, and only the inputs that are missing
-    are measured, with the same or another number of processes. Batches are always the same, so
-    that the table is bitwise that of an uninterrupted run on similar machines with the same number
-    of threads. An error is raised before the first measurement if the folder holds a table of
-    other settings, another checkpoint, another batch size or another number of inputs. Functions
-    are identified by name only.
+    Interrupted runs resume: run again with the same folder to measure only the missing inputs, with
+    the same or another number of processes. Batches are always the same. The table is therefore
+    bitwise that of an uninterrupted run, on similar machines with the same number of threads. An
+    error is raised before the first measurement if the folder holds a table of other settings,
+    another checkpoint, another batch size or another number of inputs. Functions are identified by
+    name only.
 
     On several nodes, the folder must be on a file system that all nodes share. Processes wait for
     each other at the start and at the end and exchange nothing in between: n processes need the
@@ -50,7 +50,7 @@ class MeasurementWriter(BasePredictionWriter):
         folder: The folder to write to, created if it does not exist.
         rows_per_file: Number of rows after which a file is written.
         seconds_per_file: Seconds after which a file is written at the end of a batch, even if it
-            has fewer rows: the largest amount of work that is lost when a process is killed.
+            has fewer rows. A killed process loses at most the work of this time.
 
     Raises:
         LeafError: If an argument is out of its range.
@@ -171,8 +171,8 @@ class MeasurementWriter(BasePredictionWriter):
     ) -> None:
         for name, values in prediction.items():
             self._unwritten.setdefault(name, []).extend(values)
-        late = time.monotonic() - self._written_at >= self._seconds_per_file
-        if late or len(self._unwritten["index"]) >= self._rows_per_file:
+        is_due = time.monotonic() - self._written_at >= self._seconds_per_file
+        if is_due or len(self._unwritten["index"]) >= self._rows_per_file:
             self._write()
 
     @override
@@ -191,7 +191,7 @@ class MeasurementWriter(BasePredictionWriter):
         trainer.strategy.barrier("lightning_leaf: all written")
 
     def _write(self) -> None:
-        # Cleared first: on_exception must not try again to write what could not be written.
+        # Cleared first, so that on_exception does not retry rows that could not be written.
         columns, self._unwritten = self._unwritten, {}
         self._written_at = time.monotonic()
         if columns:

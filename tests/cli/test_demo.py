@@ -22,7 +22,7 @@ from tests.support.callbacks.training import ignore_lightning, scalars, snapshot
 pytestmark = ignore_lightning
 
 SHORT_PATHS = 40
-# The installed command is run by the tests of `lightning-leaf measure`.
+# The tests of `lightning-leaf measure` run the installed command.
 PROGRAM = f"""
 import sys
 from lightning_leaf.cli import main
@@ -122,7 +122,7 @@ def test_seed_determines_the_run(
 def test_missing_data_fails_with_instructions(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # A real download from an address at which no server answers.
+    # The address of the download has no server.
     monkeypatch.setattr(image_datasets.datasets.MNIST, "mirrors", ["http://127.0.0.1:9/"])
     arguments = ["demo", "--data=mnist", f"--data-dir={tmp_path}", f"--logdir={tmp_path}"]
     assert main(arguments) == 1

@@ -104,7 +104,7 @@ def test_trace_and_rank_are_plotted_over_the_checkpoints(measured: tuple[Path, s
     assert f"Figure: {figure}" in measured[1]
 
 
-def test_progress_is_shown(measured: tuple[Path, str, str]) -> None:
+def test_progress_bar_is_shown(measured: tuple[Path, str, str]) -> None:
     # Lightning shows a bar of tqdm, or of rich if that is installed.
     assert len(re.findall(r"Predicting.*(?:100%|13/13)", "".join(measured[1:]))) >= 3
     assert "Traceback" not in measured[2]
@@ -205,7 +205,7 @@ class Evil:
             {"model": "tests.support.predict.project.plain"},
             "missing keys in the checkpoint: 1.bias, 1.weight; unexpected keys in the checkpoint:",
         ),
-        ({"data": "tests.support.predict.project.number"}, "number gave int"),
+        ({"data": "tests.support.predict.project.number"}, "number is or returned int"),
         ({"data": "tests.support.predict.project.no_data"}, "project.no_data is empty"),
         ({"data": "tests.support.predict.project.with_argument"}, "raised TypeError"),
         (
@@ -250,7 +250,7 @@ def test_code_of_a_checkpoint_does_not_run(
     for foreign in (Foreign(), Evil(created)):
         torch.save({"state_dict": weights, "hyper_parameters": {"what": foreign}}, file)
         assert main(command([file], tmp_path)) == 1
-        assert "which runs no code of the file" in capsys.readouterr().err
+        assert "which runs no code from the file" in capsys.readouterr().err
     assert not created.exists()
     torch.load(file, weights_only=False)
     assert created.exists()

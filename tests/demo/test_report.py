@@ -1,4 +1,4 @@
-"""The printed report of a training fits a terminal and describes every path."""
+"""The printed report of a training fits into a terminal and describes every path."""
 
 from __future__ import annotations
 

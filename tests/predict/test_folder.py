@@ -1,4 +1,4 @@
-"""A folder of measurements resumes, rejects other tables, and holds only complete files."""
+"""A folder of measurements resumes, rejects other tables, and contains only complete files."""
 
 from __future__ import annotations
 
@@ -47,27 +47,27 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that an uninterrupted run writes."""
-    folder = tmp_path_factory.mktemp("whole") / "new" / "folder"
+    folder = tmp_path_factory.mktemp("complete") / "new" / "folder"
     write(folder)
     return folder
 
 
-def test_folder_holds_the_predicted_rows(whole: Path) -> None:
-    table = read_measurements(whole)
+def test_folder_contains_the_predicted_rows(complete: Path) -> None:
+    table = read_measurements(complete)
     assert table.to_pydict() == rows_of(LeafPredictor(classifier()), data())
-    traces = read_measurements(whole, ["trace"])
+    traces = read_measurements(complete, ["trace"])
     assert traces.to_pydict() == table.select(["index", "trace"]).to_pydict()
     # 75 rows in batches of 8, one file for at least 20 rows.
     starts = [0, 24, 48, 72]
     parts = [f"part-{start:012d}.parquet" for start in starts]
-    assert names(whole) == ["measurement.json", *parts]
+    assert names(complete) == ["measurement.json", *parts]
 
 
-def test_every_file_holds_the_settings(whole: Path) -> None:
-    settings = json.loads(read_measurements(whole).schema.metadata[METADATA_KEY])
-    assert settings == json.loads((whole / "measurement.json").read_text())
+def test_every_file_contains_the_settings(complete: Path) -> None:
+    settings = json.loads(read_measurements(complete).schema.metadata[METADATA_KEY])
+    assert settings == json.loads((complete / "measurement.json").read_text())
     assert settings["schema_version"] == 1
     assert settings["task"] == "inputs"
     assert settings["ranks"] == ["entropy"]
@@ -75,10 +75,10 @@ def test_every_file_holds_the_settings(whole: Path) -> None:
     assert len(settings["checkpoint"]) == 64
 
 
-def test_complete_folder_is_not_written_to(whole: Path) -> None:
-    before = {file: file.stat().st_mtime_ns for file in whole.iterdir()}
-    write(whole)
-    assert {file: file.stat().st_mtime_ns for file in whole.iterdir()} == before
+def test_complete_folder_stays_unchanged(complete: Path) -> None:
+    before = {file: file.stat().st_mtime_ns for file in complete.iterdir()}
+    write(complete)
+    assert {file: file.stat().st_mtime_ns for file in complete.iterdir()} == before
 
 
 def test_only_missing_inputs_are_measured(tmp_path: Path) -> None:
@@ -88,22 +88,22 @@ def test_only_missing_inputs_are_measured(tmp_path: Path) -> None:
     (tmp_path / "part-000000000024.parquet").unlink()
     write(tmp_path, LeafPredictor(Counted(missing)))
     assert read_measurements(tmp_path).equals(before)
-    # Each batch is preceded by a few inputs that check the model.
+    # A few inputs check the model before each batch.
     checked = (everything.count - INPUTS) // 10
     assert 0 < checked < 5
     assert missing.count == 24 + checked * 3
 
 
-def test_killed_run_resumes_bitwise(tmp_path: Path, whole: Path) -> None:
+def test_killed_run_resumes_bitwise(tmp_path: Path, complete: Path) -> None:
     done = _in_another_process(tmp_path, "kill")
     assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
-    # The incomplete file does not count, and the next run removes it.
+    # The incomplete file is ignored, and the next run removes it.
     (temporary,) = (name for name in names(tmp_path) if name.endswith(".tmp"))
     assert temporary.startswith(".part-000000000024")
     assert read_measurements(tmp_path)["index"].to_pylist() == list(range(24))
     write(tmp_path)
     assert not any(name.endswith(".tmp") for name in names(tmp_path))
-    assert read_measurements(tmp_path).equals(read_measurements(whole), check_metadata=True)
+    assert read_measurements(tmp_path).equals(read_measurements(complete), check_metadata=True)
 
 
 def test_last_digits_depend_on_the_batch_size(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_terminated_run_writes_its_rows(tmp_path: Path) -> None:
     done = _in_another_process(tmp_path, "terminate")
     assert done.returncode == 1
     assert "Interrupted" in done.stderr
-    # SIGTERM came in the third batch.
+    # The process received SIGTERM in the third batch.
     assert read_measurements(tmp_path)["index"].to_pylist() == list(range(2 * BATCH))
 
 
@@ -140,20 +140,20 @@ def _in_another_process(folder: Path, how: str) -> subprocess.CompletedProcess[s
     ],
 )
 def test_folder_of_another_table_raises_and_stays_unchanged(
-    whole: Path, changed: dict[str, Any], message: str
+    complete: Path, changed: dict[str, Any], message: str
 ) -> None:
-    before = {file: file.read_bytes() for file in whole.iterdir()}
+    before = {file: file.read_bytes() for file in complete.iterdir()}
     with pytest.raises(LeafError, match=message) as raised:
-        write(whole, **changed)
+        write(complete, **changed)
     assert "Nothing was changed. Choose another folder" in str(raised.value)
-    assert {file: file.read_bytes() for file in whole.iterdir()} == before
+    assert {file: file.read_bytes() for file in complete.iterdir()} == before
 
 
-def test_rows_per_file_may_change_on_resume(tmp_path: Path, whole: Path) -> None:
+def test_rows_per_file_may_differ_after_resuming(tmp_path: Path, complete: Path) -> None:
     write(tmp_path, limit_predict_batches=4)
     assert read_measurements(tmp_path).num_rows == 4 * BATCH
     write(tmp_path, rows_per_file=1000)
-    assert read_measurements(tmp_path).equals(read_measurements(whole))
+    assert read_measurements(tmp_path).equals(read_measurements(complete))
 
 
 def test_files_are_written_after_seconds_per_file(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_files_are_written_after_seconds_per_file(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("part-*.parquet"))) == 10
 
 
-def test_error_in_the_middle_loses_no_rows(tmp_path: Path, whole: Path) -> None:
+def test_error_while_predicting_loses_no_rows(tmp_path: Path, complete: Path) -> None:
     class Failing(LeafPredictor):
         def measure(self, classifier: Any, batch: Any, indices: list[int], chunk_size: int) -> Any:
             if 40 in indices:
@@ -175,7 +175,7 @@ def test_error_in_the_middle_loses_no_rows(tmp_path: Path, whole: Path) -> None:
         write(tmp_path, Failing(classifier()))
     assert read_measurements(tmp_path).num_rows == 40
     write(tmp_path)
-    assert read_measurements(tmp_path).equals(read_measurements(whole))
+    assert read_measurements(tmp_path).equals(read_measurements(complete))
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def _no_file_larger_than(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_full_disk_raises_and_leaves_no_incomplete_file(tmp_path: Path, whole: Path) -> None:
+def test_full_disk_raises_and_leaves_no_incomplete_file(tmp_path: Path, complete: Path) -> None:
     write(tmp_path, limit_predict_batches=4, rows_per_file=1)
     before = names(tmp_path)
     with (
@@ -200,9 +200,9 @@ def test_full_disk_raises_and_leaves_no_incomplete_file(tmp_path: Path, whole: P
     ):
         write(tmp_path)
     assert names(tmp_path) == before
-    assert (whole / "part-000000000000.parquet").stat().st_size > 3000
+    assert (complete / "part-000000000000.parquet").stat().st_size > 3000
     write(tmp_path)
-    assert read_measurements(tmp_path).equals(read_measurements(whole))
+    assert read_measurements(tmp_path).equals(read_measurements(complete))
 
 
 def test_folder_that_cannot_be_created_raises(tmp_path: Path) -> None:

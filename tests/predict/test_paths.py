@@ -1,4 +1,4 @@
-"""Every path has one row, with the numbers of the path itself."""
+"""Every path has one row, whose values are those of the path."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_rows_equal_the_horizontal_paths() -> None:
     assert rows["source_label"] == labels[list(sources)].tolist()
     assert rows["destination_label"] == labels[list(destinations)].tolist()
     ends = images[list(sources)], images[list(destinations)]
-    # The same batches, because differences in the last digits grow over many path steps.
+    # The same batches, because rounding differences grow over many path steps.
     batches: dict[str, Any] = {"chunk_size": BATCH, "progress": False}
     paths = horizontal_path(model, *ends, domain=(0, 1), **options, **batches)
     for i, path in enumerate(paths):
@@ -75,7 +75,7 @@ NUMBERS = (
 
 def test_walks_depend_on_the_seed_but_not_on_the_batch() -> None:
     model, dataset = classifier(SEED), data(SEED, inputs=30)
-    # Large path steps: the length of a walk of tiny ones is a rounding error.
+    # Large path steps, because the length of a walk with tiny steps is a rounding error.
     options: dict[str, Any] = {"step_size": 0.3, "max_steps": 20}
     predictor = PathPredictor(model, "orthogonal", seed=3, **options)
     rows = rows_of(predictor, dataset)

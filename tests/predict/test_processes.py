@@ -28,28 +28,28 @@ def test_two_processes_write_bitwise_the_same_table(pair: Pair, tmp_path: Path, 
     one, two = (read_measurements(tmp_path / name) for name in ("one", "two"))
     assert two.equals(one, check_metadata=True)
     assert one["index"].to_pylist() == list(range(one.num_rows))
-    # Each process writes a file after three batches, and two processes alternate batches.
+    # Each process writes a file after three batches. Two processes measure alternate batches.
     assert parts(tmp_path / "one")[:2] == ([0] if task == "horizontal" else [0, 3 * BATCH])
     assert parts(tmp_path / "two")[:2] == [0, BATCH]
 
 
 def test_another_number_of_processes_resumes(pair: Pair, tmp_path: Path) -> None:
-    pair.run(write_as, 1, tmp_path / "whole", "inputs")
+    pair.run(write_as, 1, tmp_path / "complete", "inputs")
     pair.run(write_as, 2, tmp_path / "part", "inputs", 2)
     before = read_measurements(tmp_path / "part")
     assert before["index"].to_pylist() == list(range(4 * BATCH))
     pair.run(write_as, 1, tmp_path / "part", "inputs", 3)
     assert read_measurements(tmp_path / "part").num_rows == 7 * BATCH < INPUTS
     pair.run(write_as, 2, tmp_path / "part", "inputs")
-    whole = read_measurements(tmp_path / "whole")
-    assert read_measurements(tmp_path / "part").equals(whole, check_metadata=True)
+    complete = read_measurements(tmp_path / "complete")
+    assert read_measurements(tmp_path / "part").equals(complete, check_metadata=True)
 
 
 def test_process_without_inputs_waits_for_the_other(pair: Pair, tmp_path: Path) -> None:
     pair.run(write_as, 2, tmp_path, "one input")
     assert read_measurements(tmp_path).num_rows == 1
     assert parts(tmp_path) == [0]
-    # No input is left for either process.
+    # Now neither process has an input to measure.
     pair.run(write_as, 2, tmp_path, "one input")
     assert parts(tmp_path) == [0]
 

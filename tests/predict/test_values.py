@@ -46,10 +46,14 @@ def test_rows_equal_the_reference_and_the_local_data_matrix(case: Case) -> None:
         assert rows[f"effective_rank_{kind}"] == pytest.approx(expected, rel=1e-4)
     matrices = oracle.data_matrix(copy.deepcopy(model).double().eval(), x)
     spectrum = torch.linalg.eigvalsh(matrices).flip(-1)
-    found = torch.tensor(rows["eigenvalues"])
+    eigenvalues = torch.tensor(rows["eigenvalues"])
     scale = spectrum[:, :1].clamp_min(1e-300)
     torch.testing.assert_close(
-        found / scale, spectrum[:, : case.classes] / scale, rtol=1e-3, atol=1e-6, check_dtype=False
+        eigenvalues / scale,
+        spectrum[:, : case.classes] / scale,
+        rtol=1e-3,
+        atol=1e-6,
+        check_dtype=False,
     )
     assert rows["trace"] == pytest.approx(spectrum.sum(-1).tolist(), rel=1e-3)
     # Negative control: exchanged rows have other traces.
@@ -69,14 +73,14 @@ def test_rows_hold_labels_predictions_and_probabilities() -> None:
 
 def test_only_the_largest_eigenvalues_are_kept() -> None:
     model, dataset = nn.Linear(20, 40), TensorDataset(torch.rand(3, 20))
-    assert [len(each) for each in rows_of(LeafPredictor(model), dataset)["eigenvalues"]] == [16] * 3
+    assert [len(row) for row in rows_of(LeafPredictor(model), dataset)["eigenvalues"]] == [16] * 3
     few = rows_of(LeafPredictor(model, eigenvalues=2), dataset)
     g = LocalDataMatrix.at(model, dataset.tensors[0])
     assert torch.tensor(few["eigenvalues"]).allclose(g.eigenvalues()[:, :2].float(), rtol=1e-4)
     # The effective rank uses the whole spectrum.
-    whole = effective_rank(g.eigenvalues()).tolist()
-    assert few["effective_rank_entropy"] == pytest.approx(whole, rel=1e-4)
-    assert whole[0] > 2
+    expected = effective_rank(g.eigenvalues()).tolist()
+    assert few["effective_rank_entropy"] == pytest.approx(expected, rel=1e-4)
+    assert expected[0] > 2
 
 
 def test_many_classes_have_estimates_with_standard_errors() -> None:
@@ -151,7 +155,7 @@ class OutOfMemoryAboveThree(nn.Module):
 @pytest.mark.parametrize(
     "make", [LeafPredictor, partial(PathPredictor, kind="orthogonal", max_steps=3)]
 )
-def test_classifier_is_opened_once_per_batch_also_after_out_of_memory_errors(
+def test_classifier_is_opened_once_per_batch_even_after_out_of_memory_errors(
     make: Callable[[nn.Module], Predictor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
@@ -196,7 +200,7 @@ class _Differentiating(L.LightningModule):
 )
 def test_batches_may_be_mappings_or_sequences(item: Any) -> None:
     x, y = data().tensors
-    items = [item(*each) for each in zip(x, y, strict=True)]
+    items = [item(*pair) for pair in zip(x, y, strict=True)]
     rows = rows_of(LeafPredictor(classifier()), items)
     assert rows == rows_of(LeafPredictor(classifier()), data())
 
@@ -274,7 +278,7 @@ print(streamed, peak() - before)
 
 
 def test_memory_does_not_grow_with_the_data_set() -> None:
-    """The gradients of all inputs of this data set take 64 MB."""
+    """All gradients of this data set together take 64 MB."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", MEMORY], capture_output=True, text=True, check=True
     )
