@@ -38,12 +38,12 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a Lightning checkpoint, or a file that holds only a state dict.
+    """Read a Lightning checkpoint, or a file that contains only a state dict.
 
     It is read with ``torch.load(weights_only=True)``, which runs no code from the file.
 
     Raises:
-        LeafError: If the file does not exist, cannot be read without running code, or holds no
+        LeafError: If the file does not exist, cannot be read without running code, or contains no
             weights.
     """
     try:
@@ -52,7 +52,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise LeafError(f"Expected a checkpoint at {path}; there is no such file.") from error
     except pickle.UnpicklingError as error:
         kind = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
-        cause = f"it holds {kind[1]}" if kind else str(error).partition("\n")[0]
+        cause = f"it contains {kind[1]}" if kind else str(error).partition("\n")[0]
         raise LeafError(
             "Expected a checkpoint that torch.load(weights_only=True) can read, which runs no "
             f"code from the file; it cannot read {path} ({cause}). Save the checkpoint again with "
@@ -68,7 +68,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not isinstance(weights, dict) or not any(isinstance(v, Tensor) for v in weights.values()):
         raise LeafError(
             f"Expected {path} to be a Lightning checkpoint (with a 'state_dict') or a state dict; "
-            f"it holds {_description(content)}."
+            f"it contains {_description(content)}."
         )
     step = content.get("global_step")
     return Checkpoint(

@@ -25,10 +25,10 @@ TEMPORARY = ".tmp"
 
 
 class MeasurementFolder:
-    """One table in many Parquet files, and ``measurement.json``, which holds its settings.
+    """One table in many Parquet files, and ``measurement.json``, which contains its settings.
 
     Files are written under a temporary name and renamed when they are complete. The name of a
-    Parquet file holds the first position in it, so that two processes never write the same file.
+    Parquet file contains the first position in it, so that two processes never write the same file.
 
     Args:
         path: The folder, created when the first file is written.
@@ -49,15 +49,15 @@ class MeasurementFolder:
             settings: Everything on which the values of the table depend, as JSON data.
 
         Raises:
-            LeafError: If the folder holds another table, or cannot be written to.
+            LeafError: If the folder contains another table, or cannot be written to.
         """
         settings = {"schema_version": SCHEMA_VERSION} | json.loads(json.dumps(settings))
         existing = self.settings()
         if existing is None:
             if self.parts():
                 raise LeafError(
-                    f"Expected {self.path} to be empty or to hold measurements; it holds parts of "
-                    f"a table but no {SETTINGS_FILE}. Choose another folder."
+                    f"Expected {self.path} to be empty or to contain measurements; it contains "
+                    f"parts of a table but no {SETTINGS_FILE}. Choose another folder."
                 )
             content = json.dumps(settings, indent=2).encode()
             self._write(SETTINGS_FILE, lambda file: file.write(content))
@@ -68,16 +68,16 @@ class MeasurementFolder:
                 if existing.get(name) != settings.get(name)
             ]
             raise LeafError(
-                f"{self.path} holds other measurements: {'; '.join(differences)}. Nothing was "
+                f"{self.path} contains other measurements: {'; '.join(differences)}. Nothing was "
                 "changed. Choose another folder, or use the same settings, checkpoint and data to "
                 "resume."
             )
 
     def settings(self) -> dict[str, Any] | None:
-        """Return the settings of the table; None if the folder holds none.
+        """Return the settings of the table; None if the folder contains none.
 
         Raises:
-            LeafError: If the file that holds them cannot be read.
+            LeafError: If the file that contains them cannot be read.
         """
         file = self.path / SETTINGS_FILE
         try:
@@ -86,12 +86,12 @@ class MeasurementFolder:
             return None
         except (OSError, ValueError) as error:
             raise LeafError(
-                f"Expected {file} to hold the settings of a table as JSON; it cannot be read "
+                f"Expected {file} to contain the settings of a table as JSON; it cannot be read "
                 f"({error}). Choose another folder."
             ) from error
         if not isinstance(settings, dict):
             raise LeafError(
-                f"Expected {file} to hold a JSON object; got {type(settings).__name__}. Choose "
+                f"Expected {file} to contain a JSON object; got {type(settings).__name__}. Choose "
                 "another folder."
             )
         return settings
@@ -149,8 +149,8 @@ class MeasurementFolder:
         parts = self.parts()
         if not parts:
             raise LeafError(
-                f"Expected {self.path} to hold measurements (part-….parquet); it holds none. Pass "
-                "the folder of a MeasurementWriter."
+                f"Expected {self.path} to contain measurements (part-….parquet); it contains none. "
+                "Pass the folder of a MeasurementWriter."
             )
         names = None if columns is None else list(dict.fromkeys(["index", *columns]))
         table = pa.concat_tables([_read(part, names) for part in parts]).sort_by("index")
@@ -158,7 +158,7 @@ class MeasurementFolder:
         repeated = indices[1:][np.diff(indices) == 0]
         if len(repeated):
             raise LeafError(
-                f"Expected {self.path} to hold one row for each input; input {repeated[0]} has "
+                f"Expected {self.path} to contain one row for each input; input {repeated[0]} has "
                 "more than one: two runs wrote to the folder at the same time. Measure again into "
                 "another folder."
             )

@@ -18,10 +18,11 @@ EIGENVALUES = 16
 
 
 class LeafPredictor(Predictor):
-    r"""Measures the local data matrix at every input of a data set, in Lightning's predict loop.
+    r"""Predictor that measures the local data matrix at every input of a data set.
 
-    The local data matrix is G(x, w) = E_{y∼p}[∇ₓ log p_y ∇ₓ log p_yᵀ] (equation 6 of
-    Grementieri & Fioresi, "Model-centric data manifold"). The table has one row for each input:
+    It runs in Lightning's predict loop. The local data matrix is
+    G(x, w) = E_{y∼p}[∇ₓ log p_y ∇ₓ log p_yᵀ] (equation 6 of Grementieri & Fioresi, "Model-centric
+    data manifold"). The table has one row for each input:
 
     =========================== ==============================================================
     column                      content
@@ -41,13 +42,13 @@ class LeafPredictor(Predictor):
                                 derivatives contain NaN or infinity. Unknown values are None
     =========================== ==============================================================
 
-    Memory is needed for chunk_size · C · d numbers, the gradients of one chunk, for a few thousand
-    rows with a :class:`~lightning_leaf.MeasurementWriter`, and for Lightning's list of
-    positions, 40 bytes per input of a process. It hardly depends on the size of the data set.
-    Processes communicate only at the start and at the end. N processes therefore measure N times as
-    fast, on one or more nodes, under every strategy that keeps the whole classifier in each
-    process. The classifier is measured in evaluation mode and full precision, and its state is
-    restored afterwards. Use a trainer of ``lightning.pytorch``.
+    The memory hardly depends on the size of the data set. It consists of chunk_size · C · d numbers
+    for the gradients of one chunk, a few thousand rows with a
+    :class:`~lightning_leaf.MeasurementWriter`, and 40 bytes per input of a process for Lightning's
+    list of positions. Processes communicate only at the start and at the end. N processes therefore
+    measure N times as fast, on one or more nodes, under every strategy that keeps the whole
+    classifier in each process. The classifier is measured in evaluation mode and full precision,
+    and its state is restored afterwards. Use a trainer of ``lightning.pytorch``.
 
     Args:
         classifier: Any classifier, see :meth:`LocalDataMatrix.at`. The batch transfer hooks of a

@@ -28,10 +28,10 @@ from lightning_leaf.predict.predictor import Predictor, require_one_input_per_po
 
 
 class PathPredictor(Predictor):
-    r"""Computes a path for every pair or every input of a data set, in Lightning's predict loop.
+    r"""Predictor that computes a path for every pair or every input of a data set.
 
-    The table has one row for each path. The points and curves of the paths are not kept; see
-    :func:`~lightning_leaf.horizontal_path` for those.
+    It runs in Lightning's predict loop. The table has one row for each path. It does not contain
+    the points and curves of the paths; :func:`~lightning_leaf.horizontal_path` returns them.
 
     ================================================== =======================================
     column                                             content

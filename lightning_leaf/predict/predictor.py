@@ -120,7 +120,7 @@ def positions(trainer: Trainer, batch_idx: int) -> list[int]:
     if not batches:
         raise LeafError(
             "trainer.predict expects one DataLoader over a map-style data set with a length, "
-            "because each row holds the position of its input; got "
+            "because each row contains the position of its input; got "
             f"{type(loader).__name__}. Call trainer.predict once for each loader, and use a "
             "map-style data set instead of an IterableDataset."
         )
@@ -128,7 +128,7 @@ def positions(trainer: Trainer, batch_idx: int) -> list[int]:
 
 
 def require_one_input_per_position(inputs: int, indices: list[int]) -> None:
-    """Check that a batch holds one input for each of its positions.
+    """Check that a batch contains one input for each of its positions.
 
     Raises:
         LeafError: If the numbers differ.

@@ -27,15 +27,15 @@ SECONDS_PER_FILE = 60.0
 
 
 class MeasurementWriter(BasePredictionWriter):
-    """Writes the rows of a predictor into a folder, from any number of processes.
+    """Callback that writes the rows of a predictor into a folder, from any number of processes.
 
     Each process writes Parquet files of its own. A file appears under its name when it is
-    complete. The file ``measurement.json`` holds the settings of the table.
+    complete. The file ``measurement.json`` contains the settings of the table.
 
     Interrupted runs resume: run again with the same folder to measure only the missing inputs, with
     the same or another number of processes. Batches are always the same. The table is therefore
     bitwise that of an uninterrupted run, on similar machines with the same number of threads. An
-    error is raised before the first measurement if the folder holds a table of other settings,
+    error is raised before the first measurement if the folder contains a table of other settings,
     another checkpoint, another batch size or another number of inputs. Functions are identified by
     name only.
 
@@ -100,7 +100,7 @@ class MeasurementWriter(BasePredictionWriter):
 
         Raises:
             LeafError: If the loader has no batch size or its data set no positions, or if the
-                folder holds a file that cannot be read.
+                folder contains a file that cannot be read.
         """
         remaining = remaining_loader(loader, self._folder.measured())
         assert remaining.batch_size is not None
@@ -116,7 +116,7 @@ class MeasurementWriter(BasePredictionWriter):
             precision: The precision of the trainer, to which weights and inputs may be rounded.
 
         Raises:
-            LeafError: If the folder holds another table, or :meth:`remaining` was not called.
+            LeafError: If the folder contains another table, or :meth:`remaining` was not called.
         """
         if self._data is None:
             raise LeafError(
@@ -187,7 +187,7 @@ class MeasurementWriter(BasePredictionWriter):
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # After trainer.predict, the folder holds the rows of all processes.
+        # After trainer.predict, the folder contains the rows of all processes.
         trainer.strategy.barrier("lightning_leaf: all written")
 
     def _write(self) -> None:

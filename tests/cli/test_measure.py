@@ -261,8 +261,8 @@ def test_files_without_weights_fail(
 ) -> None:
     file = tmp_path / "odd.ckpt"
     for content, message in [
-        ({"epoch": 3}, "it holds a dict with the keys epoch"),
-        ([torch.ones(2)], "it holds an object of type list"),
+        ({"epoch": 3}, "it contains a dict with the keys epoch"),
+        ([torch.ones(2)], "it contains an object of type list"),
         ({}, "(none)"),
     ]:
         torch.save(content, file)

@@ -232,7 +232,7 @@ def test_repeated_rows_raise(tmp_path: Path) -> None:
 
 
 def test_folder_without_table_or_settings_raises(tmp_path: Path) -> None:
-    with pytest.raises(LeafError, match="it holds none"):
+    with pytest.raises(LeafError, match="it contains none"):
         read_measurements(tmp_path)
     write(tmp_path)
     (tmp_path / "measurement.json").write_text("{")

@@ -61,7 +61,7 @@ def test_rows_equal_the_reference_and_the_local_data_matrix(case: Case) -> None:
         assert rows["trace"] != pytest.approx(rows["trace"][1:] + rows["trace"][:1], rel=1e-3)
 
 
-def test_rows_hold_labels_predictions_and_probabilities() -> None:
+def test_rows_contain_labels_predictions_and_probabilities() -> None:
     dataset, model = data(SEED), classifier(SEED).eval()
     rows = rows_of(LeafPredictor(model), dataset)
     p = model(dataset.tensors[0]).softmax(-1)
