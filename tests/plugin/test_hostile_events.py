@@ -69,7 +69,7 @@ def test_valid_and_damaged_snapshots_are_listed(url: str) -> None:
 
 
 def test_every_path_is_served_or_not_found(url: str) -> None:
-    found = set()
+    codes = set()
     for run in by_run(url).values():
         tags = [*(item["tag"] for item in run["snapshots"] + run["damaged"])]
         if run["run"] == DAMAGED_RUN:
@@ -83,9 +83,9 @@ def test_every_path_is_served_or_not_found(url: str) -> None:
                     assert content_type.startswith(
                         ("application/json", "image/png") if code == 200 else "text/plain"
                     )
-                    found.add((run["run"], tag, code))
-    assert all((name, GOOD_TAG, 200) in found for name in GOOD_RUNS)
-    assert all((DAMAGED_RUN, f"content/{name}", 200) not in found for name in CONTENTS)
+                    codes.add((run["run"], tag, code))
+    assert all((name, GOOD_TAG, 200) in codes for name in GOOD_RUNS)
+    assert all((DAMAGED_RUN, f"content/{name}", 200) not in codes for name in CONTENTS)
 
 
 def test_other_tabs_work(url: str) -> None:
@@ -109,7 +109,7 @@ def test_directory_without_damage_lists_no_damage(tmp_path: Path) -> None:
     assert [snapshot["tag"] for snapshot in run["snapshots"]] == [GOOD_TAG]
 
 
-def test_damage_breaks_the_list_of_the_data_provider(tmp_path: Path) -> None:
+def test_data_provider_raises_for_an_event_without_tensor(tmp_path: Path) -> None:
     log = write_hostile_logs(tmp_path)
     with log.provider("python") as provider, pytest.raises(KeyError, match="no tensor"):
         provider.list_blob_sequences(RequestContext(), experiment_id="", plugin_name="leaf")

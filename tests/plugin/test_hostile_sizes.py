@@ -1,4 +1,4 @@
-"""Malicious sizes: decoding refuses them before it allocates memory."""
+"""Malicious sizes: decoding raises an error before it allocates memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes on event files, through both loaders of TensorBoard."""
+"""The routes of the plugin, with event files and both loaders of TensorBoard."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def newer(content: bytes) -> bytes:
         (lambda content, blobs: (newer(content), blobs), "upgrade"),
     ],
 )
-def test_damaged_snapshot_is_listed_with_a_message_and_hides_no_other(
+def test_damaged_snapshot_is_listed_with_a_message_and_does_not_affect_others(
     log: LogDirectory, loader: str, damage: Any, message: str
 ) -> None:
     good = synthetic.snapshot(1)

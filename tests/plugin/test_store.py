@@ -89,7 +89,7 @@ def test_newer_values_replace_the_steps_that_they_repeat(steps: list[int], kept:
 
 
 @pytest.mark.parametrize(
-    ("tags", "found"),
+    ("tags", "is_monitor"),
     [
         (["leaf/trace_mean", "leaf/tangent_dimension"], True),
         (["a/b/trace_mean", "a/b/tangent_dimension"], True),
@@ -102,8 +102,10 @@ def test_newer_values_replace_the_steps_that_they_repeat(steps: list[int], kept:
         ([], False),
     ],
 )
-def test_monitors_are_recognised_by_two_tags_with_one_prefix(tags: list[str], found: bool) -> None:
-    assert monitor_tags(tags) == (sorted(tags) if found else [])
+def test_monitors_are_recognised_by_two_tags_with_one_prefix(
+    tags: list[str], is_monitor: bool
+) -> None:
+    assert monitor_tags(tags) == (sorted(tags) if is_monitor else [])
 
 
 def test_monitors_of_many_classes_are_recognised_by_their_standard_error() -> None:

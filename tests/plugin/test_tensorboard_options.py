@@ -80,7 +80,7 @@ def test_runs_in_several_directories_can_be_opened(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("load_fast", ["true", "false"])
 def test_sampling_drops_no_snapshot(tmp_path: Path, load_fast: str) -> None:
-    """Every snapshot has its own tag, therefore a reservoir of one step holds it."""
+    """Every snapshot has its own tag, so that a reservoir of one step keeps it."""
     snapshots = [synthetic.snapshot(step, paths=1, path_steps=5) for step in range(30)]
     with LogDirectory(tmp_path).run("run") as writer:
         for snapshot in snapshots:
@@ -93,7 +93,7 @@ def test_sampling_drops_no_snapshot(tmp_path: Path, load_fast: str) -> None:
         (run,) = ask(url, "snapshots")["runs"]
         assert [item["tag"] for item in run["snapshots"]] == [tag_of(one) for one in snapshots]
         assert open_all(url) == ["run"]
-        # Control: TensorBoard applies the option, and samples the steps of a shared tag.
+        # Negative control: TensorBoard applies the option, and samples the steps of a shared tag.
         await_scalars(url)
         points = ask(url, f"scalars?{urlencode({'run': 'run', 'tag': 'leaf/trace_mean'})}")
         assert len(points["steps"]) == 5

@@ -57,15 +57,15 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def required(requirements: list[str]) -> set[str]:
     """Return the names of all direct and indirect requirements in this environment."""
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = list(requirements)
     while waiting:
         requirement = Requirement(waiting.pop())
         applies = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-        if applies and requirement.name not in found:
-            found.add(requirement.name)
+        if applies and requirement.name not in names:
+            names.add(requirement.name)
             waiting += distribution(requirement.name).requires or []
-    return found
+    return names
 
 
 def link(name: str, packages: Path) -> None:
@@ -110,8 +110,8 @@ def test_wheel_shows_the_tab_without_other_packages(
         module = listing["leaf"]["loading_mechanism"]["module_path"]
         assert fetch(f"{url}{module[module.index('data/') :]}") == page()
         await_snapshots(url, 1)
-        found = ask(url, "snapshots")["runs"]
-        assert [run["run"] for run in found] == runs
+        listed = ask(url, "snapshots")["runs"]
+        assert [run["run"] for run in listed] == runs
         key = urlencode({"run": runs[0], "tag": tag_of(SNAPSHOT)})
         assert ask(url, f"path?{key}")["steps"] == SNAPSHOT.paths[0].steps
         assert fetch(f"{url}data/plugin/leaf/frames?{key}").startswith(b"\x89PNG")

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-# Stops tests that would wait forever. A slow or busy machine stays far below it.
+# Stops tests that would wait forever. Tests on a slow or busy machine need much less.
 HANG_SECONDS = 600
 
 
@@ -34,9 +34,9 @@ def tensorboard(
         The URL of TensorBoard, which ends with a slash.
     """
     command = [python, "-m", "tensorboard.main", "--port=0", "--host=127.0.0.1"]
-    shown = [] if logdir is None else [f"--logdir={logdir}"]
+    logdir_option = [] if logdir is None else [f"--logdir={logdir}"]
     process = subprocess.Popen(
-        [*command, *shown, *arguments],
+        [*command, *logdir_option, *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -69,13 +69,13 @@ def ask(url: str, route: str) -> Any:
 def await_snapshots(url: str, count: int) -> None:
     """Wait until TensorBoard lists ``count`` snapshots, including damaged ones."""
     deadline = time.monotonic() + HANG_SECONDS
-    found = -1
-    while found < count:
+    listed = -1
+    while listed < count:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"TensorBoard listed {found} snapshots instead of {count}.")
+            raise TimeoutError(f"TensorBoard listed {listed} snapshots instead of {count}.")
         time.sleep(0.1)
         runs = ask(url, "snapshots")["runs"]
-        found = sum(len(run["snapshots"]) + len(run["damaged"]) for run in runs)
+        listed = sum(len(run["snapshots"]) + len(run["damaged"]) for run in runs)
 
 
 def _read(stream: Iterable[str], lines: queue.Queue[str]) -> None:
@@ -86,9 +86,9 @@ def _read(stream: Iterable[str], lines: queue.Queue[str]) -> None:
 def _printed_url(process: subprocess.Popen[str], lines: queue.Queue[str]) -> str:
     printed = ""
     deadline = time.monotonic() + HANG_SECONDS
-    while not (found := re.search(r"at (http://\S+)", printed)):
+    while not (match := re.search(r"at (http://\S+)", printed)):
         if time.monotonic() > deadline or (process.poll() is not None and lines.empty()):
             raise RuntimeError(f"TensorBoard did not start. Its output:\n{printed}")
         with suppress(queue.Empty):
             printed += lines.get(timeout=0.5)
-    return found[1].rstrip("/") + "/"
+    return match[1].rstrip("/") + "/"

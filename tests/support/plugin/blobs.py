@@ -41,14 +41,15 @@ def with_values(blob: bytes, **changes: Any) -> bytes:
 def assert_same(actual: Any, expected: Any) -> None:
     assert type(actual) is type(expected)
     for field in dataclasses.fields(expected):
-        got, want = getattr(actual, field.name), getattr(expected, field.name)
+        value, expected_value = getattr(actual, field.name), getattr(expected, field.name)
         if field.name == "paths":
-            assert len(got) == len(want)
-            for path, expected_path in zip(got, want, strict=True):
+            assert len(value) == len(expected_value)
+            for path, expected_path in zip(value, expected_value, strict=True):
                 assert_same(path, expected_path)
-        elif isinstance(want, np.ndarray):
-            assert got.dtype == want.dtype, field.name
-            np.testing.assert_array_equal(got, want, field.name, strict=True)
+        elif isinstance(expected_value, np.ndarray):
+            assert value.dtype == expected_value.dtype, field.name
+            np.testing.assert_array_equal(value, expected_value, field.name, strict=True)
         else:
-            assert type(got) is type(want), field.name
-            assert got == want or (got != got and want != want), field.name
+            assert type(value) is type(expected_value), field.name
+            both_nan = value != value and expected_value != expected_value
+            assert value == expected_value or both_nan, field.name

@@ -1,4 +1,4 @@
-"""A log directory with valid snapshots beside damaged and malicious ones."""
+"""A log directory with valid, damaged and malicious snapshots."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ TENSORS: dict[str, Callable[[Any], None]] = {
 def write_hostile_logs(folder: Path) -> LogDirectory:
     """Fill ``folder`` with runs.
 
-    Each of ``GOOD_RUNS`` has a valid snapshot ``GOOD_TAG``, some of them beside damaged ones.
+    Each of ``GOOD_RUNS`` has a valid snapshot ``GOOD_TAG``, some of them with damaged ones.
     """
     log = LogDirectory(folder)
     for name in GOOD_RUNS:
@@ -150,7 +150,7 @@ def scripted() -> Snapshot:
 
 
 def break_file(run: Path, change: Callable[[bytes], bytes]) -> None:
-    """Add a second event file to a run: a valid one, then changed by ``change``."""
+    """Add a second event file to a run: a valid file to which ``change`` is applied."""
     (file,) = run.glob("events*")
     other = synthetic.snapshot(300)
     with TemporaryDirectory() as folder:

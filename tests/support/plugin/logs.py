@@ -42,7 +42,7 @@ class LogDirectory:
         """Yield a writer of a new event file in the run ``name``."""
         writer = SummaryWriter(str(self.path / name))
         yield writer
-        # The Rust server loads in the background. It is done when it lists the last event.
+        # The Rust server loads in the background, and has finished when it lists the last event.
         end = f"end/{len(self._ends)}"
         writer.add_scalar(end, 1.0, 0)
         self._ends.add((name, end))
@@ -83,11 +83,13 @@ class LogDirectory:
     def _await_ends(self, provider: Any) -> None:
         deadline = time.monotonic() + HANG_SECONDS
         while True:
-            found = provider.list_scalars(RequestContext(), experiment_id="", plugin_name="scalars")
-            if self._ends <= {(run, tag) for run, tags in found.items() for tag in tags}:
+            listed = provider.list_scalars(
+                RequestContext(), experiment_id="", plugin_name="scalars"
+            )
+            if self._ends <= {(run, tag) for run, tags in listed.items() for tag in tags}:
                 return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"The data server loaded {found} instead of {self._ends}.")
+                raise TimeoutError(f"The data server loaded {listed} instead of {self._ends}.")
             time.sleep(0.02)
 
     @contextmanager

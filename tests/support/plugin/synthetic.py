@@ -1,4 +1,4 @@
-"""Snapshots with plausible curves and frames, made without a model."""
+"""Snapshots with plausible curves and frames, built without a model."""
 
 from __future__ import annotations
 
