@@ -26,7 +26,7 @@ from lightning_leaf.paths.walk import Goal, norms, scaled, walk
 MAX_STEPS = 1000
 """Default of ``max_steps``: the value of the paper's Figure 3."""
 FREEZING_ROUNDS = 4
-"""Number of rounds that find the coordinates a step must not change; then the step is clamped."""
+"""Rounds to determine the coordinates that a step must not change; then the step is clamped."""
 
 
 def orthogonal_walk(

@@ -55,7 +55,7 @@ def naive_clamped_walk(model, x, direction, step_size, steps):
 @pytest.mark.parametrize("shape", [(1, 10, 10), (100,)], ids=["image", "vector"])
 def test_walks_stay_in_the_domain_and_in_the_kernel_of_g(shape):
     model = nn.Sequential(nn.Flatten(), nn.Linear(100, 30), nn.ReLU(), nn.Linear(30, 5))
-    # Half of the pixels are black, as in many images: a random direction leaves the domain at once.
+    # Half of the pixels are black, so the first step in a random direction would leave the domain.
     x = torch.rand(4, *shape).sub(0.5).clamp(0, 1)
     direction = torch.randn_like(x)
     walk = orthogonal_walk(
