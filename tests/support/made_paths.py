@@ -1,4 +1,4 @@
-"""Paths through given predictions, made without a model, and their snapshots."""
+"""Paths with given predictions, built without a model, and their snapshots."""
 
 import torch
 from tensorboard_plugin_leaf import Snapshot
@@ -19,7 +19,7 @@ def make_path(
     kept: int = 300,
     seed: int = 0,
 ) -> SinglePath:
-    """Return a path through given predictions, with random points and horizontality."""
+    """Return a path with given predictions, and with random points and horizontality."""
     generator = torch.Generator().manual_seed(seed)
     steps = len(log_probs) - 1
     point_steps = torch.linspace(0, steps, min(kept, steps + 1)).round().long()

@@ -15,8 +15,8 @@ def gradients(model, x: Tensor) -> tuple[Tensor, Tensor]:
 def data_matrix(model, x: Tensor) -> Tensor:
     """Return G of every input, (B, d, d), by its definition E_y[∇log p_y ∇log p_yᵀ]."""
     matrices = []
-    for one in x:
-        p, rows = gradients(model, one)
+    for single in x:
+        p, rows = gradients(model, single)
         matrices.append(sum(w * torch.outer(g, g) for w, g in zip(p, rows, strict=True)))
     return torch.stack(matrices)
 
@@ -32,8 +32,8 @@ def contrasts(model, x: Tensor) -> Tensor:
 def project(model, x: Tensor, v: Tensor) -> Tensor:
     """Return the projection of v on D_x for every input, from the orthonormal basis of an SVD."""
     projections = []
-    for one, vector in zip(x, v, strict=True):
-        _, s, basis = torch.linalg.svd(contrasts(model, one), full_matrices=False)
+    for single, vector in zip(x, v, strict=True):
+        _, s, basis = torch.linalg.svd(contrasts(model, single), full_matrices=False)
         basis = basis[s > 1e-12 * s[0]]
         projections.append(basis.T @ (basis @ vector.double().flatten()))
     return torch.stack(projections).reshape(v.shape)

@@ -1,4 +1,4 @@
-"""Two processes that train together on the CPU, connected with gloo as Lightning does it."""
+"""Two processes that train together on the CPU, connected by gloo as in Lightning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 HANG_GUARD_S = 900
-"""A function that has not returned by then hangs: its processes wait for each other forever."""
+"""Timeout of a function: processes that wait for each other would not return."""
 
 
 class Pair:

@@ -13,7 +13,7 @@ from playwright.sync_api import FrameLocator, Locator, Page
 
 from tests.support.tensorboard_process import ask
 
-# Waits end as soon as their condition holds; a busy machine may need long.
+# Waits end as soon as their condition holds. On a busy machine this may take long.
 TIMEOUT_SECONDS = 120
 TRAINING_CHARTS = ("trace-chart", "rank-chart", "dimension-chart")
 
@@ -29,11 +29,11 @@ COUNT_PIXELS = """
   const probe = document.createElement("canvas").getContext("2d");
   probe.fillStyle = css;
   probe.fillRect(0, 0, 1, 1);
-  const wanted = probe.getImageData(0, 0, 1, 1).data;
+  const expected = probe.getImageData(0, 0, 1, 1).data;
   const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   let count = 0;
   for (let i = 0; i < data.length; i += 4) {
-    const difference = [0, 1, 2].map((c) => Math.abs(data[i + c] - wanted[c]));
+    const difference = [0, 1, 2].map((c) => Math.abs(data[i + c] - expected[c]));
     if (data[i + 3] > 200 && Math.max(...difference) < 16) count += 1;
   }
   return count;
@@ -75,7 +75,7 @@ class LeafTab:
     """The LEAF tab of the TensorBoard at `url`, in the browser page `page`.
 
     Attributes:
-        errors: What the console of the browser has reported as errors.
+        errors: The errors in the console of the browser.
     """
 
     def __init__(self, page: Page, url: str) -> None:
@@ -173,8 +173,8 @@ class LeafTab:
         colour = entry.locator(".swatch").evaluate(
             r"(swatch) => swatch.style.background.match(/rgb\([^)]*\)|#\w+/)[0]"
         )
-        found: int = self.get(chart).evaluate(COUNT_PIXELS, colour)
-        return found
+        count: int = self.get(chart).evaluate(COUNT_PIXELS, colour)
+        return count
 
 
 def missing(tab: LeafTab) -> list[str]:
@@ -188,19 +188,19 @@ def missing_in_strip(tab: LeafTab) -> list[str]:
     steps = path["frame_steps"]
     if len(frames) != len(steps):
         return [f"strip: {len(frames)} frames instead of {len(steps)}"]
-    found = []
+    problems = []
     labels = zip(path["frame_labels"], path["frame_probabilities"], strict=True)
     for frame, step, (label, probability) in zip(frames, steps, labels, strict=True):
         if frame.get_attribute("data-step") != str(step):
-            found.append(f"strip: frame of step {step}")
+            problems.append(f"strip: frame of step {step}")
         if not frame.evaluate(IS_PAINTED):
-            found.append(f"strip: image of step {step}")
+            problems.append(f"strip: image of step {step}")
         shown = frame.get_by_test_id("frame-label").all_inner_texts()
         if [text.split() for text in shown] != [[*label.split(), f"{probability:.2f}"]]:
-            found.append(f"strip: label of step {step}: {shown}")
+            problems.append(f"strip: label of step {step}: {shown}")
     if not tab.get("status").inner_text().strip():
-        found.append("status")
-    return found
+        problems.append("status")
+    return problems
 
 
 def missing_curves(tab: LeafTab) -> list[str]:
@@ -209,18 +209,18 @@ def missing_curves(tab: LeafTab) -> list[str]:
         entry.get_attribute("data-class")
         for entry in tab.get("probability-chart").get_by_test_id("legend-entry").all()
     ]
-    found = [] if names == path["classes"] else [f"legend: {names} instead of {path['classes']}"]
+    problems = [] if names == path["classes"] else [f"legend: {names} instead of {path['classes']}"]
     for name, values in zip(path["classes"], path["probabilities"], strict=True):
         is_clear = max(value or 0 for value in values) > CLEAR_PROBABILITY
         if name in names and is_clear:
             pixels = tab.curve_pixels("probability-chart", tab.legend(name))
             if pixels < CURVE_PIXELS:
-                found.append(f"curve of class {name}: {pixels} pixels")
+                problems.append(f"curve of class {name}: {pixels} pixels")
     for entry in tab.get("distance-chart").get_by_test_id("legend-entry").all():
         pixels = tab.curve_pixels("distance-chart", entry)
         if pixels < CURVE_PIXELS:
-            found.append(f"curve of {entry.inner_text()}: {pixels} pixels")
-    return found
+            problems.append(f"curve of {entry.inner_text()}: {pixels} pixels")
+    return problems
 
 
 def missing_training(tab: LeafTab) -> list[str]:

@@ -37,10 +37,10 @@ class Stream(IterableDataset):
 
 
 class InFirstStep(Callback):
-    """A callback that chooses as the LEAF callbacks do: in the first hook that receives a batch."""
+    """A callback that chooses in the first hook that receives a batch, as the LEAF callbacks do."""
 
-    def __init__(self, choose, wanted, seed):
-        self.choose, self.wanted, self.seed = choose, wanted, seed
+    def __init__(self, choose, count, seed):
+        self.choose, self.count, self.seed = choose, count, seed
 
     def on_train_start(self, trainer, pl_module):
         self.chosen = None
@@ -51,23 +51,23 @@ class InFirstStep(Callback):
         self.batch = batch
         self.before()
         with quiet(pl_module):
-            self.chosen = self.choose(self.wanted, trainer, pl_module, batch, seed=self.seed)
+            self.chosen = self.choose(self.count, trainer, pl_module, batch, seed=self.seed)
         self.after()
 
     def before(self): ...
     def after(self): ...
 
 
-def inputs(root, wanted=8, *, choose=choose_inputs, seed=0, **options):
+def inputs(root, count=8, *, choose=choose_inputs, seed=0, **options):
     """Return the inputs chosen in a training of one step."""
-    callback = InFirstStep(choose, wanted, seed)
+    callback = InFirstStep(choose, count, seed)
     fit(root, callback, max_steps=1, limit_val_batches=1, **options)
     return callback.chosen
 
 
-def pairs(root, wanted=8, **options):
+def pairs(root, count=8, **options):
     """Return the pairs chosen in a training of one step."""
-    return inputs(root, wanted, choose=choose_pairs, **options)
+    return inputs(root, count, choose=choose_pairs, **options)
 
 
 def loader(dataset, **options):

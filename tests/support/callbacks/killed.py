@@ -30,7 +30,7 @@ def callbacks(root: Path) -> list[Callback]:
 
 
 def train(root: Path, ckpt_path: Path | None = None) -> None:
-    """Train into one run folder, as a cluster does that restarts a job."""
+    """Train into one run folder, like a job that a cluster restarts."""
     logger = TensorBoardLogger(root, name="run", version=0)
     fit(root, *callbacks(root), logger=logger, enable_checkpointing=True, ckpt_path=ckpt_path)
 

@@ -119,8 +119,8 @@ def fit(
 
 
 def snapshots(root: Path, name: str | None = None) -> list[Snapshot]:
-    """Return all snapshots under a folder in written order, read by TensorBoard's reader."""
-    found = []
+    """Return all snapshots below a folder in the order of writing, read by TensorBoard."""
+    written = []
     for file in sorted(root.rglob("events.out.tfevents.*")):
         for event in EventFileLoader(str(file)).Load():
             for value in event.summary.value:
@@ -129,17 +129,17 @@ def snapshots(root: Path, name: str | None = None) -> list[Snapshot]:
                     snapshot = decode(value.metadata.plugin_data.content, blobs)
                     assert value.tag.startswith(f"{snapshot.name}/{snapshot.step:012d}-")
                     assert event.step == snapshot.step
-                    found.append(snapshot)
-    return [snapshot for snapshot in found if name in (None, snapshot.name)]
+                    written.append(snapshot)
+    return [snapshot for snapshot in written if name in (None, snapshot.name)]
 
 
 def scalars(root: Path) -> dict[str, dict[int, float]]:
-    """Return all scalars under a folder, by tag and step."""
-    found: dict[str, dict[int, float]] = {}
+    """Return all scalars below a folder, by tag and step."""
+    values: dict[str, dict[int, float]] = {}
     for file in sorted(root.rglob("events.out.tfevents.*")):
         for event in EventFileLoader(str(file)).Load():
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name == "scalars":
                     number = value.tensor.float_val[0]
-                    found.setdefault(value.tag, {})[event.step] = number
-    return found
+                    values.setdefault(value.tag, {})[event.step] = number
+    return values

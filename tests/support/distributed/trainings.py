@@ -1,4 +1,4 @@
-"""Trainings of two processes; each function runs in both processes and returns what it found."""
+"""Trainings of two processes. Each function runs in both processes and returns its results."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def measured(root: Path) -> dict[str, Any]:
     """Return the history of a monitor, and the same measurements of this process alone."""
     inputs = digits()[0][-9:]
     monitor = LocalDataMatrixMonitor(inputs, every_n_steps=3, on_error="raise")
-    one = AsOneProcess(inputs)
-    train(root, one, monitor)
+    alone = AsOneProcess(inputs)
+    train(root, alone, monitor)
     return {
         "history": monitor.history,
-        "as one process": one.traces,
-        "running means": one.running_means,
+        "as one process": alone.traces,
+        "running means": alone.running_means,
     }
 
 
@@ -118,7 +118,7 @@ def with_paths(root: Path) -> dict[str, Any]:
     noisy = orthogonal_walk(module, ends[0], max_steps=4, **common).points[:, -1]
     return {
         "inputs": inputs,
-        "snapshots": [each.last_snapshot for each in (paths, walks)],
+        "snapshots": [callback.last_snapshot for callback in (paths, walks)],
         "expected": [
             horizontal_path(module, noisy, ends[1], max_steps=6, **common),
             orthogonal_walk(module, images[:3], max_steps=6, **common),
@@ -238,7 +238,7 @@ FAILURES: dict[str, Callable[[Path], tuple[Sequence[LeafCallback], dict[str, Any
 
 
 def failed(root: Path, failure: str) -> dict[str, Any]:
-    """Return the number of steps, which callbacks are switched off, and the warnings."""
+    """Return the number of steps, whether each callback is switched off, and the warnings."""
     callbacks, options = FAILURES[failure](root)
     if failure == "files":
         root.mkdir(exist_ok=True, parents=True)
@@ -248,7 +248,7 @@ def failed(root: Path, failure: str) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trainer = train(root, *callbacks, **options)
-        messages = [str(each.message) for each in caught]
+        messages = [str(warning.message) for warning in caught]
     return {
         "steps": trainer.global_step,
         "off": [callback._switched_off for callback in callbacks],
@@ -268,18 +268,18 @@ class OutOfMemory(SmallCNN):
 def out_of_memory(root: Path) -> dict[str, Any]:
     """Return the chunk size and the history, and the same measurements of rank zero alone."""
     inputs = digits()[0][-9:]
-    monitor, one = LocalDataMatrixMonitor(inputs, 4, on_error="raise"), AsOneProcess(inputs)
-    others = [one] if os.environ["RANK"] == "0" else []
+    monitor, alone = LocalDataMatrixMonitor(inputs, 4, on_error="raise"), AsOneProcess(inputs)
+    others = [alone] if os.environ["RANK"] == "0" else []
     train(root, *others, monitor, module=OutOfMemory(), limit_val_batches=0)
     return {
         "chunk": monitor._chunks.size,
         "history": monitor.history["trace_mean"],
-        "as one process": one.traces,
+        "as one process": alone.traces,
     }
 
 
 class Terminated(SmallCNN):
-    """A module that sends SIGTERM to its process in the middle of a path, as a cluster does."""
+    """A module that sends SIGTERM to its process in the middle of a path, like a cluster."""
 
     def __init__(self, counter: Counter) -> None:
         super().__init__()
@@ -293,7 +293,7 @@ class Terminated(SmallCNN):
 
 
 def terminated(root: Path) -> dict[str, Any]:
-    """Return how a training ends whose processes receive SIGTERM."""
+    """Return how a training ends if its processes receive SIGTERM."""
     snapshot = HorizontalPathSnapshot(
         2, pairs=2, domain=(-9, 9), step_size=1e-6, max_steps=10**6, on_error="raise"
     )

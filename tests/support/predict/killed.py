@@ -1,4 +1,4 @@
-"""Measure a data set in a process that is ended in the middle.
+"""Measure a data set in a process that is killed or terminated while it measures.
 
 python -m tests.support.predict.killed FOLDER kill|terminate
 """
@@ -19,7 +19,7 @@ from tests.support.predict.measuring import BATCH, classifier, data, write
 
 
 def kill_at_write(nth: int) -> None:
-    """Kill this process when half of the n-th file has reached the disk."""
+    """Kill this process when half of the n-th file is on the disk."""
     sync, count = os.fsync, 0
 
     def half(descriptor: int) -> Any:
@@ -35,7 +35,7 @@ def kill_at_write(nth: int) -> None:
 
 
 class TerminatedAtInput(nn.Module):
-    """A classifier whose process receives SIGTERM when one of its inputs comes."""
+    """A classifier that sends SIGTERM to its process when it receives a given input."""
 
     def __init__(self, last: Tensor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Measure small data sets with real trainers, in one and in two processes."""
+"""Measure small data sets with a Lightning trainer, in one and in two processes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def data(seed: int = 0, inputs: int = INPUTS) -> TensorDataset:
 
 
 def pairs(seed: int = 0, count: int = 21) -> PairDataset:
-    """Pairs of the data above, each at another distance."""
+    """Return pairs of examples of :func:`data`, each with another distance of their positions."""
     return PairDataset(data(seed), [(i, INPUTS - 1 - 2 * i) for i in range(count)])
 
 
@@ -65,8 +65,8 @@ def write(
     rows_per_file: int = 20,
     **options: Any,
 ) -> None:
-    """Measure the inputs that the folder does not hold yet."""
-    # No files by the clock: the number of files must not depend on the speed of the machine.
+    """Measure the inputs that are not in the folder yet."""
+    # No files after a time, so that their number does not depend on the speed of the machine.
     writer = MeasurementWriter(folder, rows_per_file=rows_per_file, seconds_per_file=math.inf)
     loader = writer.remaining(DataLoader(data() if dataset is None else dataset, batch_size))
     trainer = L.Trainer(callbacks=[writer], **(QUIET | options))
@@ -74,7 +74,7 @@ def write(
 
 
 def write_as(processes: int, folder: Path, task: str, batches: int | None = None) -> None:
-    """Write a table, called by both processes of a pair; one of them may do nothing."""
+    """Write a table with one or both processes of a pair. Both call it."""
     if processes == 1 and os.environ["RANK"] == "1":
         return
     predictor, dataset = {
@@ -99,7 +99,7 @@ def write_as(processes: int, folder: Path, task: str, batches: int | None = None
 
 
 def predict_with_sharding() -> str:
-    """Return the end of the error that sharding the classifier raises in this process."""
+    """Return the end of the error that this process raises for a sharded classifier."""
     trainer = L.Trainer(devices=2, strategy=ModelParallelStrategy(2, 1), **QUIET)
     try:
         trainer.predict(LeafPredictor(classifier()), DataLoader(data(), BATCH))
@@ -128,7 +128,7 @@ class Counted(nn.Module):
 
 
 class Scaling(L.LightningModule):
-    """Converts bytes to inputs on the device, in a batch transfer hook."""
+    """A module that converts bytes to inputs in a batch transfer hook."""
 
     def __init__(self) -> None:
         super().__init__()

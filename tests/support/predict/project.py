@@ -1,4 +1,4 @@
-"""A user's project: a classifier, data, and objects that cause errors."""
+"""The project of a user: a classifier, data, and objects that cause errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.callbacks.training import make_trainer, train_data, validatio
 
 
 class Classifier(L.LightningModule):
-    """Saves its hyper-parameters in its checkpoints."""
+    """A module that saves its hyper-parameters in checkpoints."""
 
     def __init__(self, width: int, activation: str = "relu", lr: float = 0.1) -> None:
         super().__init__()

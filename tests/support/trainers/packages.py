@@ -18,8 +18,8 @@ from tests.support.callbacks.training import (
     validation_data,
 )
 
-PACKAGES = ["lightning.pytorch", "pytorch_lightning"]
 # lightning depends on pytorch_lightning, so both are installed.
+PACKAGES = ["lightning.pytorch", "pytorch_lightning"]
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu",
@@ -74,7 +74,7 @@ def train(
 
 
 def written(root: Path) -> dict[str, Any]:
-    """Return all that a training logged, and the contents of its snapshots."""
+    """Return the scalars that a training logged, and the contents of its snapshots."""
     return {
         "scalars": scalars(root),
         "snapshots": [

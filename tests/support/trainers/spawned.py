@@ -1,4 +1,4 @@
-"""A script that trains in two processes, which import this file again (hence the guard)."""
+"""A script that trains in two processes, which import this file again (therefore the guard)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training that can be repeated, and its complete outcome."""
+"""A repeatable training, and its complete outcome."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Training:
     Attributes:
         module: Makes the module.
         loaders: Makes loaders for training and validation.
-        others: Makes the callbacks besides the LEAF callbacks.
+        others: Makes the other callbacks.
         options: Arguments of the trainer; a function is called with the folder of the run.
         leaf_callbacks_last: Whether the LEAF callbacks are listed after the others.
         around: The context in which the trainer runs.
@@ -148,7 +148,7 @@ def outcome(
         **final_state.of_streams(),
         "loader stream": generator.get_state(),
         "optimizers": [optimizer.state_dict() for optimizer in trainer.optimizers],
-        "schedulers": [each.scheduler.state_dict() for each in trainer.lr_scheduler_configs],
+        "schedulers": [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
         "gradient scaler": trainer.precision_plugin.state_dict(),
         "progress": trainer.fit_loop.state_dict(),
         "metrics": final_state.without_leaf_values(trainer.callback_metrics),

@@ -65,13 +65,13 @@ def compilations() -> int:
 
 def logged(root: Path) -> Outcome:
     """Return scalars as written, by file and tag, and the rows of CSV files."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    events: dict[str, list[tuple[int, float]]] = {}
     for file in sorted(root.rglob("events.out.tfevents.*")):
         for event in EventFileLoader(str(file)).Load():
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name == "scalars":
                     entry = event.step, value.tensor.float_val[0]
-                    found.setdefault(f"{file.parent.relative_to(root)} {value.tag}", []).append(
+                    events.setdefault(f"{file.parent.relative_to(root)} {value.tag}", []).append(
                         entry
                     )
     rows = []
@@ -79,14 +79,14 @@ def logged(root: Path) -> Outcome:
         with file.open() as lines:
             rows += [without_leaf_values(row) for row in csv.DictReader(lines)]
     return {
-        "events": {name: entries for name, entries in found.items() if " leaf/" not in name},
+        "events": {name: entries for name, entries in events.items() if " leaf/" not in name},
         "csv": [row for row in rows if any(row[key] for key in row if key != "step")],
     }
 
 
 def checkpoints(root: Path) -> Outcome:
     """Return the contents of checkpoint files, by their path below the folder of the run."""
-    found = {}
+    contents = {}
     for file in sorted(root.rglob("*.ckpt")):
         content = torch.load(file, weights_only=False)
         content["callbacks"] = {
@@ -94,8 +94,8 @@ def checkpoints(root: Path) -> Outcome:
             for name, state in content.get("callbacks", {}).items()
             if not name.startswith(IGNORED_STATES)
         }
-        found[str(file.relative_to(root))] = content
-    return found
+        contents[str(file.relative_to(root))] = content
+    return contents
 
 
 def without_leaf_values(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -196,7 +196,9 @@ class Alternating(Watched):
     def configure_optimizers(self) -> Any:
         parts = self.net[:3].parameters(), self.net[3:].parameters()
         optimizers = [torch.optim.Adam(part, lr=0.01) for part in parts]
-        return optimizers, [torch.optim.lr_scheduler.StepLR(each, 3) for each in optimizers]
+        return optimizers, [
+            torch.optim.lr_scheduler.StepLR(optimizer, 3) for optimizer in optimizers
+        ]
 
 
 class SecondOrder(Watched):

@@ -69,7 +69,7 @@ def changed_by(callbacks: Sequence[Callback], root: Path, training: Training) ->
         outcome(training, root / "without"),
         outcome(training, root / "with", callbacks),
     ]
-    return differences(*(tree_map_only(DTensor, DTensor.to_local, each) for each in outcomes))
+    return differences(*(tree_map_only(DTensor, DTensor.to_local, result) for result in outcomes))
 
 
 def changed_by_keeping_buffers_of_rank_zero(root: Path) -> list[str]:
