@@ -273,7 +273,7 @@ def test_files_without_weights_fail(
     assert "damaged or not a checkpoint" in capsys.readouterr().err
 
 
-def test_weights_of_another_shape_are_named(checkpoints: list[Path]) -> None:
+def test_error_names_weights_of_another_shape(checkpoints: list[Path]) -> None:
     checkpoint = read_checkpoint(checkpoints[0])
     checkpoint.hyper_parameters["width"] = 5
     with pytest.raises(ValueError, match=r"net.1.bias \(expected \(5,\), got \(12,\)\)"):

@@ -139,12 +139,12 @@ def test_nan_in_a_signal_is_kept():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2, 2), (2, 2, 3), (64, 8, 9), (8, 8), (8, 32)])
-def test_shapes_that_are_images(shape):
+def test_is_image_accepts_image_shapes(shape):
     assert is_image(shape)
 
 
 @pytest.mark.parametrize("shape", [(5,), (7, 8), (8, 33), (33, 8), (2, 7, 9), (4, 8, 8, 8)])
-def test_shapes_that_are_not_images(shape):
+def test_is_image_rejects_other_shapes(shape):
     assert not is_image(shape)
 
 

@@ -195,7 +195,7 @@ INVALID = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), INVALID.values(), ids=INVALID.keys())
-def test_invalid_arguments_raise_an_error_with_their_name(arguments, message):
+def test_invalid_arguments_raise_an_error_that_names_them(arguments, message):
     arguments = {"start": torch.full((2, 20), -3.0), "end": torch.ones(2, 20)} | arguments
     with pytest.raises(LeafError, match=message):
         horizontal_path(nn.Linear(20, 5), **arguments, progress=False)

@@ -119,6 +119,6 @@ INVALID = {
 
 
 @pytest.mark.parametrize(("arguments", "message"), INVALID.values(), ids=INVALID.keys())
-def test_invalid_arguments_raise_an_error_with_their_name(arguments, message):
+def test_invalid_arguments_raise_an_error_that_names_them(arguments, message):
     with pytest.raises(LeafError, match=message):
         orthogonal_walk(nn.Linear(20, 5), torch.ones(2, 20), progress=False, **arguments)

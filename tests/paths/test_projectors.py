@@ -65,9 +65,7 @@ def test_steps_are_tangent_for_any_allowed_error(model_and_ends):
         (161, {"top_classes": 5}, ExactProjectors),
     ],
 )
-def test_default_method_depends_on_the_number_of_classes(
-    monkeypatch, classes, options, expected
-):
+def test_default_method_depends_on_the_number_of_classes(monkeypatch, classes, options, expected):
     used = set()
     for kind in (ExactProjectors, IterativeProjectors):
         original = kind.at

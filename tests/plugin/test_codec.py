@@ -175,7 +175,7 @@ def test_large_typical_snapshots_stay_below_two_megabytes() -> None:
     assert len(index) + sum(map(len, blobs)) < 2 * 2**20
 
 
-def test_numpy_opens_blobs() -> None:
+def test_numpy_load_opens_blobs() -> None:
     path = synthetic.path()
     (blob,) = encode(dataclasses.replace(synthetic.snapshot(), paths=(path,)))[1]
     with np.load(io.BytesIO(blob)) as archive:

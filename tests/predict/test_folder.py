@@ -211,7 +211,7 @@ def test_folder_that_cannot_be_created_raises(tmp_path: Path) -> None:
         write(tmp_path / "file" / "folder")
 
 
-def test_damaged_file_is_named(tmp_path: Path) -> None:
+def test_error_names_the_damaged_file(tmp_path: Path) -> None:
     write(tmp_path)
     part = tmp_path / "part-000000000024.parquet"
     part.write_bytes(part.read_bytes()[:-30])
@@ -248,7 +248,7 @@ class Plain(L.LightningModule):
         return x
 
 
-def test_loader_of_all_inputs_raises(tmp_path: Path) -> None:
+def test_loader_that_remaining_did_not_return_raises(tmp_path: Path) -> None:
     predictor, loader = LeafPredictor(classifier()), DataLoader(data(), BATCH)
     writer = MeasurementWriter(tmp_path)
     trainer = L.Trainer(callbacks=[writer], **QUIET)

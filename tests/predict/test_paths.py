@@ -127,7 +127,7 @@ def test_transfer_hooks_of_the_classifier_get_both_ends() -> None:
 
 
 @pytest.mark.parametrize("kind", get_args(PathKind))
-def test_default_of_max_steps_is_the_one_of_the_kind(kind: PathKind) -> None:
+def test_default_of_max_steps_depends_on_the_kind(kind: PathKind) -> None:
     function = {"horizontal": horizontal_path, "orthogonal": orthogonal_walk}[kind]
     default = inspect.signature(function).parameters["max_steps"].default
     assert PathPredictor(classifier(), kind).settings["max_steps"] == default

@@ -33,7 +33,7 @@ def test_two_processes_write_bitwise_the_same_table(pair: Pair, tmp_path: Path, 
     assert parts(tmp_path / "two")[:2] == [0, BATCH]
 
 
-def test_another_number_of_processes_resumes(pair: Pair, tmp_path: Path) -> None:
+def test_run_resumes_with_another_number_of_processes(pair: Pair, tmp_path: Path) -> None:
     pair.run(write_as, 1, tmp_path / "complete", "inputs")
     pair.run(write_as, 2, tmp_path / "part", "inputs", 2)
     before = read_measurements(tmp_path / "part")

@@ -83,7 +83,7 @@ def test_only_the_largest_eigenvalues_are_kept() -> None:
     assert expected[0] > 2
 
 
-def test_many_classes_have_estimates_with_standard_errors() -> None:
+def test_estimates_for_many_classes_have_standard_errors() -> None:
     torch.manual_seed(SEED)
     model = nn.Sequential(nn.Linear(30, 40), nn.GELU(), nn.Linear(40, 200))
     dataset = TensorDataset(torch.randn(6, 30))
