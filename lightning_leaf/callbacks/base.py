@@ -1,4 +1,4 @@
-"""The base class of the LEAF callbacks, which keeps errors of measurements away from a training."""
+"""The base class of the LEAF callbacks: after an error in a measurement, training continues."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ OnError = Literal["warn", "raise"]
 
 
 class LeafCallback(Callback):
-    """A callback that is switched off after an error.
+    """The base class of the LEAF callbacks. A callback is switched off after an error.
 
     Args:
         name: Prefix of everything that the callback logs; unique among the LEAF callbacks of a
             trainer.
-        chunk_size: Inputs per forward pass, halved each time memory runs out; None for the
-            default.
+        chunk_size: Inputs per forward pass, halved each time memory runs out. None means the
+            default, 32.
         on_error: ``"warn"``: after an error, warn once and stop measuring for the rest of the fit.
             ``"raise"``: raise the error, which ends the training.
 
@@ -86,9 +86,10 @@ class LeafCallback(Callback):
             )
         if averaging := trainer_state.averaging_callbacks_after(trainer, self):
             rank_zero_warn(
-                f"{type(self).__name__} is listed before {averaging[0]}. At the end of the fit it "
-                f"therefore measures the weights before {averaging[0]} replaces them by their "
-                f"average. List it after {averaging[0]} to measure the averaged weights."
+                f"{type(self).__name__} is listed before {averaging[0]} in the callbacks of the "
+                "trainer. At the end of the fit it therefore measures the weights before "
+                f"{averaging[0]} replaces them by their average. To measure the averaged weights, "
+                f"list it after {averaging[0]}."
             )
 
         self._chunks = FittingChunks(self.chunk_size or CHUNK_SIZE)
@@ -122,7 +123,7 @@ class LeafCallback(Callback):
 
     @contextmanager
     def guarded(self, trainer: Trainer) -> Iterator[None]:
-        """Keep the errors of a measurement away from the training, on all ranks alike."""
+        """Catch the errors of a measurement and switch the callback off, on all ranks alike."""
         ending = self.processes.shared_flag(lambda: trainer_state.is_ending(trainer))
         try:
             with interrupted_when(ending):

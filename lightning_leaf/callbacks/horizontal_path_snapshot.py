@@ -28,8 +28,8 @@ class HorizontalPathSnapshot(PathSnapshot):
     """A callback that takes snapshots of horizontal paths during training.
 
     When a trigger fires, the callback computes a :func:`~lightning_leaf.horizontal_path`
-    (algorithm 1 of Grementieri & Fioresi, "Model-centric data manifold") for each pair of examples:
-    a path on the data leaf of the source towards an example of another class. All paths of a
+    (Algorithm 1 of Grementieri & Fioresi, "Model-centric data manifold") for each pair of examples:
+    a path along the leaf of the source towards an example of another class. All paths of a
     snapshot are computed together. TensorBoard shows the snapshots in the LEAF tab; a logger with a
     ``log_image`` method receives them as images. Training with the callback is bitwise identical to
     training without it.
@@ -44,11 +44,11 @@ class HorizontalPathSnapshot(PathSnapshot):
             if there is no validation data set that can be indexed); a list of pairs of positions in
             that data set; a tuple of two tensors, sources and destinations; or a pair of inputs and
             labels, a tensor of inputs or a data set, of which the callback makes 8 pairs.
-        noise_steps: Number of steps of the orthogonal walk that leads away from each source before
-            its path starts; the paper's Figure 6 uses 250. 0 starts at the source itself.
+        noise_steps: Number of path steps of the orthogonal walk that leads away from each source
+            before its path starts; the paper's Figure 6 uses 250. With 0, paths start at the source.
         step_size: Step length α in input units. Default: see
             :func:`~lightning_leaf.horizontal_path`.
-        max_steps: Largest number of steps of a path.
+        max_steps: Largest number of path steps.
         threshold: Distance from the destination at which a path has reached it. Default: see
             :func:`~lightning_leaf.horizontal_path`.
         normalize: The ``torchvision.transforms.Normalize``, or ``(mean, std)``, that was applied to

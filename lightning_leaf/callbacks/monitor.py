@@ -183,7 +183,7 @@ class LocalDataMatrixMonitor(LeafCallback):
                 self._measure(trainer, pl_module, batch, step)
 
     def _begin(self, trainer: Trainer, module: LightningModule, batch: Any, step: int) -> None:
-        """Choose the probe at the first step: a batch is available, and errors show early."""
+        """Choose the probe at the first step: a batch is available, and errors are raised early."""
         drop_after(self.history, step)
         if not self.history["step"]:
             self.interval = self.every_n_steps
@@ -223,7 +223,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         self._log(trainer, step, row)
 
     def _measurements(self, module: LightningModule) -> list[Measurement]:
-        """Return the measurements at the probe, shared out over the processes."""
+        """Return the measurements at the probe; each process computes its share."""
         assert self._probe is not None
         inputs = self._probe.inputs[self.processes.share(len(self._probe))]
         # Estimates may need different numbers of passes in different processes. Processes that

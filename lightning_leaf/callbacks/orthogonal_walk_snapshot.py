@@ -27,7 +27,7 @@ class OrthogonalWalkSnapshot(PathSnapshot):
     """A callback that takes snapshots of orthogonal walks during training.
 
     When a trigger fires, the callback computes an :func:`~lightning_leaf.orthogonal_walk` (Figure 3
-    of Grementieri & Fioresi, "Model-centric data manifold") for each start: a walk across the data
+    of Grementieri & Fioresi, "Model-centric data manifold") for each start: a walk across the
     leaves, along directions to which the prediction is insensitive. All walks of a snapshot are
     computed together. TensorBoard shows the snapshots in the LEAF tab; a logger with a
     ``log_image`` method receives them as images. Training with the callback is bitwise identical to
@@ -41,7 +41,7 @@ class OrthogonalWalkSnapshot(PathSnapshot):
             or a data set, of which the callback takes 8 examples.
         step_size: Step length α in input units. Default: see
             :func:`~lightning_leaf.orthogonal_walk`.
-        max_steps: Number of steps of a walk.
+        max_steps: Largest number of path steps.
         normalize: See :class:`HorizontalPathSnapshot`.
         domain: See :class:`HorizontalPathSnapshot`.
         name: Prefix of the logged tag. It must be different for each LEAF callback of a trainer.

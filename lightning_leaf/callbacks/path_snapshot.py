@@ -90,9 +90,9 @@ class PathSnapshot(LeafCallback):
             for trigger in self.triggers:
                 if trigger.needs_history:
                     raise LeafError(
-                        f"The trigger {trigger.reason!r} expects a LocalDataMatrixMonitor among "
-                        "the callbacks of the trainer, whose measurements it reads; got none. Add "
-                        "LocalDataMatrixMonitor() to the callbacks."
+                        f"The trigger {trigger.reason!r} reads the measurements of a "
+                        "LocalDataMatrixMonitor, but the callbacks of the trainer contain none. "
+                        "Add LocalDataMatrixMonitor() to the callbacks."
                     )
 
     @override
@@ -170,7 +170,8 @@ class PathSnapshot(LeafCallback):
     def _prepare(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
         """Choose the examples at the first step, where a batch is available.
 
-        Also compute paths of no steps: errors are then raised now, not at the end of the fit.
+        Also compute paths without steps, so that errors are raised now and not at the end of the
+        fit.
         """
         with quiet(module):  # reading a data set may draw random numbers
             self._sources, self._destinations = self.processes.broadcast(
@@ -190,7 +191,7 @@ class PathSnapshot(LeafCallback):
         return reason() if alike else self.processes.on_rank_zero(reason)
 
     def _all_paths(self, module: LightningModule, max_steps: int) -> LeafPath | None:
-        """Return all paths on rank zero, shared out over the processes."""
+        """Return all paths on rank zero; each process computes its share."""
         assert self._sources is not None
         rows = self.processes.share(len(self._sources))
         with self.processes.measuring(module) as classifier:

@@ -172,8 +172,9 @@ def _connect() -> Any:
     except RuntimeError as error:
         raise LeafError(
             "The LEAF callbacks expect the processes of a training to reach each other on the CPU "
-            f"with the gloo backend; connecting failed: {error} On a machine with several "
-            "networks, set the environment variable GLOO_SOCKET_IFNAME to the interface to use."
+            f"with the gloo backend; connecting failed ({error}). On a machine with several "
+            "networks, set the environment variable GLOO_SOCKET_IFNAME to the network interface "
+            "to use."
         ) from error
     # Set the long timeout only now: connecting should not take that long.
     if hasattr(dist, "set_timeout"):
