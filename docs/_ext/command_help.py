@@ -1,4 +1,4 @@
-"""The directive ``command-help``: the help of a command, printed while the pages are built."""
+"""The directive ``command-help``, which inserts the help of a command into a page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class CommandHelp(Directive):
-    """A literal block with the help of a command of this environment."""
+    """A directive that inserts the help of a command of this environment as a literal block."""
 
     required_arguments = 1
     optional_arguments = 1

@@ -1,15 +1,16 @@
-"""Figures that are computed while the pages are built, each for the light and the dark theme.
+"""Figures that the build computes, each for the light and the dark theme.
 
-``figures.DRAWINGS`` lists functions that return a matplotlib figure; the directive ``drawing`` puts
-one on a page::
+``figures.DRAWINGS`` lists functions that return a matplotlib figure. The directive ``drawing``
+inserts one into a page::
 
     ```{drawing} leaves
-    :alt: What a reader who does not see the picture should know.
+    :alt: A description of the picture for screen readers.
 
     The caption.
     ```
 
-``figures.NUMBERS`` lists functions that return a number or text. A page writes ``{{ name }}``.
+``figures.NUMBERS`` lists functions that return a number or text. A page refers to the result with
+``{{ name }}``.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ COLOURS = {
 
 
 class Drawing(Directive):
-    """A computed figure with its caption, of which CSS shows the version of the theme."""
+    """A directive that inserts a computed figure with its caption, one picture for each theme."""
 
     required_arguments = 1
     option_spec: ClassVar[dict[str, Any]] = {"alt": directives.unchanged_required}
@@ -76,7 +77,7 @@ class Drawing(Directive):
 
 
 def draw_all(app: Sphinx, config: Config) -> None:
-    """Draw what has changed since the last build, and hand the numbers to the pages."""
+    """Draw all figures if something has changed since the last build; pass numbers to the pages."""
     numbers = FOLDER / "numbers.json"
     digest = _digest()
     if not numbers.exists() or json.loads(numbers.read_text())["digest"] != digest:
@@ -90,7 +91,7 @@ def _draw() -> dict[str, Any]:
     for theme, ink in INKS.items():
         with matplotlib.rc_context(_style(theme, ink)):
             for draw in figures.DRAWINGS:
-                # The same bytes from the same figure.
+                # Without a date, the same figure gives the same bytes.
                 draw().savefig(
                     FOLDER / f"{draw.__name__}-{theme}.svg",
                     metadata={"Date": None},
@@ -120,7 +121,7 @@ def _style(theme: str, ink: str) -> dict[str, Any]:
 
 
 def _digest() -> str:
-    """Of everything that decides what the figures show."""
+    """Return a digest of all code and data on which the figures depend."""
     found = hashlib.sha256()
     package, results = Path(lightning_leaf.__file__).parent, figures.paper.RESULTS
     sources = [*Path(__file__).parent.rglob("*.py"), *package.rglob("*.py"), *results.glob("*")]

@@ -1,4 +1,4 @@
-"""Render formulas as MathML while the pages are built, so that no script is needed to read them."""
+"""Convert formulas to MathML during the build, so that pages need no script to show them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def mathml(formula: str, display: Literal["inline", "block"]) -> str:
         ValueError: If the converter does not know a command of the formula.
     """
     converted: str = convert(formula, display=display)
-    if "\\" in converted:  # unknown commands come back as they are
+    if "\\" in converted:  # the converter does not change unknown commands
         raise ValueError(f"Expected a formula that latex2mathml knows; got {formula!r}.")
     return converted
 

@@ -1,4 +1,4 @@
-"""The API pages document every public name, and the pages use only figures that exist."""
+"""The API pages document every public name exactly once, and no other name."""
 
 from __future__ import annotations
 

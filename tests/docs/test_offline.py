@@ -1,4 +1,4 @@
-"""The documentation is read without a network: formulas are MathML, and no page loads a script."""
+"""The documentation needs no network: formulas are MathML, and sources load nothing by address."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def addresses(text: str) -> bool:
     return "http://" in text or "https://" in text
 
 
-def test_pages_are_made_without_addresses_of_scripts_or_fonts() -> None:
+def test_sources_of_the_documentation_contain_no_addresses_of_scripts_or_fonts() -> None:
     for source in [*DOCS.glob("_ext/**/*.py"), DOCS / "conf.py", *DOCS.glob("_static/*.css")]:
         assert not addresses(source.read_text()), source
 

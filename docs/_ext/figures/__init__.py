@@ -1,4 +1,4 @@
-"""The figures of the pages, and the numbers that their text names."""
+"""The figures of the pages, and the numbers in their text."""
 
 from figures import digits, paper, plane
 

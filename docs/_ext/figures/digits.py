@@ -29,7 +29,7 @@ PROBE = 64
 
 @dataclass(frozen=True)
 class Training:
-    """A trained network, and what was measured on the way at steps of the training."""
+    """A trained network, and measurements at steps of its training."""
 
     model: nn.Module
     steps: list[int]
@@ -73,8 +73,8 @@ def trained() -> Training:
 
 
 @cache
-def doubtful_and_certain() -> tuple[int, int]:
-    """Positions of the held-out images about which the classifier is least and most certain."""
+def uncertain_and_certain() -> tuple[int, int]:
+    """Return the positions of the held-out images with the least and the most certain prediction."""
     pixels, _ = images()
     with torch.no_grad():
         probability = trained().model(pixels[-360:]).softmax(1)
@@ -112,9 +112,9 @@ def first_correct(digit: int) -> int:
 
 
 def directions() -> Figure:
-    """Directions of D_x and of the kernel as images, and what a shift along each changes."""
+    """Draw directions of D_x and of the kernel, and the probabilities along each."""
     pixels, _ = images()
-    image = pixels[[doubtful_and_certain()[0]]]
+    image = pixels[[uncertain_and_certain()[0]]]
     model = trained().model
     g = LocalDataMatrix.at(model, image)
     values, vectors = torch.linalg.eigh(g.gram())
@@ -155,17 +155,18 @@ def directions() -> Figure:
 
 
 def spectra() -> Figure:
-    """Eigenvalues of G at a doubtful and at a certain input, with the effective ranks."""
+    """Draw the eigenvalues of G at an uncertain and at a certain prediction, with their ranks."""
     pixels, _ = images()
-    g = LocalDataMatrix.at(trained().model, pixels[list(doubtful_and_certain())])
+    g = LocalDataMatrix.at(trained().model, pixels[list(uncertain_and_certain())])
     spectrum = g.eigenvalues()
     probability = g.log_probs.exp().max(1).values
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.2), layout="constrained", sharey=True)
-    for row, (axis, name) in enumerate(zip(axes, ("doubtful", "certain"), strict=True)):
+    names = ("An uncertain", "A certain")
+    for row, (axis, name) in enumerate(zip(axes, names, strict=True)):
         axis.bar(range(1, 10), spectrum[row, :9])
-        # The text stands beside the bars.
+        # Leave space beside the bars for the text.
         axis.set(yscale="log", xlabel="eigenvalue, by size", xticks=range(1, 10), xlim=(0.3, 14.5))
-        axis.set_title(f"A {name} prediction: largest probability {probability[row]:.3g}")
+        axis.set_title(f"{name} prediction: largest probability {probability[row]:.3g}")
         ranks = "\n".join(
             f"{kind} rank {effective_rank(spectrum[row], kind):.2f}" for kind in RANK_KINDS
         )
@@ -176,7 +177,7 @@ def spectra() -> Figure:
 
 
 def training() -> Figure:
-    """Trace, effective rank and tangent dimension over a training."""
+    """Draw trace, effective rank and tangent dimension over a training."""
     found = trained()
     figure, (trace, rank, dimension) = plt.subplots(
         1, 3, figsize=(9.6, 3.1), layout="constrained", width_ratios=[1.5, 1, 1]

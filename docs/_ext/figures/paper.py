@@ -1,4 +1,4 @@
-"""Numbers of the paper's reproduction, from the results that the report is written from."""
+"""Numbers of the reproduction of the paper, from the results of its report."""
 
 from __future__ import annotations
 

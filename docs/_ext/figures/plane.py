@@ -59,7 +59,7 @@ def walk() -> LeafPath:
 
 
 def leaves() -> Figure:
-    """Probability, tangent directions and leaves."""
+    """Draw the probability, tangent directions and leaves."""
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.7), layout="constrained", sharey=True)
     points, labels = data()
     left, right = axes
@@ -86,7 +86,7 @@ def leaves() -> Figure:
 
 
 def path_and_walk() -> Figure:
-    """A path along a leaf and a walk across leaves, and the probability along both."""
+    """Draw a path along a leaf, a walk across leaves, and the probability along both."""
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(9.6, 3.7), layout="constrained", width_ratios=[1.25, 1]
     )
@@ -163,15 +163,15 @@ def draw_tangent_lines(axis: Axes) -> None:
 
 
 def tangent_direction(points: Tensor) -> Tensor:  # (n, 2) -> (n, 2)
-    """The unit vector that spans the tangent space at each point, towards class 1."""
-    # For two classes it is spanned by ∇ log p_1, the second row of the factor but for its length.
+    """Return the unit vector that spans the tangent space at each point, towards class 1."""
+    # For two classes, ∇ log p_1 spans it. The second row of the factor has the same direction.
     gradient = LocalDataMatrix.at(classifier(), points).factor()[:, 1]
     return gradient / gradient.norm(dim=1, keepdim=True)
 
 
 @cache
 def leaf_curves(count: int = 11) -> list[Tensor]:
-    """Leaves through points that are evenly spread over the decision boundary."""
+    """Return leaves through points that are evenly spread over the decision boundary."""
     on_boundary = boundary(count)
     halves = []
     for sign in (-1, 1):
@@ -183,7 +183,7 @@ def leaf_curves(count: int = 11) -> list[Tensor]:
 
 
 def boundary(count: int) -> Tensor:  # (count, 2)
-    """Points at equal distances on the decision boundary."""
+    """Return points at equal distances on the decision boundary."""
     x, y, points = grid(140, 100)
     with torch.no_grad():
         score = classifier()(points).diff(dim=1).reshape(len(y), len(x))
