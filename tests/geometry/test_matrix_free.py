@@ -47,21 +47,22 @@ def perceptron() -> tuple[nn.Module, Tensor]:
 
 
 def test_trace_estimates_are_unbiased_and_their_standard_errors_correct(measured):
-    """Over many seeds, errors in units of the standard error have mean 0 and spread 1."""
-    repeats = 60
+    """Over many seeds, errors in units of the standard error have mean 0 and spread 1.
+
+    In float64: for a confident model float32 rounding is larger than the standard error.
+    """
+    repeats = 100
     trace = measured.exact.trace().repeat(repeats)
+    x = measured.x.double().repeat(repeats, *[1] * (measured.x.ndim - 1))
     generators = [torch.Generator().manual_seed(seed) for seed in range(len(trace))]
-    with measuring(measured.model) as classifier:
-        products = Products(classifier, measured.x.repeat(repeats, *[1] * (measured.x.ndim - 1)))
+    with measuring(copy.deepcopy(measured.model).double()) as classifier:
+        products = Products(classifier, x)
         estimate = estimate_trace(products.pullback, products.log_probs, 32, generators)
-    # For a confident model float32 rounding is larger than the standard error.
-    spread = estimate.standard_error.clamp_min(1e-5 * trace)
-    scores = ((estimate.value - trace) / spread).reshape(repeats, -1)  # (60, B)
-    # Heavy tails make some standard errors too small. Medians ignore these.
+    scores = ((estimate.value - trace) / estimate.standard_error).reshape(repeats, -1)  # (100, B)
+    # Heavy tails make some standard errors too small. Medians ignore these. For normal errors, the
+    # bounds are 6 standard deviations of the medians away.
     assert scores.median(0).values.abs().max() < 0.8
-    assert scores.abs().median() < 1.2  # 0.67 for normal errors
-    if estimate.standard_error.median() > 1e-3 * trace.median():
-        assert scores.abs().median() > 0.35
+    assert 0.35 < scores.abs().median() < 1.2  # 0.67 for normal errors
 
 
 def test_a_trace_that_is_twice_too_large_is_outside_of_the_standard_error(measured):

@@ -17,9 +17,8 @@ SEED = fresh_seeds(1)[0]
 def test_errors_of_projections_are_estimated_within_a_factor_of_eight(name):
     """The estimate is statistical: three quarters of the inputs must pass.
 
-    A single input fails with a probability below 0.2 % (no failure in 1920 projections for the
-    model with the largest errors). Three failures in eight inputs are less likely than one in a
-    million.
+    A single input fails with a probability below 0.2 %: no failure in 1920 projections of each
+    model. Three failures in eight inputs are less likely than one in a million.
     """
     model, x = many_classes.make(name, SEED, batch=8)
     v = torch.randn_like(x).double()

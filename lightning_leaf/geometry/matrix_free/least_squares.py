@@ -18,10 +18,9 @@ class RowSpaceProjection:
 
     The error is an estimate, not a bound. It extrapolates the progress of the last iterations and
     is at least the rounding noise of the products. It is too small where progress comes in jumps,
-    which happens where the singular values of M have gaps. In 1920 random projections for small
-    convolutional networks, which have such gaps, stopped after 12, 40 or 160 iterations, the true
-    error was more than 2 times the estimate in 4 % of the cases, more than 4 times in 0.4 %, and
-    never more than 8 times.
+    which happens where the singular values of M have gaps. In 9600 random projections for five
+    small models, stopped after 12, 40 or 160 iterations, the true error was more than 2 times the
+    estimate in 3 % of the cases, more than 4 times in 0.1 %, and never more than 8 times.
 
     Attributes:
         coefficients: c, ``(B, C)``.
