@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 STRIP_FRAMES = 12
 """Largest number of points in the strip of a path."""
 
-_KIND_TITLES = {"horizontal": "horizontal path", "orthogonal": "orthogonal walk"}
+KIND_NAMES = {"horizontal": "horizontal path", "orthogonal": "orthogonal walk"}
+"""Name of a path of each kind."""
 
 
 class PlottablePath(Protocol):
@@ -82,7 +83,7 @@ def plot_paths(paths: Sequence[PlottablePath], *, classes: Sequence[str] | None 
     figure = _figure(width=15, height=4.2 * len(paths))
     for part, path in zip(_rows(figure, len(paths)), paths, strict=True):
         names = _class_names(path, classes)
-        title = f"{_KIND_TITLES[path.kind]}: {path.describe()}"
+        title = f"{KIND_NAMES[path.kind]}: {path.describe()}"
         part.suptitle(title, x=0.01, ha="left", fontsize="medium")
         strip, curves = part.subfigures(2, 1, height_ratios=[1, 2])
         _draw_strip(strip, path, names)

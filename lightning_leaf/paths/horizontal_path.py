@@ -99,7 +99,7 @@ def horizontal_path(
             directions in which the prediction changes least; the path is still horizontal.
             ``rtol=0`` takes one backward pass for every class but one. Default: 0 up to 160
             classes, else 0.001.
-        keep_points: Largest number of points kept of each path (≥ 2), evenly spread over the
+        keep_points: Largest number of points kept of each path (≥ 2), evenly spaced over the
             steps.
         chunk_size: Largest number of paths computed together; limits memory. Default: 32, less
             for large inputs.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.data.normalization import Normalization
-from lightning_leaf.drawing.plotting import plot_paths
+from lightning_leaf.drawing.plotting import KIND_NAMES, plot_paths
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +51,7 @@ class SinglePath:
     Attributes:
         kind: ``"horizontal"`` or ``"orthogonal"``.
         points: Kept points, ``(F, ...)``, in the units of the model's input. They are evenly
-            spread over the steps and always include the first and the last point.
+            spaced over the steps and always include the first and the last point.
         point_steps: The step of every kept point, ``(F,)``, int64.
         log_probs: log p(y|x) at every step, ``(T + 1, C)``, float32.
         distance: Euclidean distance to the destination (horizontal) or from the start
@@ -179,7 +179,7 @@ class LeafPath(Sequence[SinglePath]):
 
     def __repr__(self) -> str:
         lines = (f"  [{i}] {path.describe()}" for i, path in enumerate(self))
-        return f"LeafPath of {len(self)} {self.kind} paths:\n" + "\n".join(lines)
+        return f"LeafPath of {len(self)} {KIND_NAMES[self.kind]}s:\n" + "\n".join(lines)
 
     @property
     def kind(self) -> PathKind:

@@ -80,7 +80,7 @@ def orthogonal_walk(
         seed: Seed of the random directions. Global random streams do not change.
         top_classes: See :func:`horizontal_path`.
         rtol: See :func:`horizontal_path`.
-        keep_points: Largest number of points kept of each walk (≥ 2), evenly spread over the
+        keep_points: Largest number of points kept of each walk (≥ 2), evenly spaced over the
             steps.
         chunk_size: Largest number of walks computed together; limits memory. Default: 32, less
             for large inputs.

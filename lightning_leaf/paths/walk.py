@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from lightning_leaf.drawing.plotting import KIND_NAMES
 from lightning_leaf.geometry.fisher_rao import fisher_rao_distance
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.interruption import raise_if_interrupted
@@ -81,7 +82,7 @@ def walk(
     paths: dict[int, SinglePath] = {}
     with tqdm(
         total=len(start) * settings.max_steps,
-        desc=f"{settings.kind} paths",
+        desc=f"{KIND_NAMES[settings.kind]}s",
         unit="step",
         disable=None if progress else True,
         delay=0.5,

@@ -29,7 +29,7 @@ def test_frames_are_dense_where_the_prediction_changes():
     single = make_path(log_probs, kept=401)
     steps = single.point_steps[frame_rows(single)]
     assert int(((steps > 288) & (steps < 312)).sum()) >= 5
-    # Parts without a change have frames too, and a constant path has evenly spread frames.
+    # Parts without a change have frames too, and a constant path has evenly spaced frames.
     assert int((steps < 288).sum()) >= 4
     even = make_path(flipping_log_probs(400), kept=401)
     assert np.ptp(np.diff(even.point_steps[frame_rows(even)])) <= 1

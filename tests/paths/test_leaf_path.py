@@ -31,7 +31,7 @@ def test_batched_attributes_are_padded_and_single_paths_are_not():
     assert torch.equal(path.end, y)
 
 
-def test_kept_points_are_limited_and_evenly_spread():
+def test_kept_points_are_limited_and_evenly_spaced():
     model, x = LINEAR.make(5, batch=3)
     walk = orthogonal_walk(model, x, max_steps=300, keep_points=20, progress=False)
     for one in walk:
@@ -49,7 +49,7 @@ def test_the_representation_describes_every_path():
     model, x = LINEAR.make(5, batch=2)
     walk = orthogonal_walk(model, x, max_steps=1, step_size=0.5, progress=False)
     assert repr(walk) == (
-        "LeafPath of 2 orthogonal paths:\n"
+        "LeafPath of 2 orthogonal walks:\n"
         "  [0] walked 1 step, 0.50 from the start\n"
         "  [1] walked 1 step, 0.50 from the start"
     )
