@@ -160,7 +160,7 @@ def test_legend_shows_the_probability_at_the_cursor(tab: LeafTab) -> None:
             expect(tab.legend(name)).to_contain_text(f"{values[end]:.2f}")
 
 
-def test_pixels_stay_crisp(tab: LeafTab) -> None:
+def test_enlarged_pixels_stay_sharp(tab: LeafTab) -> None:
     canvas = tab.get("large-current").locator("canvas")
     assert canvas.evaluate("(c) => [c.width, c.height]") == [28, 28]
     assert canvas.evaluate("(c) => c.clientWidth") > 100

@@ -19,7 +19,7 @@ from tests.support.tensorboard_process import await_snapshots, tensorboard
 Show = Callable[..., LeafTab]
 
 
-def test_empty_directory_explains_how_to_log_data(show: Show, tmp_path: Path) -> None:
+def test_page_of_an_empty_directory_explains_how_to_log_data(show: Show, tmp_path: Path) -> None:
     with tensorboard(tmp_path) as url:
         tab = show(url).open()
         empty = tab.get("empty")
@@ -28,7 +28,7 @@ def test_empty_directory_explains_how_to_log_data(show: Show, tmp_path: Path) ->
         expect(empty).to_contain_text("tensorboard --logdir")
 
 
-def test_training_without_snapshots_explains_how_to_log_them(show: Show, tmp_path: Path) -> None:
+def test_page_without_snapshots_explains_how_to_log_them(show: Show, tmp_path: Path) -> None:
     with LogDirectory(tmp_path).run("run") as writer:
         write_training_curves(writer)
     with tensorboard(tmp_path) as url:
@@ -158,7 +158,7 @@ def test_no_part_overlaps_or_is_cut_off(show: Show, url: str, width: int) -> Non
 
 
 def test_texts_for_screen_readers_are_not_visible(tab: LeafTab) -> None:
-    """Texts are hidden by a style, which must not depend on where they are."""
+    """A style hides these texts at every position in the page."""
     size = "(text) => text.offsetWidth * text.offsetHeight"
     texts = tab.frame.locator(".visually-hidden").all()
     assert len(texts) > 3

@@ -21,12 +21,12 @@ def touched(show: Show, url: str) -> LeafTab:
 
 
 def swipe(tab: LeafTab, over: Locator, start: Point, end: Point) -> list[list[int]]:
-    """Swipe between two points of an element, in shares of its size; return the cursors' steps."""
+    """Swipe between two points, in shares of the element's size; return the cursors' steps."""
     over.scroll_into_view_if_needed()
     box = over.bounding_box()
     assert box is not None
     session = tab.page.context.new_cdp_session(tab.page)
-    seen = []
+    steps = []
     moves = 8
     for i in range(moves + 1):
         share = [one + (other - one) * i / moves for one, other in zip(start, end, strict=True)]
@@ -34,10 +34,10 @@ def swipe(tab: LeafTab, over: Locator, start: Point, end: Point) -> list[list[in
         kind = "touchMove" if i else "touchStart"
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
         tab.await_animation_frames()
-        seen.append(tab.cursor_steps())
+        steps.append(tab.cursor_steps())
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     session.detach()
-    return seen
+    return steps
 
 
 def scrolled(tab: LeafTab) -> float:
@@ -48,9 +48,9 @@ def scrolled(tab: LeafTab) -> float:
 @pytest.mark.parametrize("chart", ["probability-chart", "distance-chart"])
 def test_horizontal_swipe_over_a_path_chart_moves_the_cursor(touched: LeafTab, chart: str) -> None:
     over = touched.get(chart).locator(".u-over")
-    seen = swipe(touched, over, (0.1, 0.5), (0.9, 0.5))
-    assert all(one == other for one, other in seen)
-    steps = [one for one, _ in seen]
+    cursors = swipe(touched, over, (0.1, 0.5), (0.9, 0.5))
+    assert all(first == second for first, second in cursors)
+    steps = [first for first, _ in cursors]
     assert steps == sorted(steps)
     assert steps[0] == pytest.approx(48, abs=8)
     assert steps[-1] == pytest.approx(432, abs=8)
