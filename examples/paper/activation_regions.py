@@ -106,7 +106,7 @@ def basis(rows: Tensor) -> Tensor:  # (B, C, d) -> (B, C - 1, d)
 def gap_outside(network: nn.Module, x: Tensor, side: float) -> Tensor:  # (B,)
     """Walk two sides of a square in both orders and return the share of the gap outside D.
 
-    The sides follow two fields of D: normalised gradients of log-probabilities, at a temperature at
+    The sides follow two fields of D: normalized gradients of log-probabilities, at a temperature at
     which their direction varies. On a leaf, both walks end on it, and the gap between their end
     points is tangent to it to lowest order.
     """

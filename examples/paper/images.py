@@ -21,7 +21,7 @@ CIFAR = Normalization((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))
 
 @dataclass(frozen=True)
 class Images:
-    """Normalised images ``(N, channels, height, width)`` and their labels ``(N,)``."""
+    """Normalized images ``(N, channels, height, width)`` and their labels ``(N,)``."""
 
     name: str
     train: Tensor

@@ -22,7 +22,7 @@ Project = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 def published_projection(network: nn.Module, x: Tensor, v: Tensor) -> Tensor:
-    """Project by least squares in the normalised columns ∇ log p_i, assumed to be independent.
+    """Project by least squares in the normalized columns ∇ log p_i, assumed to be independent.
 
     They are dependent: Σ p_i ∇ log p_i = 0. The driver ``gels`` (the only one on CUDA) divides by
     the rounding error in the missing direction.

@@ -40,7 +40,7 @@ The experiments differ from the paper in these points:
   They also report the result at the unperturbed images.
 
 D is the tangent distribution, G the local data matrix and C the number of classes. Distances are in
-units of normalised inputs.
+units of normalized inputs.
 """
 QUICK_WARNING = """
 

@@ -1,4 +1,4 @@
-"""All experiments, in the order of the paper; two more follow."""
+"""All experiments, in the order of the paper. The last two explain differences from the paper."""
 
 from __future__ import annotations
 
