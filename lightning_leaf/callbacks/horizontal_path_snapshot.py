@@ -45,7 +45,7 @@ class HorizontalPathSnapshot(PathSnapshot):
             that data set; a tuple of two tensors, sources and destinations; or a pair of inputs and
             labels, a tensor of inputs or a data set, of which the callback makes 8 pairs.
         noise_steps: Number of path steps of the orthogonal walk that leads away from each source
-            before its path starts; the paper's Figure 6 uses 250. With 0, paths start at the source.
+            before its path starts; the paper's Figure 6 uses 250. 0 starts at the source itself.
         step_size: Step length α in input units. Default: see
             :func:`~lightning_leaf.horizontal_path`.
         max_steps: Largest number of path steps.

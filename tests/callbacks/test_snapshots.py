@@ -206,7 +206,8 @@ def test_each_measurement_opens_the_module_once(
 def test_trace_return_needs_a_monitor(tmp_path: Path) -> None:
     with pytest.raises(
         LeafError,
-        match=r"'trace_return' reads the measurements of a LocalDataMatrixMonitor.*Add LocalDataMatrixMonitor\(\)",
+        match=r"'trace_return' reads the measurements of a LocalDataMatrixMonitor.*"
+        r"Add LocalDataMatrixMonitor\(\)",
     ):
         fit(tmp_path, HorizontalPathSnapshot("trace_return"))
 

@@ -74,7 +74,7 @@ def trained() -> Training:
 
 @cache
 def uncertain_and_certain() -> tuple[int, int]:
-    """Return the positions of the held-out images with the least and the most certain prediction."""
+    """Return the positions of the held-out images with the least and most certain predictions."""
     pixels, _ = images()
     with torch.no_grad():
         probability = trained().model(pixels[-360:]).softmax(1)
