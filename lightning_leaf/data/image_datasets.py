@@ -57,7 +57,7 @@ class Digits(Dataset[tuple[Tensor, int]]):
             from sklearn.datasets import load_digits
         except ModuleNotFoundError as error:
             raise DataUnavailableError(
-                "The digits need scikit-learn, which is not installed: "
+                "The digits need scikit-learn, which is not installed. Run: "
                 'python -m pip install "lightning-leaf[demo]"'
             ) from error
         digits = load_digits()
@@ -110,6 +110,6 @@ def load(name: DataName, data_dir: Path) -> ImageData:
             raise DataUnavailableError(
                 f"{kind.__name__} is not under {data_dir} and could not be downloaded ({cause}). "
                 f"Put its four files (train-images-idx3-ubyte, …) into {files}, name another "
-                "folder with --data-dir, or leave out --data: digits need no download."
+                "folder with --data-dir, or omit --data: the digits need no download."
             ) from error
     return ImageData(parts[0], parts[1], (1, 28, 28))

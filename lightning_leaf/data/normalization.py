@@ -43,8 +43,8 @@ class Normalization:
     def __post_init__(self) -> None:
         if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
             raise LeafError(
-                "normalize expects as many means as standard deviations, one per channel, every "
-                f"standard deviation positive; got mean={self.mean}, std={self.std}."
+                "normalize expects as many means as standard deviations, one per channel, and "
+                f"every standard deviation positive; got mean={self.mean}, std={self.std}."
             )
 
     @classmethod
@@ -142,8 +142,8 @@ def _per_channel(values: tuple[float, ...], x: Tensor) -> Tensor:
         return torch.tensor(values[0], dtype=x.dtype, device=x.device)
     if x.ndim < 2 or x.shape[1] != len(values):
         raise LeafError(
-            "normalize and domain expect as many numbers as axis 1 has channels, or a single one; "
-            f"got {len(values)} for inputs of shape {tuple(x.shape)}."
+            "normalize and domain expect one number, or one number per channel (axis 1); got "
+            f"{len(values)} numbers for inputs of shape {tuple(x.shape)}."
         )
     shape = (1, -1) + (1,) * (x.ndim - 2)
     return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(shape)

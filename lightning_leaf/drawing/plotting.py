@@ -137,7 +137,8 @@ def _figure(width: float, height: float) -> Figure:
         from lightning_leaf.drawing.notebook_figure import NotebookFigure
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            'Plotting needs matplotlib: python -m pip install "lightning-leaf[plot]"'
+            "Plotting needs matplotlib, which is not installed. Run: "
+            'python -m pip install "lightning-leaf[plot]"'
         ) from error
     return NotebookFigure(figsize=(width, height), layout="constrained")
 

@@ -135,7 +135,7 @@ def horizontal_path(
         x, y = classifier.prepare(start, "start"), classifier.prepare(end, "end")
         if x.shape != y.shape:
             raise LeafError(
-                "start and end expect one destination for each source, the same shape; got "
+                "start and end expect the same shape, one destination for each source; got "
                 f"{tuple(start.shape)} and {tuple(end.shape)}."
             )
         distance = norms((y - x).flatten(1).double())

@@ -115,8 +115,8 @@ def orthogonal_walk(
         r = classifier.prepare(direction, "direction")
         if x.shape != r.shape:
             raise LeafError(
-                "direction expects one vector for each start, the same shape; got "
-                f"{tuple(direction.shape)} for starts of shape {tuple(start.shape)}."
+                "direction expects the shape of start, one vector for each walk; got "
+                f"{tuple(direction.shape)} for start of shape {tuple(start.shape)}."
             )
         norm = norms(x.flatten(1).double())
         norm = torch.where(norm > 0, norm, x[0].numel() ** 0.5)

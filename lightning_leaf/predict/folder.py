@@ -229,7 +229,7 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow.parquet
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Writing and reading measurements needs pyarrow: "
+            "Writing and reading measurements needs pyarrow, which is not installed. Run: "
             'python -m pip install "lightning-leaf[measure]"'
         ) from error
     return pyarrow, pyarrow.parquet

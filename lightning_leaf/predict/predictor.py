@@ -135,6 +135,6 @@ def require_one_input_per_position(inputs: int, indices: list[int]) -> None:
     """
     if inputs != len(indices):
         raise LeafError(
-            f"A batch of {len(indices)} positions of the data set expects {len(indices)} inputs; "
-            f"got {inputs}. Use a collate_fn that returns each example exactly once."
+            f"A batch expects one input for each of its {len(indices)} positions in the data set; "
+            f"got {inputs} inputs. Use a collate_fn that returns each example exactly once."
         )

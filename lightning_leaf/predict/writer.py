@@ -120,8 +120,8 @@ class MeasurementWriter(BasePredictionWriter):
         """
         if self._data is None:
             raise LeafError(
-                "MeasurementWriter expects the loader that its method remaining returns; got "
-                "another loader. Call trainer.predict(predictor, writer.remaining(dataloader))."
+                "MeasurementWriter expects the loader that writer.remaining(dataloader) returns; "
+                "got another loader. Call trainer.predict(predictor, writer.remaining(dataloader))."
             )
         self._settings = {
             **predictor.settings,
@@ -153,8 +153,8 @@ class MeasurementWriter(BasePredictionWriter):
         sampler = getattr(trainer.predict_dataloaders, "batch_sampler", None)
         if not isinstance(getattr(sampler, "sampler", None), RemainingBlocks):
             raise LeafError(
-                "MeasurementWriter expects the loader that its method remaining returns, because "
-                "it skips inputs that are measured already; got another loader. Call "
+                "MeasurementWriter expects the loader that writer.remaining(dataloader) returns, "
+                "because it skips inputs that are measured already; got another loader. Call "
                 "trainer.predict(predictor, writer.remaining(dataloader))."
             )
 

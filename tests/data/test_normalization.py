@@ -51,7 +51,7 @@ def test_invalid_normalizations_raise_an_error(normalize, message):
 
 
 def test_a_wrong_number_of_channels_raises_an_error():
-    message = r"as many numbers as axis 1 has channels.*got 3 for inputs of shape \(2, 4, 8\)"
+    message = r"one number per channel \(axis 1\); got 3 numbers for inputs of shape \(2, 4, 8\)"
     with pytest.raises(LeafError, match=message):
         Normalization(MEAN, STD).to_pixels(torch.zeros(2, 4, 8))
 

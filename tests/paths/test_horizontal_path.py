@@ -188,7 +188,10 @@ INVALID = {
     "both": ({"rtol": 0.1, "top_classes": 3}, "Expected top_classes or rtol.*Remove one of them"),
     "domain": ({"domain": (1, 0)}, "low < high"),
     "outside": ({"domain": (0, 1)}, "start expects values inside the domain"),
-    "channels": ({"normalize": ((0.5,) * 3, (0.5,) * 3)}, "as many numbers as axis 1 has"),
+    "channels": (
+        {"normalize": ((0.5,) * 3, (0.5,) * 3)},
+        "one number per channel .axis 1.; got 3 numbers",
+    ),
     "normalize": ({"normalize": "imagenet"}, "torchvision.transforms.Normalize"),
     "std": ({"normalize": (0.5, 0.0)}, "every standard deviation positive"),
 }

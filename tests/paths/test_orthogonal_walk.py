@@ -111,7 +111,10 @@ def test_default_step_sizes_are_relative_to_the_norm_of_the_start():
 
 
 INVALID = {
-    "direction": ({"direction": torch.ones(1, 20)}, "one vector for each start.*got .1, 20."),
+    "direction": (
+        {"direction": torch.ones(1, 20)},
+        "direction expects the shape of start.*got .1, 20.",
+    ),
     "max_steps": ({"max_steps": -1}, "max_steps expects a whole number of at least 0; got -1"),
     "step_size": ({"step_size": 0.0}, "step_size expects a positive number"),
     "domain": ({"domain": (2, 3)}, "start expects values inside the domain"),
