@@ -1,4 +1,4 @@
-"""A matplotlib figure that a notebook shows as a picture. Importing it needs matplotlib."""
+"""A matplotlib figure that notebooks show as a picture. Importing it requires matplotlib."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 class NotebookFigure(Figure):
     """A figure without a window that notebooks show even if pyplot was never imported.
 
-    Notebooks know how to show matplotlib's own figures only once pyplot is imported.
+    Notebooks show figures of matplotlib only after pyplot was imported.
     """
 
     def _repr_png_(self) -> bytes:
