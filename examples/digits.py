@@ -57,7 +57,7 @@ def main():
     train(model, images, labels)
     report("after training", model, probe)
 
-    # From four images to four others; the transform keeps all points within valid pixels.
+    # With normalize, all points stay valid pixels.
     normalize = data.val.transform
     paths = horizontal_path(model, probe[:4], probe[4:8], normalize=normalize)
     walks = orthogonal_walk(model, probe[:4], normalize=normalize, max_steps=250)

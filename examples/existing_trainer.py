@@ -1,7 +1,7 @@
 """Add the LEAF callbacks to a Lightning script: the two added lines end in "# added".
 
 python examples/existing_trainer.py
-tensorboard --logdir lightning_logs        # tab LEAF
+tensorboard --logdir lightning_logs        # open the LEAF tab
 """
 
 import lightning as L

@@ -1,7 +1,7 @@
 """Use the callbacks with a LightningCLI, configured in a YAML file.
 
 python examples/lightning_cli.py fit --config examples/lightning_cli.yaml
-tensorboard --logdir leaf_logs             # tab LEAF
+tensorboard --logdir leaf_logs             # open the LEAF tab
 """
 
 from pathlib import Path

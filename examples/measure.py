@@ -1,6 +1,6 @@
-"""Measure every input of a data set, on several devices, into a folder from which runs resume.
+"""Measure every input of a data set on several devices, and write a table that a later run resumes.
 
-python examples/measure.py --devices 2      # stop it and start it again: it resumes
+python examples/measure.py --devices 2      # interrupt it and run it again: it resumes
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main():
     # On several nodes, add num_nodes=… and give a folder that all nodes share.
     trainer = L.Trainer(accelerator="cpu", devices=args.devices, callbacks=[writer], logger=False)
     predictor = LeafPredictor(model, ranks=["entropy", "stable"])
-    remaining = writer.remaining(DataLoader(data, batch_size=32))  # skips what is in the folder
+    remaining = writer.remaining(DataLoader(data, batch_size=32))  # skips inputs in the folder
     trainer.predict(predictor, remaining, return_predictions=False)
 
     if trainer.is_global_zero:

@@ -1,7 +1,7 @@
 """Train the CNN of the paper on MNIST with the LEAF callbacks: SGD 0.01, batches of 60.
 
     python examples/mnist.py --data DIR [--max-steps 10000]
-    tensorboard --logdir leaf_logs             # tab LEAF
+    tensorboard --logdir leaf_logs             # open the LEAF tab
 
 DIR is the folder of torchvision's MNIST (DIR/MNIST/raw). MNIST is downloaded if it is missing.
 """
@@ -65,7 +65,7 @@ def main():
         DataLoader(data.val, batch_size=500),
     )
     print_report(monitor, [paths, noisy_starts, walks])
-    print(f"\nOpen the logs with: tensorboard --logdir {args.logdir}   (tab LEAF)")
+    print(f"\nOpen the logs with: tensorboard --logdir {args.logdir}   (LEAF tab)")
 
 
 if __name__ == "__main__":
