@@ -18,7 +18,7 @@ def test_training_of_two_processes_is_bitwise_identical(
 
 
 def test_buffers_of_rank_zero_must_be_replaced_after_measuring(pair: Pair, tmp_path: Path) -> None:
-    """Negative control: without this, rank one trains on with the buffers of rank zero."""
+    """Negative control: otherwise rank one continues to train with the buffers of rank zero."""
     zero, one = pair.run(processes.changed_by_keeping_buffers_of_rank_zero, tmp_path)
     assert "/buffers/net.1.running_mean" in one
     assert "/buffers/calls" in zero + one

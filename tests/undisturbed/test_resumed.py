@@ -1,4 +1,4 @@
-"""A training that is resumed within an epoch is bitwise identical without the callbacks."""
+"""A training resumed within an epoch is bitwise identical with and without the callbacks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def plain(root: Path) -> Outcome:
     return outcome(Training(), root / "plain", resumed_from=checkpoint(root, watched=False))
 
 
-def test_callbacks_in_both_runs(root: Path) -> None:
+def test_outcome_is_the_same_with_callbacks_in_both_runs(root: Path) -> None:
     callbacks = leaf_callbacks()
     resumed_from = checkpoint(root, watched=True)
     resumed = outcome(Training(), root / "both", callbacks, resumed_from=resumed_from)
@@ -58,7 +58,7 @@ def test_callbacks_in_both_runs(root: Path) -> None:
     assert all(each.last_snapshot is not None for each in callbacks[1:])
 
 
-def test_callbacks_only_in_the_resumed_run(root: Path) -> None:
+def test_outcome_is_the_same_with_callbacks_only_in_the_resumed_run(root: Path) -> None:
     callbacks = leaf_callbacks()
     resumed_from = checkpoint(root, watched=False)
     resumed = outcome(Training(), root / "added", callbacks, resumed_from=resumed_from)
@@ -67,7 +67,7 @@ def test_callbacks_only_in_the_resumed_run(root: Path) -> None:
     assert all(each.last_snapshot is not None for each in callbacks[1:])
 
 
-def test_callbacks_only_in_the_first_run(root: Path) -> None:
+def test_outcome_is_the_same_with_callbacks_only_in_the_first_run(root: Path) -> None:
     resumed_from = checkpoint(root, watched=True)
     resumed = outcome(Training(), root / "left out", resumed_from=resumed_from)
     assert differences(plain(root), resumed) == []
