@@ -19,7 +19,7 @@ from tests.support.tensorboard_process import await_snapshots, tensorboard
 
 Show = Callable[..., LeafTab]
 
-# Violations of minor impact are a matter of taste.
+# Violations of minor impact are ignored.
 IMPACTS = ("moderate", "serious", "critical")
 WIDTHS = (1280, 768)
 LAST_TAG = "horizontal_path/000000003000-"
@@ -103,15 +103,15 @@ def violations(tab: LeafTab, axe: str) -> list[str]:
 
 def violations_in_all_modes(tab: LeafTab, axe: str) -> list[str]:
     """Return the violations in light and dark mode, on a wide and on a narrow screen."""
-    found = []
+    all_violations = []
     for dark in (False, True):
         if dark:
             tab.choose_dark_mode()
         for width in WIDTHS:
             tab.page.set_viewport_size({"width": width, "height": 1000})
             mode = f"{'dark' if dark else 'light'}, {width} px"
-            found += [f"{mode}: {text}" for text in violations(tab, axe)]
-    return found
+            all_violations += [f"{mode}: {text}" for text in violations(tab, axe)]
+    return all_violations
 
 
 def test_path_is_accessible(show: Show, url: str, axe: str) -> None:
@@ -131,7 +131,7 @@ def test_comparison_of_runs_is_accessible(show: Show, url: str, axe: str) -> Non
     assert violations_in_all_modes(tab, axe) == []
 
 
-def test_zoomed_path_with_shown_link_is_accessible(show: Show, url: str, axe: str) -> None:
+def test_zoomed_path_with_a_visible_link_is_accessible(show: Show, url: str, axe: str) -> None:
     steps = {"path-steps": "120-360", "training-steps": "0-1500"}
     tab = show(url).open(run="digits/sgd", tag=LAST_TAG, **steps).await_path()
     tab.frame.locator("body").evaluate("() => { document.execCommand = () => false; }")
@@ -241,7 +241,7 @@ def tab_order(tab: LeafTab) -> tuple[list[int], list[int]]:
         ("page => page.querySelector('main').setAttribute('role', 'presentation')", "landmark"),
     ],
 )
-def test_violations_are_found(tab: LeafTab, axe: str, sabotage: str, rule: str) -> None:
+def test_violations_are_detected(tab: LeafTab, axe: str, sabotage: str, rule: str) -> None:
     tab.frame.locator("leaf-page").evaluate(sabotage)
     assert any(text.startswith(rule) for text in violations(tab, axe))
 

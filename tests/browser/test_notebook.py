@@ -42,7 +42,7 @@ class NotebookTab(LeafTab):
         self.frame.locator("html.dark").wait_for()
 
     def await_address(self, part: str) -> None:
-        """Wait until the URL of TensorBoard contains `part`: then it is a history entry."""
+        """Wait until the URL of TensorBoard contains `part`, and the view is a history entry."""
         host = self.page.locator("#tensorboard-frame-1").element_handle().content_frame()
         assert host is not None
         host.wait_for_function("(part) => location.hash.includes(part)", arg=part)
@@ -80,7 +80,7 @@ def notebook(show: Callable[..., LeafTab], notebook_url: str) -> NotebookTab:
 
 
 def test_page_of_the_notebook_is_not_accessible(notebook: NotebookTab) -> None:
-    """This holds for all tests of this module."""
+    """All tests of this module rely on this."""
     read = "() => { try { return parent.parent.location.href; } catch { return 'denied'; } }"
     assert notebook.frame.locator("body").evaluate(read) == "denied"
     assert notebook.frame.locator("body").evaluate(read.replace("parent.parent", "parent")) != (
@@ -137,7 +137,7 @@ def test_link_is_shown_if_copying_is_not_allowed(notebook: NotebookTab, url: str
     expect(notebook.get("copy-link")).to_be_focused()
 
 
-def test_clipboard_api_reports_an_error(notebook: NotebookTab) -> None:
+def test_clipboard_api_logs_an_error(notebook: NotebookTab) -> None:
     notebook.frame.locator("body").evaluate(
         "() => navigator.clipboard.writeText('link').catch(() => {})"
     )

@@ -93,10 +93,10 @@ def test_strip_contains_the_pixels_of_all_frames(
     picture = image(content)
     frames = [enlarged(frame, times) for frame in sheet(tab)]
     height, width = frames[0].shape[:2]
-    found = tiles(picture, height, width, frames=24)
-    for tile, frame in zip(found, [frames[0], *frames], strict=True):
+    drawn = tiles(picture, height, width, frames=24)
+    for tile, frame in zip(drawn, [frames[0], *frames], strict=True):
         np.testing.assert_array_equal(tile, frame)
-    assert not np.array_equal(found[1], frames[-1])
+    assert not np.array_equal(drawn[1], frames[-1])
     # Margins, and text around the tiles.
     assert tuple(picture[0, 0]) == tuple(picture[-1, -1]) == SURFACE["light"]
     assert picture.shape[1] == 32 + 2 * (width + 44) + 12 * (width + 12) - 12 + 32
@@ -209,8 +209,8 @@ def test_table_of_training_contains_the_drawn_runs(tab: LeafTab) -> None:
         scalar: dict[str, Any] = ask(
             tab.url, f"scalars?{urlencode({'run': name_of(rows), 'tag': tag})}"
         )
-        found = [(int(step), number(value)) for _, other, step, value in rows if other == tag]
-        assert found == list(zip(scalar["steps"], scalar["values"], strict=True))
+        saved = [(int(step), number(value)) for _, other, step, value in rows if other == tag]
+        assert saved == list(zip(scalar["steps"], scalar["values"], strict=True))
 
 
 def name_of(rows: list[list[str]]) -> str:
@@ -266,8 +266,8 @@ def test_pictures_of_a_zoomed_path_show_its_range(show: Show, url: str) -> None:
     _, content = tab.save("path", "Strip as PNG")
     frames = [enlarged(frame, 5) for frame in sheet(tab)]
     expected = [frames[0], *(frames[i] for i in shown), frames[-1]]
-    found = tiles(image(content), 140, 140, frames=len(shown))
-    for tile, frame in zip(found, expected, strict=True):
+    drawn = tiles(image(content), 140, 140, frames=len(shown))
+    for tile, frame in zip(drawn, expected, strict=True):
         np.testing.assert_array_equal(tile, frame)
     _, content = tab.save("path", "Animation as GIF")
     with Image.open(io.BytesIO(content)) as gif:
@@ -276,7 +276,7 @@ def test_pictures_of_a_zoomed_path_show_its_range(show: Show, url: str) -> None:
     assert len(table(content)) == 1 + len(tab.path()["curve_steps"])
 
 
-def test_menu_is_operated_by_keyboard_and_named(tab: LeafTab) -> None:
+def test_menu_is_named_and_operated_by_keyboard(tab: LeafTab) -> None:
     names = ["Save this path", "Save the chart Effective rank"]
     for part, name in zip(("path", "rank-chart"), names, strict=True):
         button = tab.get(part).get_by_role("button", name=name)

@@ -41,10 +41,10 @@ def moments_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def drawn_rows(tab: LeafTab) -> list[int]:
     """Return the positions of the rows that contain a canvas."""
-    found: list[int] = tab.frame.locator("leaf-row").evaluate_all(
+    positions: list[int] = tab.frame.locator("leaf-row").evaluate_all(
         "(rows) => rows.flatMap((row, i) => (row.querySelector('canvas') ? [i] : []))"
     )
-    return found
+    return positions
 
 
 def test_only_visible_rows_are_drawn_and_scrolling_draws_others(
@@ -97,7 +97,7 @@ def test_rows_keep_their_height_out_of_view(show: Show, moments_url: str) -> Non
 def test_ten_thousand_steps_of_a_thousand_classes_are_shown(show: Show, tmp_path: Path) -> None:
     path = publish_long_path(tmp_path)
     assert path.log_probs.shape == (STEPS + 1, CLASSES)
-    # Without reduction, the snapshot would exceed the limit twenty times.
+    # Without thinning, the snapshot would be twenty times as large as the limit.
     assert path.log_probs.nbytes >= 20 * MAX_BYTES
     (file,) = tmp_path.rglob("*tfevents*")
     assert file.stat().st_size < MAX_BYTES

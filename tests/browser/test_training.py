@@ -38,9 +38,9 @@ def test_runs_are_drawn_in_their_colours_while_they_are_checked(tab: LeafTab, ru
 
 
 def test_charts_have_textual_descriptions(tab: LeafTab) -> None:
-    for chart, what in zip(TRAINING_CHARTS, ("median", "entropy", "dimension"), strict=True):
+    for chart, curve in zip(TRAINING_CHARTS, ("median", "entropy", "dimension"), strict=True):
         label = tab.get(chart).get_attribute("aria-label") or ""
-        assert f"digits/sgd · {what} from" in label
+        assert f"digits/sgd · {curve} from" in label
         assert "over optimizer steps" in label
 
 
@@ -134,11 +134,11 @@ def test_url_restores_the_view(tab: LeafTab, show: Show) -> None:
     tab.page.wait_for_function("location.hash.includes('index=3')")
     other = show(tab.url)
     other.page.goto(tab.page.url)
-    for each in (tab, other):
-        each.page.reload()
-        each.await_path()
-        expect(each.get("path-title")).to_have_text(title)
-        expect(each.get("scale-linear")).to_be_checked()
+    for opened in (tab, other):
+        opened.page.reload()
+        opened.await_path()
+        expect(opened.get("path-title")).to_have_text(title)
+        expect(opened.get("scale-linear")).to_be_checked()
 
 
 def test_reload_shows_new_data_and_keeps_the_view(show: Show, tmp_path: Path) -> None:
