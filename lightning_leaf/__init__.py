@@ -1,24 +1,12 @@
 """The geometry that a classifier gives its inputs, measured while it trains.
 
-The public interface is flat: ``from lightning_leaf import LocalDataMatrixMonitor``. Names that need
-Lightning or torchmetrics are imported on first use.
+The public interface is flat: ``from lightning_leaf import LocalDataMatrixMonitor``. Each name is
+imported on first use.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-
-from lightning_leaf.data.normalization import Normalization
-from lightning_leaf.errors import LeafError, NonFiniteError
-from lightning_leaf.geometry.data_matrix import LocalDataMatrix
-from lightning_leaf.geometry.effective_rank import effective_rank
-from lightning_leaf.geometry.estimates import LeadingSpectrum, TraceEstimate
-from lightning_leaf.geometry.fisher_rao import fisher_rao_distance, fisher_rao_length
-from lightning_leaf.geometry.local_geometry import LocalGeometry, local_geometry
-from lightning_leaf.geometry.matrix_free.data_matrix import MatrixFreeDataMatrix
-from lightning_leaf.paths.horizontal_path import horizontal_path
-from lightning_leaf.paths.leaf_path import LeafPath, PathStatus, SinglePath
-from lightning_leaf.paths.orthogonal_walk import orthogonal_walk
 
 if TYPE_CHECKING:
     from lightning_leaf.callbacks import (
@@ -28,7 +16,18 @@ if TYPE_CHECKING:
         TraceReturn,
         Trigger,
     )
+    from lightning_leaf.data.normalization import Normalization
+    from lightning_leaf.errors import LeafError, NonFiniteError
+    from lightning_leaf.geometry.data_matrix import LocalDataMatrix
+    from lightning_leaf.geometry.effective_rank import effective_rank
+    from lightning_leaf.geometry.estimates import LeadingSpectrum, TraceEstimate
+    from lightning_leaf.geometry.fisher_rao import fisher_rao_distance, fisher_rao_length
+    from lightning_leaf.geometry.local_geometry import LocalGeometry, local_geometry
+    from lightning_leaf.geometry.matrix_free.data_matrix import MatrixFreeDataMatrix
     from lightning_leaf.geometry.metrics import LocalDataMatrixEffectiveRank, LocalDataMatrixTrace
+    from lightning_leaf.paths.horizontal_path import horizontal_path
+    from lightning_leaf.paths.leaf_path import LeafPath, PathStatus, SinglePath
+    from lightning_leaf.paths.orthogonal_walk import orthogonal_walk
     from lightning_leaf.predict import (
         LeafPredictor,
         MeasurementWriter,
@@ -71,19 +70,36 @@ __all__ = [
     "read_measurements",
 ]
 
-# Lightning and torchmetrics take seconds to import; the functional core does not need them.
-_IMPORTED_ON_FIRST_USE = {
+# PyTorch, Lightning and torchmetrics take seconds to import: ``lightning-leaf --help`` needs none.
+_MODULES = {
     "HorizontalPathSnapshot": "callbacks",
+    "LeadingSpectrum": "geometry.estimates",
+    "LeafError": "errors",
+    "LeafPath": "paths.leaf_path",
     "LeafPredictor": "predict",
+    "LocalDataMatrix": "geometry.data_matrix",
     "LocalDataMatrixEffectiveRank": "geometry.metrics",
     "LocalDataMatrixMonitor": "callbacks",
     "LocalDataMatrixTrace": "geometry.metrics",
+    "LocalGeometry": "geometry.local_geometry",
+    "MatrixFreeDataMatrix": "geometry.matrix_free.data_matrix",
     "MeasurementWriter": "predict",
+    "NonFiniteError": "errors",
+    "Normalization": "data.normalization",
     "OrthogonalWalkSnapshot": "callbacks",
     "PairDataset": "predict",
     "PathPredictor": "predict",
+    "PathStatus": "paths.leaf_path",
+    "SinglePath": "paths.leaf_path",
+    "TraceEstimate": "geometry.estimates",
     "TraceReturn": "callbacks",
     "Trigger": "callbacks",
+    "effective_rank": "geometry.effective_rank",
+    "fisher_rao_distance": "geometry.fisher_rao",
+    "fisher_rao_length": "geometry.fisher_rao",
+    "horizontal_path": "paths.horizontal_path",
+    "local_geometry": "geometry.local_geometry",
+    "orthogonal_walk": "paths.orthogonal_walk",
     "read_measurements": "predict",
 }
 
@@ -93,11 +109,11 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("lightning-leaf")
-    if name not in _IMPORTED_ON_FIRST_USE:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_IMPORTED_ON_FIRST_USE[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

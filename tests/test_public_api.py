@@ -73,6 +73,11 @@ def test_the_functional_core_is_imported_without_lightning() -> None:
     )
 
 
+def test_help_needs_no_pytorch() -> None:
+    assert "torch" not in imported_modules("import lightning_leaf.cli, lightning_leaf.cli.measure")
+    assert "torch" in imported_modules("from lightning_leaf import LocalDataMatrix")
+
+
 def test_the_callbacks_are_imported_with_lightning() -> None:
     assert "lightning" in imported_modules("from lightning_leaf import LocalDataMatrixMonitor")
 

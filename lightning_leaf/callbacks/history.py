@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from lightning_leaf.geometry.effective_rank import RankKind
+from lightning_leaf.geometry.rank_kinds import RankKind
 
 Columns = dict[str, list[float]]
 

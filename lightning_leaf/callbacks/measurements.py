@@ -10,8 +10,8 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from lightning_leaf.geometry.effective_rank import RankKind
 from lightning_leaf.geometry.local_geometry import local_geometry
+from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.model.classifier import Classifier
 
 

@@ -27,8 +27,9 @@ from lightning_leaf.callbacks.measurements import (
     probe_statistics,
 )
 from lightning_leaf.callbacks.probes import Inputs, choose_inputs
-from lightning_leaf.geometry.effective_rank import RankKind, checked_ranks
+from lightning_leaf.geometry.effective_rank import checked_ranks
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES
+from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.model.quiet import quiet, random_streams
 from lightning_leaf.trainer import state as trainer_state
 

@@ -16,7 +16,7 @@ from lightning_leaf.cli.arguments import (
     positive_whole_number,
 )
 from lightning_leaf.errors import Interrupted, LeafError
-from lightning_leaf.geometry.effective_rank import RANK_KINDS
+from lightning_leaf.geometry.rank_kinds import RANK_KINDS
 
 BATCH_SIZE = 32
 FIGURE = "checkpoints.png"

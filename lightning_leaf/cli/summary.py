@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_leaf.geometry.effective_rank import RankKind
+from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.predict.columns import NON_FINITE, input_column_types
 from lightning_leaf.predict.folder import read_measurements
 

@@ -1,16 +1,13 @@
 """Effective ranks: the number of directions over which a spectrum is spread."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from lightning_leaf._arguments import one_of
 from lightning_leaf.errors import LeafError
-
-RankKind = Literal["entropy", "stable", "participation", "threshold"]
-RANK_KINDS: tuple[RankKind, ...] = get_args(RankKind)
+from lightning_leaf.geometry.rank_kinds import RANK_KINDS, RankKind
 
 
 def effective_rank(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_leaf.geometry.effective_rank import RankKind, effective_rank
+from lightning_leaf.geometry.effective_rank import effective_rank
+from lightning_leaf.geometry.rank_kinds import RankKind
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from torch import Tensor
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.errors import NonFiniteError
 from lightning_leaf.geometry.data_matrix import LocalDataMatrix, local_data_matrix
-from lightning_leaf.geometry.effective_rank import RankKind, checked_ranks
+from lightning_leaf.geometry.effective_rank import checked_ranks
 from lightning_leaf.geometry.matrix_free.data_matrix import (
     EIGENVALUES,
     EXACT_CLASSES,
     matrix_free_data_matrix,
 )
 from lightning_leaf.geometry.protocol import DataMatrix
+from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.model.chunks import checked_chunk_size
 from lightning_leaf.model.classifier import Classifier, finite_rows, measuring
 

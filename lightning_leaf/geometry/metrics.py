@@ -10,8 +10,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lightning_leaf._arguments import one_of
-from lightning_leaf.geometry.effective_rank import RANK_KINDS, RankKind
 from lightning_leaf.geometry.local_geometry import LocalGeometry, local_geometry
+from lightning_leaf.geometry.rank_kinds import RANK_KINDS, RankKind
 from lightning_leaf.model.classifier import require_finite
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_leaf.geometry.effective_rank import RankKind
 from lightning_leaf.geometry.local_geometry import local_geometry
+from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.paths.leaf_path import PathKind, PathStatus, SinglePath
 
 Columns = dict[str, list[Any]]

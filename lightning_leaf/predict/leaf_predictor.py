@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.data.batches import read_batch
-from lightning_leaf.geometry.effective_rank import RankKind, checked_ranks
+from lightning_leaf.geometry.effective_rank import checked_ranks
+from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.predict.columns import Columns, ColumnTypes, input_column_types, input_columns
 from lightning_leaf.predict.predictor import Predictor, require_one_input_per_position
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lightning_leaf import LeafError, effective_rank
-from lightning_leaf.geometry.effective_rank import RANK_KINDS
+from lightning_leaf.geometry.rank_kinds import RANK_KINDS
 
 
 @pytest.mark.parametrize("kind", RANK_KINDS)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_leaf import LeafError, LocalDataMatrix, effective_rank
-from lightning_leaf.geometry.effective_rank import RANK_KINDS
+from lightning_leaf.geometry.rank_kinds import RANK_KINDS
 from lightning_leaf.model.quiet import quiet
 from lightning_leaf.predict import LeafPredictor, PathPredictor
 from lightning_leaf.predict.predictor import Predictor
