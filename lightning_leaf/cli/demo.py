@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"\nLogs: {demo.log_dir}")
     if args.serve:
         return _serve(args.logdir)
-    print(f"Open them with: tensorboard --logdir {args.logdir}   (tab LEAF)")
+    print(f"Open them with: tensorboard --logdir {args.logdir}   (LEAF tab)")
     return 0
 
 

@@ -111,7 +111,7 @@ def test_seed_determines_the_run(
         logdir = tmp_path / str(seed)
         arguments = ["--max-epochs=1", f"--seed={seed}", f"--logdir={logdir}", "--accelerator=cpu"]
         assert main(["demo", *arguments]) == 0
-        assert f"tensorboard --logdir {logdir}   (tab LEAF)" in capsys.readouterr().out
+        assert f"tensorboard --logdir {logdir}   (LEAF tab)" in capsys.readouterr().out
         traces.append(scalars(logdir)["leaf/trace_mean"])
     logged = scalars(demo.logdir)["leaf/trace_mean"]  # seed 0, in another process
     same, other = ([trace[step] for step in range(20)] for trace in traces)
