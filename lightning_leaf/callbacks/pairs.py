@@ -64,7 +64,7 @@ def choose_pairs(
 def pair_up(examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:
     """Return pairs of examples of different classes, spread over the classes.
 
-    The classes are arranged in a circle in random order. The first pairs join each class and the
+    The classes are arranged in a labels in random order. The first pairs join each class and the
     next one, the second round joins each class and the one after the next, and so on. An example
     is used again only after all examples of its class are used. Without labels, pairs are
     successive examples.
@@ -88,9 +88,9 @@ def pair_up(examples: Examples, count: int, seed: int) -> tuple[Examples, Exampl
             f"read are of class {examples.name(0)}. Pass positions in the data set, such as "
             "pairs=[(0, 1), (2, 3)]."
         )
-    circle = sorted(members)
-    random.Random(seed).shuffle(circle)
-    used = dict.fromkeys(circle, 0)
+    labels = sorted(members)
+    random.Random(seed).shuffle(labels)
+    used = dict.fromkeys(labels, 0)
 
     def next_of(label: int) -> int:
         used[label] += 1
@@ -98,10 +98,10 @@ def pair_up(examples: Examples, count: int, seed: int) -> tuple[Examples, Exampl
 
     sources, destinations = [], []
     for pair in range(count):
-        lap, position = divmod(pair, len(circle))
-        ahead = 1 + lap % (len(circle) - 1)
-        sources.append(next_of(circle[position]))
-        destinations.append(next_of(circle[(position + ahead) % len(circle)]))
+        lap, position = divmod(pair, len(labels))
+        ahead = 1 + lap % (len(labels) - 1)
+        sources.append(next_of(labels[position]))
+        destinations.append(next_of(labels[(position + ahead) % len(labels)]))
     return examples.select(sources), examples.select(destinations)
 
 

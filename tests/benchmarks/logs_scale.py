@@ -21,13 +21,13 @@ from tests.benchmarks.logs_seen import (
     path_over_training,
 )
 from tests.benchmarks.logs_written import (
-    MOMENTS,
+    LOGGED_STEPS,
     PATHS,
     RUNS,
     SNAPSHOTS,
     size,
     write_logs,
-    write_moments,
+    write_steps,
 )
 from tests.benchmarks.long_path import CLASSES, STEPS, publish_long_path
 from tests.benchmarks.machine import describe
@@ -50,7 +50,7 @@ def run() -> None:
         leaf, images, training, long = (Path(folder, name) for name in names)
         started = time.monotonic()
         write_logs(leaf, images)
-        write_moments(training)
+        write_steps(training)
         print(f"{RUNS} runs, {SNAPSHOTS} snapshots of {PATHS} paths, made in ", end="")
         print(f"{time.monotonic() - started:.0f} s")
         print(f"on disk: snapshots {size(leaf):.1f} MB, images {size(images):.1f} MB")
@@ -66,7 +66,7 @@ def run() -> None:
             return image_routes(url, started) | images_tab(browser, url)
 
         def of_training(url: str, _: float) -> Figures:
-            await_snapshots(url, MOMENTS)
+            await_snapshots(url, LOGGED_STEPS)
             return path_over_training(browser, url)
 
         def of_long(url: str, _: float) -> Figures:
@@ -75,7 +75,7 @@ def run() -> None:
 
         print_table("The LEAF tab", leaf, of_leaf)
         print_table("TensorBoard's Images tab", images, of_images)
-        print_table(f"The LEAF tab, a path at {MOMENTS} steps", training, of_training)
+        print_table(f"The LEAF tab, a path at {LOGGED_STEPS} steps", training, of_training)
         print_table(f"The LEAF tab, {STEPS} steps × {CLASSES} classes", long, of_long)
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.benchmarks.logs_routes import Figures
-from tests.benchmarks.logs_written import MOMENTS
+from tests.benchmarks.logs_written import LOGGED_STEPS
 from tests.browser.conftest import chromium
 from tests.support.browser.leaf_tab import LeafTab
 
@@ -149,7 +149,7 @@ def path_over_training(browser: Browser, url: str) -> Figures:
     page = new_page(browser)
     tab = LeafTab(page, url).open().await_path()
     rows = tab.get("row")
-    rows.nth(MOMENTS - 1).wait_for(state="attached")
+    rows.nth(LOGGED_STEPS - 1).wait_for(state="attached")
     page.mouse.move(700, 500)
     tab.get("path").evaluate(WATCH_FRAMES)
     while tab.get("path").evaluate(PATHS_LEFT) > 1:
@@ -161,7 +161,7 @@ def path_over_training(browser: Browser, url: str) -> Figures:
 
     moving = moving_along(page, tab)
     page.close()
-    drawn = f"{seen['rows']} of {MOMENTS}, {seen['canvases']} canvases"
+    drawn = f"{seen['rows']} of {LOGGED_STEPS}, {seen['canvases']} canvases"
     return scrolling | {"rows drawn at once, maximum": drawn} | moving
 
 

@@ -19,7 +19,7 @@ from tests.support.plugin.logs import blob_summary
 
 RUNS = 100
 SNAPSHOTS = 2000
-MOMENTS = 100
+LOGGED_STEPS = 100
 PATHS = 8
 # Shorter than the paths of the callbacks, because checksums in Python dominate the writing time.
 STEPS = 30
@@ -41,11 +41,11 @@ def write_logs(leaf: Path, images: Path) -> None:
         image_writer.close()
 
 
-def write_moments(training: Path) -> None:
+def write_steps(training: Path) -> None:
     """Write one run with the same paths at many steps, and as many frames as callbacks keep."""
     paths = [dataclasses.replace(synthetic.path(4, 9, frames=13), source_index=i) for i in range(2)]
     index, blobs = encode(dataclasses.replace(synthetic.snapshot(), paths=tuple(paths)))
-    write_run(training / "version_0", [(index, blobs, None)], MOMENTS)
+    write_run(training / "version_0", [(index, blobs, None)], LOGGED_STEPS)
 
 
 def write_run(run: Path, variants: list[Variant], count: int) -> list[tuple[int, str]]:

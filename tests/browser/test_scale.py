@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from lightning_leaf.display.snapshots import MAX_BYTES
 from lightning_leaf.drawing.classes_shown import CLASSES_SHOWN
-from tests.benchmarks.logs_written import MOMENTS, write_moments
+from tests.benchmarks.logs_written import LOGGED_STEPS, write_steps
 from tests.benchmarks.long_path import CLASSES, STEPS, publish_long_path
 from tests.support.browser.leaf_tab import IS_PAINTED, LeafTab, missing_curves, missing_in_strip
 from tests.support.tensorboard_process import await_snapshots, tensorboard
@@ -33,9 +33,9 @@ window.IntersectionObserver = class {
 @pytest.fixture(scope="module")
 def moments_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("moments")
-    write_moments(folder)
+    write_steps(folder)
     with tensorboard(folder, "--load_fast=true") as url:
-        await_snapshots(url, MOMENTS)
+        await_snapshots(url, LOGGED_STEPS)
         yield url
 
 
@@ -55,7 +55,7 @@ def test_only_visible_rows_are_drawn_and_scrolling_draws_others(
     tab.page.on("request", lambda request: fetched.append(request.url))
     tab.open().await_path()
     rows = tab.get("row")
-    expect(rows).to_have_count(MOMENTS)
+    expect(rows).to_have_count(LOGGED_STEPS)
     rows.first.scroll_into_view_if_needed()
     expect(rows.first.get_by_test_id("row-frame")).to_have_count(13)
     drawn_at_top = drawn_rows(tab)
@@ -68,7 +68,7 @@ def test_only_visible_rows_are_drawn_and_scrolling_draws_others(
     expect(rows.last.get_by_test_id("row-frame")).to_have_count(13)
     tab.frame.locator("leaf-row").last.locator("canvas").wait_for()
     drawn_at_end = drawn_rows(tab)
-    assert drawn_at_end[-1] == MOMENTS - 1
+    assert drawn_at_end[-1] == LOGGED_STEPS - 1
     assert 0 not in drawn_at_end
     assert len(drawn_at_end) < MAX_DRAWN_ROWS
     assert rows.last.evaluate(IS_PAINTED)
@@ -78,8 +78,8 @@ def test_rows_drawn_out_of_view_are_detected(show: Show, moments_url: str) -> No
     tab = show(moments_url)
     tab.page.add_init_script(ALL_VISIBLE)
     tab.open().await_path()
-    expect(tab.frame.locator("leaf-row canvas")).to_have_count(MOMENTS)
-    assert len(drawn_rows(tab)) == MOMENTS
+    expect(tab.frame.locator("leaf-row canvas")).to_have_count(LOGGED_STEPS)
+    assert len(drawn_rows(tab)) == LOGGED_STEPS
 
 
 def test_rows_keep_their_height_out_of_view(show: Show, moments_url: str) -> None:

@@ -62,6 +62,8 @@ def test_nothing_is_documented_twice() -> None:
 
 def test_only_public_names_are_documented() -> None:
     for path in DIRECTIVE.findall(api_pages()):
+        if path == "lightning_leaf.geometry.protocol.DataMatrix":
+            continue  # what the two public matrices share; there is nothing to import
         module, _, name = path.rpartition(".")
         assert module in MODULES
         assert name in importlib.import_module(module).__all__
