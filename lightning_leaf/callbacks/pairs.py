@@ -64,7 +64,7 @@ def choose_pairs(
 def pair_up(examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:
     """Return pairs of examples of different classes, spread over the classes.
 
-    The classes are arranged in a labels in random order. The first pairs join each class and the
+    The classes are arranged in a circle in random order. The first pairs join each class and the
     next one, the second round joins each class and the one after the next, and so on. An example
     is used again only after all examples of its class are used. Without labels, pairs are
     successive examples.
