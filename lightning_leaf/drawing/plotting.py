@@ -117,17 +117,17 @@ def plot_history(history: Mapping[str, Sequence[float]], *, reference: float | N
     # matplotlib warns about a log scale without positive values, as in a run with NaN only.
     if any(value > 0 for value in history["trace_mean"]):
         trace.set_yscale("log")
-    trace.set(title="Trace of the local data matrix", xlabel="step")
+    trace.set(title="Trace of the local data matrix", xlabel="optimizer step")
     trace.legend()
     prefix = "effective_rank_"
     for key, values in history.items():
         if key.startswith(prefix):
             rank.plot(steps, values, label=key.removeprefix(prefix))
-    rank.set(title="Effective rank", xlabel="step")
+    rank.set(title="Effective rank", xlabel="optimizer step")
     if rank.lines:
         rank.legend()
     dimension.plot(steps, history["tangent_dimension"])
-    dimension.set(title="Tangent dimension", xlabel="step")
+    dimension.set(title="Tangent dimension", xlabel="optimizer step")
     dimension.set_ylim(bottom=0)
     return figure
 

@@ -71,7 +71,8 @@ def local_geometry(
 
     The model is opened once, and only the gradients of one chunk are in memory at a time. Up to
     160 classes it takes one backward pass for each, as :class:`LocalDataMatrix`; beyond, 64 draws
-    and some hundred products, as :class:`MatrixFreeDataMatrix`.
+    for the trace and about 50 products (at most 160) for the spectrum, as
+    :class:`MatrixFreeDataMatrix`.
 
     Args:
         model: Any classifier, see :meth:`LocalDataMatrix.at`.

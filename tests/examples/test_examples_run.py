@@ -39,7 +39,7 @@ def run_here(name: str, *arguments: str) -> str:
     return printed.getvalue()
 
 
-def test_digits(tmp_path: Path) -> None:
+def test_digits_prints_measurements_and_draws_paths(tmp_path: Path) -> None:
     printed = run("digits.py", cwd=tmp_path)
     assert "before training: median trace" in printed
     assert "LeafPath of 4 horizontal paths" in printed
@@ -47,7 +47,7 @@ def test_digits(tmp_path: Path) -> None:
         assert (tmp_path / "leaf_logs" / name).stat().st_size > 10_000
 
 
-def test_existing_trainer(tmp_path: Path) -> None:
+def test_existing_trainer_logs_measurements_and_paths(tmp_path: Path) -> None:
     run("existing_trainer.py", cwd=tmp_path)
     assert (tmp_path / "lightning_logs").is_dir()
     assert scalars(tmp_path)["leaf/trace_mean"].keys() >= {0, 50}
@@ -60,12 +60,12 @@ def test_existing_trainer_needs_two_more_lines() -> None:
     assert sum(line.endswith("# added") for line in source) == 2
 
 
-def test_lightning_cli(tmp_path: Path) -> None:
+def test_lightning_cli_takes_the_configured_snapshots(tmp_path: Path) -> None:
     config = f"--config={EXAMPLES / 'lightning_cli.yaml'}"
     run("lightning_cli.py", "fit", config, "--trainer.max_epochs=1", cwd=tmp_path)
-    taken = [(found.name, found.reason) for found in snapshots(tmp_path)]
-    assert ("horizontal_path", "checkpoint") in taken
-    assert ("orthogonal_walk", "fit_end") in taken
+    reasons = [(snapshot.name, snapshot.reason) for snapshot in snapshots(tmp_path)]
+    assert ("horizontal_path", "checkpoint") in reasons
+    assert ("orthogonal_walk", "fit_end") in reasons
     assert set(scalars(tmp_path)) >= {"leaf/effective_rank_entropy", "leaf/effective_rank_stable"}
 
 

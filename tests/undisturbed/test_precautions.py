@@ -85,7 +85,7 @@ WITHOUT_PRECAUTION: dict[str, tuple[str, Any, Training, set[str]]] = {
     "weights": (
         "unchanged_parameters",
         nothing,
-        Training(modules.Renormalising),
+        Training(modules.Renormalizing),
         {"/parameters/net.3.weight", "/parameters/net.7.weight"},
     ),
     "numbers": (

@@ -87,7 +87,7 @@ class Remembering(Plain):
         return self.net[-1](self.features) * (1 + 1e-3 * self.calls + 1e-6 * sum(self.sizes))
 
 
-class Renormalising(Plain):
+class Renormalizing(Plain):
     """A module whose forward normalises its weights, one in place and one by replacing it."""
 
     def forward(self, x: Tensor) -> Tensor:

@@ -108,7 +108,7 @@ MODULES = {
     "numbers, features, lazy buffers": Training(
         modules.Remembering, options={"num_sanity_val_steps": 0}
     ),
-    "weights changed in forward": Training(modules.Renormalising),
+    "weights changed in forward": Training(modules.Renormalizing),
     "weights bounded in forward": Training(modules.Bounded),
     "LSTM": Training(modules.Recurrent),
     "LSTM in bf16-true": Training(modules.Recurrent, options={"precision": "bf16-true"}),

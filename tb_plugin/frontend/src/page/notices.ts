@@ -13,7 +13,7 @@ export function emptyPage(): unknown {
     <h1>No LEAF data yet</h1>
     <p>
       This tab shows the trace and the effective rank of the local data matrix of a classifier
-      during training, and paths along its data leaves. The log directory contains no such data.
+      during training, and paths along its leaves. The log directory contains no such data.
     </p>
     <ol>
       <li>
