@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import BrowserContext, expect
 from tensorboard_plugin_leaf import Snapshot, write
 
-from tests.support.browser.chromium import NOT_FOUND, chromium, started
+from tests.support.browser.chromium import NOT_FOUND, chromium, started_with_cache
 from tests.support.browser.leaf_tab import TIMEOUT_SECONDS, LeafTab
 from tests.support.browser.training_curves import write_training_curves
 from tests.support.plugin import synthetic
@@ -32,11 +32,12 @@ def skip_or_fail(reason: str) -> NoReturn:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, BrowserContext]]:
+    """Browser contexts without and with touch."""
     path = chromium()
     if path is None:
         skip_or_fail(NOT_FOUND)
-    with started(path) as opened:
+    with started_with_cache(path, tmp_path_factory.mktemp("profiles")) as opened:
         yield opened
 
 
@@ -84,7 +85,7 @@ def url(logdir: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def show(browser: Browser) -> Iterator[Callable[..., LeafTab]]:
+def show(contexts: dict[bool, BrowserContext]) -> Iterator[Callable[..., LeafTab]]:
     """A factory of tabs in separate pages, which must report no errors."""
     tabs: list[LeafTab] = []
 
@@ -96,7 +97,8 @@ def show(browser: Browser) -> Iterator[Callable[..., LeafTab]]:
         touch: bool = False,
         kind: type[LeafTab] = LeafTab,
     ) -> LeafTab:
-        page = browser.new_page(viewport={"width": width, "height": height}, has_touch=touch)
+        page = contexts[touch].new_page()
+        page.set_viewport_size({"width": width, "height": height})
         tabs.append(kind(page, url))
         return tabs[-1]
 

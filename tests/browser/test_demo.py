@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageStat
-from playwright.sync_api import Browser
+from playwright.sync_api import BrowserContext
 
 from tests.support.browser.leaf_tab import LeafTab, missing
 from tests.support.browser.pictures import DOCS, WIDTH, take_pictures
@@ -57,9 +57,9 @@ def test_missing_parts_are_reported(
 
 
 def test_screenshots_of_the_documentation_are_taken(
-    browser: Browser, demo: str, tmp_path: Path
+    contexts: dict[bool, BrowserContext], demo: str, tmp_path: Path
 ) -> None:
-    pictures = take_pictures(browser, demo, tmp_path)
+    pictures = take_pictures(contexts[False], demo, tmp_path)
     assert {picture.name for picture in pictures} == {file.name for file in DOCS.glob("*.png")}
     for picture in pictures:
         assert picture.stat().st_size < 300_000

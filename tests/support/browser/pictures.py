@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator
+from playwright.sync_api import Browser, BrowserContext, Locator
 
 from tests.support.browser.chromium import NOT_FOUND, chromium, started
 from tests.support.browser.leaf_tab import IS_PAINTED, LeafTab
@@ -26,7 +26,7 @@ WIDTH = 1280
 TALL = 2000
 
 
-def take_pictures(browser: Browser, url: str, folder: Path) -> list[Path]:
+def take_pictures(browser: Browser | BrowserContext, url: str, folder: Path) -> list[Path]:
     """Take screenshots of the whole tab in its initial view, and of all pairs of its snapshot."""
     pictures = []
     for mode in ("light", "dark"):
