@@ -105,10 +105,10 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+    if name == "__version__":  # both distributions have the same
+        from tensorboard_plugin_leaf import __version__
 
-        return version("lightning-leaf")
+        return __version__
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +35,7 @@ def whole_number(value: Any, name: str, *, at_least: int = 1, at_most: int | Non
 
 
 def positive_number(value: Any, name: str) -> float:
-    """Return ``value`` if it is a positive, finite number.
+    """Return ``value`` if it is a positive number; infinity is one.
 
     Args:
         value: The argument as the user passed it.
@@ -46,7 +45,7 @@ def positive_number(value: Any, name: str) -> float:
         LeafError: If it is not.
     """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not 0 < value < math.inf:
+    if not is_number or not value > 0:
         raise LeafError(f"{name} expects a positive number; got {value!r}.")
     return float(value)
 

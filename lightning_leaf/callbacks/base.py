@@ -124,8 +124,8 @@ class LeafCallback(Callback):
     @contextmanager
     def guarded(self, trainer: Trainer) -> Iterator[None]:
         """Catch the errors of a measurement and switch the callback off, on all ranks alike."""
-        ending = self.processes.shared_flag(lambda: trainer_state.is_ending(trainer))
         try:
+            ending = self.processes.shared_flag(lambda: trainer_state.is_ending(trainer))
             with interrupted_when(ending):
                 yield
         except Interrupted:

@@ -141,9 +141,8 @@ class TraceReturn(Trigger):
     r"""A trigger that fires once, when the trace has risen and returned to its initial value.
 
     Grementieri & Fioresi, "Model-centric data manifold" (section 4.1), study the checkpoint at
-    which "the smoothed mean trace of G is very similar to the one measured at the beginning". After
-    this point, some inputs have lost directions to which the model is sensitive. This trigger finds
-    that checkpoint.
+    which "the smoothed mean trace of G is very similar to the one measured at the beginning". This
+    trigger finds that checkpoint.
 
     Let t_k be the statistic at the k-th measurement, s_k = median(t_{k−4}, …, t_k) the smoothed
     statistic, and r the statistic at the first measurement from ``reference_step`` on. The trigger

@@ -21,7 +21,7 @@ from lightning_leaf.geometry.matrix_free.data_matrix import (
 from lightning_leaf.geometry.protocol import DataMatrix
 from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.model.chunks import checked_chunk_size
-from lightning_leaf.model.classifier import Classifier, finite_rows, measuring
+from lightning_leaf.model.classifier import Classifier, checked_inputs, finite_rows, measuring
 
 
 @dataclass(frozen=True)
@@ -101,29 +101,29 @@ def local_geometry(
     kinds = checked_ranks(ranks)
     whole_number(eigenvalues, "eigenvalues", at_least=0)
     size = checked_chunk_size(chunk_size)
+    checked_inputs(x, "x")
     with measuring(model) as classifier:
-        inputs = classifier.convert(x)
-        finite = finite_rows(inputs).cpu().nonzero().flatten()
-        classes = _classes(classifier, inputs, finite[:size])
+        classes = _classes(classifier, x[:size])
         all_classes = classes <= EXACT_CLASSES if exact is None else exact
 
-        def matrices(rows: Tensor) -> DataMatrix:
-            part = _select(inputs, rows)
+        def matrices(inputs: Tensor) -> DataMatrix:
             if all_classes:
-                return local_data_matrix(classifier, part, size)
-            return matrix_free_data_matrix(classifier, part, size, seed)
+                return local_data_matrix(classifier, inputs, size)
+            return matrix_free_data_matrix(classifier, inputs, size, seed)
 
         geometry = _all_nan(len(x), classes, min(eigenvalues, classes), kinds, all_classes)
         for first in range(0, len(x), size):
-            rows = finite[(finite >= first) & (finite < first + size)]
-            rows, g = _where_finite(classifier, matrices, inputs, rows)
+            inputs = classifier.convert(x[first : first + size])  # one chunk on the device
+            rows, g = _where_finite(classifier, matrices, inputs)
             if g is not None:
-                _measure(g, geometry, rows)
+                _measure(g, geometry, first + rows)
     return geometry
 
 
-def _classes(classifier: Classifier, inputs: Tensor, finite: Tensor) -> int:
-    usable = inputs[finite] if len(finite) else inputs[:1].nan_to_num(0, 0, 0)
+def _classes(classifier: Classifier, x: Tensor) -> int:
+    inputs = classifier.convert(x)
+    finite = finite_rows(inputs)
+    usable = inputs[finite] if bool(finite.any()) else inputs[:1].nan_to_num(0, 0, 0)
     return classifier.require_usable(usable)
 
 
@@ -159,27 +159,27 @@ def _measure(g: DataMatrix, geometry: LocalGeometry, rows: Tensor) -> None:
 def _where_finite(
     classifier: Classifier,
     matrices: Callable[[Tensor], DataMatrix],
-    inputs: Tensor,  # (B, ...)
-    rows: Tensor,  # (n,)
+    inputs: Tensor,  # (n, ...)
 ) -> tuple[Tensor, DataMatrix | None]:
-    """Return the rows where scores and derivatives are finite, and the matrices there."""
+    """Return the rows where inputs, scores and derivatives are finite, and the matrices there."""
+    rows = finite_rows(inputs).cpu().nonzero().flatten()
     if not len(rows):
         return rows, None
     try:
-        g = matrices(rows)
+        g = matrices(_select(inputs, rows))
     except NonFiniteError:
         with torch.no_grad():
             scores = classifier.scores(inputs[rows])
         rows = rows[finite_rows(scores).cpu()]
         if not len(rows):
             return rows, None
-        g = matrices(rows)
+        g = matrices(_select(inputs, rows))
     # Finite scores can have derivatives that are not finite, such as √x at zero.
     derivatives = g.finite_derivatives().cpu()
     if bool(derivatives.all()):
         return rows, g
     rows = rows[derivatives]
-    return rows, matrices(rows) if len(rows) else None
+    return rows, matrices(_select(inputs, rows)) if len(rows) else None
 
 
 def _select(inputs: Tensor, rows: Tensor) -> Tensor:

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "__version__": "_version",
     "PathRecord": "schema.path",
     "Snapshot": "schema.snapshot",
     "SnapshotError": "schema.errors",
@@ -55,10 +56,6 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     # TensorBoard imports this package when it starts, and an import error would stop it. The
     # modules are therefore imported at their first use.
-    if name == "__version__":
-        from importlib.metadata import version
-
-        return version("tensorboard-plugin-leaf")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

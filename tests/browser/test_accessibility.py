@@ -26,7 +26,7 @@ LAST_TAG = "horizontal_path/000000003000-"
 
 RUN_AXE = """
 async () => {
-  const {violations} = await axe.run();
+  const {violations} = await axe.run({resultTypes: ["violations"]});
   return violations.flatMap(({id, impact, help, nodes}) =>
     nodes.map(({target, failureSummary}) => [impact, `${id} at ${target}: ${failureSummary}`]));
 }

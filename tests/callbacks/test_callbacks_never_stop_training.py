@@ -320,6 +320,21 @@ def test_errors_of_the_training_step_are_raised_unchanged(tmp_path: Path) -> Non
     assert [each.step for each in snapshots(tmp_path / "again")] == [1, 3]
 
 
+class AddsMonitor(Callback):
+    """A callback that adds a monitor after the setup of all callbacks."""
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
+        trainer.callbacks.append(LocalDataMatrixMonitor(every_n_steps=1))
+
+
+def test_a_callback_that_was_added_after_setup_is_switched_off(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    trainer = fit(tmp_path, AddsMonitor())
+    assert trainer.global_step > 0
+    assert len(warnings_of(recwarn)) == 1
+
+
 def test_on_error_raise_raises_the_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Input/output error"):
         fit(tmp_path, LocalDataMatrixMonitor(Unreadable(), on_error="raise"))

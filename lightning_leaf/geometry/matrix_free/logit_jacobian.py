@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from lightning_leaf.errors import LeafError
 from lightning_leaf.geometry.matrix_free.input_linear import InputLinear
 from lightning_leaf.model.classifier import Classifier, require_finite
+from lightning_leaf.model.memory import is_out_of_memory
 
 ADJOINT_TOLERANCE = 1e-3
 """Largest difference of ⟨u, J v⟩ and ⟨Jᵀu, v⟩, relative to ‖u‖ ‖J v‖, if both belong to one J."""
@@ -84,6 +85,8 @@ class LogitJacobian:
             try:
                 product = create()(v)
             except (RuntimeError, NotImplementedError) as error:  # PyTorch has no formula
+                if is_out_of_memory(error):
+                    raise  # the caller repeats the measurement with fewer inputs
                 reasons.append(str(error).partition("\n")[0])
                 continue
             scale = torch.linalg.vector_norm(product, dim=1) * torch.linalg.vector_norm(u, dim=1)
