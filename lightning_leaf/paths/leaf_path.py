@@ -36,7 +36,7 @@ class PathStatus(str, Enum):
 
     For an orthogonal walk: no direction across the leaves is left."""
     OUT_OF_STEPS = "out_of_steps"
-    """The path took ``max_steps`` steps: the usual end of an orthogonal walk."""
+    """The path took ``max_steps`` steps, as orthogonal walks usually do."""
     NON_FINITE = "non_finite"
     """The model returned NaN or infinity."""
 
