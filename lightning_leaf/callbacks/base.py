@@ -119,13 +119,23 @@ class LeafCallback(Callback):
 
     def active(self, trainer: Trainer) -> bool:
         """Return whether the callback may measure now."""
-        return not self._switched_off and trainer_state.is_training(trainer)
+        if self._switched_off or not trainer_state.is_training(trainer):
+            return False
+        if self._processes is None:
+            self._switched_off = True
+            rank_zero_warn(
+                f"{type(self).__name__}(name={self.name!r}) was added after the setup of the "
+                "callbacks and is switched off for the rest of this fit; training continues. Pass "
+                "it to Trainer(callbacks=[...])."
+            )
+            return False
+        return True
 
     @contextmanager
     def guarded(self, trainer: Trainer) -> Iterator[None]:
         """Catch the errors of a measurement and switch the callback off, on all ranks alike."""
+        ending = self.processes.shared_flag(lambda: trainer_state.is_ending(trainer))
         try:
-            ending = self.processes.shared_flag(lambda: trainer_state.is_ending(trainer))
             with interrupted_when(ending):
                 yield
         except Interrupted:

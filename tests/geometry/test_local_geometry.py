@@ -86,7 +86,7 @@ def test_a_measurement_takes_one_forward_pass_for_each_chunk_and_one_to_check_th
 
 
 @pytest.mark.parametrize("classes", [4, 200])
-def test_inputs_are_copied_once(classes, monkeypatch):
+def test_inputs_are_copied_once_and_one_chunk_at_a_time(classes, monkeypatch):
     converted = []
     convert = Classifier.convert
 
@@ -96,7 +96,7 @@ def test_inputs_are_copied_once(classes, monkeypatch):
 
     monkeypatch.setattr(Classifier, "convert", counted_convert)
     local_geometry(nn.Linear(20, classes), torch.randn(7, 20), chunk_size=2)
-    assert converted == [7]
+    assert converted == [2, *[2, 2, 2, 1]]  # the first chunk also checks the model
 
 
 class Spoiled(nn.Module):
