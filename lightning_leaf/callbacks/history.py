@@ -37,7 +37,7 @@ def restored_history(columns: Sequence[str], saved: Mapping[str, Sequence[float]
 def trace_ratio(history: Columns, median: float) -> float:
     """Return a median of the trace relative to the first one above zero; NaN if there is none.
 
-    The trace is zero at first if the last layer of the classifier is initialised to zero.
+    The trace is zero at first if the last layer of the classifier is initialized to zero.
     """
     medians = [*history["trace_median"], median]
     first = next((each for each in medians if each > 0), None)

@@ -29,10 +29,10 @@ class HorizontalPathSnapshot(PathSnapshot):
 
     When a trigger fires, the callback computes a :func:`~lightning_leaf.horizontal_path`
     (Algorithm 1 of Grementieri & Fioresi, "Model-centric data manifold") for each pair of examples:
-    a path along the leaf of the source towards an example of another class. All paths of a
-    snapshot are computed together. TensorBoard shows the snapshots in the LEAF tab; a logger with a
-    ``log_image`` method receives them as images. Training with the callback is bitwise identical to
-    training without it.
+    a path towards an example of another class, in directions that change the prediction. All paths
+    of a snapshot are computed together. TensorBoard shows the snapshots in the LEAF tab; a logger
+    with a ``log_image`` method receives them as images. Training with the callback is bitwise
+    identical to training without it.
 
     Args:
         when: One or several of: a number of optimizer steps; ``"epoch"``, the end of each epoch;

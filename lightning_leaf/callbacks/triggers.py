@@ -155,7 +155,7 @@ class TraceReturn(Trigger):
     Args:
         statistic: ``"median"`` or ``"mean"`` of the trace over the probe. The mean is dominated by
             the few inputs about which the model is uncertain; the median falls much earlier.
-        reference_step: Step of the reference value; 0 is at initialisation. The first value in the
+        reference_step: Step of the reference value; 0 is at initialization. The first value in the
             paper is the mean at step 100: ``TraceReturn("mean", 100)``.
 
     Raises:
@@ -205,7 +205,7 @@ class TraceReturn(Trigger):
             )
             if abs(value) < float("inf")  # False for NaN too
         ]
-        # The trace is zero at first if the last layer of the classifier is initialised to zero.
+        # The trace is zero at first if the last layer of the classifier is initialized to zero.
         while series and series[0][1] <= 0:
             del series[0]
         if not series:

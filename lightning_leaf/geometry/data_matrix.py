@@ -10,12 +10,12 @@ from torch import Tensor
 
 from lightning_leaf.errors import LeafError
 from lightning_leaf.geometry.arguments import class_vectors, eigenvalue_count, input_vectors
+from lightning_leaf.geometry.contrast_gradients import contrast_gradients
 from lightning_leaf.geometry.estimates import LeadingSpectrum, TraceEstimate
 from lightning_leaf.geometry.score_weights import ScoreWeights
 from lightning_leaf.geometry.tangent_space import TangentSpace
 from lightning_leaf.model.chunks import checked_chunk_size, fitting_chunk_size
 from lightning_leaf.model.classifier import Classifier, log_softmax, measuring, require_finite
-from lightning_leaf.model.contrast_gradients import contrast_gradients
 from lightning_leaf.model.interruption import raise_if_interrupted
 
 
@@ -78,8 +78,9 @@ class LocalDataMatrix:
             model: Any classifier: a module or function that maps a batch to logits,
                 log-probabilities, one binary logit, an object with ``.logits``, a dict or tuple.
             x: Floating-point inputs of any shape, ``(B, ...)``, as the model takes them.
-            chunk_size: Largest number of inputs per forward pass; bounds memory, does not change
-                the result. Default 32, or fewer if their gradients would need more than 1 GiB.
+            chunk_size: Largest number of inputs per forward pass; bounds memory. Results of other
+                sizes differ by rounding only. Default: 32, or fewer if their gradients would need
+                more than 1 GiB.
 
         Raises:
             LeafError: If the model returns probabilities, has one class, mixes the inputs of a

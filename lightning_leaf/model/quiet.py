@@ -54,7 +54,7 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
 def random_streams() -> Iterator[None]:
     """Restore every random number generator that a forward pass may draw from."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    # Reading the state of an unused accelerator would initialise it.
+    # Reading the state of an unused accelerator would initialize it.
     in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     cuda = torch.cuda.get_rng_state_all() if in_use else None
     mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
@@ -109,7 +109,7 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def unchanged_parameters(module: nn.Module) -> Iterator[None]:
-    """Restore parameters that a forward pass writes to, such as weights that it normalises.
+    """Restore parameters that a forward pass writes to, such as weights that it normalizes.
 
     Every measurement needs a copy of the weights, because any can be the first at which they
     exceed a bound. Nested measurements share the copy of the outermost. Copies are in the memory
@@ -142,7 +142,7 @@ def _restoring(tensors: Iterable[Tensor], kept_on: torch.device | None = None) -
     saved = [
         (tensor, tensor.data, tensor.detach().to(kept_on or tensor.device, copy=True))
         for tensor in tensors
-        # Sharded and quantised tensors cannot be compared in place.
+        # Sharded and quantized tensors cannot be compared in place.
         if type(tensor) in (Tensor, nn.Parameter)
     ]
     try:

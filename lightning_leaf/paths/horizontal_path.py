@@ -51,10 +51,11 @@ def horizontal_path(
 ) -> LeafPath:
     r"""Compute horizontal paths from ``start`` towards ``end``: N paths at once.
 
-    A horizontal path follows the tangent distribution D_x and therefore stays on the leaf of its
-    source. This is Algorithm 1 of Grementieri & Fioresi, "Model-centric data manifold: the data
-    through the eyes of the model". At every step, with Π the orthogonal projection on D_x and
-    u = end − x the displacement to the destination::
+    Every step of a horizontal path lies in the tangent distribution D_x at the point where it
+    begins. With infinitely small steps the path would stay on the leaf of its source; finite steps
+    follow it approximately. This is Algorithm 1 of Grementieri & Fioresi, "Model-centric data
+    manifold: the data through the eyes of the model". At every step, with Π the orthogonal
+    projection on D_x and u = end − x the displacement to the destination::
 
         v = Π u        x ← x + min(α, ‖v‖) · v / ‖v‖        (then clamp x to the domain)
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.errors import LeafError
+from lightning_leaf.geometry.contrast_gradients import contrast_gradients
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES, PROJECTION_RTOL
 from lightning_leaf.geometry.matrix_free.least_squares import RowSpaceProjection
 from lightning_leaf.geometry.matrix_free.products import Products
 from lightning_leaf.geometry.tangent_space import TangentSpace
 from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, fitting_chunk_size
 from lightning_leaf.model.classifier import Classifier, log_softmax
-from lightning_leaf.model.contrast_gradients import contrast_gradients
 
 MAX_ITERATIONS = 64
 """Largest number of iterations at one point; those at the next point start from their solution."""

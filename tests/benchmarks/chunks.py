@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lightning_leaf.model.contrast_gradients import (
+from lightning_leaf.geometry.contrast_gradients import (
     INPUTS_IN_ONE_PASS,
     NUMBERS_IN_ONE_PASS,
     in_one_pass,

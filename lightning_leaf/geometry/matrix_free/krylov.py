@@ -44,7 +44,7 @@ def leading_ritz_values(
 ) -> RitzValues:
     """Return Ritz values of positive semi-definite matrices whose first ``count`` are accurate.
 
-    Musco & Musco 2015, "Randomized block Krylov methods". Each block is orthogonalised twice, so
+    Musco & Musco 2015, "Randomized block Krylov methods". Each block is orthogonalized twice, so
     that rounding does not make copies of eigenvalues.
 
     Args:

@@ -62,7 +62,7 @@ def project_on_rows(
 ) -> RowSpaceProjection:
     r"""Solve min_c ‖Mᵀc − v‖ by conjugate gradients (CGLS, Hestenes & Stiefel 1952, section 10).
 
-    Residuals in class space are orthogonalised against all earlier ones, so that rounding does not
+    Residuals in class space are orthogonalized against all earlier ones, so that rounding does not
     delay convergence. The method resolves directions with large singular values first and does not
     need the rank: stopping early omits the directions in which predictions change least.
 
@@ -118,7 +118,7 @@ def project_on_rows(
         if len(decreases) == max_iterations or not bool((error > rtol).any()):
             break  # the products of the next direction would not be used
         earlier.append(residual * _ratio(torch.ones_like(square), square.sqrt()).unsqueeze(1))
-        following = _orthogonalised(forward(remainder).double(), torch.stack(earlier, dim=-1))
+        following = _orthogonalized(forward(remainder).double(), torch.stack(earlier, dim=-1))
         following_square = following.square().sum(1)
         direction = following + _ratio(following_square, square).unsqueeze(1) * direction
         residual, square = following, following_square
@@ -127,7 +127,7 @@ def project_on_rows(
     return RowSpaceProjection(coefficients, projection, error, len(decreases))
 
 
-def _orthogonalised(vector: Tensor, basis: Tensor) -> Tensor:  # (B, C), (B, C, m) -> (B, C)
+def _orthogonalized(vector: Tensor, basis: Tensor) -> Tensor:  # (B, C), (B, C, m) -> (B, C)
     for _ in range(2):
         overlap = torch.einsum("bcm,bc->bm", basis, vector)
         vector = vector - torch.einsum("bcm,bm->bc", basis, overlap)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lightning_leaf import LocalDataMatrix
-from lightning_leaf.model import contrast_gradients
+from lightning_leaf.geometry import contrast_gradients
 from tests.support import oracle
 from tests.support.cases import CASES, fresh_seeds
 
