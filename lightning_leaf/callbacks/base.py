@@ -124,9 +124,9 @@ class LeafCallback(Callback):
         if self._processes is None:
             self._switched_off = True
             rank_zero_warn(
-                f"{type(self).__name__}(name={self.name!r}) was added after the setup of the "
-                "callbacks and is switched off for the rest of this fit; training continues. Pass "
-                "it to Trainer(callbacks=[...])."
+                f"{type(self).__name__}(name={self.name!r}) has switched itself off for the rest "
+                "of this fit; training continues. Cause: it was added after the setup of the "
+                "callbacks. Pass it to Trainer(callbacks=[...])."
             )
             return False
         return True
@@ -149,8 +149,8 @@ class LeafCallback(Callback):
                 raise
             self._switched_off = True
             rank_zero_warn(
-                f"{type(self).__name__}(name={self.name!r}) raised an error and is switched off "
-                "for the rest of this fit; training continues. Cause: "
+                f"{type(self).__name__}(name={self.name!r}) has switched itself off for the rest "
+                "of this fit; training continues. Cause: "
                 f"{type(error).__name__}: {error} (Pass on_error='raise' to get the traceback.)"
             )
 

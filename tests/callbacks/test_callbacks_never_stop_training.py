@@ -35,7 +35,7 @@ from tests.support.undisturbed.final_state import Outcome, of_module, of_streams
 
 pytestmark = ignore_lightning
 
-SWITCHED_OFF = "is switched off for the rest of this fit; training continues"
+SWITCHED_OFF = "has switched itself off for the rest of this fit; training continues"
 
 
 def warnings_of(record: pytest.WarningsRecorder) -> list[str]:

@@ -268,11 +268,11 @@ def test_loggers_without_images_are_supported(tmp_path: Path) -> None:
 def test_errors_are_raised_at_the_first_step(tmp_path: Path) -> None:
     outside = HorizontalPathSnapshot("fit_end", [(0, 10**6)], max_steps=5)
     with pytest.warns(
-        UserWarning, match="is switched off.*the data set has 397 examples"
+        UserWarning, match="has switched itself off.*the data set has 397 examples"
     ) as caught:
         trainer = fit(tmp_path, outside)
     assert trainer.global_step == 8
-    assert len([w for w in caught if "is switched off" in str(w.message)]) == 1
+    assert len([w for w in caught if "has switched itself off" in str(w.message)]) == 1
     raising = HorizontalPathSnapshot("fit_end", [(0, 10**6)], on_error="raise")
     with pytest.raises(LeafError, match="the data set has 397 examples"):
         fit(tmp_path, raising)

@@ -257,7 +257,7 @@ def test_token_ids_cause_one_warning_per_callback_and_training_continues(
     torch.manual_seed(0)
     module = make(vocab_size=50)
     plain = copy.deepcopy(module)
-    with pytest.warns(UserWarning, match="is switched off") as caught:
+    with pytest.warns(UserWarning, match="has switched itself off") as caught:
         watched = trained(tmp_path / "with", module, tokens(), *leaf_callbacks("warn"))
     assert watched == trained(tmp_path / "without", plain, tokens())
     warnings = [

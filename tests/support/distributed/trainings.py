@@ -252,7 +252,7 @@ def failed(root: Path, failure: str) -> dict[str, Any]:
     return {
         "steps": trainer.global_step,
         "off": [callback._switched_off for callback in callbacks],
-        "warnings": [message for message in messages if "is switched off" in message],
+        "warnings": [message for message in messages if "has switched itself off" in message],
     }
 
 
