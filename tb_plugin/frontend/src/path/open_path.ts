@@ -16,6 +16,8 @@ export class OpenPath {
   error: string | null = null;
   cursor: Cursor | null = null;
   private requested: PathKey | null = null;
+  /** While it is, `loaded` and `cursor` may belong to the previous path. */
+  private isLoading = false;
   private steps: Range | null = null;
   private at: number | null = null;
 
@@ -32,22 +34,25 @@ export class OpenPath {
   /** Open a path, zoomed to `steps`, with the cursor at step `at`; null keeps the cursor. */
   open(key: PathKey | null, steps: Range | null, at: number | null): void {
     const isNew = !sameKey(key, this.requested);
-    this.requested = key;
     this.steps = steps;
     if (isNew || at !== null) this.at = at;
-    if (isNew) void this.load();
-    else if (this.loaded) this.placeCursor(this.loaded);
+    if (isNew) {
+      // An equal key must not replace the one that a running request compares with.
+      this.requested = key;
+      void this.load();
+    } else if (this.loaded && !this.isLoading) this.placeCursor(this.loaded);
   }
 
   /** Fetch the requested path. Called again to retry after an error. */
   async load(): Promise<void> {
     const key = this.requested;
     this.error = null;
+    this.isLoading = true;
     this.changed();
     if (!key) return this.show(null);
     // Show the old path until the new one has arrived, unless that takes longer.
     const delay = setTimeout(() => {
-      if (key === this.requested) this.show(null);
+      if (key === this.requested) this.hide();
     }, LOADING_DELAY_MS);
     try {
       const loaded = await this.store.load(key, true);
@@ -70,8 +75,14 @@ export class OpenPath {
   }
 
   private show(loaded: LoadedPath | null): void {
+    this.isLoading = false;
     if (loaded) this.placeCursor(loaded);
     this.loaded = loaded;
+    this.changed();
+  }
+
+  private hide(): void {
+    this.loaded = null;
     this.changed();
   }
 
