@@ -103,7 +103,7 @@ def local_geometry(
     size = checked_chunk_size(chunk_size)
     checked_inputs(x, "x")
     with measuring(model) as classifier:
-        classes = _classes(classifier, x[:2])
+        classes = _classes(classifier, x[:size])
         all_classes = classes <= EXACT_CLASSES if exact is None else exact
 
         def matrices(inputs: Tensor) -> DataMatrix:

@@ -31,6 +31,21 @@ def test_results_are_those_of_the_matrices(case, chunk_size):
         assert torch.allclose(geometry.effective_rank[kind], expected, rtol=1e-4)
 
 
+def test_models_that_mix_inputs_are_measured_one_input_at_a_time():
+    """As the error says that a larger chunk raises."""
+    torch.manual_seed(SEED)
+    linear, x = nn.Linear(6, 3), torch.randn(4, 6)
+
+    def mixing(x):
+        return linear(x + x.roll(1, 0))
+
+    with pytest.raises(LeafError, match=r"mixes the inputs.*chunk_size=1"):
+        local_geometry(mixing, x)
+    geometry = local_geometry(mixing, x, chunk_size=1)
+    alone = [LocalDataMatrix.at(mixing, one).trace() for one in x.split(1)]
+    assert torch.allclose(geometry.trace, torch.cat(alone), rtol=1e-5)
+
+
 def test_many_classes_are_estimated_and_marked_as_estimates():
     model, x = many_classes.make("perceptron", SEED)
     geometry, exact = local_geometry(model, x), LocalDataMatrix.at(model, x)
