@@ -16,6 +16,7 @@ def test_back_and_forward_navigate_between_views(tab: LeafTab) -> None:
     titles = [tab.get("path-title").inner_text()]
     for pair in (1, 2):
         tab.get(f"pair-{pair}").click()
+        tab.await_path()
         titles.append(tab.get("path-title").inner_text())
         tab.page.wait_for_function(f"location.hash.includes('index={pair}')")
     drag(tab, "distance-chart", 0.25, 0.75)
@@ -37,6 +38,7 @@ def test_back_and_forward_navigate_between_views(tab: LeafTab) -> None:
 
 def test_copied_link_opens_the_same_view(tab: LeafTab, show: Show) -> None:
     tab.get("pair-1").click()
+    tab.await_path()
     tab.get("scale-linear").check()
     tab.get("smoothing").fill("0.5")
     tab.get("tab-pairs").click()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 from tensorboard_plugin_leaf import encode
 
 from tests.support.browser.leaf_tab import LeafTab, missing
@@ -96,6 +96,21 @@ def test_page_keeps_its_content_if_the_server_becomes_unreachable(show: Show, ta
     expect(tab.get("banner")).to_have_count(0)
     assert all("ERR_FAILED" in error for error in tab.errors)
     tab.errors.clear()
+
+
+def test_path_arrives_although_the_view_changes_while_it_loads(tab: LeafTab) -> None:
+    held: list[Route] = []
+    tab.page.route("**/path?*", lambda route: held.append(route))
+    tab.get("pair-1").click()
+    expect(tab.get("path")).to_have_attribute("aria-busy", "true")
+    expect(tab.get("path")).to_contain_text("Loading the path")
+    tab.get("scale-linear").check()
+    tab.await_value(lambda: len(held) > 0, True)
+    tab.page.route("**/path?*", lambda route: route.continue_())  # replaces the first handler
+    for route in held:
+        route.continue_()
+    tab.await_path()
+    assert missing(tab) == []
 
 
 def test_dark_mode_follows_tensorboard(tab: LeafTab) -> None:

@@ -120,6 +120,7 @@ def test_zoom_is_reset_for_another_path(tab: LeafTab) -> None:
     drag(tab, "distance-chart", 0.2, 0.6)
     expect(tab.get("zoom-note")).to_be_visible()
     tab.get("pair-1").click()
+    tab.await_path()
     expect(tab.get("zoom-note")).to_have_count(0)
     assert shown_steps(tab) == tab.path()["frame_steps"]
 

@@ -59,6 +59,7 @@ test("a path that was requested before the open one is ignored", async () => {
   await store.arrive(1);
   await store.arrive(0);
   assert.equal(shownSteps(open), 5);
+  assert.equal(open.isLoading, false);
 });
 
 test("the previous path is hidden if the next one takes long", async () => {

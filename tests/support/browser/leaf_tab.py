@@ -105,7 +105,8 @@ class LeafTab:
         return self.frame.get_by_test_id(name)
 
     def await_path(self) -> LeafTab:
-        """Wait until a path and all training curves are loaded."""
+        """Wait until the open path and all training curves are loaded."""
+        self.frame.locator("[data-testid=path][aria-busy=false]").wait_for()
         self.get("frame").first.wait_for()
         self.frame.locator(".training[aria-busy=false]").wait_for()
         return self

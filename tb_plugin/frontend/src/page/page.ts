@@ -169,12 +169,13 @@ export class LeafPage extends LitElement {
   }
 
   private pathAndRows(): unknown {
-    const { loaded, cursor, error } = this.path;
+    const { loaded, cursor, isLoading, error } = this.path;
     return html`
       <leaf-path
         .opened=${this.opened}
         .loaded=${loaded}
         .cursor=${cursor}
+        .isLoading=${isLoading}
         .error=${error}
         .dark=${this.dark}
         .hiddenClasses=${this.view.hiddenClasses}

@@ -21,6 +21,7 @@ export class LeafPath extends LitElement {
   @property({ attribute: false }) opened: Opened | null = null;
   @property({ attribute: false }) loaded: LoadedPath | null = null;
   @property({ attribute: false }) cursor: Cursor | null = null;
+  @property({ attribute: false }) isLoading = false;
   @property({ attribute: false }) error: string | null = null;
   @property({ attribute: false }) dark = false;
   @property({ attribute: false }) onRetry = () => {};
@@ -54,6 +55,7 @@ export class LeafPath extends LitElement {
       <section
         class="card path"
         aria-label="One path"
+        aria-busy=${this.isLoading}
         data-testid="path"
         data-run=${run}
         data-tag=${tag}

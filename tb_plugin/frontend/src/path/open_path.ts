@@ -15,9 +15,9 @@ export class OpenPath {
   loaded: LoadedPath | null = null;
   error: string | null = null;
   cursor: Cursor | null = null;
+  /** While a path is loading, `loaded` and `cursor` may belong to the previous one. */
+  isLoading = false;
   private requested: PathKey | null = null;
-  /** While it is, `loaded` and `cursor` may belong to the previous path. */
-  private isLoading = false;
   private steps: Range | null = null;
   private at: number | null = null;
 
