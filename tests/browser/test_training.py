@@ -131,7 +131,7 @@ def test_url_restores_the_view(tab: LeafTab, show: Show) -> None:
     tab.get("pair-3").click()
     tab.get("scale-linear").check()
     title = tab.get("path-title").inner_text()
-    tab.page.wait_for_function("location.hash.includes('index=3')")
+    tab.page.wait_for_function("location.hash.includes('scale=linear')")
     other = show(tab.url)
     other.page.goto(tab.page.url)
     for opened in (tab, other):
