@@ -83,15 +83,15 @@ def test_lightning_cli_reads_the_configuration_that_it_prints(tmp_path: Path) ->
 def test_mnist_shows_the_trace_rise_and_the_effective_rank_fall(tmp_path: Path) -> None:
     """The tangent distribution keeps its dimension."""
     data = os.environ["LEAF_DATA"]
-    printed = run("mnist.py", "--data", data, "--max-steps=200", "--path-steps=15", cwd=tmp_path)
+    printed = run("mnist.py", "--data", data, "--max-steps=100", "--path-steps=8", cwd=tmp_path)
     logged = scalars(tmp_path)
     trace, rank = logged["leaf/trace_mean"], logged["leaf/effective_rank_entropy"]
     assert trace[0] == pytest.approx(0.0016, rel=0.25)
-    assert trace[200] > 10 * trace[0]
+    assert trace[100] > 10 * trace[0]
     assert rank[0] > 7
-    assert rank[200] < 4
+    assert rank[100] < 4
     assert set(logged["leaf/tangent_dimension"].values()) == {9.0}
     (walks,) = snapshots(tmp_path, "orthogonal_walk")
     kept = [len(set(path.frame_labels)) == 1 for path in walks.paths]
     assert sum(kept) >= len(kept) - 1
-    assert "horizontal_path at step 200 (fit_end)" in printed
+    assert "horizontal_path at step 100 (fit_end)" in printed
