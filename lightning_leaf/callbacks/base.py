@@ -38,7 +38,7 @@ OnError = Literal["warn", "raise"]
 
 
 class LeafCallback(Callback):
-    """The base class of the LEAF callbacks. A callback is switched off after an error.
+    """The base class of the LEAF callbacks. A callback switches itself off after an error.
 
     Args:
         name: Prefix of everything that the callback logs; unique among the LEAF callbacks of a
@@ -122,14 +122,13 @@ class LeafCallback(Callback):
         if self._switched_off or not trainer_state.is_training(trainer):
             return False
         if self._processes is None:
-            self._switched_off = True
-            rank_zero_warn(
-                f"{type(self).__name__}(name={self.name!r}) has switched itself off for the rest "
-                "of this fit; training continues. Cause: it was added after the setup of the "
-                "callbacks. Pass it to Trainer(callbacks=[...])."
+            self._fail(
+                LeafError(
+                    "The trainer expects its LEAF callbacks before a fit; this one was added "
+                    "during the fit. Pass it to Trainer(callbacks=[...])."
+                )
             )
-            return False
-        return True
+        return not self._switched_off
 
     @contextmanager
     def guarded(self, trainer: Trainer) -> Iterator[None]:
@@ -145,14 +144,18 @@ class LeafCallback(Callback):
                 "received SIGTERM."
             )
         except Exception as error:
-            if self.on_error == "raise":
-                raise
-            self._switched_off = True
-            rank_zero_warn(
-                f"{type(self).__name__}(name={self.name!r}) has switched itself off for the rest "
-                "of this fit; training continues. Cause: "
-                f"{type(error).__name__}: {error} (Pass on_error='raise' to get the traceback.)"
-            )
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Raise an error, or warn of it and switch the callback off, as ``on_error`` says."""
+        if self.on_error == "raise":
+            raise error
+        self._switched_off = True
+        rank_zero_warn(
+            f"{type(self).__name__}(name={self.name!r}) has switched itself off for the rest "
+            "of this fit; training continues. Cause: "
+            f"{type(error).__name__}: {error} (Pass on_error='raise' to get the traceback.)"
+        )
 
 
 def _leaf_callbacks_of(trainer: Trainer) -> list[LeafCallback]:

@@ -20,7 +20,12 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
+from lightning_leaf import (
+    HorizontalPathSnapshot,
+    LeafError,
+    LocalDataMatrixMonitor,
+    OrthogonalWalkSnapshot,
+)
 from lightning_leaf.model import memory
 from tests.support.callbacks.training import (
     SmallCNN,
@@ -323,16 +328,22 @@ def test_errors_of_the_training_step_are_raised_unchanged(tmp_path: Path) -> Non
 class AddsMonitor(Callback):
     """A callback that adds a monitor after the setup of all callbacks."""
 
+    def __init__(self, monitor: LocalDataMatrixMonitor) -> None:
+        self._monitor = monitor
+
     def on_fit_start(self, trainer: Any, pl_module: Any) -> None:
-        trainer.callbacks.append(LocalDataMatrixMonitor(every_n_steps=1))
+        trainer.callbacks.append(self._monitor)
 
 
 def test_a_callback_that_was_added_after_setup_is_switched_off(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
-    trainer = fit(tmp_path, AddsMonitor())
-    assert trainer.global_step > 0
-    assert len(warnings_of(recwarn)) == 1
+    trainer = fit(tmp_path, AddsMonitor(LocalDataMatrixMonitor(every_n_steps=1)))
+    assert trainer.global_step == 8
+    (warning,) = warnings_of(recwarn)
+    assert "added during the fit. Pass it to Trainer(callbacks=[...])." in warning
+    with pytest.raises(LeafError, match="added during the fit"):
+        fit(tmp_path, AddsMonitor(LocalDataMatrixMonitor(on_error="raise")))
 
 
 def test_on_error_raise_raises_the_error(tmp_path: Path) -> None:
