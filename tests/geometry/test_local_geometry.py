@@ -32,7 +32,7 @@ def test_results_are_those_of_the_matrices(case, chunk_size):
 
 
 def test_models_that_mix_inputs_are_measured_one_input_at_a_time():
-    """As the error says that a larger chunk raises."""
+    """The error about larger chunks recommends it."""
     torch.manual_seed(SEED)
     linear, x = nn.Linear(6, 3), torch.randn(4, 6)
 

@@ -37,7 +37,7 @@ export class OpenPath {
     this.steps = steps;
     if (isNew || at !== null) this.at = at;
     if (isNew) {
-      // An equal key must not replace the one that a running request compares with.
+      // A request compares itself with this object: an equal key must not replace it.
       this.requested = key;
       void this.load();
     } else if (this.loaded && !this.isLoading) this.placeCursor(this.loaded);
@@ -81,6 +81,7 @@ export class OpenPath {
     this.changed();
   }
 
+  /** Hide the previous path while the requested one is loading. */
   private hide(): void {
     this.loaded = null;
     this.changed();
