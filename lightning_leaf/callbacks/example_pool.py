@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, default_collate
 
-from lightning_leaf.data.batches import Examples, read_finite_batch
+from lightning_leaf.data.batches import Examples, Split, read_finite_batch
 from lightning_leaf.data.dataset_attributes import class_names_of, normalization_of
 from lightning_leaf.data.generators import unchanged_generators
 from lightning_leaf.data.normalization import input_bounds
@@ -98,6 +98,27 @@ class ExamplePool:
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(self), generator=generator)[:count]
         return self.take(order.tolist())
+
+
+def labels_seen(
+    trainer: Trainer, split: Split | None, seed: int, count: int = 64
+) -> tuple[int, ...] | None:
+    """Return the labels of a random sample of the data set from which examples are chosen.
+
+    Call this function inside of :func:`~lightning_leaf.model.quiet.quiet`, like
+    :func:`~lightning_leaf.callbacks.probes.choose_inputs`.
+
+    Args:
+        trainer: The trainer, whose data sets are used.
+        split: Where inputs and labels are in a batch, see
+            :func:`~lightning_leaf.data.batches.read_batch`.
+        seed: Seed for choosing the sample.
+        count: Size of the sample.
+
+    Returns:
+        Class numbers; None if they are unknown.
+    """
+    return None
 
 
 def seed_global_streams(seed: int) -> None:

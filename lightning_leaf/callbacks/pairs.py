@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from lightning_leaf.callbacks.example_pool import ExamplePool, seed_global_streams
 from lightning_leaf.callbacks.probes import DEFAULT_COUNT, AnyDataset, LabelledBatch
-from lightning_leaf.data.batches import Examples, read_finite_batch
+from lightning_leaf.data.batches import Examples, Split, read_finite_batch
 from lightning_leaf.errors import LeafError
 
 if TYPE_CHECKING:
@@ -24,7 +25,15 @@ Pairs = int | list[tuple[int, int]] | Tensor | LabelledBatch | AnyDataset
 
 
 def choose_pairs(
-    wanted: Pairs, trainer: Trainer, module: LightningModule, batch: Any, *, seed: int
+    wanted: Pairs,
+    trainer: Trainer,
+    module: LightningModule,
+    batch: Any,
+    *,
+    seed: int,
+    default_count: int = DEFAULT_COUNT,
+    split: Split | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> tuple[Examples, Examples]:
     """Return the sources and destinations that a ``pairs=`` argument describes.
 
@@ -37,6 +46,10 @@ def choose_pairs(
         module: The module, whose batch transfer hooks are applied.
         batch: The current training batch, if there is one.
         seed: Seed for choosing the pairs.
+        default_count: Pairs taken from a data set that is given.
+        split: Where inputs and labels are in a batch, see
+            :func:`~lightning_leaf.data.batches.read_batch`.
+        class_names: Names of all classes. Default: those of the data set or the module.
 
     Raises:
         LeafError: If no such examples exist, or all examples are of one class.
@@ -55,8 +68,8 @@ def choose_pairs(
         both = pool.take([index for pair in wanted for index in pair])
         return both.select(range(0, len(both), 2)), both.select(range(1, len(both), 2))
     if isinstance(wanted, (Tensor, tuple)):
-        return pair_up(read_finite_batch(wanted), DEFAULT_COUNT, seed)
-    count, dataset = (wanted, None) if isinstance(wanted, int) else (DEFAULT_COUNT, wanted)
+        return pair_up(read_finite_batch(wanted), default_count, seed)
+    count, dataset = (wanted, None) if isinstance(wanted, int) else (default_count, wanted)
     pool = ExamplePool(trainer, module, batch, dataset)
     return pair_up(pool.sample(CANDIDATES_PER_PAIR * count, seed), count, seed)
 

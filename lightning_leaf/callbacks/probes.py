@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from lightning_leaf.callbacks.example_pool import ExamplePool, seed_global_streams
-from lightning_leaf.data.batches import Examples, read_finite_batch
+from lightning_leaf.data.batches import Examples, Split, read_finite_batch
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -34,6 +35,8 @@ def choose_inputs(
     *,
     seed: int,
     default_count: int = DEFAULT_COUNT,
+    split: Split | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Examples:
     """Return the examples that a ``probe=`` or ``starts=`` argument describes.
 
@@ -47,6 +50,9 @@ def choose_inputs(
         batch: The current training batch, if there is one.
         seed: Seed for choosing the examples.
         default_count: Examples taken from a data set that is given.
+        split: Where inputs and labels are in a batch, see
+            :func:`~lightning_leaf.data.batches.read_batch`.
+        class_names: Names of all classes. Default: those of the data set or the module.
 
     Raises:
         LeafError: If no such examples exist.

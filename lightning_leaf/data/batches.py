@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -29,6 +29,11 @@ INPUT_KEYS = (
 LABEL_KEYS = ("label", "labels", "y", "target", "targets", "class")
 """Keys of the labels in a batch that is a mapping; the first one present is used."""
 
+Split = str | Sequence[str] | Callable[[Any], Any]
+"""Where inputs and labels are in a batch: keys, or a function or its importable dotted name."""
+Targets = Literal["classes", "labels", "values"]
+"""Kinds of targets: exclusive classes, several independent labels per row, other numbers."""
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
@@ -40,6 +45,8 @@ class Examples:
         indices: Position of each input in the data set.
         class_names: Names of all classes.
         normalization: The map from pixels to inputs.
+        targets: Kind of the targets; None if there are no targets or they are not numbers.
+        target_columns: Number of columns of the targets if they are rows.
     """
 
     inputs: Tensor
@@ -47,18 +54,19 @@ class Examples:
     indices: tuple[int, ...] | None = None
     class_names: tuple[str, ...] | None = None
     normalization: Normalization | None = None
+    targets: Targets | None = None
+    target_columns: int | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def select(self, rows: Sequence[int]) -> Examples:
         """Return the examples of some rows, in the given order."""
-        return Examples(
-            self.inputs[list(rows)],
-            None if self.labels is None else tuple(self.labels[row] for row in rows),
-            None if self.indices is None else tuple(self.indices[row] for row in rows),
-            self.class_names,
-            self.normalization,
+        return replace(
+            self,
+            inputs=self.inputs[list(rows)],
+            labels=None if self.labels is None else tuple(self.labels[row] for row in rows),
+            indices=None if self.indices is None else tuple(self.indices[row] for row in rows),
         )
 
     def name(self, row: int) -> str:
@@ -76,7 +84,7 @@ def class_name(names: Sequence[str] | None, label: int) -> str:
     return names[label] if names is not None and 0 <= label < len(names) else str(label)
 
 
-def read_batch(batch: Any) -> Examples:
+def read_batch(batch: Any, split: Split | None = None) -> Examples:
     """Return the inputs of a batch and, if it has labels, its class numbers.
 
     Labels may be integers, floats with whole values (binary targets), or one-hot or soft rows that
@@ -86,6 +94,7 @@ def read_batch(batch: Any) -> Examples:
         batch: A tensor of inputs ``(B, ...)``; a tuple or list of inputs and, optionally, labels;
             or a mapping with one of the :data:`INPUT_KEYS` and, optionally, one of the
             :data:`LABEL_KEYS`.
+        split: Where the inputs and the labels are in the batch, if not where they usually are.
 
     Raises:
         LeafError: If the batch has no tensor of inputs.
@@ -108,16 +117,17 @@ def read_batch(batch: Any) -> Examples:
     return Examples(inputs, _class_numbers(y, len(inputs)))
 
 
-def read_finite_batch(batch: Any) -> Examples:
+def read_finite_batch(batch: Any, split: Split | None = None) -> Examples:
     """Return what :func:`read_batch` returns, after checking that all inputs are finite.
 
     Args:
         batch: See :func:`read_batch`.
+        split: See :func:`read_batch`.
 
     Raises:
         LeafError: If the batch has no tensor of inputs, or it contains NaN or infinity.
     """
-    examples = read_batch(batch)
+    examples = read_batch(batch, split)
     inputs = examples.inputs
     if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
         bad = int((~inputs.flatten(1).isfinite().all(1)).sum())
