@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lightning_leaf.errors import LeafError, NonFiniteError
+from lightning_leaf.model.forward import Calling, Forward, forward_function
+from lightning_leaf.model.likelihood import Likelihood, checked_likelihood, log_probabilities
 from lightning_leaf.model.outputs import require_no_probabilities, score_rows
 from lightning_leaf.model.quiet import quiet
 
@@ -24,9 +26,17 @@ class Classifier:
 
     Args:
         model: A module or function that maps a batch of inputs to scores.
+        forward: How to call it, see :func:`~lightning_leaf.model.forward.forward_function`.
+        likelihood: What the scores mean: ``"categorical"`` (default) for exclusive classes,
+            ``"bernoulli"`` for independent labels.
+        classes: Expected number of classes. In an output with several tensors, such as
+            ``(features, logits)``, the tensor with so many columns is taken.
 
     Attributes:
         model: The model itself.
+        forward: The argument.
+        likelihood: What the scores mean.
+        classes: The argument.
         dtype: float64 if the model has float64 parameters, else float32. Half-precision models
             run on float32 copies of their parameters and buffers.
         device: Device of the model; None for a function.
@@ -34,8 +44,19 @@ class Classifier:
         jacobian_products: How to compute products with the Jacobian, after the first product.
     """
 
-    def __init__(self, model: Callable[..., Any]) -> None:
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        *,
+        forward: Forward | None = None,
+        likelihood: Likelihood | None = None,
+        classes: int | None = None,
+    ) -> None:
         self.model = model
+        self.forward = forward
+        self.likelihood = checked_likelihood(likelihood)
+        self.classes = classes
+        self._function = forward_function(model, forward)
         self.is_open = True
         self.jacobian_products: str | None = None
         tensors = list(_named_tensors(model))
@@ -88,13 +109,19 @@ class Classifier:
     def scores(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
         """Return scores whose softmax is p(y|x): the logits or log-probabilities of the model.
 
-        A single logit s per input (binary classification) becomes the two scores (−s/2, s/2).
+        A single logit s per input (binary classification) becomes the two scores (−s/2, s/2). With
+        the likelihood ``"bernoulli"`` the scores are logits of independent labels, and a single
+        one stays one.
 
         Raises:
             LeafError: If the output is not one row of scores for each input.
         """
         output = self._output(x)
-        return torch.cat([-0.5 * output, 0.5 * output], dim=1) if output.shape[1] == 1 else output
+        return torch.cat([-0.5 * output, 0.5 * output], 1) if self._is_one_logit(output) else output
+
+    def log_probs(self, scores: Tensor) -> Tensor:  # (B, C) -> (B, C)
+        """Return log p of each class or label, float64, from :meth:`scores`."""
+        return log_probabilities(scores, self.likelihood)
 
     def require_usable(self, x: Tensor) -> int:
         """Check on the first two inputs that the scores define p(y|x) of every single input.
@@ -110,7 +137,7 @@ class Classifier:
             x: Prepared inputs, ``(B, ...)``.
 
         Returns:
-            The number of classes.
+            The number of classes or labels.
 
         Raises:
             LeafError: If the model returns probabilities, has a single class, cannot be
@@ -141,7 +168,7 @@ class Classifier:
                 "in training mode. Pass the module itself (it is measured in evaluation mode) or "
                 "give chunk_size=1."
             )
-        classes = max(2, output.shape[1])  # one logit makes two classes
+        classes = 2 if self._is_one_logit(output) else output.shape[1]
         self._usable[shape, False] = classes
         if pair and bool(gradient.isfinite().all() & (gradient[0] != 0).any()):
             self._usable[shape, True] = classes
@@ -149,15 +176,26 @@ class Classifier:
 
     def _output(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
         if self._full_precision is None:
-            output = self.model(x)
+            output = self._function(self.model, x)
         else:
             assert isinstance(self.model, nn.Module)
-            output = torch.func.functional_call(self.model, self._full_precision, (x,))
-        return score_rows(output, len(x))
+            calling = Calling(self.model, self._function)
+            copies = {f"model.{name}": copy for name, copy in self._full_precision.items()}
+            output = torch.func.functional_call(calling, copies, (x,))
+        return score_rows(output, len(x), self.classes)
+
+    def _is_one_logit(self, output: Tensor) -> bool:
+        return output.shape[1] == 1 and self.likelihood == "categorical"
 
 
 @contextmanager
-def measuring(model: Callable[..., Any]) -> Iterator[Classifier]:
+def measuring(
+    model: Callable[..., Any],
+    *,
+    forward: Forward | None = None,
+    likelihood: Likelihood | None = None,
+    classes: int | None = None,
+) -> Iterator[Classifier]:
     """Open ``model`` for measuring: a :class:`Classifier` inside ``quiet``.
 
     An open :class:`Classifier` is returned as it is. Every function that takes a model therefore
@@ -165,23 +203,28 @@ def measuring(model: Callable[..., Any]) -> Iterator[Classifier]:
 
     Args:
         model: A module or function, or a :class:`Classifier`. A classifier that has been closed is
-            opened again from its model.
+            opened again from its model, in the same way.
+        forward: See :class:`Classifier`, as the other arguments.
+        likelihood: None for ``"categorical"``.
+        classes: None if unknown.
 
     Raises:
-        LeafError: If ``model`` is not callable.
+        LeafError: If ``model`` is not callable, or if it is a :class:`Classifier` and other
+            arguments are given.
     """
     if isinstance(model, Classifier):
+        if not (forward is None and likelihood is None and classes is None):
+            raise LeafError(
+                "forward, likelihood and classes are arguments of the function that opens the "
+                "model; this one is already open. Pass them to measuring(model, ...)."
+            )
         if model.is_open:
             yield model
             return
+        forward, likelihood, classes = model.forward, model.likelihood, model.classes
         model = model.model
-    if not callable(model):
-        raise LeafError(
-            "model expects a torch.nn.Module or a function from inputs to logits; got "
-            f"{type(model).__name__}."
-        )
     with quiet(model):
-        classifier = Classifier(model)
+        classifier = Classifier(model, forward=forward, likelihood=likelihood, classes=classes)
         try:
             yield classifier
         finally:

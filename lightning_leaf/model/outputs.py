@@ -10,12 +10,15 @@ from torch import Tensor
 from lightning_leaf.errors import LeafError
 
 
-def find_scores(output: Any) -> Tensor:
+def find_scores(output: Any, batch: int | None = None, classes: int | None = None) -> Tensor:
     """Return the tensor of scores in the output of a classifier.
 
     Args:
         output: A tensor, an object with ``.logits``, a dict with the key ``"logits"`` or a single
             tensor, or a tuple or list whose first item is a tensor.
+        batch: Number of inputs.
+        classes: Expected number of classes: of several tensors in a tuple, list or dict, the first
+            with the shape ``(batch, classes)`` is taken.
 
     Raises:
         LeafError: If the output has none of these forms.
@@ -25,9 +28,14 @@ def find_scores(output: Any) -> Tensor:
     logits = getattr(output, "logits", None)
     if isinstance(logits, Tensor):
         return logits
+    if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
+        return output["logits"]  # type: ignore[no-any-return]
+    if isinstance(output, (Mapping, tuple, list)):
+        items = output.values() if isinstance(output, Mapping) else output
+        for item in items:
+            if isinstance(item, Tensor) and item.shape == (batch, classes):
+                return item
     if isinstance(output, Mapping):
-        if isinstance(output.get("logits"), Tensor):
-            return output["logits"]  # type: ignore[no-any-return]
         tensors = [value for value in output.values() if isinstance(value, Tensor)]
         if len(tensors) == 1:
             return tensors[0]
@@ -43,13 +51,18 @@ def find_scores(output: Any) -> Tensor:
     )
 
 
-def score_rows(output: Any, batch: int) -> Tensor:  # -> (B, C)
+def score_rows(output: Any, batch: int, classes: int | None = None) -> Tensor:  # -> (B, C)
     """Return the scores in an output, one row for each input.
+
+    Args:
+        output: The output of a classifier.
+        batch: Number of inputs.
+        classes: Expected number of classes, see :func:`find_scores`.
 
     Raises:
         LeafError: If the scores are not one row of floating-point numbers for each input.
     """
-    scores = find_scores(output)
+    scores = find_scores(output, batch, classes)
     if scores.ndim == 1 and scores.shape[0] == batch:
         scores = scores.unsqueeze(1)
     if scores.ndim != 2 or scores.shape[0] != batch or scores.shape[1] == 0:
