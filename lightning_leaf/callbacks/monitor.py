@@ -12,25 +12,25 @@ from typing_extensions import override
 
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.callbacks.base import LeafCallback, OnError
-from lightning_leaf.callbacks.history import (
+from lightning_leaf.callbacks.probes import Inputs, choose_inputs
+from lightning_leaf.geometry.effective_rank import checked_ranks
+from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES
+from lightning_leaf.geometry.rank_kinds import RankKind
+from lightning_leaf.model.quiet import quiet, random_streams
+from lightning_leaf.monitoring.history import (
     append_row,
     drop_after,
     empty_history,
     restored_history,
     trace_ratio,
 )
-from lightning_leaf.callbacks.interval import affordable_interval
-from lightning_leaf.callbacks.measurements import (
+from lightning_leaf.monitoring.interval import affordable_interval
+from lightning_leaf.monitoring.measurements import (
     Measurement,
     are_finite,
     measure,
     probe_statistics,
 )
-from lightning_leaf.callbacks.probes import Inputs, choose_inputs
-from lightning_leaf.geometry.effective_rank import checked_ranks
-from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES
-from lightning_leaf.geometry.rank_kinds import RankKind
-from lightning_leaf.model.quiet import quiet, random_streams
 from lightning_leaf.trainer import state as trainer_state
 
 if TYPE_CHECKING:

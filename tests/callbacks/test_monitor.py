@@ -20,7 +20,7 @@ from lightning_leaf import (
     OrthogonalWalkSnapshot,
     effective_rank,
 )
-from lightning_leaf.callbacks.interval import SHARE_OF_TRAINING, affordable_interval
+from lightning_leaf.monitoring.interval import SHARE_OF_TRAINING, affordable_interval
 from tests.support.callbacks.training import (
     SmallCNN,
     digits,

@@ -1,0 +1,1 @@
+"""Monitoring in any training loop: plain PyTorch, Lightning Fabric and Hugging Face."""

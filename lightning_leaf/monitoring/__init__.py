@@ -1,0 +1,1 @@
+"""Monitoring: measurements of a probe, their history, and the interval between them."""
