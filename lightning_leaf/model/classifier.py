@@ -14,6 +14,7 @@ from lightning_leaf.model.forward import Calling, Forward, forward_function
 from lightning_leaf.model.likelihood import Likelihood, checked_likelihood, log_probabilities
 from lightning_leaf.model.outputs import require_no_probabilities, score_rows
 from lightning_leaf.model.quiet import quiet
+from lightning_leaf.model.unbuilt import require_built
 
 HALF_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -223,6 +224,7 @@ def measuring(
             return
         forward, likelihood, classes = model.forward, model.likelihood, model.classes
         model = model.model
+    require_built(model)
     with quiet(model):
         classifier = Classifier(model, forward=forward, likelihood=likelihood, classes=classes)
         try:

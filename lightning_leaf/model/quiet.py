@@ -18,6 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lightning_leaf.model.sharding import unsharded_parts
+from lightning_leaf.model.unbuilt import refusing_new_parameters
+
 
 @contextmanager
 def quiet(model: Callable[..., Any]) -> Iterator[None]:
@@ -34,6 +37,10 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
 
     Args:
         model: The module to measure. For any other callable, only the global state is guarded.
+
+    Raises:
+        ModelIsUnbuilt: At the forward pass that gives the module a new parameter, which is removed
+            again.
     """
     with ExitStack() as stack:
         stack.enter_context(random_streams())
@@ -47,6 +54,7 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
             stack.enter_context(unchanged_buffers(model))
             stack.enter_context(silent_log(model))
             stack.enter_context(unchanged_attributes(model))
+            stack.enter_context(refusing_new_parameters(model))
         yield
 
 
@@ -168,12 +176,14 @@ def unchanged_attributes(module: nn.Module) -> Iterator[None]:
     and sets are restored, but not the contents of these items.
     """
     attributes = [vars(part) for part in module.modules()]
+    classes = [(part, type(part)) for part in module.modules()]
+    unsharded = {id(vars(part)) for part in unsharded_parts(module)}
     collections = [
         value
         for values in attributes
-        for value in values.values()
-        # Sharded modules gather their parameters and shard them again themselves.
-        if isinstance(value, (list, dict, set)) and value is not values["_parameters"]
+        for name, value in values.items()
+        if isinstance(value, (list, dict, set))
+        and (name != "_parameters" or id(values) in unsharded)
     ]
     saved: list[tuple[Any, Any]] = [
         *((each, dict(each)) for each in attributes),
@@ -184,6 +194,9 @@ def unchanged_attributes(module: nn.Module) -> Iterator[None]:
     finally:
         for collection, before in saved:
             _restore_items(collection, before)
+        for part, kind in classes:  # lazy modules change their class in the first forward pass
+            if type(part) is not kind:
+                part.__class__ = kind
 
 
 def _restore_items(collection: Any, before: Any) -> None:
@@ -192,6 +205,8 @@ def _restore_items(collection: Any, before: Any) -> None:
         absent = object()
         for name in collection.keys() - before.keys():
             del collection[name]
+        if any(name not in collection for name in before):  # restore their order too
+            collection.clear()
         for name, value in before.items():
             if collection.get(name, absent) is not value:
                 collection[name] = value

@@ -1,0 +1,114 @@
+"""Refuse models that create their parameters in the first forward pass, before it has run.
+
+Their first forward pass belongs to the training: it sets shapes, draws initial values, and may
+compute them from the batch. A measurement must neither be this pass nor use its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+
+from lightning_leaf.errors import LeafError
+from lightning_leaf.model.sharding import unsharded_parts
+
+UNINITIALIZED = UninitializedParameter, UninitializedBuffer
+
+ADVICE = "Call the model once on a batch before measuring it: model(x)."
+
+
+class ModelIsUnbuilt(LeafError):
+    """A model that is complete only after its first forward pass, which has not run yet."""
+
+
+def is_unbuilt(model: Any) -> bool:
+    """Return whether a model has lazy parameters or buffers that are not initialized yet.
+
+    Parameters that a forward pass creates are not known before; see
+    :func:`refusing_new_parameters`.
+    """
+    return isinstance(model, nn.Module) and _uninitialized(model) is not None
+
+
+def require_built(model: Any) -> None:
+    """Check that no lazy parameter or buffer is uninitialized. Nothing is changed.
+
+    Raises:
+        ModelIsUnbuilt: If there is one.
+    """
+    if isinstance(model, nn.Module) and (found := _uninitialized(model)) is not None:
+        raise ModelIsUnbuilt(
+            f"Expected an initialized model; {found} has lazy parameters or buffers, whose shapes "
+            f"are set by the first forward pass. {ADVICE}"
+        )
+
+
+def _uninitialized(model: nn.Module) -> str | None:
+    for name, part in model.named_modules():
+        tensors = *part.parameters(recurse=False), *part.buffers(recurse=False)
+        if any(isinstance(tensor, UNINITIALIZED) for tensor in tensors):
+            return f"its {type(part).__name__} '{name}'" if name else f"this {type(part).__name__}"
+    return None
+
+
+@contextmanager
+def refusing_new_parameters(model: nn.Module) -> Iterator[None]:
+    """Raise an error in the forward pass that gives the model a new parameter.
+
+    Allowed are parameters of modules that do not become part of the model, and the replacement of
+    a parameter or module by another.
+
+    Raises:
+        ModelIsUnbuilt: At the registration of a parameter, or of a module that has parameters; at
+            the end for parameters that were not registered through the methods of the module.
+    """
+    parts = {id(part): part for part in unsharded_parts(model)}
+    existing = {id(parameter) for parameter in model.parameters()}
+    names = {key: _parameter_names(part) for key, part in parts.items()}
+
+    def is_new(parameter: nn.Parameter | None) -> bool:
+        return parameter is not None and id(parameter) not in existing
+
+    def on_parameter(part: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        if id(part) in parts and is_new(parameter) and part._parameters.get(name) is None:
+            raise _created_in_forward(part, name)
+
+    def on_module(part: nn.Module, name: str, child: nn.Module | None) -> None:
+        if id(part) not in parts or child is None:
+            return
+        if part._modules.get(name) is None and any(map(is_new, child.parameters())):
+            raise _created_in_forward(part, name)
+        parts.update({id(inner): inner for inner in child.modules()})
+
+    hooks = (
+        register_module_parameter_registration_hook(on_parameter),
+        register_module_module_registration_hook(on_module),
+    )
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for key, known in names.items():
+        for name in _parameter_names(parts[key]) - known:
+            if is_new(parts[key]._parameters[name]):
+                raise _created_in_forward(parts[key], name)
+
+
+def _parameter_names(part: nn.Module) -> set[str]:
+    return {name for name, parameter in part._parameters.items() if parameter is not None}
+
+
+def _created_in_forward(part: nn.Module, name: str) -> ModelIsUnbuilt:
+    return ModelIsUnbuilt(
+        f"Expected a model with all its parameters; the forward pass of {type(part).__name__} "
+        f"creates '{name}'. {ADVICE}"
+    )
