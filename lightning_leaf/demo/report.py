@@ -71,6 +71,7 @@ def path_line(path: PathRecord) -> str:
         "reached": "reached",
         "stalled": "stalled",
         "out_of_steps": "out of steps",
+        "out_of_time": "out of time",
         "non_finite": "non-finite",
     }[path.status]
     left = f"{path.final_distance:.2f} of {path.start_distance:.2f} left"

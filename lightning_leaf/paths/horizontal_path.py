@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_leaf._arguments import whole_number
+from lightning_leaf._arguments import positive_number, whole_number
 from lightning_leaf.data.normalization import Bound, Normalization
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.classifier import measuring
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.interruption import ended_after
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.projectors import ProjectionSettings, Projector
 from lightning_leaf.paths.settings import (
@@ -40,11 +43,14 @@ def horizontal_path(
     *,
     step_size: float | Tensor | None = None,
     max_steps: int = MAX_STEPS,
+    max_time: float | None = None,
     threshold: float | Tensor | None = None,
     normalize: Any | None = None,
     domain: tuple[Bound, Bound] | None = None,
     top_classes: int | None = None,
     rtol: float | None = None,
+    forward: Forward | None = None,
+    likelihood: Likelihood | None = None,
     keep_points: int = KEEP_POINTS,
     chunk_size: int | None = None,
     progress: bool = True,
@@ -62,12 +68,13 @@ def horizontal_path(
     The length of a step is limited to ‖v‖, because a longer step would overshoot the point of the
     leaf's tangent plane that is closest to the destination. The paper's step has the length α.
 
-    A path ends with one of four values of :class:`PathStatus`:
+    A path ends with one of five values of :class:`PathStatus`:
 
     * ``reached``: ‖u‖ ≤ threshold;
     * ``stalled``: 100 steps decreased ‖u‖ by less than a fifth of α, so no step along the leaf
       leads closer to the destination;
     * ``out_of_steps``: the path took ``max_steps`` steps;
+    * ``out_of_time``: the computation took ``max_time`` seconds;
     * ``non_finite``: the model returned NaN or infinity.
 
     For a piecewise-linear network (ReLU), D_x integrates to leaves (Theorem 3.1 of the paper). For
@@ -82,6 +89,8 @@ def horizontal_path(
             Default: 1/300 of the distance from start to end.
         max_steps: Largest number of steps (≥ 0). The paper's values are 5000, and 10000 from a
             noisy start.
+        max_time: Seconds after which all paths end with the steps taken so far. Paths that wait
+            for their turn then have no steps. Default: no limit.
         threshold: Distance that counts as reached, one number or one for each path, in input
             units. The paper's value is 1.0. Default: 1/30 of the distance from start to end.
         normalize: The ``torchvision.transforms.Normalize``, the pair ``(mean, std)`` or the
@@ -100,6 +109,9 @@ def horizontal_path(
             directions in which the prediction changes least; the path is still horizontal.
             ``rtol=0`` takes one backward pass for every class but one. Default: 0 up to 160
             classes, else 0.001.
+        forward: How to call the model, see :meth:`LocalDataMatrix.at`. Default: ``model(x)``.
+        likelihood: ``"categorical"`` for exclusive classes, ``"bernoulli"`` for independent labels
+            with p_k = σ(s_k). D_x is then span{∇s_k}. Default: ``"categorical"``.
         keep_points: Largest number of points kept of each path (≥ 2), evenly spaced over the
             steps.
         chunk_size: Largest number of paths computed together; limits memory. Default: 32, less
@@ -132,7 +144,12 @@ def horizontal_path(
         >>> path[1].status.value, round(float(path[1].distance[-1]), 2)  # √3 is the least distance
         ('stalled', 1.73)
     """
-    with measuring(model) as classifier:
+    if max_time is not None:
+        positive_number(max_time, "max_time")
+    with (
+        ended_after(max_time),
+        measuring(model, forward=forward, likelihood=likelihood) as classifier,
+    ):
         x, y = classifier.prepare(start, "start"), classifier.prepare(end, "end")
         if x.shape != y.shape:
             raise LeafError(

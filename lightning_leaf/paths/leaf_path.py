@@ -26,7 +26,7 @@ class PathStatus(str, Enum):
     Example:
         >>> from lightning_leaf import PathStatus
         >>> [status.value for status in PathStatus]
-        ['reached', 'stalled', 'out_of_steps', 'non_finite']
+        ['reached', 'stalled', 'out_of_steps', 'non_finite', 'out_of_time']
     """
 
     REACHED = "reached"
@@ -39,6 +39,16 @@ class PathStatus(str, Enum):
     """The path took ``max_steps`` steps, as orthogonal walks usually do."""
     NON_FINITE = "non_finite"
     """The model returned NaN or infinity."""
+    OUT_OF_TIME = "out_of_time"
+    """The path was ended early, after ``max_time`` seconds or on request. Its steps are kept."""
+
+
+_OUTCOMES = {
+    PathStatus.REACHED: "reached the destination after",
+    PathStatus.STALLED: "stalled after",
+    PathStatus.OUT_OF_STEPS: "out of steps after",
+    PathStatus.OUT_OF_TIME: "out of time after",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,14 +119,10 @@ class SinglePath:
         if self.status is PathStatus.NON_FINITE:
             return f"stopped after {steps}: the model returned NaN or infinity"
         if self.kind == "orthogonal":
-            verb = "walked" if self.status is PathStatus.OUT_OF_STEPS else "stalled after"
+            verb = "walked" if self.status is PathStatus.OUT_OF_STEPS else _OUTCOMES[self.status]
             return f"{verb} {steps}, {last:.2f} from the start"
         left = f"{last:.2f} of {float(self.distance[0]):.2f} left"
-        if self.status is PathStatus.REACHED:
-            return f"reached the destination after {steps}, {left}"
-        if self.status is PathStatus.STALLED:
-            return f"stalled after {steps}, {left}"
-        return f"out of steps after {steps}, {left}"
+        return f"{_OUTCOMES[self.status]} {steps}, {left}"
 
     def plot(self, *, classes: Sequence[str] | None = None) -> Figure:
         """Plot the points as a strip, and the curves along the path; needs matplotlib.

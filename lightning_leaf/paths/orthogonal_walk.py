@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_leaf._arguments import whole_number
+from lightning_leaf._arguments import positive_number, whole_number
 from lightning_leaf.data.normalization import Bound, Normalization
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.classifier import measuring
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.interruption import ended_after
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.projectors import ProjectionSettings, Projector
 from lightning_leaf.paths.settings import (
@@ -36,11 +39,14 @@ def orthogonal_walk(
     *,
     step_size: float | Tensor | None = None,
     max_steps: int = MAX_STEPS,
+    max_time: float | None = None,
     normalize: Any | None = None,
     domain: tuple[Bound, Bound] | None = None,
     seed: int = 0,
     top_classes: int | None = None,
     rtol: float | None = None,
+    forward: Forward | None = None,
+    likelihood: Likelihood | None = None,
     keep_points: int = KEEP_POINTS,
     chunk_size: int | None = None,
     progress: bool = True,
@@ -62,8 +68,9 @@ def orthogonal_walk(
     instead. This leaves ker G, and long walks change the predicted class.
 
     A walk has no destination. It usually ends ``out_of_steps``. It is ``stalled`` if no direction
-    is left, because r is tangent or every coordinate is at its bound, and ``non_finite`` if the
-    model returned NaN or infinity; see :class:`PathStatus`.
+    is left, because r is tangent or every coordinate is at its bound, ``out_of_time`` after
+    ``max_time`` seconds, and ``non_finite`` if the model returned NaN or infinity; see
+    :class:`PathStatus`.
 
     Args:
         model: Any classifier, see :meth:`LocalDataMatrix.at`.
@@ -75,11 +82,14 @@ def orthogonal_walk(
             number of coordinates.
         max_steps: Largest number of steps (≥ 0). The paper's values are 1000, and 250 for a noisy
             image.
+        max_time: See :func:`horizontal_path`.
         normalize: See :func:`horizontal_path`.
         domain: Valid range, see :func:`horizontal_path`.
         seed: Seed of the random directions. Global random streams do not change.
         top_classes: See :func:`horizontal_path`.
         rtol: See :func:`horizontal_path`.
+        forward: See :func:`horizontal_path`.
+        likelihood: See :func:`horizontal_path`.
         keep_points: Largest number of points kept of each walk (≥ 2), evenly spaced over the
             steps.
         chunk_size: Largest number of walks computed together; limits memory. Default: 32, less
@@ -108,7 +118,12 @@ def orthogonal_walk(
         >>> torch.allclose(walk.log_probs[:, 0], walk.log_probs[:, -1], atol=1e-5)
         True
     """
-    with measuring(model) as classifier:
+    if max_time is not None:
+        positive_number(max_time, "max_time")
+    with (
+        ended_after(max_time),
+        measuring(model, forward=forward, likelihood=likelihood) as classifier,
+    ):
         x = classifier.prepare(start, "start")
         if direction is None:
             direction = random_directions(x, seed)

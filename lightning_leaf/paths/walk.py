@@ -10,7 +10,7 @@ from torch import Tensor
 from lightning_leaf.drawing.plotting import KIND_NAMES
 from lightning_leaf.geometry.fisher_rao import fisher_rao_distance
 from lightning_leaf.model.classifier import Classifier
-from lightning_leaf.model.interruption import raise_if_interrupted
+from lightning_leaf.model.interruption import end_requested, raise_if_interrupted
 from lightning_leaf.paths.leaf_path import LeafPath, PathStatus, SinglePath
 from lightning_leaf.paths.progress import tqdm
 from lightning_leaf.paths.projectors import ProjectionSettings, Projector, Projectors
@@ -63,6 +63,9 @@ def walk(
     progress: bool,
 ) -> LeafPath:
     """Compute all paths in batches. When a path ends, the next one takes its place.
+
+    If :func:`~lightning_leaf.model.interruption.ended_when` requests an end, all paths end after
+    the steps taken so far. Paths that have not begun then have no steps.
 
     Args:
         classifier: An open classifier.
@@ -152,11 +155,16 @@ class _Batch:
         longest = max(self._recorder.recorded)
         rounds = min(STEPS_BETWEEN_CHECKS, self._settings.max_steps - longest + 1)
         for _ in range(rounds):
-            self._step()
+            ending = end_requested()
+            self._step(ending)
+            if ending:
+                break
         self._recorder.flush()
-        return min(rounds, self._settings.max_steps - longest) * len(self)
+        evaluated = max(self._recorder.recorded) - longest
+        return min(evaluated, self._settings.max_steps - longest) * len(self)
 
-    def _step(self) -> None:
+    def _step(self, ending: bool) -> None:
+        """Evaluate the point of every path and move to the next point, unless the path ends."""
         x, settings = self._x, self._settings
         log_probs, projector, finite = self._projectors.at(x)
         if self._previous is not None:
@@ -179,6 +187,8 @@ class _Batch:
         status = _end(status, self._goal.reached(distance), PathStatus.REACHED)
         status = _end(status, ~self._goal.made_progress(distance, actual), PathStatus.STALLED)
         status = _end(status, self._evaluated == settings.max_steps, PathStatus.OUT_OF_STEPS)
+        if ending:
+            status = _end(status, torch.ones_like(finite), PathStatus.OUT_OF_TIME)
         walking = status == _WALKING
         self._status = status
         self._evaluated = self._evaluated + 1

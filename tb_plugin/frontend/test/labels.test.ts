@@ -28,6 +28,10 @@ test("the status describes how a path ended", () => {
     "ran out of steps after 5\u202f000 · 22.25 of 29.66 left",
   );
   assert.equal(
+    text({ status: "out_of_time", steps: 310 }),
+    "ran out of time after 310 steps · 22.25 of 29.66 left",
+  );
+  assert.equal(
     text({ status: "non_finite", final_distance: null }),
     "non-finite after 408 steps · distance unknown",
   );
@@ -41,6 +45,7 @@ test("only a path that missed its destination is a partial success", () => {
   assert.equal(outcome(pathIndex()), "partial");
   assert.equal(outcome(pathIndex({ status: "reached" })), "good");
   assert.equal(outcome(pathIndex({ ...WALK, status: "out_of_steps" })), "good");
+  assert.equal(outcome(pathIndex({ ...WALK, status: "out_of_time" })), "partial");
   assert.equal(outcome(pathIndex({ ...WALK, status: "non_finite" })), "bad");
 });
 
@@ -50,6 +55,7 @@ test("lists distinguish walks of one class, and walks that took all steps are no
   assert.equal(listName(pathIndex({ ...WALK, source_index: null })), "4");
   assert.equal(shortStatus(pathIndex({ ...WALK, status: "out_of_steps" })), "walked");
   assert.equal(shortStatus(pathIndex({ status: "out_of_steps" })), "out of steps");
+  assert.equal(shortStatus(pathIndex({ ...WALK, status: "out_of_time" })), "out of time");
 });
 
 test("titles name the kind of path, its source and its destination", () => {

@@ -14,7 +14,7 @@ from tensorboard_plugin_leaf.schema.fields import (
     expect,
 )
 
-STATUSES: Final = ("reached", "stalled", "out_of_steps", "non_finite")
+STATUSES: Final = ("reached", "stalled", "out_of_steps", "out_of_time", "non_finite")
 MAX_CURVE_POINTS: Final = 1000
 # The curves that hold one number for each point.
 CURVES: Final = ("distance", "horizontality", "fisher_rao_length", "entropy")
@@ -29,7 +29,8 @@ class PathScalars:
         destination: Label of the destination. ``""`` for an orthogonal walk.
         source_index: Position of the source in its data set, or ``None`` if unknown.
         destination_index: Position of the destination in its data set, or ``None`` if unknown.
-        status: ``"reached"``, ``"stalled"``, ``"out_of_steps"`` or ``"non_finite"``.
+        status: ``"reached"``, ``"stalled"``, ``"out_of_steps"``, ``"out_of_time"`` (ended early by a
+            time limit or on request) or ``"non_finite"``.
         steps: Number of path steps.
         start_distance: Horizontal path: ‖destination − source‖. Orthogonal walk: 0.
         final_distance: Distance of the last point to the destination (horizontal path) or to the

@@ -93,7 +93,7 @@ def snapshot(
     path_steps: int = 480,
 ) -> Snapshot:
     """Return a snapshot of ``paths`` paths between digits, which cycle through all statuses."""
-    statuses = ("reached", "stalled", "out_of_steps", "non_finite")
+    statuses = ("reached", "stalled", "out_of_steps", "non_finite", "out_of_time")
     return Snapshot(
         name=name or {"horizontal": "horizontal_path", "orthogonal": "orthogonal_walk"}[kind],
         kind=kind,
@@ -110,7 +110,7 @@ def snapshot(
                 (4 + 3 * i) % 10,
                 (9 + i) % 10,
                 kind=kind,
-                status=statuses[i % 4] if kind == "horizontal" else "out_of_steps",
+                status=statuses[i % 5] if kind == "horizontal" else "out_of_steps",
                 steps=path_steps + 20 * i,
                 shape=shape,
             )

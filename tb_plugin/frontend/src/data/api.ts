@@ -1,7 +1,7 @@
 /** The HTTP API of the plugin (`http_api.md`): its types, and one function per route. */
 
 export type Kind = "horizontal" | "orthogonal";
-export type Status = "reached" | "stalled" | "out_of_steps" | "non_finite";
+export type Status = "reached" | "stalled" | "out_of_steps" | "out_of_time" | "non_finite";
 
 /** The scalars of a path. A distance that is not finite is null. */
 export interface PathScalars {

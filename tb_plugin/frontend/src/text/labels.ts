@@ -42,6 +42,8 @@ function statusWithSteps(path: PathScalars): string {
       return `reached after ${steps}`;
     case "stalled":
       return `stalled after ${steps}`;
+    case "out_of_time":
+      return `ran out of time after ${steps}`;
     case "non_finite":
       return `non-finite after ${steps}`;
     case "out_of_steps":
@@ -62,7 +64,8 @@ export function shortStatus(path: PathScalars): string {
 /** The outcome, which sets the colour of the status. */
 export function outcome(path: PathScalars): "good" | "partial" | "bad" {
   if (path.status === "non_finite") return "bad";
-  return path.status === "reached" || !path.destination ? "good" : "partial";
+  const isWhole = path.status === "reached" || (!path.destination && path.status !== "out_of_time");
+  return isWhole ? "good" : "partial";
 }
 
 /** Indices of source and destination in their data set: "examples 24 → 78". */
