@@ -1,4 +1,4 @@
-"""Gradients of the contrasts s_i − s_0 of all classes with respect to the inputs."""
+"""Gradients with respect to the inputs that span D_x: of contrasts s_i − s_0, or of all scores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import warnings
 
 import torch
 from torch import Tensor
+
+from lightning_leaf.model.likelihood import Likelihood
 
 INPUTS_IN_ONE_PASS = 16
 NUMBERS_IN_ONE_PASS = 2**17
@@ -16,27 +18,47 @@ Larger intermediate results do not fit into the cache, and one pass for each cla
 """
 
 
+def spanning_gradients(
+    scores: Tensor,  # (B, C)
+    x: Tensor,  # (B, ...)
+    likelihood: Likelihood,
+) -> Tensor:  # (B, C, d)
+    """Return rows that can replace the logit Jacobian J: they give the same G and D_x.
+
+    Args:
+        scores: Scores with the graph that leads to ``x``.
+        x: Inputs that require gradients.
+        likelihood: Exclusive classes take :func:`contrast_gradients`, independent labels
+            :func:`gradients`.
+    """
+    return contrast_gradients(scores, x) if likelihood == "categorical" else gradients(scores, x)
+
+
 def contrast_gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...) -> (B, C, d)
     """Return ∇s_i − ∇s_0 for every input, from C − 1 backward passes. The first row is zero.
 
-    Adding the same row to all rows of the logit Jacobian J changes neither G nor D_x, because
-    (diag p − p pᵀ) 1 = 0. These rows can therefore replace J.
-
-    One backward pass differentiates the sum of a contrast over the batch. This is correct because
-    the classifier does not mix inputs, see :meth:`Classifier.require_usable`.
+    Adding the same row to all rows of the logit Jacobian J changes neither G nor D_x of exclusive
+    classes, because (diag p − p pᵀ) 1 = 0.
 
     Args:
         scores: Scores with the graph that leads to ``x``.
         x: Inputs that require gradients.
     """
     contrasts = (scores - scores[:, :1])[:, 1:]  # (B, C − 1)
+    return torch.nn.functional.pad(gradients(contrasts, x), (0, 0, 1, 0))
+
+
+def gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, n), (B, ...) -> (B, n, d)
+    """Return ∇s_i for every input, from one backward pass for each column of scores.
+
+    One backward pass differentiates the sum of a column over the batch. This is correct because
+    the classifier does not mix inputs, see :meth:`Classifier.require_usable`.
+    """
     rows = None
-    small = len(x) <= INPUTS_IN_ONE_PASS and contrasts[0].numel() * x.numel() <= NUMBERS_IN_ONE_PASS
+    small = len(x) <= INPUTS_IN_ONE_PASS and scores[0].numel() * x.numel() <= NUMBERS_IN_ONE_PASS
     if small and x.device.type == "cpu":
-        rows = in_one_pass(contrasts, x)
-    if rows is None:
-        rows = one_by_one(contrasts, x)
-    return torch.nn.functional.pad(rows, (0, 0, 1, 0))
+        rows = in_one_pass(scores, x)
+    return one_by_one(scores, x) if rows is None else rows
 
 
 def in_one_pass(scores: Tensor, x: Tensor) -> Tensor | None:  # (B, n), (B, ...) -> (B, n, d)

@@ -10,13 +10,15 @@ from torch import Tensor
 
 from lightning_leaf.errors import LeafError
 from lightning_leaf.geometry.arguments import class_vectors, eigenvalue_count, input_vectors
-from lightning_leaf.geometry.contrast_gradients import contrast_gradients
+from lightning_leaf.geometry.contrast_gradients import spanning_gradients
 from lightning_leaf.geometry.estimates import LeadingSpectrum, TraceEstimate
-from lightning_leaf.geometry.score_weights import ScoreWeights
+from lightning_leaf.geometry.score_weights import score_weights
 from lightning_leaf.geometry.tangent_space import TangentSpace
 from lightning_leaf.model.chunks import checked_chunk_size, fitting_chunk_size
-from lightning_leaf.model.classifier import Classifier, log_softmax, measuring, require_finite
+from lightning_leaf.model.classifier import Classifier, measuring, require_finite
+from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import raise_if_interrupted
+from lightning_leaf.model.likelihood import Likelihood
 
 
 class LocalDataMatrix:
@@ -28,6 +30,10 @@ class LocalDataMatrix:
     float32 (float64 for float64 models); probabilities, Gram matrices and spectra are float64. For
     the types of results see :class:`~lightning_leaf.geometry.protocol.DataMatrix`.
 
+    With ``likelihood="bernoulli"`` the C scores are logits of independent labels, each with the
+    probability p_k = σ(s_k): G = Σ_k p_k (1 − p_k) ∇s_k ∇s_kᵀ is the sum of the matrices of the
+    labels, A = diag(√(p (1 − p))) J, D_x = span{∇s_k}, and the rank is at most C and d.
+
     Where the classifier is not differentiable, PyTorch returns the derivative on one side: at a
     ReLU of zero, and at ties in max-pooling, which every constant background causes. To second
     order, G then describes steps to that side only (``python -m examples.paper kl``).
@@ -35,7 +41,8 @@ class LocalDataMatrix:
     Create one with :meth:`at`.
 
     Attributes:
-        log_probs: log p(y|x), shape ``(B, C)``, float64.
+        log_probs: log p(y|x), or log p_k(x) of every label, shape ``(B, C)``, float64.
+        likelihood: What the scores mean.
         tangent: The tangent distribution D_x = im G of every input.
 
     Example:
@@ -56,11 +63,13 @@ class LocalDataMatrix:
         log_probs: Tensor,  # (B, C)
         jacobian: Tensor,  # (B, C, d)
         input_shape: torch.Size,
+        likelihood: Likelihood = "categorical",
     ) -> None:
         self.log_probs = log_probs
-        self.tangent = TangentSpace(jacobian)
+        self.likelihood = likelihood
+        self.tangent = TangentSpace(jacobian, likelihood)
         self._input_shape = input_shape
-        self._weights = ScoreWeights(log_probs)
+        self._weights = score_weights(log_probs, likelihood)
 
     @classmethod
     def at(
@@ -69,10 +78,13 @@ class LocalDataMatrix:
         x: Tensor,  # (B, ...)
         *,
         chunk_size: int | None = None,
+        forward: Forward | None = None,
+        likelihood: Likelihood | None = None,
     ) -> LocalDataMatrix:
         """Compute the matrices at the inputs x: one forward pass and C − 1 backward passes.
 
-        The model is measured in evaluation mode. Its state is restored afterwards.
+        C passes for independent labels. The model is measured in evaluation mode. Its state is
+        restored afterwards.
 
         Args:
             model: Any classifier: a module or function that maps a batch to logits,
@@ -81,6 +93,10 @@ class LocalDataMatrix:
             chunk_size: Largest number of inputs per forward pass; bounds memory. Results of other
                 sizes differ by rounding only. Default: 32, or fewer if their gradients would need
                 more than 1 GiB.
+            forward: How to call the model: the name of a method or sub-module, or a function
+                ``(model, inputs) -> scores``. Default: the model itself.
+            likelihood: What the scores mean: ``"categorical"`` (default), exclusive classes with
+                p = softmax(s); ``"bernoulli"``, independent labels with p_k = σ(s_k).
 
         Raises:
             LeafError: If the model returns probabilities, has one class, mixes the inputs of a
@@ -88,7 +104,7 @@ class LocalDataMatrix:
             NonFiniteError: If x or the model's output contains NaN or infinity.
         """
         size = checked_chunk_size(chunk_size)
-        with measuring(model) as classifier:
+        with measuring(model, forward=forward, likelihood=likelihood) as classifier:
             return local_data_matrix(classifier, classifier.prepare(x), size)
 
     def __len__(self) -> int:
@@ -106,7 +122,10 @@ class LocalDataMatrix:
         return self._weights @ half.mT
 
     def trace(self) -> Tensor:  # (B,)
-        """Return tr G = Σ_i p_i ‖∇ log p_i‖², float64, in units of 1 / input²."""
+        """Return tr G, float64, in units of 1 / input².
+
+        Σ_i p_i ‖∇ log p_i‖² for exclusive classes, Σ_k p_k (1 − p_k) ‖∇s_k‖² for labels.
+        """
         return self.gram().diagonal(dim1=-2, dim2=-1).sum(-1)
 
     def trace_estimate(self) -> TraceEstimate:
@@ -115,7 +134,9 @@ class LocalDataMatrix:
         return TraceEstimate(trace, torch.zeros_like(trace), self.log_probs.shape[1])
 
     def eigenvalues(self, count: int | None = None) -> Tensor:  # (B, count)
-        """Return the largest eigenvalues of G, descending, float64; at most C − 1 are not zero.
+        """Return the largest eigenvalues of G, descending, float64.
+
+        At most C − 1 are not zero for exclusive classes, at most d for independent labels.
 
         Args:
             count: Number of eigenvalues, from 1 to C. Default: C.
@@ -143,7 +164,8 @@ class LocalDataMatrix:
     def tangent_dimension(self) -> Tensor:  # (B,)
         """Return dim D_x: the numerical rank of the contrast gradients ∇s_i − mean_j ∇s_j, int64.
 
-        Unlike the spectrum of G it does not depend on the confidence of the model.
+        For independent labels it is the rank of the gradients ∇s_k. Unlike the spectrum of G it
+        does not depend on the confidence of the model.
         """
         return self.tangent.dimension()
 
@@ -152,11 +174,17 @@ class LocalDataMatrix:
         return self.tangent.gram.isfinite().flatten(1).all(1)
 
     def factor(self) -> Tensor:  # (B, C, d)
-        """Return A = diag(√p) · ∇ log p, with AᵀA = G and AAᵀ = K."""
+        """Return A, with AᵀA = G and AAᵀ = K.
+
+        diag(√p) · ∇ log p for exclusive classes, diag(√(p (1 − p))) · J for independent labels.
+        """
         return (self._weights @ self.tangent.jacobian).to(self.tangent.jacobian.dtype)
 
     def pushforward(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, C)
-        """Return A v, float64: the image of v under x ↦ 2√p. ‖A v‖ is the length of v in G."""
+        """Return A v, float64. ‖A v‖ is the length of v in the metric G.
+
+        For exclusive classes A v is the image of v under x ↦ 2√p.
+        """
         return (self._weights @ self.tangent.coefficients(self._flatten(v))).squeeze(-1)
 
     def pullback(self, c: Tensor) -> Tensor:  # (B, C) -> (B, ...)
@@ -218,6 +246,8 @@ def local_data_matrix(
         # A first layer that works in place must not modify the leaf tensor.
         scores = classifier.scores(chunk.clone())
         require_finite(scores.detach(), "the classifier's output")
-        log_probs.append(log_softmax(scores))
-        jacobians.append(contrast_gradients(scores, chunk))
-    return LocalDataMatrix(torch.cat(log_probs), torch.cat(jacobians), inputs.shape[1:])
+        log_probs.append(classifier.log_probs(scores))
+        jacobians.append(spanning_gradients(scores, chunk, classifier.likelihood))
+    return LocalDataMatrix(
+        torch.cat(log_probs), torch.cat(jacobians), inputs.shape[1:], classifier.likelihood
+    )

@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
+import torch
 from torch import Tensor
 
+from lightning_leaf.model.likelihood import Likelihood
 
-class ScoreWeights:
-    r"""W with A = W J: row i is √p_i (e_i − p)ᵀ, for every input of a batch.
+
+class ScoreWeights(Protocol):
+    r"""W with A = W J and G = AᵀA, for every input of a batch.
+
+    :class:`CategoricalWeights` and :class:`BernoulliWeights` implement it, see
+    :func:`score_weights`.
+    """
+
+    @property
+    def null(self) -> Tensor:  # (B, C, n)
+        """An orthonormal basis of the kernel of Wᵀ, and so of the kernel of K = AAᵀ."""
+
+    @property
+    def variances(self) -> Tensor:  # (B, C)
+        """The variance p (1 − p) of each class or label, float64."""
+
+    def __matmul__(self, rows: Tensor) -> Tensor:  # (B, C, n) -> (B, C, n)
+        """Return W times rows, float64."""
+
+    def transposed(self, columns: Tensor) -> Tensor:  # (B, C, n) -> (B, C, n)
+        """Return Wᵀ times columns, float64."""
+
+
+def score_weights(log_probs: Tensor, likelihood: Likelihood) -> ScoreWeights:
+    """Return W for log p, ``(B, C)``, float64."""
+    return _WEIGHTS[likelihood](log_probs)
+
+
+class CategoricalWeights:
+    r"""W of exclusive classes: row i is √p_i (e_i − p)ᵀ, so that WᵀW = diag p − p pᵀ.
 
     W y = √p ∘ (y − p·y) and Wᵀc = √p ∘ c − p (√p·c) take C operations instead of C². For a
     confident model, 1 − p of the most probable class would round to zero, and so would all of W.
@@ -22,16 +54,16 @@ class ScoreWeights:
         self._top = log_probs.argmax(1)[:, None, None]  # (B, 1, 1)
 
     @property
-    def null(self) -> Tensor:  # (B, C)
+    def null(self) -> Tensor:  # (B, C, 1)
         """The unit vector √p, with Wᵀ√p = 0, because Σ_i p_i ∇log p_i = 0."""
-        return self._root.squeeze(-1)
+        return self._root
 
     @property
-    def complement(self) -> Tensor:  # (B, C)
-        """The vector 1 − p. Its entry of the most probable class is the sum over the others."""
+    def variances(self) -> Tensor:  # (B, C)
+        """The variances p (1 − p). 1 − p of the most probable class is the sum over the others."""
         p, top = self._p.squeeze(-1), self._top.squeeze(-1)
         others = p.scatter(1, top, 0.0).sum(1, keepdim=True)
-        return (1 - p).scatter(1, top, others)
+        return p * (1 - p).scatter(1, top, others)
 
     def __matmul__(self, rows: Tensor) -> Tensor:  # (B, C, n) -> (B, C, n)
         """Return W times rows, float64."""
@@ -47,3 +79,44 @@ class ScoreWeights:
         product = weighted - self._p * weighted.sum(1, keepdim=True)
         product = product.scatter(1, top, 0.0)
         return product.scatter(1, top, -product.sum(1, keepdim=True))
+
+
+class BernoulliWeights:
+    r"""W of independent labels: the diagonal matrix of √(p (1 − p)).
+
+    Args:
+        log_probs: log p_k(x) of each label, ``(B, C)``, float64.
+    """
+
+    def __init__(self, log_probs: Tensor) -> None:
+        self._log_variances = log_probs + log_complement(log_probs)
+        self._deviations = (0.5 * self._log_variances).exp().unsqueeze(-1)  # (B, C, 1)
+
+    @property
+    def null(self) -> Tensor:  # (B, C, 0)
+        """No vector: no combination of labels is without influence for every J."""
+        return self._deviations[..., :0]
+
+    @property
+    def variances(self) -> Tensor:  # (B, C)
+        """The variances p (1 − p)."""
+        return self._log_variances.exp()
+
+    def __matmul__(self, rows: Tensor) -> Tensor:  # (B, C, n) -> (B, C, n)
+        """Return W times rows, float64."""
+        return self._deviations * rows.double()
+
+    def transposed(self, columns: Tensor) -> Tensor:  # (B, C, n) -> (B, C, n)
+        """Return Wᵀ times columns, float64. W is symmetric."""
+        return self @ columns
+
+
+def log_complement(log_p: Tensor) -> Tensor:
+    """Return log(1 − p), float64, accurate also where p rounds to one."""
+    return (-torch.expm1(log_p.double())).log()
+
+
+_WEIGHTS: dict[Likelihood, type[CategoricalWeights | BernoulliWeights]] = {
+    "categorical": CategoricalWeights,
+    "bernoulli": BernoulliWeights,
+}

@@ -8,52 +8,62 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from lightning_leaf.model.likelihood import Likelihood
+
 COLUMNS_AT_ONCE = 2**14
 """Columns of the Jacobian to convert to float64 at once. All of them would need twice the memory of
 the gradients."""
 
 
 class TangentSpace:
-    r"""D_x = span{∇s_i − ∇s_j} of every input of a batch (equation 9), from the logit Jacobian.
+    r"""D_x of every input of a batch (equation 9), from the logit Jacobian.
 
-    The contrast rows ∇s_i − mean_j ∇s_j span D_x for every confidence of the model, whereas the
-    rows ∇ log p_i of a confident model underflow to rounding noise. They are rank deficient by
-    construction (C rows, rank at most C − 1), so every solve is rank-revealing: an
-    eigendecomposition in class space, without the eigenvalues that are rounding noise.
+    Exclusive classes: D_x = span{∇s_i − ∇s_j}. The contrast rows ∇s_i − mean_j ∇s_j span D_x for
+    every confidence of the model, whereas the rows ∇ log p_i of a confident model underflow to
+    rounding noise. They are rank deficient by construction (C rows, rank at most C − 1), so every
+    solve is rank-revealing: an eigendecomposition in class space, without the eigenvalues that are
+    rounding noise. Independent labels: D_x = span{∇s_k}, without centring.
 
     Args:
-        jacobian: J = ∂s/∂x, ``(B, C, d)``. The same row may be added to all rows: gradients of
-            log-probabilities or of contrasts with one class serve as well as those of scores.
+        jacobian: J = ∂s/∂x, ``(B, C, d)``. For exclusive classes, the same row may be added to all
+            rows: gradients of log-probabilities or of contrasts with one class serve as well as
+            those of scores.
+        likelihood: What the scores mean.
 
     Attributes:
         jacobian: The argument.
-        gram: Gram matrix of the contrast rows in float64, ``(B, C, C)``; with Q = I − 11ᵀ/C it is
-            Q J Jᵀ Q, whose null vector 1 is exact instead of rounding noise.
+        gram: Gram matrix of the spanning rows in float64, ``(B, C, C)``: Q J Jᵀ Q, with
+            Q = I − 11ᵀ/C for exclusive classes, whose null vector 1 is then exact instead of
+            rounding noise, and Q = I for independent labels.
     """
 
-    def __init__(self, jacobian: Tensor) -> None:
+    def __init__(self, jacobian: Tensor, likelihood: Likelihood = "categorical") -> None:
         self.jacobian = jacobian
+        self._likelihood = likelihood
         gram = torch.stack([part @ part.mT for _, part in self._blocks()]).sum(0)
-        self.gram = _centre(_centre(gram).mT)
+        self.gram = self._spanning(self._spanning(gram).mT)
 
     def dimension(self) -> Tensor:  # (B,)
-        """Return the numerical rank of the contrast rows, int64, at most C − 1."""
+        """Return the numerical rank of the spanning rows, int64.
+
+        At most C − 1 for exclusive classes, at most C and d for independent labels.
+        """
         values, _ = self._eigen
         return (values > self._cut(values)).sum(-1)
 
     def coefficients(self, v: Tensor) -> Tensor:  # (B, d) -> (B, C, 1)
-        """Return the inner products of v with the contrast rows, float64."""
+        """Return the inner products of v with the spanning rows, float64."""
         column = v.double().unsqueeze(-1)
         products = [part @ column[:, rows] for rows, part in self._blocks()]
-        return _centre(torch.stack(products).sum(0))
+        return self._spanning(torch.stack(products).sum(0))
 
     def combine(self, coefficients: Tensor) -> Tensor:  # (B, C, 1) -> (B, d)
-        """Return a linear combination of the contrast rows, float64."""
-        centred = _centre(coefficients)
-        return torch.cat([(part.mT @ centred).squeeze(-1) for _, part in self._blocks()], dim=1)
+        """Return a linear combination of the spanning rows, float64."""
+        factors = self._spanning(coefficients)
+        return torch.cat([(part.mT @ factors).squeeze(-1) for _, part in self._blocks()], dim=1)
 
     def project(self, v: Tensor) -> Tensor:  # (B, d) -> (B, d)
-        """Return the orthogonal projection on D_x, Mᵀ (M Mᵀ)⁺ M v with contrast rows M, float64."""
+        """Return the orthogonal projection on D_x, Mᵀ (M Mᵀ)⁺ M v with spanning rows M, float64."""
         inverse, vectors = self._inverse
         rotated = vectors.mT @ self.coefficients(v)
         return self.combine(vectors @ (inverse * rotated))
@@ -75,7 +85,10 @@ class TangentSpace:
         Args:
             free: Boolean mask of the coordinates that may change.
         """
-        return TangentSpace(self.jacobian * free.unsqueeze(1))
+        return TangentSpace(self.jacobian * free.unsqueeze(1), self._likelihood)
+
+    def _spanning(self, rows: Tensor) -> Tensor:  # (B, C, n)
+        return spanning_rows(rows, self._likelihood)
 
     @cached_property
     def _eigen(self) -> tuple[Tensor, Tensor]:
@@ -106,5 +119,6 @@ class TangentSpace:
         return relative * values[..., -1:].clamp_min(torch.finfo(torch.float64).tiny)
 
 
-def _centre(rows: Tensor) -> Tensor:  # (B, C, n)
-    return rows - rows.mean(1, keepdim=True)
+def spanning_rows(rows: Tensor, likelihood: Likelihood) -> Tensor:  # (B, C, n)
+    """Return Q times rows: centred for exclusive classes, unchanged for independent labels."""
+    return rows - rows.mean(1, keepdim=True) if likelihood == "categorical" else rows

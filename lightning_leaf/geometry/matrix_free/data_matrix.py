@@ -18,8 +18,10 @@ from lightning_leaf.geometry.matrix_free.least_squares import RowSpaceProjection
 from lightning_leaf.geometry.matrix_free.products import Products
 from lightning_leaf.geometry.matrix_free.trace_estimate import estimate_trace
 from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, fitting_chunk_size
-from lightning_leaf.model.classifier import Classifier, log_softmax, measuring, require_finite
+from lightning_leaf.model.classifier import Classifier, measuring, require_finite
+from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import raise_if_interrupted
+from lightning_leaf.model.likelihood import Likelihood
 
 EXACT_CLASSES = 160
 """Largest number of classes for which one backward pass for each costs no more than an estimate,
@@ -49,7 +51,8 @@ class MatrixFreeDataMatrix:
     Create one with :meth:`at`.
 
     Attributes:
-        log_probs: log p(y|x), shape ``(B, C)``, float64.
+        log_probs: log p(y|x), or log p_k(x) of every label, shape ``(B, C)``, float64.
+        likelihood: What the scores mean, see :class:`~lightning_leaf.LocalDataMatrix`.
 
     Example:
         >>> import torch
@@ -73,6 +76,7 @@ class MatrixFreeDataMatrix:
         seed: int,
     ) -> None:
         self.log_probs = log_probs
+        self.likelihood = classifier.likelihood
         self._classifier = classifier
         self._inputs = inputs
         self._chunk_size = chunk_size
@@ -87,6 +91,8 @@ class MatrixFreeDataMatrix:
         *,
         chunk_size: int | None = None,
         seed: int = 0,
+        forward: Forward | None = None,
+        likelihood: Likelihood | None = None,
     ) -> MatrixFreeDataMatrix:
         """Create the matrices at the inputs x. Only the predictions are computed.
 
@@ -96,12 +102,14 @@ class MatrixFreeDataMatrix:
             chunk_size: Largest number of inputs at once; bounds memory. Default: 32, or 8 of
                 224×224 pixels.
             seed: Seed of draws and starting vectors: the same call returns the same result.
+            forward: How to call the model, see :meth:`LocalDataMatrix.at`.
+            likelihood: What the scores mean, see :meth:`LocalDataMatrix.at`.
 
         Raises:
             LeafError, NonFiniteError: See :meth:`LocalDataMatrix.at`.
         """
         size = checked_chunk_size(chunk_size)
-        with measuring(model) as classifier:
+        with measuring(model, forward=forward, likelihood=likelihood) as classifier:
             return matrix_free_data_matrix(classifier, classifier.prepare(x), size, seed)
 
     def __len__(self) -> int:
@@ -121,8 +129,8 @@ class MatrixFreeDataMatrix:
         """Return an unbiased estimate of tr G with its standard error.
 
         Args:
-            draws: Number of backward passes, at least 4. Half of them take the most probable
-                classes, exactly.
+            draws: Number of backward passes, at least 4. Half of them take the classes or labels
+                of the largest p (1 − p), exactly.
 
         Raises:
             LeafError: If ``draws`` is less than 4.
@@ -131,7 +139,10 @@ class MatrixFreeDataMatrix:
         return _concatenated(
             self._each(
                 lambda products, _: estimate_trace(
-                    products.pullback, products.log_probs, draws, products.generators(self._seed)
+                    products.pullback,
+                    products.weights.variances,
+                    draws,
+                    products.generators(self._seed),
                 )
             )
         )
@@ -152,7 +163,7 @@ class MatrixFreeDataMatrix:
 
         Args:
             count: Number of eigenvalues, from 1 to C. Default: 8, or C if there are fewer classes.
-                At most C − 1 are not zero.
+                At most C − 1 are not zero, or d for independent labels.
             rtol: Relative error of each eigenvalue. Stops after at most 160 products.
 
         Raises:
@@ -173,7 +184,7 @@ class MatrixFreeDataMatrix:
         return torch.cat(self._each(lambda products, _: products.finite()))
 
     def pushforward(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, C)
-        """Return A v, float64: the image of v under x ↦ 2√p. ‖A v‖ is the length of v in G."""
+        """Return A v, float64. ‖A v‖ is the length of v in the metric G."""
         flat = self._flatten(v)
         return torch.cat(self._each(lambda products, rows: products.pushforward(flat[rows])))
 
@@ -262,7 +273,8 @@ def matrix_free_data_matrix(
         with torch.no_grad():
             scores.append(classifier.scores(chunk.clone()))
         require_finite(scores[-1], "the classifier's output")
-    return MatrixFreeDataMatrix(classifier, inputs, log_softmax(torch.cat(scores)), size, seed)
+    log_probs = classifier.log_probs(torch.cat(scores))
+    return MatrixFreeDataMatrix(classifier, inputs, log_probs, size, seed)
 
 
 def _versions(model: Callable[..., Any]) -> list[tuple[int, int]]:

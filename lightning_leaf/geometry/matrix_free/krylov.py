@@ -35,7 +35,7 @@ class RitzValues:
 
 def leading_ritz_values(
     product: Callable[[Tensor], Tensor],  # (B, C) -> (B, C)
-    null: Tensor,  # (B, C)
+    null: Tensor,  # (B, C, n)
     count: int,
     rtol: float,
     floor: float,
@@ -49,16 +49,16 @@ def leading_ritz_values(
 
     Args:
         product: v ↦ K v for every matrix of the batch, float64.
-        null: A unit vector in the kernel of each K, which the Krylov space excludes.
-        count: Number of leading eigenvalues, at most C − 1.
+        null: Orthonormal vectors in the kernel of each K, which the Krylov space excludes.
+        count: Number of leading eigenvalues, at most C − n.
         rtol: Largest residual allowed, relative to each of them.
         floor: Smallest residual to require, relative to the largest eigenvalue: the rounding error
             of the products.
         max_products: Largest number of products with K.
         generators: Generators of the starting vectors, one for each matrix, on the CPU.
     """
-    batch, size = null.shape
-    space = min(max_products, size - 1)
+    batch, size, nullity = null.shape
+    space = min(max_products, size - nullity)
     start = _random(null, min(BLOCK, space), generators)
     block, triangle = torch.linalg.qr(start)  # (B, C, b), (B, b, b)
     basis, images = block, null.new_empty(batch, size, 0)
@@ -77,7 +77,7 @@ def leading_ritz_values(
         if size_so_far >= space or (size_so_far >= count and bool(accurate.all())):
             return ritz
         width = min(BLOCK, space - size_so_far)
-        block = _orthogonal(new[..., -width:], torch.cat([null.unsqueeze(-1), basis], dim=-1))
+        block = _orthogonal(new[..., -width:], torch.cat([null, basis], dim=-1))
         basis = torch.cat([basis, block], dim=-1)
 
 
@@ -88,8 +88,7 @@ def _random(null: Tensor, width: int, generators: list[torch.Generator]) -> Tens
         for generator in generators
     ]
     start = torch.stack(drawn).to(null.device)
-    axis = null.unsqueeze(-1)
-    return start - axis @ (axis.mT @ start)
+    return start - null @ (null.mT @ start)
 
 
 def _orthogonal(block: Tensor, basis: Tensor) -> Tensor:

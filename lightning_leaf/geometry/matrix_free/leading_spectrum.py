@@ -23,18 +23,18 @@ def leading_spectrum(
         rtol: Relative error of each eigenvalue at which to stop.
         generators: Generators of the starting vectors, one for each input, on the CPU.
     """
-    classes = products.log_probs.shape[1]
-    nonzero = min(count, classes - 1)
+    null = products.weights.null
+    nonzero = min(count, null.shape[1] - null.shape[2])
     ritz = leading_ritz_values(
         products.gram_product,
-        products.weights.null,
+        null,
         nonzero,
         rtol=rtol,
         floor=8 * products.rounding,
         max_products=MAX_PRODUCTS,
         generators=generators,
     )
-    # The Krylov space excludes the null vector √p, whose eigenvalue is exactly zero.
+    # The Krylov space excludes null vectors, whose eigenvalues are exactly zero.
     pad = torch.nn.functional.pad
     return LeadingSpectrum(
         eigenvalues=pad(ritz.values[:, :nonzero], (0, count - nonzero)),

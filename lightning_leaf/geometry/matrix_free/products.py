@@ -1,4 +1,4 @@
-"""Products with G, with its factor and with the contrasts that span D_x, for a chunk of inputs."""
+"""Products with G, with its factor and with the rows that span D_x, for a chunk of inputs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from torch import Tensor
 
 from lightning_leaf.geometry.matrix_free.least_squares import RowSpaceProjection, project_on_rows
 from lightning_leaf.geometry.matrix_free.logit_jacobian import LogitJacobian
-from lightning_leaf.geometry.score_weights import ScoreWeights
-from lightning_leaf.model.classifier import Classifier, log_softmax
+from lightning_leaf.geometry.score_weights import score_weights
+from lightning_leaf.geometry.tangent_space import spanning_rows
+from lightning_leaf.model.classifier import Classifier
 
 
 class Products:
@@ -21,7 +22,7 @@ class Products:
         x: Prepared inputs, ``(B, ...)``.
 
     Attributes:
-        log_probs: log p(y|x), ``(B, C)``, float64.
+        log_probs: log p of each class or label, ``(B, C)``, float64.
         weights: W with A = W J.
         rounding: Machine precision of the classifier.
     """
@@ -29,9 +30,10 @@ class Products:
     def __init__(self, classifier: Classifier, x: Tensor) -> None:
         self._x = x
         self.rounding = torch.finfo(x.dtype).eps
+        self._likelihood = classifier.likelihood
         self._jacobian = LogitJacobian(classifier, x)
-        self.log_probs = log_softmax(self._jacobian.scores)
-        self.weights = ScoreWeights(self.log_probs)
+        self.log_probs = classifier.log_probs(self._jacobian.scores)
+        self.weights = score_weights(self.log_probs, self._likelihood)
 
     def finite(self) -> Tensor:  # (B,)
         """Return a Boolean mask of inputs with finite scores and a finite gradient of their sum."""
@@ -75,17 +77,16 @@ class Products:
             scale: See :func:`project_on_rows`.
         """
 
-        def contrasts(vector: Tensor) -> Tensor:
+        def along(vector: Tensor) -> Tensor:
             scores = self._jacobian @ (vector if free is None else vector * free)
-            return scores.double() - scores.double().mean(1, keepdim=True)
+            return spanning_rows(scores.double(), self._likelihood)
 
         def combined(coefficients: Tensor) -> Tensor:
-            centred = coefficients - coefficients.mean(1, keepdim=True)
-            vector = self._jacobian.transposed(centred)
+            vector = self._jacobian.transposed(spanning_rows(coefficients, self._likelihood))
             return vector if free is None else vector * free
 
         return project_on_rows(
-            contrasts,
+            along,
             combined,
             v.double(),
             rtol=rtol,
