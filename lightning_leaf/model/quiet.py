@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lightning_leaf.model.backward import no_backward_hooks, no_checkpointing, replaced
 from lightning_leaf.model.sharding import unsharded_parts
 from lightning_leaf.model.unbuilt import refusing_new_parameters
 
@@ -30,7 +31,8 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
     its parameters, buffers and attributes, the random number generators of torch (CPU and
     accelerators), NumPy and Python. In the context, the model is in evaluation mode, gradients are
     enabled, autocast and inference mode are off, compiled modules run eagerly (and are not
-    recompiled), and ``self.log`` of LightningModules does nothing.
+    recompiled), activations are not recomputed, backward hooks are not called, and ``self.log`` of
+    LightningModules does nothing.
 
     Not restored are changes that a forward pass makes inside of nested collections, in place to
     tensors that are neither parameters nor buffers, and outside of its module.
@@ -48,6 +50,7 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
         stack.enter_context(torch.enable_grad())
         stack.enter_context(no_autocast())
         stack.enter_context(eager_if_compiled())
+        stack.enter_context(no_checkpointing())
         if isinstance(model, nn.Module):
             stack.enter_context(evaluation_mode(model))
             stack.enter_context(unchanged_parameters(model))
@@ -55,6 +58,7 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
             stack.enter_context(silent_log(model))
             stack.enter_context(unchanged_attributes(model))
             stack.enter_context(refusing_new_parameters(model))
+            stack.enter_context(no_backward_hooks(model))
         yield
 
 
@@ -220,22 +224,14 @@ def _restore_items(collection: Any, before: Any) -> None:
 @contextmanager
 def silent_log(module: nn.Module) -> Iterator[None]:
     """Disable ``self.log`` of LightningModules: a measurement is not a training step."""
-    replaced: list[tuple[dict[str, Any], str, Any]] = []
-    absent = object()
-    try:
-        for submodule in module.modules():
-            if not hasattr(type(submodule), "log_dict"):
-                continue
-            for name in ("log", "log_dict"):
-                replaced.append((submodule.__dict__, name, submodule.__dict__.get(name, absent)))
-                submodule.__dict__[name] = _log_nothing
+    silenced = (
+        (vars(part), name, _log_nothing)
+        for part in module.modules()
+        if hasattr(type(part), "log_dict")
+        for name in ("log", "log_dict")
+    )
+    with replaced(silenced):
         yield
-    finally:
-        for attributes, name, value in replaced:
-            if value is absent:
-                del attributes[name]
-            else:
-                attributes[name] = value
 
 
 def _log_nothing(*_: Any, **__: Any) -> None:

@@ -1,0 +1,100 @@
+"""Differentiate a model without what was added to its backward pass.
+
+Backward hooks belong to the training: they record or change its gradients. They also forbid
+modules that work in place and batched backward passes. Checkpointing recomputes activations:
+its reentrant form allows no gradients with respect to inputs, the other needs every forward pass
+to be repeatable.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from lightning_leaf.model.sharding import unsharded_parts
+
+Replacement = tuple[dict[str, Any], str, Any]
+"""A namespace, a name in it and the value it has for a time."""
+
+_ABSENT = object()
+
+
+@contextmanager
+def replaced(replacements: Iterable[Replacement]) -> Iterator[None]:
+    """Set names in namespaces, and restore the values that they had or remove them again."""
+    before: list[Replacement] = []
+    try:
+        for namespace, name, value in replacements:
+            before.append((namespace, name, namespace.get(name, _ABSENT)))
+            namespace[name] = value
+        yield
+    finally:
+        for namespace, name, value in reversed(before):
+            if value is _ABSENT:
+                del namespace[name]
+            else:
+                namespace[name] = value
+
+
+@contextmanager
+def no_backward_hooks(module: nn.Module) -> Iterator[None]:
+    """Call no backward hooks of modules, and none that a forward pass registers on tensors.
+
+    Sharded modules keep theirs, which gather and shard parameters.
+    """
+    parts = list(unsharded_parts(module))
+    hooks: list[Replacement] = [
+        (vars(part), name, OrderedDict())
+        for part in parts
+        for name in ("_backward_hooks", "_backward_pre_hooks")
+        if vars(part).get(name)
+    ]
+    hooks += [
+        (vars(nn.modules.module), name, OrderedDict())
+        for name in ("_global_backward_hooks", "_global_backward_pre_hooks")
+    ]
+    registering = Tensor.register_hook
+    if len(parts) == len(list(module.modules())):
+        Tensor.register_hook = _register_nothing  # type: ignore[method-assign]
+    try:
+        with replaced(hooks):
+            yield
+    finally:
+        Tensor.register_hook = registering  # type: ignore[method-assign]
+
+
+def _register_nothing(tensor: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
+    """Replace ``Tensor.register_hook`` during a measurement."""
+    return RemovableHandle({})
+
+
+@contextmanager
+def no_checkpointing() -> Iterator[None]:
+    """Keep all activations of modules that recompute theirs in the backward pass."""
+    checkpoint = sys.modules.get("torch.utils.checkpoint")
+    if checkpoint is None:
+        yield
+        return
+    reentrant = checkpoint.CheckpointFunction
+    apply = vars(reentrant).get("apply", _ABSENT)
+    reentrant.apply = staticmethod(_call)
+    try:
+        # The other form saves activations through these hooks.
+        with replaced([(vars(checkpoint), "_checkpoint_hook", nullcontext)]):
+            yield
+    finally:
+        if apply is _ABSENT:
+            del reentrant.apply
+        else:
+            reentrant.apply = apply
+
+
+def _call(function: Callable[..., Any], preserve_rng_state: bool, *inputs: Any) -> Any:
+    """Replace ``CheckpointFunction.apply`` during a measurement."""
+    return function(*inputs)
