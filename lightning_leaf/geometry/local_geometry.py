@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,10 +18,13 @@ from lightning_leaf.geometry.matrix_free.data_matrix import (
     EXACT_CLASSES,
     matrix_free_data_matrix,
 )
+from lightning_leaf.geometry.matrix_free.logit_jacobian import products_available
 from lightning_leaf.geometry.protocol import DataMatrix
 from lightning_leaf.geometry.rank_kinds import RankKind
-from lightning_leaf.model.chunks import checked_chunk_size
+from lightning_leaf.model.chunks import checked_chunk_size, fitting_chunk_size
 from lightning_leaf.model.classifier import Classifier, checked_inputs, finite_rows, measuring
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.likelihood import Likelihood
 
 
 @dataclass(frozen=True)
@@ -29,13 +32,14 @@ class LocalGeometry:
     """Trace, spectrum and ranks of G(x, w) at every input of a batch.
 
     Attributes:
-        log_probs: log p(y|x), ``(B, C)``.
+        log_probs: log p(y|x), or log p_k(x) of independent labels, ``(B, C)``.
         trace: tr G, ``(B,)``, in units of 1 / input².
         standard_error: Standard error of the trace, ``(B,)``; zero where the trace is exact.
         eigenvalues: The k largest eigenvalues of G, descending, ``(B, k)``.
         effective_rank: Effective ranks by kind, ``(B,)`` each.
         tangent_dimension: dim D_x, ``(B,)``; NaN where trace and ranks are estimates.
-        exact: Whether all classes were used. If not, trace and ranks are estimates.
+        exact: Whether the gradients of all classes were used. If not, trace and ranks are
+            estimates from products.
 
     All tensors are float64 on the CPU, NaN where input, scores or derivatives are not finite.
     """
@@ -66,13 +70,16 @@ def local_geometry(
     chunk_size: int | None = None,
     exact: bool | None = None,
     seed: int = 0,
+    forward: Forward | None = None,
+    likelihood: Likelihood | None = None,
 ) -> LocalGeometry:
     """Measure any number of inputs, of classifiers with any number of classes.
 
     The model is opened once, and only the gradients of one chunk are in memory at a time. Up to
     160 classes it takes one backward pass for each, as :class:`LocalDataMatrix`; beyond, 64 draws
     for the trace and about 50 products (at most 160) for the spectrum, as
-    :class:`MatrixFreeDataMatrix`.
+    :class:`MatrixFreeDataMatrix`. Products need a model that can be differentiated twice, or in
+    forward mode. Other models take one backward pass for each class, however many there are.
 
     Args:
         model: Any classifier, see :meth:`LocalDataMatrix.at`.
@@ -81,8 +88,11 @@ def local_geometry(
         eigenvalues: Number of largest eigenvalues, at most C. With 0, and no ranks, no spectrum is
             computed.
         chunk_size: Largest number of inputs per forward pass. Default: 32, fewer of large inputs.
-        exact: Whether to use all classes. Default: for up to 160 classes.
+        exact: Whether to use all classes. Default: for up to 160 classes, and if the model does
+            not allow products. :attr:`LocalGeometry.exact` tells which.
         seed: Seed of the draws and starting vectors of estimates.
+        forward: How to call the model, see :meth:`LocalDataMatrix.at`.
+        likelihood: What the scores mean, see :meth:`LocalDataMatrix.at`.
 
     Returns:
         One row for each input, on the CPU.
@@ -102,7 +112,7 @@ def local_geometry(
     whole_number(eigenvalues, "eigenvalues", at_least=0)
     size = checked_chunk_size(chunk_size)
     checked_inputs(x, "x")
-    with measuring(model) as classifier:
+    with measuring(model, forward=forward, likelihood=likelihood) as classifier:
         classes = _classes(classifier, x[:size])
         all_classes = classes <= EXACT_CLASSES if exact is None else exact
 
@@ -111,13 +121,19 @@ def local_geometry(
                 return local_data_matrix(classifier, inputs, size)
             return matrix_free_data_matrix(classifier, inputs, size, seed)
 
-        geometry = _all_nan(len(x), classes, min(eigenvalues, classes), kinds, all_classes)
+        geometry = _all_nan(len(x), classes, min(eigenvalues, classes), kinds)
         for first in range(0, len(x), size):
             inputs = classifier.convert(x[first : first + size])  # one chunk on the device
-            rows, g = _where_finite(classifier, matrices, inputs)
-            if g is not None:
-                _measure(g, geometry, first + rows)
-    return geometry
+            if exact is None and not all_classes:
+                all_classes = not products_available(classifier, inputs)
+            # Matrices of all classes keep the gradients of their inputs.
+            fitting = fitting_chunk_size(size, classes, inputs[0].numel()) if all_classes else size
+            for offset in range(0, len(inputs), fitting):
+                part = inputs[offset : offset + fitting]
+                rows, g = _where_finite(classifier, matrices, part)
+                if g is not None:
+                    _measure(g, geometry, first + offset + rows)
+    return replace(geometry, exact=all_classes)
 
 
 def _classes(classifier: Classifier, x: Tensor) -> int:
@@ -127,16 +143,14 @@ def _classes(classifier: Classifier, x: Tensor) -> int:
     return classifier.require_usable(usable)
 
 
-def _all_nan(
-    inputs: int, classes: int, count: int, kinds: tuple[RankKind, ...], exact: bool
-) -> LocalGeometry:
+def _all_nan(inputs: int, classes: int, count: int, kinds: tuple[RankKind, ...]) -> LocalGeometry:
     def nan(*shape: int) -> Tensor:
         return torch.full(shape, torch.nan, dtype=torch.float64)
 
     ranks = {kind: nan(inputs) for kind in kinds}
     trace, error, dimension = nan(inputs), nan(inputs), nan(inputs)
     spectrum = nan(inputs, count)
-    return LocalGeometry(nan(inputs, classes), trace, error, spectrum, ranks, dimension, exact)
+    return LocalGeometry(nan(inputs, classes), trace, error, spectrum, ranks, dimension, True)
 
 
 def _measure(g: DataMatrix, geometry: LocalGeometry, rows: Tensor) -> None:

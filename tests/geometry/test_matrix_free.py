@@ -57,7 +57,7 @@ def test_trace_estimates_are_unbiased_and_their_standard_errors_correct(measured
     generators = [torch.Generator().manual_seed(seed) for seed in range(len(trace))]
     with measuring(copy.deepcopy(measured.model).double()) as classifier:
         products = Products(classifier, x)
-        estimate = estimate_trace(products.pullback, products.log_probs, 32, generators)
+        estimate = estimate_trace(products.pullback, products.weights.variances, 32, generators)
     scores = ((estimate.value - trace) / estimate.standard_error).reshape(repeats, -1)  # (100, B)
     # Heavy tails make some standard errors too small. Medians ignore these. For normal errors, the
     # bounds are 6 standard deviations of the medians away.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 
 import torch
@@ -12,13 +12,17 @@ import torch.autograd.forward_ad as forward_mode
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, NonFiniteError
 from lightning_leaf.geometry.matrix_free.input_linear import InputLinear
-from lightning_leaf.model.classifier import Classifier, require_finite
+from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, fitting_chunk_size
+from lightning_leaf.model.classifier import Classifier, finite_rows, require_finite
 from lightning_leaf.model.memory import is_out_of_memory
 
+UNAVAILABLE = "unavailable"
+"""The value of ``Classifier.jacobian_products`` if no method computes correct products."""
 ADJOINT_TOLERANCE = 1e-3
 """Largest difference of ⟨u, J v⟩ and ⟨Jᵀu, v⟩, relative to ‖u‖ ‖J v‖, if both belong to one J."""
+INPUTS_TO_TEST = 2
 
 
 class LogitJacobian:
@@ -64,41 +68,60 @@ class LogitJacobian:
 
     @cached_property
     def _product(self) -> Callable[[Tensor], Tensor]:
-        methods = {"twice backward": self._twice_backward, "forward": self._forward}
-        if self._classifier.jacobian_products is None:
-            self._classifier.jacobian_products = self._first_correct(methods)
-        return methods[self._classifier.jacobian_products]()
+        method = self._classifier.jacobian_products
+        if method in (None, UNAVAILABLE):
+            method, reasons = self.choose_method()
+            if method == UNAVAILABLE:
+                raise LeafError(
+                    "Products with the Jacobian expect a model that can be differentiated twice, "
+                    f"or in forward mode; here: {'; '.join(reasons)}. Use LocalDataMatrix.at or "
+                    "local_geometry(exact=True), which need first derivatives only."
+                )
+        return self._methods[str(method)]()
 
-    def _first_correct(self, methods: dict[str, Callable[[], Callable[[Tensor], Tensor]]]) -> str:
+    @property
+    def _methods(self) -> dict[str, Callable[[], Callable[[Tensor], Tensor]]]:
+        return {"twice backward": self._twice_backward, "forward": self._forward}
+
+    def choose_method(self) -> tuple[str, list[str]]:
         """Return the first method whose products satisfy ⟨u, J v⟩ = ⟨Jᵀu, v⟩.
 
-        Wrong or missing second derivatives violate it.
+        Wrong or missing second derivatives violate it. The classifier keeps the result unless all
+        derivatives are zero, for which every method is correct.
+
+        Returns:
+            The method, or :data:`UNAVAILABLE`, and why others were rejected.
+
+        Raises:
+            NonFiniteError: If no input has finite derivatives.
         """
         # Random vectors from a generator of their own: the caller's stream must not change.
         generator = torch.Generator().manual_seed(0)
         u = torch.randn(self.scores.shape, generator=generator).to(self._graph)
         v = torch.randn(self._x.shape, generator=generator).to(self._x)
         expected = (self.transposed(u) * v.flatten(1)).sum(1)
-        require_finite(expected.unsqueeze(1), "the derivatives of the classifier")
-        reasons = []
-        for name, create in methods.items():
+        finite = expected.isfinite()
+        if not bool(finite.any()):
+            require_finite(expected.unsqueeze(1), "the derivatives of the classifier")
+        method, reasons = UNAVAILABLE, []
+        for name, create in self._methods.items():
             try:
                 product = create()(v)
-            except (RuntimeError, NotImplementedError) as error:  # PyTorch has no formula
+            except Exception as error:  # no formula in PyTorch, or a function or hook of the model
                 if is_out_of_memory(error):
                     raise  # the caller repeats the measurement with fewer inputs
-                reasons.append(str(error).partition("\n")[0])
+                reasons.append((str(error) or type(error).__name__).partition("\n")[0])
                 continue
             scale = torch.linalg.vector_norm(product, dim=1) * torch.linalg.vector_norm(u, dim=1)
             difference = ((u * product).sum(1) - expected).abs()
-            if bool((difference <= ADJOINT_TOLERANCE * scale + torch.finfo(u.dtype).tiny).all()):
-                return name
+            correct = difference <= ADJOINT_TOLERANCE * scale + torch.finfo(u.dtype).tiny
+            if bool(correct[finite].all()):
+                method = name
+                break
             reasons.append("its second derivative contradicts its first")
-        raise LeafError(
-            "Products with the Jacobian expect a model that can be differentiated twice, or in "
-            f"forward mode; here: {'; '.join(reasons)}. Use LocalDataMatrix.at, which needs first "
-            "derivatives only."
-        )
+        if bool((expected[finite] != 0).any()):
+            self._classifier.jacobian_products = method
+        return method, reasons
 
     def _twice_backward(self) -> Callable[[Tensor], Tensor]:
         u = torch.ones_like(self._graph, requires_grad=True)
@@ -120,6 +143,26 @@ class LogitJacobian:
             return torch.zeros_like(scores) if tangent is None else tangent.detach()
 
         return product
+
+
+def products_available(classifier: Classifier, inputs: Tensor) -> bool:  # (B, ...)
+    """Return whether the model allows products with its Jacobian, beyond first derivatives.
+
+    It is tested once for a classifier, at the first inputs with finite derivatives. If there are
+    none, the answer is True, and the next call tests again.
+
+    Args:
+        classifier: An open classifier.
+        inputs: Inputs from :meth:`Classifier.convert`, some of which may contain NaN.
+    """
+    if classifier.jacobian_products is None:
+        finite = inputs[finite_rows(inputs)]
+        chunk = fitting_chunk_size(len(inputs), ROWS_OF_A_GRAPH, inputs[0].numel())
+        for count in (INPUTS_TO_TEST, chunk):  # more inputs if the first have no derivatives
+            if len(finite) and classifier.jacobian_products is None:
+                with suppress(NonFiniteError):
+                    LogitJacobian(classifier, finite[:count]).choose_method()
+    return classifier.jacobian_products != UNAVAILABLE
 
 
 def _scores(classifier: Classifier, x: Tensor) -> Tensor:
