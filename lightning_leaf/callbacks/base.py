@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch import Tensor
 from typing_extensions import override
 
 from lightning_leaf._arguments import one_of, whole_number
+from lightning_leaf.callbacks.advice import Task, advice_for, calling
+from lightning_leaf.callbacks.interrupts import ctrl_c
+from lightning_leaf.callbacks.judging import judge_scores
+from lightning_leaf.callbacks.notices import Failure, Notices, inform
+from lightning_leaf.callbacks.shared_fit import SharedFit
+from lightning_leaf.data.batches import Examples, Split
+from lightning_leaf.data.evidence import Judgement
 from lightning_leaf.errors import Interrupted, LeafError
 from lightning_leaf.model.chunks import CHUNK_SIZE
+from lightning_leaf.model.classifier import Classifier
+from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import interrupted_when
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
+from lightning_leaf.model.unbuilt import ModelIsUnbuilt
 from lightning_leaf.trainer import state as trainer_state
 from lightning_leaf.trainer.processes import Processes
 from lightning_leaf.trainer.strategies import require_evaluation_between_steps
@@ -35,6 +46,8 @@ else:
 
 
 OnError = Literal["warn", "raise"]
+PATIENCE = 4
+"""Steps before each of which the callback tries to measure a model that is not built yet."""
 
 
 class LeafCallback(Callback):
@@ -43,6 +56,12 @@ class LeafCallback(Callback):
     Args:
         name: Prefix of everything that the callback logs; unique among the LEAF callbacks of a
             trainer.
+        forward: How to call the module, see
+            :func:`~lightning_leaf.model.forward.forward_function`.
+        batch: Where inputs and labels are in a batch, see
+            :func:`~lightning_leaf.data.batches.read_batch`.
+        likelihood: What the scores mean; None to judge it from the targets.
+        class_names: Names of all classes; None for those of the data set.
         chunk_size: Inputs per forward pass, halved each time memory runs out. None means the
             default, 32.
         on_error: ``"warn"``: after an error, warn once and stop measuring for the rest of the fit.
@@ -52,18 +71,58 @@ class LeafCallback(Callback):
         LeafError: If an argument is out of its range.
     """
 
-    def __init__(self, name: str, chunk_size: int | None, on_error: OnError) -> None:
+    _inputs_argument: str
+    """The argument with which inputs can be passed, in messages."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        forward: Forward | None,
+        batch: Split | None,
+        likelihood: Likelihood | None,
+        class_names: Sequence[str] | None,
+        chunk_size: int | None,
+        on_error: OnError,
+    ) -> None:
         super().__init__()
         one_of(on_error, get_args(OnError), "on_error")
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
             raise LeafError(
                 f"name expects letters, digits and the characters '_', '.' and '-'; got {name!r}."
             )
+        if not (forward is None or isinstance(forward, str) or callable(forward)):
+            raise LeafError(
+                "forward expects the name of a method or sub-module, such as forward='backbone', "
+                f"or a function (module, inputs) -> scores; got {forward!r}."
+            )
+        if not (batch is None or isinstance(batch, (str, Sequence)) or callable(batch)):
+            raise LeafError(
+                "batch expects the names of keys, such as batch=('pixels', 'target'), or a "
+                f"function batch -> (inputs, labels); got {batch!r}."
+            )
+        if likelihood is not None:
+            one_of(likelihood, get_args(Likelihood), "likelihood")
+        if isinstance(class_names, str):
+            raise LeafError(
+                "class_names expects a list of the names of all classes, such as "
+                f"class_names=['cat', 'dog']; got {class_names!r}."
+            )
         self.name = name
+        self.forward = forward
+        is_list = isinstance(batch, Sequence) and not isinstance(batch, str)
+        self.batch: Split | None = tuple(batch) if is_list else batch  # type: ignore[arg-type]
+        self.likelihood = likelihood
+        self.class_names = None if class_names is None else tuple(map(str, class_names))
         self.chunk_size = None if chunk_size is None else whole_number(chunk_size, "chunk_size")
         self.on_error = on_error
         self._switched_off = False
-        self._processes: Processes | None = None  # only during a fit
+        self._measured = False  # in this fit
+        self._postponed_to = 0  # the step until which the model is not expected to be built
+        self._judgement: Judgement | None = None
+        self._task = Task("choosing", "starting")
+        self._fit: SharedFit | None = None  # only during a fit
+        self._ctrl_c: Callable[[], bool] = lambda: False
 
     @property
     @override
@@ -74,7 +133,9 @@ class LeafCallback(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
-        self._switched_off = False
+        self._switched_off = self._measured = False
+        self._judgement = None
+        self._postponed_to = 0
         require_evaluation_between_steps(trainer)
         others = _leaf_callbacks_of(trainer)
         names = [other.name for other in others]
@@ -84,17 +145,19 @@ class LeafCallback(Callback):
                 f"{self.name!r} more than once. Pass another name to one of them, such as "
                 f"name='{self.name}_2'."
             )
-        if averaging := trainer_state.averaging_callbacks_after(trainer, self):
-            rank_zero_warn(
-                f"{type(self).__name__} is listed before {averaging[0]} in the callbacks of the "
-                "trainer. At the end of the fit it therefore measures the weights before "
-                f"{averaging[0]} replaces them by their average. To measure the averaged weights, "
-                f"list it after {averaging[0]}."
-            )
-
         self._chunks = FittingChunks(self.chunk_size or CHUNK_SIZE)
-        connected = (other._processes for other in others if other._processes is not None)
-        self._processes = next(connected, None) or Processes(trainer)
+        connected = (other._fit for other in others if other._fit is not None)
+        self._fit = next(connected, None) or SharedFit(trainer)
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._fit is not None:
+            self._fit.weights.record(pl_module)
+
+    @override
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._fit is not None:
+            self._fit.notices.conclude(self._fit.measured)
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -107,21 +170,29 @@ class LeafCallback(Callback):
         self._disconnect()  # the trainer does not call teardown after an error
 
     def _disconnect(self) -> None:
-        if self._processes is not None:
-            self._processes.close()
-        self._processes = None
+        if self._fit is not None:
+            self._fit.processes.close()
+        self._fit = None
+
+    @property
+    def fit(self) -> SharedFit:
+        """What the LEAF callbacks of the trainer share in this fit."""
+        assert self._fit is not None
+        return self._fit
 
     @property
     def processes(self) -> Processes:
         """The processes of this fit."""
-        assert self._processes is not None
-        return self._processes
+        return self.fit.processes
 
-    def active(self, trainer: Trainer) -> bool:
-        """Return whether the callback may measure now."""
-        if self._switched_off or not trainer_state.is_training(trainer):
+    def active(self, trainer: Trainer, step: int) -> bool:
+        """Return whether the callback may measure now, at this optimizer step."""
+        training = trainer_state.is_training(trainer)
+        if self._fit is not None:
+            self._fit.weights.training = training
+        if self._switched_off or not training or step < self._postponed_to:
             return False
-        if self._processes is None:
+        if self._fit is None:
             self._fail(
                 LeafError(
                     "The trainer expects its LEAF callbacks before a fit; this one was added "
@@ -131,31 +202,109 @@ class LeafCallback(Callback):
         return not self._switched_off
 
     @contextmanager
-    def guarded(self, trainer: Trainer) -> Iterator[None]:
-        """Catch the errors of a measurement and switch the callback off, on all ranks alike."""
-        ending = self.processes.shared_flag(lambda: trainer_state.is_ending(trainer))
-        try:
-            with interrupted_when(ending):
-                yield
-        except Interrupted:
-            self._switched_off = True
-            rank_zero_info(
-                f"{type(self).__name__}(name={self.name!r}) stopped measuring because the process "
-                "received SIGTERM."
-            )
-        except Exception as error:
-            self._fail(error)
+    def guarded(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        batch: Any,
+        step: int,
+        *,
+        catch_ctrl_c: bool,
+    ) -> Iterator[None]:
+        """Catch the errors of a measurement and switch the callback off, on all ranks alike.
 
-    def _fail(self, error: Exception) -> None:
+        If the model is not built yet, nothing is measured and the callback tries again: at the
+        next steps, then more and more rarely.
+
+        Args:
+            trainer: The trainer.
+            module: The module that is measured.
+            batch: The current training batch, if there is one.
+            step: The optimizer step.
+            catch_ctrl_c: Whether Ctrl-C ends the measurement instead of the training.
+        """
+        postponed = self.fit.notices.postponed
+        try:
+            with ExitStack() as stack:
+                pressed: Callable[[], bool] = lambda: False  # noqa: E731
+                if catch_ctrl_c:
+                    pressed = stack.enter_context(ctrl_c(self._report_ctrl_c))
+                self._ctrl_c = pressed
+                stack.enter_context(interrupted_when(self._flag(trainer, pressed)))
+                yield
+            postponed.pop(self.description, None)
+        except ModelIsUnbuilt as error:
+            postponed[self.description] = error
+            self._postponed_to = step + 1 if step < PATIENCE else 2 * step
+        except Interrupted:
+            self._switched_off = trainer_state.is_ending(trainer)
+            inform(f"{self.description} was interrupted while {self._task.text}.")
+        except Exception as error:
+            self._fail(
+                error,
+                advice_for(error, self._task, module, self.forward, batch, self._inputs_argument),
+            )
+
+    def _flag(self, trainer: Trainer, pressed: Callable[[], bool]) -> Callable[[], bool]:
+        return self.processes.shared_flag(lambda: trainer_state.is_ending(trainer) or pressed())
+
+    def _report_ctrl_c(self) -> None:
+        inform(
+            f"{self.description} ends early after Ctrl-C, and the training continues. Press "
+            "Ctrl-C again to stop the training."
+        )
+
+    def _judge(self, trainer: Trainer, module: LightningModule, examples: Examples) -> None:
+        """Find out what the scores mean, once for all LEAF callbacks with the same arguments."""
+        if self._judgement is None:
+            self._task = self._calling(module, examples.inputs, "reading the scores")
+            self._judgement = self.fit.judgement(
+                (self.forward, self.batch, self.likelihood, self.class_names),
+                lambda: judge_scores(
+                    trainer,
+                    module,
+                    examples,
+                    self.processes,
+                    self._chunks,
+                    forward=self.forward,
+                    split=self.batch,
+                    likelihood=self.likelihood,
+                ),
+            )
+
+    def _measuring(self, module: LightningModule) -> AbstractContextManager[Classifier]:
+        """Open the module for measuring, with the arguments of the callback."""
+        judgement = self._judgement
+        return self.processes.measuring(
+            module,
+            forward=self.forward,
+            likelihood=self.likelihood if judgement is None else judgement.likelihood,
+            classes=None if judgement is None else judgement.classes,
+        )
+
+    def _calling(self, module: LightningModule, inputs: Tensor, doing: str) -> Task:
+        return Task("calling", f"{doing}: {calling(module, self.forward, inputs)}")
+
+    @property
+    def description(self) -> str:
+        """The callback in messages."""
+        return f"{type(self).__name__}(name={self.name!r})"
+
+    def _weights_are_averaged(self, module: LightningModule) -> bool:
+        """Return whether a callback has replaced the trained weights by averaged ones."""
+        return self.processes.on_rank_zero(lambda: self.fit.weights.were_replaced(module))
+
+    def _has_measured(self) -> None:
+        self._measured = self.fit.measured = True
+
+    def _fail(self, error: Exception, advice: str = "") -> None:
         """Raise an error, or warn of it and switch the callback off, as ``on_error`` says."""
         if self.on_error == "raise":
             raise error
         self._switched_off = True
-        rank_zero_warn(
-            f"{type(self).__name__}(name={self.name!r}) has switched itself off for the rest "
-            "of this fit; training continues. Cause: "
-            f"{type(error).__name__}: {error} (Pass on_error='raise' to get the traceback.)"
-        )
+        notices = Notices() if self._fit is None else self._fit.notices
+        failure = Failure.of(self.description, error, self._task.text, self._measured)
+        notices.switched_off(failure, advice)
 
 
 def _leaf_callbacks_of(trainer: Trainer) -> list[LeafCallback]:

@@ -10,9 +10,12 @@ from typing_extensions import override
 from lightning_leaf._arguments import positive_number, whole_number
 from lightning_leaf.callbacks.base import OnError
 from lightning_leaf.callbacks.pairs import Pairs, choose_pairs
-from lightning_leaf.callbacks.path_snapshot import Normalize, PathSnapshot
+from lightning_leaf.callbacks.path_snapshot import Normalize, PathSnapshot, StepsAllowed
 from lightning_leaf.callbacks.triggers import When
+from lightning_leaf.data.batches import Split
 from lightning_leaf.data.normalization import Bound
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.horizontal_path import MAX_STEPS, horizontal_path
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.orthogonal_walk import orthogonal_walk, random_directions
@@ -48,7 +51,11 @@ class HorizontalPathSnapshot(PathSnapshot):
             before its path starts; the paper's Figure 6 uses 250. 0 starts at the source itself.
         step_size: Step length α in input units. Default: see
             :func:`~lightning_leaf.horizontal_path`.
-        max_steps: Largest number of path steps.
+        max_steps: Largest number of path steps. Under ``fast_dev_run`` it is 2.
+        max_time: Seconds after which the paths of a snapshot end, with the steps taken until then.
+            Default: a tenth of the time that the fit has taken so far, and at least 30 seconds.
+            ``math.inf`` is no limit. Snapshots that will take longer than 10 seconds are announced,
+            and Ctrl-C ends their paths and not the training.
         threshold: Distance from the destination at which a path has reached it. Default: see
             :func:`~lightning_leaf.horizontal_path`.
         normalize: The ``torchvision.transforms.Normalize``, or ``(mean, std)``, that was applied to
@@ -56,10 +63,18 @@ class HorizontalPathSnapshot(PathSnapshot):
             transforms of the data set, if there is one. Without one, images are scaled from their
             smallest to their largest value.
         domain: Valid range ``(low, high)``: of pixels if ``normalize`` is given, else of inputs.
+        forward: See :class:`LocalDataMatrixMonitor`.
+        batch: See :class:`LocalDataMatrixMonitor`.
+        likelihood: See :class:`LocalDataMatrixMonitor`.
+        class_names: See :class:`LocalDataMatrixMonitor`.
+        exact: Whether projections use all classes. Default: up to 160 classes; see ``rtol`` of
+            :func:`~lightning_leaf.horizontal_path`.
         name: Prefix of the logged tag. It must be different for each LEAF callback of a trainer.
             Default: ``"horizontal_path"``, or ``"noisy_start"`` with ``noise_steps``.
         save_files: Whether to write ``leaf/<name>-<step>/path-<i>.npz`` and ``strips.png`` into the
-            folder of the trainer's logs. Each ``.npz`` file holds the curves and points of a path.
+            folder of the trainer's logs, or its ``default_root_dir`` without a logger. Each
+            ``.npz`` file holds the curves and points of a path. Default: only if no logger of the
+            trainer shows pictures. Nothing is written under ``fast_dev_run``.
         seed: Seed for choosing pairs and directions. The global random number generators are not
             changed.
         chunk_size: Number of paths computed at once; limits the memory used. It is halved each time
@@ -85,6 +100,9 @@ class HorizontalPathSnapshot(PathSnapshot):
             trainer.fit(model, datamodule)  # then: tensorboard --logdir lightning_logs
     """
 
+    _inputs_name = "pairs"
+    _inputs_argument = "pairs=(sources, destinations)"
+
     def __init__(
         self,
         when: When | Sequence[When] = "fit_end",
@@ -93,11 +111,17 @@ class HorizontalPathSnapshot(PathSnapshot):
         noise_steps: int = 0,
         step_size: float | None = None,
         max_steps: int = MAX_STEPS,
+        max_time: float | None = None,
         threshold: float | None = None,
         normalize: Normalize | None = None,
         domain: tuple[Bound, Bound] | None = None,
+        forward: Forward | None = None,
+        batch: Split | None = None,
+        likelihood: Likelihood | None = None,
+        class_names: Sequence[str] | None = None,
+        exact: bool | None = None,
         name: str | None = None,
-        save_files: bool = False,
+        save_files: bool | None = None,
         seed: int = 0,
         chunk_size: int | None = None,
         on_error: OnError = "warn",
@@ -106,8 +130,14 @@ class HorizontalPathSnapshot(PathSnapshot):
             when,
             step_size=step_size,
             max_steps=max_steps,
+            max_time=max_time,
             normalize=normalize,
             domain=domain,
+            forward=forward,
+            batch=batch,
+            likelihood=likelihood,
+            class_names=class_names,
+            exact=exact,
             name=name or ("noisy_start" if noise_steps else "horizontal_path"),
             save_files=save_files,
             seed=seed,
@@ -124,11 +154,27 @@ class HorizontalPathSnapshot(PathSnapshot):
     def _choose(
         self, trainer: Trainer, module: LightningModule, batch: Any
     ) -> tuple[Examples, Examples]:
-        return choose_pairs(self._pairs, trainer, module, batch, seed=self.seed)
+        return choose_pairs(
+            self._pairs,
+            trainer,
+            module,
+            batch,
+            seed=self.seed,
+            split=self.batch,
+            class_names=self.class_names,
+        )
+
+    @override
+    def _longest_path(self) -> int:
+        return self.noise_steps + self.max_steps
 
     @override
     def _compute_paths(
-        self, classifier: Classifier, rows: list[int], max_steps: int, chunk_size: int
+        self,
+        classifier: Classifier,
+        rows: list[int],
+        chunk_size: int,
+        steps: StepsAllowed,
     ) -> LeafPath:
         assert self._sources is not None
         assert self._destinations is not None
@@ -141,7 +187,7 @@ class HorizontalPathSnapshot(PathSnapshot):
                 start,
                 directions,
                 step_size=self.step_size,
-                max_steps=self.noise_steps if max_steps else 0,
+                max_steps=steps.of(self.noise_steps),
                 normalize=self._normalization(),
                 domain=self.domain,
                 rtol=self._rtol(),
@@ -155,11 +201,11 @@ class HorizontalPathSnapshot(PathSnapshot):
             start,
             self._destinations.inputs[rows],
             step_size=self.step_size,
-            max_steps=max_steps,
+            max_steps=steps.of(self.max_steps),
             threshold=self.threshold,
             normalize=self._normalization(),
             domain=self.domain,
             rtol=self._rtol(),
             chunk_size=chunk_size,
-            progress=False,
+            progress=steps.progress,
         )

@@ -7,16 +7,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from typing_extensions import override
 
 from lightning_leaf._arguments import whole_number
+from lightning_leaf.callbacks.advice import Task
 from lightning_leaf.callbacks.base import LeafCallback, OnError
+from lightning_leaf.callbacks.notices import inform
 from lightning_leaf.callbacks.probes import Inputs, choose_inputs
+from lightning_leaf.data.batches import Split
 from lightning_leaf.geometry.effective_rank import checked_ranks
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES
 from lightning_leaf.geometry.rank_kinds import RankKind
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.quiet import quiet, random_streams
+from lightning_leaf.model.unbuilt import require_built
 from lightning_leaf.monitoring.history import (
     append_row,
     drop_after,
@@ -70,7 +75,12 @@ class LocalDataMatrixMonitor(LeafCallback):
     the weights diverge, the monitor logs NaN.
 
     The monitor calls ``forward`` of the module in evaluation mode. Training with the monitor is
-    bitwise identical to training without it.
+    bitwise identical to training without it. A module that is built by its first forward pass is
+    measured from the step on at which the trainer has built it.
+
+    The curve shows the weights that are trained. If a callback has replaced them by averaged
+    weights at the end of the fit (``StochasticWeightAveraging``, ``WeightAveraging``), the monitor
+    logs the last measurement under ``leaf_averaged/`` instead, and not in the history.
 
     Args:
         probe: The inputs to measure: their number, taken from the validation data set (from the
@@ -84,6 +94,18 @@ class LocalDataMatrixMonitor(LeafCallback):
             n = 120 for 32 inputs, ten classes and batches of 60.
         ranks: Kinds of effective ranks to log: ``"entropy"``, ``"stable"``, ``"participation"``,
             ``"threshold"``.
+        forward: How to call the module, if not as ``module(x)``: the name of a method or sub-module
+            that computes the scores, such as ``"backbone"`` or ``"predict_logits"``; a function
+            ``(module, inputs) -> scores``; or the dotted name of such a function.
+        batch: Where inputs and labels are in a batch, if not where they usually are: names of keys,
+            such as ``("pixels", "target")``; a function ``batch -> (inputs, labels)``; or the
+            dotted name of such a function.
+        likelihood: What the scores mean: ``"categorical"``, the logits of exclusive classes, or
+            ``"bernoulli"``, those of independent labels. The default is judged from the targets,
+            and logged.
+        class_names: Names of all classes. Default: those of the data set.
+        exact: Whether to use all classes even if there are more than 160. Default: only if products
+            with the Jacobian of the module cannot be computed.
         name: Prefix of the logged names. It must be different for each LEAF callback of a trainer.
         seed: Seed for choosing the probe. The global random number generators are not changed.
         chunk_size: Inputs per forward pass; limits the memory used. It is halved each time memory
@@ -113,23 +135,39 @@ class LocalDataMatrixMonitor(LeafCallback):
             monitor.plot()
     """
 
+    _inputs_argument = "probe=(inputs, labels)"
+
     def __init__(
         self,
         probe: Inputs = DEFAULT_PROBE,
         every_n_steps: int | None = None,
         ranks: Sequence[RankKind] = ("entropy",),
         *,
+        forward: Forward | None = None,
+        batch: Split | None = None,
+        likelihood: Likelihood | None = None,
+        class_names: Sequence[str] | None = None,
+        exact: bool | None = None,
         name: str = "leaf",
         seed: int = 0,
         chunk_size: int | None = None,
         on_error: OnError = "warn",
     ) -> None:
-        super().__init__(name, chunk_size, on_error)
+        super().__init__(
+            name,
+            forward=forward,
+            batch=batch,
+            likelihood=likelihood,
+            class_names=class_names,
+            chunk_size=chunk_size,
+            on_error=on_error,
+        )
         if isinstance(probe, int):
             whole_number(probe, "probe")
         if every_n_steps is not None:
             whole_number(every_n_steps, "every_n_steps")
         self.every_n_steps = every_n_steps
+        self.exact = exact
         self.interval = every_n_steps
         self.ranks = checked_ranks(ranks)
         self.history: dict[str, list[float]] = empty_history(self.ranks)
@@ -173,32 +211,39 @@ class LocalDataMatrixMonitor(LeafCallback):
                 data set can be indexed.
             fit_ended: Whether these are the last weights of the fit.
         """
-        if not self.active(trainer):
+        step = trainer_state.steps_taken(trainer)
+        if not self.active(trainer, step):
             return
-        with self.guarded(trainer):
-            step = trainer_state.steps_taken(trainer)
+        with self.guarded(trainer, pl_module, batch, step, catch_ctrl_c=fit_ended):
             if not self._has_begun:
-                self._has_begun = True
                 self._begin(trainer, pl_module, batch, step)
             if self._is_due(step, fit_ended):
-                self._measure(trainer, pl_module, batch, step)
+                averaged = fit_ended and self._weights_are_averaged(pl_module)
+                self._measure(trainer, pl_module, batch, step, averaged)
 
     def _begin(self, trainer: Trainer, module: LightningModule, batch: Any, step: int) -> None:
         """Choose the probe at the first step: a batch is available, and errors are raised early."""
+        self._task = Task("choosing", "choosing the probe")
+        require_built(module)
         drop_after(self.history, step)
         if not self.history["step"]:
             self.interval = self.every_n_steps
-        with quiet(module):  # reading a data set may draw random numbers
-            self._probe = self.processes.broadcast(
-                lambda: choose_inputs(
-                    self._wanted,
-                    trainer,
-                    module,
-                    batch,
-                    seed=self._seed,
-                    default_count=DEFAULT_PROBE,
+        if self._probe is None:
+            with quiet(module):  # reading a data set may draw random numbers
+                self._probe = self.processes.broadcast(
+                    lambda: choose_inputs(
+                        self._wanted,
+                        trainer,
+                        module,
+                        batch,
+                        seed=self._seed,
+                        default_count=DEFAULT_PROBE,
+                        split=self.batch,
+                        class_names=self.class_names,
+                    )
                 )
-            )
+        self._judge(trainer, module, self._probe)
+        self._has_begun = True
 
     def _is_due(self, step: int, fit_ended: bool) -> bool:
         steps = self.history["step"]
@@ -206,31 +251,38 @@ class LocalDataMatrixMonitor(LeafCallback):
             return False
         return fit_ended or not steps or self.interval is None or step % self.interval == 0
 
-    def _measure(self, trainer: Trainer, module: LightningModule, batch: Any, step: int) -> None:
-        measurements = self._measurements(module)
-        classes = measurements[0].classes
+    def _measure(
+        self, trainer: Trainer, module: LightningModule, batch: Any, step: int, averaged: bool
+    ) -> None:
+        measurements = self._measurements(module, step)
+        classes, exact = measurements[0].classes, measurements[0].exact
         if self.interval is None:
             inputs = max(1, len(self.processes.share(len(measurements))))
             examples = trainer_state.examples_per_step(trainer, batch)
-            interval = affordable_interval(inputs, classes, examples)
+            interval = affordable_interval(inputs, classes, examples, exact=exact)
             # The batches of the processes may differ in size.
             self.interval = self.processes.on_rank_zero(lambda: interval)
-        if not self.history["step"] and classes > EXACT_CLASSES:
+        if not self.history["step"] and not exact:
             self._report_estimates(classes)
         if are_finite(measurements):
             row = probe_statistics(measurements, self.ranks)
         else:
-            row = dict.fromkeys(self.history, math.nan)
-        self._log(trainer, step, row)
+            row = {column: math.nan for column in self.history if column != "step"}
+        self._task = Task("publishing", f"logging the measurement of step {step}")
+        self._log(trainer, step, row, averaged)
+        self._has_measured()
 
-    def _measurements(self, module: LightningModule) -> list[Measurement]:
+    def _measurements(self, module: LightningModule, step: int) -> list[Measurement]:
         """Return the measurements at the probe; each process computes its share."""
         assert self._probe is not None
+        self._task = self._calling(
+            module, self._probe.inputs, f"measuring the probe at step {step}"
+        )
         inputs = self._probe.inputs[self.processes.share(len(self._probe))]
         # Estimates may need different numbers of passes in different processes. Processes that
         # share a module must make the same passes, so they take all classes.
-        exact = True if self.processes.module_is_sharded else None
-        with self.processes.measuring(module) as classifier:
+        exact = True if self.processes.module_is_sharded else self.exact
+        with self._measuring(module) as classifier:
             shares = self.processes.all_gather(
                 lambda: self._chunks.run(
                     lambda size: measure(
@@ -246,24 +298,27 @@ class LocalDataMatrixMonitor(LeafCallback):
         return self.processes.merge(shares)
 
     def _report_estimates(self, classes: int) -> None:
-        rank_zero_info(
-            f"{type(self).__name__}(name={self.name!r}): the classifier has {classes} classes, "
-            f"more than {EXACT_CLASSES}, so {self.name}/trace_* are estimates with a standard "
-            "error, effective ranks are computed from the largest eigenvalues, and "
-            f"{self.name}/tangent_dimension is not logged."
+        inform(
+            f"{self.description}: the classifier has {classes} classes, more than {EXACT_CLASSES}, "
+            f"so {self.name}/trace_* are estimates with a standard error, effective ranks are "
+            f"computed from the largest eigenvalues, and {self.name}/tangent_dimension is not "
+            "logged. Pass exact=True to use all classes."
         )
 
-    def _log(self, trainer: Trainer, step: int, row: dict[str, float]) -> None:
+    def _log(self, trainer: Trainer, step: int, row: dict[str, float], averaged: bool) -> None:
         row["trace_ratio"] = trace_ratio(self.history, row["trace_median"])
-        row["step"] = step
-        append_row(self.history, row)
-        metrics = {
-            f"{self.name}/{column}": value for column, value in row.items() if column != "step"
-        }
-        with random_streams():  # a logger may draw random numbers
-            self.processes.all_gather(
-                lambda: [logger.log_metrics(metrics, step=step) for logger in trainer.loggers]
+        if averaged:
+            inform(
+                f"{self.description}: the averaged weights are measured at the end of the fit. "
+                f"They are logged as {self.name}_averaged/…, apart from the curve of the weights "
+                "that were trained."
             )
+        else:
+            append_row(self.history, {"step": step} | row)
+        prefix = f"{self.name}_averaged" if averaged else self.name
+        metrics = {f"{prefix}/{column}": value for column, value in row.items()}
+        with random_streams():  # a logger may draw random numbers
+            self.processes.all_gather(lambda: trainer_state.log_metrics(trainer, metrics, step))
         trainer.callback_metrics.update(
             {name: torch.tensor(value) for name, value in metrics.items()}
         )

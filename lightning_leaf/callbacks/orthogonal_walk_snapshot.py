@@ -9,10 +9,13 @@ from typing_extensions import override
 
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.callbacks.base import OnError
-from lightning_leaf.callbacks.path_snapshot import Normalize, PathSnapshot
+from lightning_leaf.callbacks.path_snapshot import Normalize, PathSnapshot, StepsAllowed
 from lightning_leaf.callbacks.probes import Inputs, choose_inputs
 from lightning_leaf.callbacks.triggers import When
+from lightning_leaf.data.batches import Split
 from lightning_leaf.data.normalization import Bound
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.orthogonal_walk import MAX_STEPS, orthogonal_walk, random_directions
 
@@ -41,9 +44,15 @@ class OrthogonalWalkSnapshot(PathSnapshot):
             or a data set, of which the callback takes 8 examples.
         step_size: Step length α in input units. Default: see
             :func:`~lightning_leaf.orthogonal_walk`.
-        max_steps: Largest number of path steps.
+        max_steps: Largest number of path steps. Under ``fast_dev_run`` it is 2.
+        max_time: See :class:`HorizontalPathSnapshot`.
         normalize: See :class:`HorizontalPathSnapshot`.
         domain: See :class:`HorizontalPathSnapshot`.
+        forward: See :class:`LocalDataMatrixMonitor`.
+        batch: See :class:`LocalDataMatrixMonitor`.
+        likelihood: See :class:`LocalDataMatrixMonitor`.
+        class_names: See :class:`LocalDataMatrixMonitor`.
+        exact: See :class:`HorizontalPathSnapshot`.
         name: Prefix of the logged tag. It must be different for each LEAF callback of a trainer.
         save_files: See :class:`HorizontalPathSnapshot`.
         seed: Seed for choosing starts and directions. The global random number generators are not
@@ -64,6 +73,9 @@ class OrthogonalWalkSnapshot(PathSnapshot):
         'orthogonal_walk'
     """
 
+    _inputs_name = "starts"
+    _inputs_argument = "starts=inputs"
+
     def __init__(
         self,
         when: When | Sequence[When] = "fit_end",
@@ -71,10 +83,16 @@ class OrthogonalWalkSnapshot(PathSnapshot):
         *,
         step_size: float | None = None,
         max_steps: int = MAX_STEPS,
+        max_time: float | None = None,
         normalize: Normalize | None = None,
         domain: tuple[Bound, Bound] | None = None,
+        forward: Forward | None = None,
+        batch: Split | None = None,
+        likelihood: Likelihood | None = None,
+        class_names: Sequence[str] | None = None,
+        exact: bool | None = None,
         name: str = "orthogonal_walk",
-        save_files: bool = False,
+        save_files: bool | None = None,
         seed: int = 0,
         chunk_size: int | None = None,
         on_error: OnError = "warn",
@@ -83,8 +101,14 @@ class OrthogonalWalkSnapshot(PathSnapshot):
             when,
             step_size=step_size,
             max_steps=max_steps,
+            max_time=max_time,
             normalize=normalize,
             domain=domain,
+            forward=forward,
+            batch=batch,
+            likelihood=likelihood,
+            class_names=class_names,
+            exact=exact,
             name=name,
             save_files=save_files,
             seed=seed,
@@ -99,11 +123,24 @@ class OrthogonalWalkSnapshot(PathSnapshot):
     def _choose(
         self, trainer: Trainer, module: LightningModule, batch: Any
     ) -> tuple[Examples, None]:
-        return choose_inputs(self._starts, trainer, module, batch, seed=self.seed), None
+        starts = choose_inputs(
+            self._starts,
+            trainer,
+            module,
+            batch,
+            seed=self.seed,
+            split=self.batch,
+            class_names=self.class_names,
+        )
+        return starts, None
 
     @override
     def _compute_paths(
-        self, classifier: Classifier, rows: list[int], max_steps: int, chunk_size: int
+        self,
+        classifier: Classifier,
+        rows: list[int],
+        chunk_size: int,
+        steps: StepsAllowed,
     ) -> LeafPath:
         assert self._sources is not None
         start = self._sources.inputs
@@ -112,10 +149,10 @@ class OrthogonalWalkSnapshot(PathSnapshot):
             start[rows],
             random_directions(start, self.seed)[rows],
             step_size=self.step_size,
-            max_steps=max_steps,
+            max_steps=steps.of(self.max_steps),
             normalize=self._normalization(),
             domain=self.domain,
             rtol=self._rtol(),
             chunk_size=chunk_size,
-            progress=False,
+            progress=steps.progress,
         )

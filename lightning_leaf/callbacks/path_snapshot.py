@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from typing_extensions import override
 
 from lightning_leaf._arguments import positive_number, whole_number
+from lightning_leaf.callbacks.advice import Task
 from lightning_leaf.callbacks.base import LeafCallback, OnError
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
+from lightning_leaf.callbacks.notices import inform
 from lightning_leaf.callbacks.triggers import Moment, When, triggers
+from lightning_leaf.callbacks.walk_time import WalkTime, duration, time_limit
+from lightning_leaf.data.batches import Split
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.display.files import save_files
 from lightning_leaf.display.loggers import publish
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.errors import LeafError
+from lightning_leaf.geometry.matrix_free.data_matrix import PROJECTION_RTOL
 from lightning_leaf.model.classifier import Classifier
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.interruption import ended_when, interrupted_when
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.quiet import quiet, random_streams
+from lightning_leaf.model.unbuilt import require_built
 from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
 from lightning_leaf.trainer import state as trainer_state
 
@@ -31,6 +43,25 @@ if TYPE_CHECKING:
     from lightning_leaf.data.batches import Examples
 
 Normalize = Normalization | tuple[Bound, Bound] | nn.Module
+DEV_RUN_STEPS = 2
+"""Largest number of path steps under ``fast_dev_run``."""
+
+
+@dataclass(frozen=True)
+class StepsAllowed:
+    """Whether paths may take as many steps as the arguments say, or fewer.
+
+    Attributes:
+        at_most: Largest number of path steps; None for no limit.
+        progress: Whether to show a progress bar.
+    """
+
+    at_most: int | None = None
+    progress: bool = False
+
+    def of(self, steps: int) -> int:
+        """Return the number of steps that are allowed of some."""
+        return steps if self.at_most is None else min(steps, self.at_most)
 
 
 class PathSnapshot(LeafCallback):
@@ -40,24 +71,43 @@ class PathSnapshot(LeafCallback):
     :class:`HorizontalPathSnapshot` for the arguments.
     """
 
+    _inputs_name: str
+    """The examples from which paths start, in messages."""
+
     def __init__(
         self,
         when: When | Sequence[When],
         *,
         step_size: float | None,
         max_steps: int,
+        max_time: float | None,
         normalize: Normalize | None,
         domain: tuple[Bound, Bound] | None,
+        forward: Forward | None,
+        batch: Split | None,
+        likelihood: Likelihood | None,
+        class_names: Sequence[str] | None,
+        exact: bool | None,
         name: str,
-        save_files: bool,
+        save_files: bool | None,
         seed: int,
         chunk_size: int | None,
         on_error: OnError,
     ) -> None:
-        super().__init__(name, chunk_size, on_error)
+        super().__init__(
+            name,
+            forward=forward,
+            batch=batch,
+            likelihood=likelihood,
+            class_names=class_names,
+            chunk_size=chunk_size,
+            on_error=on_error,
+        )
         self.triggers = triggers(when)
         self.step_size = None if step_size is None else positive_number(step_size, "step_size")
         self.max_steps = whole_number(max_steps, "max_steps")
+        self.max_time = None if max_time is None else positive_number(max_time, "max_time")
+        self.exact = exact
         self.normalize = None if normalize is None else Normalization.of(normalize)
         self.domain = domain
         self.save_files = save_files
@@ -68,6 +118,7 @@ class PathSnapshot(LeafCallback):
         self._last_epoch: int | None = None
         self._last_taken = -1
         self._resumed = False
+        self._is_prepared = False
         self._session: str | None = None
         self._session_start_step = 0
 
@@ -79,9 +130,17 @@ class PathSnapshot(LeafCallback):
 
     @abstractmethod
     def _compute_paths(
-        self, classifier: Classifier, rows: list[int], max_steps: int, chunk_size: int
+        self,
+        classifier: Classifier,
+        rows: list[int],
+        chunk_size: int,
+        steps: StepsAllowed,
     ) -> LeafPath:
         """Return the paths from the sources in these rows."""
+
+    def _longest_path(self) -> int:
+        """Return the largest number of path steps."""
+        return self.max_steps
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -99,6 +158,7 @@ class PathSnapshot(LeafCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._session = None
         self._sources = self._destinations = None
+        self._is_prepared = False
         self._checkpoints = trainer_state.checkpoints_saved(trainer)
         self._checkpoint_hook_ran = False
         self._log_dir = trainer_state.log_dir(trainer)
@@ -124,20 +184,25 @@ class PathSnapshot(LeafCallback):
     def _take_if_due(
         self, trainer: Trainer, module: LightningModule, batch: Any, fit_ended: bool = False
     ) -> None:
-        if not self.active(trainer):
+        step = trainer_state.steps_taken(trainer)
+        if not self.active(trainer, step):
             return
         monitor = _monitor_of(trainer)
         if monitor is not None:
             monitor.measure_if_due(trainer, module, batch, fit_ended=fit_ended)
-        with self.guarded(trainer):
+        reason = None
+        with self.guarded(trainer, module, batch, step, catch_ctrl_c=fit_ended):
             moment = self._moment(trainer, monitor, fit_ended)
             if self._session is None:
                 self._begin_session(moment.step)
-            if self._sources is None:
+            if not self._is_prepared:
                 self._prepare(trainer, module, batch)
             reason = self._reason(moment)
-            if reason is not None and moment.step != self._last_taken:
-                self._last_taken = moment.step
+            if moment.step == self._last_taken:
+                reason = None
+        if reason is not None:
+            self._last_taken = moment.step
+            with self.guarded(trainer, module, batch, step, catch_ctrl_c=True):
                 self._take(trainer, module, moment, reason)
 
     def _moment(
@@ -173,11 +238,17 @@ class PathSnapshot(LeafCallback):
         Also compute paths without steps, so that errors are raised now and not at the end of the
         fit.
         """
-        with quiet(module):  # reading a data set may draw random numbers
-            self._sources, self._destinations = self.processes.broadcast(
-                lambda: self._choose(trainer, module, batch)
-            )
-        self._all_paths(module, max_steps=0)
+        self._task = Task("choosing", f"choosing the {self._inputs_name}")
+        require_built(module)
+        if self._sources is None:
+            with quiet(module):  # reading a data set may draw random numbers
+                self._sources, self._destinations = self.processes.broadcast(
+                    lambda: self._choose(trainer, module, batch)
+                )
+        self._judge(trainer, module, self._sources)
+        self._task = self._calling(module, self._sources.inputs, "preparing the paths")
+        self._all_paths(module, StepsAllowed(0))
+        self._is_prepared = True
 
     def _reason(self, moment: Moment) -> str | None:
         """Return why to take a snapshot now, or None. All processes must decide alike."""
@@ -190,29 +261,29 @@ class PathSnapshot(LeafCallback):
         alike = all(trigger.same_on_all_ranks for trigger in self.triggers)
         return reason() if alike else self.processes.on_rank_zero(reason)
 
-    def _all_paths(self, module: LightningModule, max_steps: int) -> LeafPath | None:
+    def _all_paths(self, module: LightningModule, steps: StepsAllowed) -> LeafPath | None:
         """Return all paths on rank zero; each process computes its share."""
         assert self._sources is not None
         rows = self.processes.share(len(self._sources))
-        with self.processes.measuring(module) as classifier:
+        with self._measuring(module) as classifier:
 
             def paths(chunk_size: int) -> list[SinglePath]:
                 return (
-                    list(self._compute_paths(classifier, rows, max_steps, chunk_size))
-                    if rows
-                    else []
+                    list(self._compute_paths(classifier, rows, chunk_size, steps)) if rows else []
                 )
 
             shares = self.processes.gather(lambda: self._chunks.run(paths))
         return None if shares is None else LeafPath(self.processes.merge(shares))
 
     def _rtol(self) -> float | None:
-        """Return the tolerance of projections: 0 if the module is sharded, else the default.
+        """Return the tolerance of projections; 0 takes all classes, None is the default.
 
-        With 0 a projection takes all classes. Iterative projections could end after different
-        numbers of passes in processes that must make the same passes.
+        Iterative projections could end after different numbers of passes in processes that must
+        make the same passes because they share a module.
         """
-        return 0 if self.processes.module_is_sharded else None
+        if self.exact or self.processes.module_is_sharded:
+            return 0
+        return None if self.exact is None else PROJECTION_RTOL
 
     def _normalization(self) -> Normalization | None:
         """Return ``normalize``, or else the normalization of the data set.
@@ -224,7 +295,20 @@ class PathSnapshot(LeafCallback):
         return self._sources.normalization
 
     def _take(self, trainer: Trainer, module: LightningModule, moment: Moment, reason: str) -> None:
-        path = self._all_paths(module, self.max_steps)
+        assert self._sources is not None
+        if self.fit.weights.averaged:
+            averaged = moment.fit_ended and self._weights_are_averaged(module)
+            reason = f"{reason}, {'averaged' if averaged else 'trained'} weights"
+        self._task = self._calling(
+            module, self._sources.inputs, f"computing the paths at step {moment.step}"
+        )
+        steps = StepsAllowed(
+            DEV_RUN_STEPS if trainer_state.is_dev_run(trainer) else None,
+            trainer_state.shows_progress(trainer),
+        )
+        with self._limited(trainer, moment.step, steps):
+            path = self._all_paths(module, steps)
+        self._task = Task("publishing", f"publishing the snapshot of step {moment.step}")
 
         def publish_on_rank_zero() -> None:
             assert path is not None
@@ -232,6 +316,32 @@ class PathSnapshot(LeafCallback):
                 self._publish(trainer, path, moment, reason)
 
         self.processes.on_rank_zero(publish_on_rank_zero)
+        self._has_measured()
+
+    @contextmanager
+    def _limited(self, trainer: Trainer, step: int, steps: StepsAllowed) -> Iterator[None]:
+        """End the paths at the time limit or after Ctrl-C, and announce paths that take long."""
+        assert self._sources is not None
+        paths, longest = len(self._sources), steps.of(self._longest_path())
+        limit = time_limit(self.max_time, self.fit.elapsed())
+
+        def announce(seconds: float) -> None:
+            text = (
+                f"{self.description} at step {step}: {paths} paths of at most {longest} steps will "
+                f"take up to about {duration(seconds)}."
+            )
+            if seconds > limit:
+                text += (
+                    f" They are limited to max_time={limit:.0f} seconds and end with the steps "
+                    "taken until then."
+                )
+            inform(f"{text} Ctrl-C ends them, and not the training.")
+
+        batches = math.ceil(len(self.processes.share(paths)) / self._chunks.size)
+        walk = WalkTime(limit, batches * longest, announce)
+        ended = self.processes.shared_flag(lambda: walk.is_over() or self._ctrl_c())
+        with interrupted_when(self._flag(trainer, lambda: False)), ended_when(ended):
+            yield
 
     def _publish(self, trainer: Trainer, path: LeafPath, moment: Moment, reason: str) -> None:
         assert self._sources is not None
@@ -251,9 +361,16 @@ class PathSnapshot(LeafCallback):
             input_bounds(self._sources.inputs, self._normalization(), self.domain),
         )
         self.last_snapshot = snapshot
-        publish(snapshot, path, trainer.loggers)
-        if self.save_files and self._log_dir is not None:
-            save_files(snapshot, path, self._log_dir)
+        received = publish(snapshot, path, trainer.loggers)
+        wanted = not received if self.save_files is None else self.save_files
+        if wanted and self._log_dir is not None:
+            folder = save_files(snapshot, path, self._log_dir)
+            if self.save_files is None:
+                self.fit.notices.inform_once(
+                    f"No logger of the trainer shows pictures, so the snapshots of "
+                    f"{self.description} are written to files, such as {folder}. Use a "
+                    "TensorBoardLogger to see them in the LEAF tab."
+                )
 
     @override
     def state_dict(self) -> dict[str, Any]:

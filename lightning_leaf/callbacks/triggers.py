@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 from typing_extensions import override
 
@@ -236,7 +236,8 @@ def triggers(when: When | Sequence[When]) -> tuple[Trigger, ...]:
     Raises:
         LeafError: If it is not a step, a name, a trigger, or a list of these.
     """
-    choices = list(when) if isinstance(when, (list, tuple)) else [when]
+    is_sequence = isinstance(when, Sequence) and not isinstance(when, str)
+    choices: list[Any] = list(when) if is_sequence else [when]  # type: ignore[arg-type]
     if not choices:
         raise LeafError(
             "when expects at least one step, name or trigger, such as when='fit_end'; got an empty "

@@ -25,6 +25,7 @@ class Measurement:
         effective_ranks: One effective rank for each kind.
         tangent_dimension: dim D_x; NaN if it is unknown.
         classes: Number of classes.
+        exact: Whether all classes were used.
     """
 
     trace: float
@@ -32,6 +33,7 @@ class Measurement:
     effective_ranks: tuple[float, ...]
     tangent_dimension: float
     classes: int
+    exact: bool
 
 
 def measure(
@@ -62,7 +64,7 @@ def measure(
     effective_ranks = [geometry.effective_rank[kind] for kind in ranks]
     classes = geometry.log_probs.shape[1]
     return [
-        Measurement(trace, error, tuple(row), dimension, classes)
+        Measurement(trace, error, tuple(row), dimension, classes, geometry.exact)
         for trace, error, dimension, *row in zip(
             *(column.tolist() for column in (*columns, *effective_ranks)), strict=True
         )

@@ -14,7 +14,10 @@ from torch import nn
 
 from lightning_leaf.errors import Interrupted, LeafError
 from lightning_leaf.model.classifier import Classifier
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.quiet import quiet
+from lightning_leaf.model.unbuilt import ModelIsUnbuilt
 from lightning_leaf.trainer.rank_zero_module import RankZeroModule
 from lightning_leaf.trainer.strategies import shards_module
 
@@ -126,7 +129,14 @@ class Processes:
         return outcomes[0].result  # type: ignore[no-any-return]
 
     @contextmanager
-    def measuring(self, module: nn.Module) -> Iterator[Classifier]:
+    def measuring(
+        self,
+        module: nn.Module,
+        *,
+        forward: Forward | None = None,
+        likelihood: Likelihood | None = None,
+        classes: int | None = None,
+    ) -> Iterator[Classifier]:
         """Open the module for measuring, with the buffers of rank zero on each process.
 
         Buffers differ between processes: each process updates its batch-norm statistics from its
@@ -134,12 +144,24 @@ class Processes:
 
         If the module is sharded, all processes get the scores and gradients of rank zero, see
         :class:`~lightning_leaf.trainer.rank_zero_module.RankZeroModule`.
+
+        Args:
+            module: The module.
+            forward: See :class:`~lightning_leaf.model.classifier.Classifier`.
+            likelihood: See :class:`~lightning_leaf.model.classifier.Classifier`.
+            classes: See :class:`~lightning_leaf.model.classifier.Classifier`.
         """
+
+        def opened() -> Classifier:
+            if self._count > 1 and self.module_is_sharded:
+                shared = RankZeroModule(module, forward, classes)
+                return Classifier(shared, likelihood=likelihood)
+            return Classifier(module, forward=forward, likelihood=likelihood, classes=classes)
+
         with quiet(module):
             if self._group is not None:
                 self._copy_buffers(module)
-            shared = self._count > 1 and self.module_is_sharded
-            classifier = self.run(lambda: Classifier(RankZeroModule(module) if shared else module))
+            classifier = self.run(opened)
             try:
                 yield classifier
             finally:
@@ -188,15 +210,15 @@ def _connect() -> Any:
 class _Outcome:
     result: Any
     failure: str | None = None
-    interrupted: bool = False
+    kind: type[LeafError] = LeafError
 
 
 def _attempt(work: Callable[[], T]) -> tuple[_Outcome, Exception | None]:
     try:
         return _Outcome(work()), None
     except Exception as error:
-        interrupted = isinstance(error, Interrupted)
-        return _Outcome(None, f"{type(error).__name__}: {error}", interrupted), error
+        kind = type(error) if isinstance(error, (Interrupted, ModelIsUnbuilt)) else LeafError
+        return _Outcome(None, f"{type(error).__name__}: {error}", kind), error
 
 
 def _raise_first(outcomes: list[_Outcome], own: Exception | None) -> None:
@@ -204,5 +226,4 @@ def _raise_first(outcomes: list[_Outcome], own: Exception | None) -> None:
         raise own
     for rank, outcome in enumerate(outcomes):
         if outcome.failure is not None:
-            kind = Interrupted if outcome.interrupted else LeafError
-            raise kind(f"On rank {rank}: {outcome.failure}")
+            raise outcome.kind(f"On rank {rank}: {outcome.failure}")

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from lightning_leaf.model.forward import Forward, forward_function
 from lightning_leaf.model.outputs import find_scores
 
 
@@ -19,15 +20,22 @@ class RankZeroModule(nn.Module):
 
     Args:
         module: The sharded module.
+        forward: How to call it, see :func:`~lightning_leaf.model.forward.forward_function`.
+        classes: Expected number of classes, see :func:`~lightning_leaf.model.outputs.find_scores`.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(
+        self, module: nn.Module, forward: Forward | None = None, classes: int | None = None
+    ) -> None:
         super().__init__()
         self.module = module
+        self._function = forward_function(module, forward)
+        self._classes = classes
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the scores of rank zero."""
-        return _BroadcastScores.apply(find_scores(self.module(_BroadcastGradient.apply(x))))  # type: ignore[no-any-return]
+        output = self._function(self.module, _BroadcastGradient.apply(x))
+        return _BroadcastScores.apply(find_scores(output, len(x), self._classes))  # type: ignore[no-any-return]
 
 
 class _BroadcastScores(torch.autograd.Function):

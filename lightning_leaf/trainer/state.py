@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -11,8 +10,6 @@ from torch.utils._pytree import tree_leaves
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
-
-AVERAGING_CALLBACKS = ("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging")
 
 
 def callbacks_of(trainer: Any) -> list[Any]:
@@ -79,30 +76,44 @@ def checkpoints_saved(trainer: Trainer) -> tuple[tuple[Any, Any], ...]:
     )
 
 
-def averaging_callbacks_after(trainer: Trainer, callback: object) -> list[str]:
-    """Return the names of weight-averaging callbacks that are listed after ``callback``.
-
-    At the end of a fit they replace the weights by their average after ``callback`` has run.
-    """
-    others = callbacks_of(trainer)
-    position = next(i for i, other in enumerate(others) if other is callback)
-    return [
-        type(other).__name__ for other in others[position + 1 :] if _is_averaging_callback(other)
-    ]
+def is_dev_run(trainer: Any) -> bool:
+    """Return whether the trainer only tries out a few batches (``fast_dev_run``)."""
+    return bool(trainer.fast_dev_run)
 
 
-def _is_averaging_callback(callback: object) -> bool:
-    # By name: the callbacks of lightning.pytorch and of pytorch_lightning are different classes.
-    return any(kind.__name__ in AVERAGING_CALLBACKS for kind in type(callback).__mro__)
+def log_dir(trainer: Any) -> str | None:
+    """Return the folder or URL of the trainer's logs, or None if nothing should be written.
 
-
-def log_dir(trainer: Any) -> Path | None:
-    """Return the folder of the trainer's logs, or None if nothing should be written.
-
-    All processes must call this function.
+    Without a logger, or with one that has no folder, it is the trainer's default folder. All
+    processes must call this function.
     """
     directory = trainer.log_dir
-    return None if directory is None or trainer.fast_dev_run else Path(directory)
+    return None if is_dev_run(trainer) else str(directory or trainer.default_root_dir)
+
+
+def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int) -> None:
+    """Log values to all loggers, at one step of the axis on which the training loss is logged.
+
+    Rows of a CSV file contain the epoch too, like the rows that the trainer writes.
+    """
+    for logger in trainer.loggers:
+        # By name: the loggers of lightning.pytorch and of pytorch_lightning are different classes.
+        rows = any(kind.__name__ == "CSVLogger" for kind in type(logger).__mro__)
+        epoch = {"epoch": trainer.current_epoch} if rows else {}
+        logger.log_metrics({**metrics, **epoch}, step=step)
+
+
+def shows_progress(trainer: Any) -> bool:
+    """Return whether this process shows a progress bar that ours does not disturb.
+
+    Bars of tqdm share the terminal. Other bars, such as rich's, redraw their lines at any time.
+    """
+    bar = trainer.progress_bar_callback
+    return bool(
+        trainer.is_global_zero
+        and getattr(bar, "is_enabled", False)
+        and any(kind.__name__ == "TQDMProgressBar" for kind in type(bar).__mro__)
+    )
 
 
 def loaders(trainer: Trainer) -> Iterator[Any]:

@@ -200,7 +200,9 @@ def test_each_measurement_opens_the_module_once(
     snapshot = HorizontalPathSnapshot(2, pairs=2, noise_steps=2, chunk_size=1, **QUICK)
     fit(tmp_path, monitor, snapshot)
     # Both choose their examples. The snapshot then computes paths of no steps, to detect errors.
-    assert len(opened) == len(["probe", 0, 4, 8]) + len(["pairs", "no steps", 2])
+    # Labels are read and scores are judged once for both.
+    once = ["labels", "scores"]
+    assert len(opened) == len(["probe", *once, 0, 4, 8]) + len(["pairs", "no steps", 2])
 
 
 def test_trace_return_needs_a_monitor(tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""What to write to make a callback work, by the kind of error."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from lightning_leaf.data.batches import INPUT_KEYS
+from lightning_leaf.errors import LeafError
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.memory import is_out_of_memory
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a callback was doing when an error occurred.
+
+    Attributes:
+        kind: Choosing examples, calling the module, or publishing results.
+        text: The same for messages, such as ``"choosing the probe"``.
+    """
+
+    kind: Literal["choosing", "calling", "publishing"]
+    text: str
+
+
+def calling(module: nn.Module, forward: Forward | None, inputs: Tensor) -> str:
+    """Return how the module is called: "calling Net.forward with inputs of shape (2, 3)"."""
+    name = type(module).__name__
+    if forward is None:
+        call = f"{name}.forward"
+    elif isinstance(forward, str):
+        call = f"forward={forward!r} of {name}"
+    else:
+        call = f"forward={getattr(forward, '__name__', type(forward).__name__)} for {name}"
+    return f"calling {call} with inputs of shape {tuple(inputs.shape)}"
+
+
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def advice_for(
+    error: Exception,
+    task: Task,
+    module: nn.Module,
+    forward: Forward | None,
+    batch: Any,
+    inputs_argument: str,
+) -> str:
+    """Return what to write after an error; empty if it is unknown or the error itself says it.
+
+    Args:
+        error: The error.
+        task: What was being done.
+        module: The module that was measured.
+        forward: How the user says to call it.
+        batch: The current training batch, if there is one.
+        inputs_argument: The argument with which inputs can be passed, such as
+            ``"probe=(inputs, labels)"``.
+    """
+    if isinstance(error, LeafError) or task.kind == "publishing":
+        return ""
+    if is_out_of_memory(error):
+        return "Memory does not suffice for a single input: measure smaller inputs."
+    if task.kind == "choosing":
+        return f"Pass the inputs themselves: {inputs_argument}."
+    if forward is not None:
+        return ""
+    if isinstance(error, NotImplementedError):
+        return _without_forward(module)
+    return _with_forward(error, module, batch)
+
+
+def _without_forward(module: nn.Module) -> str:
+    names = [name for name, _ in module.named_children()]
+    return (
+        "Name the method or sub-module that computes the scores, such as "
+        f"forward={names[0] if names else 'net'!r}."
+    )
+
+
+def _with_forward(error: Exception, module: nn.Module, batch: Any) -> str:
+    parameters = inspect.signature(module.forward).parameters.values()
+    required = [each for each in parameters if each.default is each.empty]
+    positional = [each for each in required if each.kind in POSITIONAL]
+    keywords = [each.name for each in required if each.kind is each.KEYWORD_ONLY]
+    if keywords and not positional:
+        return f"Say how to call it: forward=lambda module, x: module({keywords[0]}=x)."
+    if len(positional) > 1:
+        count = len(positional)
+        parts = ", ".join(f"x[:, {i}]" for i in range(count))
+        return (
+            "If its inputs have the same shape, stack them: "
+            f"batch=lambda batch: (torch.stack(batch[:{count}], 1), batch[{count}]), "
+            f"forward=lambda module, x: module({parts})."
+        )
+    if isinstance(error, RuntimeError):
+        return (
+            "If these are not its inputs, say where they are in a batch: batch=lambda batch: "
+            "(inputs, labels)."
+        )
+    if isinstance(batch, Mapping):
+        key = next((key for key in (*INPUT_KEYS, *batch) if key in batch), "image")
+        return f"If it takes a whole batch: forward=lambda module, x: module({{{key!r}: x}})."
+    if isinstance(batch, (list, tuple)):
+        return "If it takes a whole batch: forward=lambda module, x: module((x, None))."
+    return "Say how to call it: forward=lambda module, x: module(x)."

@@ -1,0 +1,185 @@
+"""What the LEAF callbacks of a trainer report: each cause once, and once more at the end."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_leaf.errors import LeafError
+
+LOGGER = logging.getLogger("lightning_leaf")
+LONGEST_MESSAGE = 240
+"""Characters that are shown of an error message that is not our own."""
+
+
+@rank_zero_only
+def inform(message: str) -> None:
+    """Log a message on rank zero."""
+    _show_messages()
+    LOGGER.info(message)
+
+
+@rank_zero_only
+def warn(message: str) -> None:
+    """Log a warning on rank zero, and warn: Python shows an equal warning only once."""
+    _show_messages()
+    LOGGER.warning(message)
+    warnings.warn(message, UserWarning, stacklevel=2)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error that switched a callback off.
+
+    Attributes:
+        who: The callback, such as ``"LocalDataMatrixMonitor(name='leaf')"``.
+        cause: The error in one line, and what was being done.
+        kind: Type of the error.
+        place: File and line in which it was raised.
+        measured: Whether the callback had measured something in this fit.
+    """
+
+    who: str
+    cause: str
+    kind: type[BaseException]
+    place: tuple[str, int | None]
+    measured: bool
+
+    @classmethod
+    def of(cls, who: str, error: BaseException, doing: str, measured: bool) -> Failure:
+        """Return the failure of a callback.
+
+        Args:
+            who: The callback.
+            error: The error.
+            doing: What was being done, such as ``"choosing the probe"``.
+            measured: Whether the callback had measured something in this fit.
+        """
+        frames = traceback.extract_tb(error.__traceback__)
+        place = (frames[-1].filename, frames[-1].lineno) if frames else ("", None)
+        cause = f"{type(error).__name__}: {one_line(error)} This happened while {doing}."
+        return cls(who, cause, type(error), place, measured)
+
+    def has_cause_of(self, other: Failure) -> bool:
+        """Return whether both failures have the same cause: the same error at the same place."""
+        return (self.kind, self.place) == (other.kind, other.place)
+
+
+@dataclass
+class Notices:
+    """The reports of all LEAF callbacks of a trainer in one fit.
+
+    Attributes:
+        failures: The failures so far.
+        postponed: Why a callback has not begun yet, by callback.
+    """
+
+    failures: list[Failure] = field(default_factory=list)
+    postponed: dict[str, BaseException] = field(default_factory=dict)
+    _informed: set[str] = field(default_factory=set)
+    _concluded: bool = False
+
+    def inform_once(self, message: str) -> None:
+        """Log a message, unless a LEAF callback has logged it in this fit."""
+        if message not in self._informed:
+            self._informed.add(message)
+            inform(message)
+
+    def switched_off(self, failure: Failure, advice: str) -> None:
+        """Report a failure, unless the same cause was reported in this fit.
+
+        Args:
+            failure: The failure.
+            advice: What to write to make it work; empty if unknown or in the error itself.
+        """
+        known = any(failure.has_cause_of(other) for other in self.failures)
+        self.failures.append(failure)
+        if not known:
+            warn(
+                f"{failure.who} has switched itself off for the rest of this fit; training "
+                f"continues. Cause: {failure.cause}{advice and ' ' + advice} (Pass "
+                "on_error='raise' to get the traceback.)"
+            )
+
+    def conclude(self, measured: bool) -> None:
+        """Report at the end of the fit what was not measured, once for all callbacks.
+
+        Args:
+            measured: Whether any LEAF callback has measured something in this fit.
+        """
+        if self._concluded:
+            return
+        self._concluded = True
+        unbuilt = [
+            Failure.of(who, error, "waiting for the trainer to build the model", False)
+            for who, error in self.postponed.items()
+        ]
+        failures = [*self.failures, *unbuilt]
+        if not failures:
+            return
+        causes = " ".join(_summary(group) for group in _by_cause(failures))
+        if not measured:
+            _log_warning(f"LEAF measured nothing in this fit because of an error. {causes}")
+        else:
+            _log_warning(f"LEAF did not measure all in this fit because of an error. {causes}")
+
+
+@rank_zero_only
+def _log_warning(message: str) -> None:
+    _show_messages()
+    LOGGER.warning(message)
+
+
+def _by_cause(failures: Sequence[Failure]) -> list[list[Failure]]:
+    groups: list[list[Failure]] = []
+    for failure in failures:
+        group = next((each for each in groups if failure.has_cause_of(each[0])), None)
+        if group is None:
+            groups.append([failure])
+        else:
+            group.append(failure)
+    return groups
+
+
+def _summary(failures: Sequence[Failure]) -> str:
+    return f"{', '.join(failure.who for failure in failures)}: {failures[0].cause}"
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error as one line that ends with a period.
+
+    Messages of other packages can be pages long, with the representation of a module or with
+    frames of C++. Of these the first line is kept, and no more than 240 characters.
+    """
+    text = str(error).strip()
+    if isinstance(error, LeafError):
+        line = " ".join(text.split())
+    else:
+        line = next((each.strip() for each in text.splitlines() if each.strip()), "(no message)")
+        if len(line) > LONGEST_MESSAGE:
+            line = line[: LONGEST_MESSAGE - 1] + "…"
+    return line if line.endswith((".", "…", "!", "?", ".)")) else f"{line}."
+
+
+def _show_messages() -> None:
+    """Show messages from the level INFO on, as Lightning does, unless the program has decided."""
+    if LOGGER.level == logging.NOTSET:
+        LOGGER.setLevel(logging.INFO)
+    if not LOGGER.hasHandlers():
+        LOGGER.addHandler(_StandardError())
+        LOGGER.propagate = False
+
+
+class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]
+    """A handler that writes to the current ``sys.stderr``, which notebooks replace."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        self.stream = sys.stderr
+        super().emit(record)

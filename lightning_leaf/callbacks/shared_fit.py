@@ -1,0 +1,58 @@
+"""What the LEAF callbacks of a trainer share during one fit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lightning_leaf.callbacks.notices import Notices
+from lightning_leaf.trainer.averaging import TrainedWeights
+from lightning_leaf.trainer.processes import Processes
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+    from lightning_leaf.data.evidence import Judgement
+
+
+class SharedFit:
+    """What the LEAF callbacks of a trainer share during one fit.
+
+    Args:
+        trainer: The trainer.
+
+    Attributes:
+        processes: The processes of the training.
+        notices: What was reported in this fit.
+        weights: Whether the trained weights were replaced by their average.
+        measured: Whether any of the callbacks has measured something.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.processes = Processes(trainer)
+        self.notices = Notices()
+        self.weights = TrainedWeights(trainer)
+        self.measured = False
+        self._started = time.monotonic()
+        self._judgements: list[tuple[tuple[Any, ...], Judgement]] = []
+
+    def elapsed(self) -> float:
+        """Return the time since the setup of the fit, in seconds."""
+        return time.monotonic() - self._started
+
+    def judgement(
+        self, settings: tuple[Any, ...], judge: Callable[[], Judgement | None]
+    ) -> Judgement | None:
+        """Return what the scores mean, judged once for all callbacks with the same settings.
+
+        Args:
+            settings: The arguments that say how to call the module.
+            judge: Judge the scores.
+        """
+        known = (judgement for key, judgement in self._judgements if key == settings)
+        judgement = next(known, None) or judge()
+        if judgement is not None:
+            self._judgements.append((settings, judgement))
+            self.notices.inform_once(judgement.assumption)
+        return judgement

@@ -1,0 +1,77 @@
+"""The time limit of a snapshot, and the announcement of what it will cost."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+SHARE_OF_FIT = 0.1
+"""Default time limit of a snapshot, relative to the time that the fit has taken so far."""
+SHORTEST_LIMIT = 30.0
+"""Smallest default time limit of a snapshot, in seconds."""
+ANNOUNCED_FROM = 10.0
+"""Estimated seconds from which a snapshot is announced."""
+TIMED_STEPS = 4
+"""Path steps from which the time of all steps is estimated."""
+
+
+def time_limit(max_time: float | None, elapsed: float) -> float:
+    """Return the time limit of a snapshot, in seconds.
+
+    Args:
+        max_time: The limit that the user has set; None for the default.
+        elapsed: Time that the fit has taken so far, in seconds.
+    """
+    return max(SHORTEST_LIMIT, SHARE_OF_FIT * elapsed) if max_time is None else max_time
+
+
+class WalkTime:
+    """Ends paths at their time limit, and announces long ones after a few path steps.
+
+    It is called before every path step. The first step is not timed: it is slower than the others.
+
+    Args:
+        limit: Time limit of all paths, in seconds.
+        steps: Largest number of path steps, over all batches of paths.
+        announce: Called with the estimated time of all path steps, in seconds, if this is long.
+    """
+
+    def __init__(self, limit: float, steps: int, announce: Callable[[float], None]) -> None:
+        self._limit = limit
+        self._steps = steps
+        self._announce = announce
+        self._started = time.monotonic()
+        self._calls = 0
+        self._timed_from = self._started
+
+    def is_over(self) -> bool:
+        """Return whether the paths must end now."""
+        now = time.monotonic()
+        self._calls += 1
+        if self._calls == 2:
+            self._timed_from = now
+        elif self._calls == 2 + TIMED_STEPS:
+            estimate = (now - self._timed_from) / TIMED_STEPS * self._steps
+            if estimate >= ANNOUNCED_FROM:
+                self._announce(estimate)
+        return now - self._started >= self._limit
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words, rounded to one or two digits.
+
+    Example:
+        >>> duration(12.3), duration(3000), duration(20000)
+        ('12 seconds', '50 minutes', '5.6 hours')
+    """
+    if math.isinf(seconds):
+        return "no limit"
+    if seconds < 120:
+        value, unit = seconds, "seconds"
+    elif seconds < 7200:
+        value, unit = seconds / 60, "minutes"
+    else:
+        value, unit = seconds / 3600, "hours"
+    digits = f"{value:.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
+    return f"{digits} {unit}"
