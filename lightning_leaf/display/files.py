@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import torch
-from tensorboard_plugin_leaf import Snapshot
+from tensorboard_plugin_leaf import PathRecord, Snapshot
 
 from lightning_leaf.display.disk_space import require_free_space
 from lightning_leaf.drawing.strip import draw_strip, stack_strips
-from lightning_leaf.paths.leaf_path import LeafPath
+from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
 
 
-def save_files(snapshot: Snapshot, path: LeafPath, log_dir: Path) -> Path:
+def save_files(snapshot: Snapshot, path: LeafPath, log_dir: str | Path) -> str:
     """Save a snapshot as plain files in ``<log_dir>/leaf/<name>-<step>/``.
 
     ``path-<i>.npz`` contains the arrays that the LEAF tab displays for path i and, in the units of
@@ -24,27 +26,43 @@ def save_files(snapshot: Snapshot, path: LeafPath, log_dir: Path) -> Path:
     Args:
         snapshot: The snapshot.
         path: The paths of the snapshot.
-        log_dir: The log folder of the trainer.
+        log_dir: The log folder of the trainer: a path, or the URL of a remote folder
+            (``s3://bucket/logs``) on a file system that fsspec supports.
 
     Returns:
-        The folder with the files.
+        The path or URL of the folder with the files.
 
     Raises:
         OSError: If the files cannot be written or the disk is nearly full.
     """
     require_free_space(log_dir)
-    folder = log_dir / "leaf" / f"{snapshot.name}-{snapshot.step:012d}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = f"{str(log_dir).rstrip('/')}/leaf/{snapshot.name}-{snapshot.step:012d}"
+    system, root = fsspec.url_to_fs(folder)
+    system.makedirs(root, exist_ok=True)
+
+    def write(name: str, content: BytesIO) -> None:
+        # In one piece: remote file systems allow no seeking in a file that is being written.
+        with system.open(f"{root}/{name}", "wb") as file:
+            file.write(content.getvalue())
+
     for i, (record, single) in enumerate(zip(snapshot.paths, path, strict=True)):
-        rows = np.searchsorted(single.point_steps.numpy(), record.frame_steps)
-        arrays: dict[str, Any] = {
-            field: value
-            for field, value in vars(record).items()
-            if value is not None and field not in ("frames", "destination_frame")
-        }
-        arrays["points"] = single.points[torch.from_numpy(rows)].numpy()
-        if single.end is not None:
-            arrays["end"] = single.end.numpy()
-        np.savez_compressed(folder / f"path-{i}.npz", **arrays)
-    stack_strips([draw_strip(record) for record in snapshot.paths]).save(folder / "strips.png")
+        archive = BytesIO()
+        np.savez_compressed(archive, **_arrays(record, single))
+        write(f"path-{i}.npz", archive)
+    picture = BytesIO()
+    stack_strips([draw_strip(record) for record in snapshot.paths]).save(picture, "png")
+    write("strips.png", picture)
     return folder
+
+
+def _arrays(record: PathRecord, path: SinglePath) -> dict[str, Any]:
+    arrays: dict[str, Any] = {
+        field: value
+        for field, value in vars(record).items()
+        if value is not None and field not in ("frames", "destination_frame")
+    }
+    rows = np.searchsorted(path.point_steps.numpy(), record.frame_steps)
+    arrays["points"] = path.points[torch.from_numpy(rows)].numpy()
+    if path.end is not None:
+        arrays["end"] = path.end.numpy()
+    return arrays

@@ -1,14 +1,17 @@
 """Saved files contain the curves and the points of the frames in the units of the input."""
 
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from lightning_leaf.display.disk_space import require_free_space
 from lightning_leaf.display.files import save_files
+from lightning_leaf.display.locations import local_path
 from lightning_leaf.drawing.strip import CAPTION, GAP, TILE, draw_strip
 from lightning_leaf.paths.leaf_path import LeafPath
 from tests.support.made_paths import make_path, random_log_probs, take_snapshot
@@ -20,7 +23,7 @@ WALKS = [make_path(random_log_probs(40, 5, i), (2, 30), "orthogonal", seed=i) fo
 @pytest.mark.parametrize("paths", [PATHS, WALKS], ids=["horizontal", "orthogonal"])
 def test_files_contain_curves_points_and_strips(tmp_path, paths):
     snapshot = take_snapshot(*paths)
-    folder = save_files(snapshot, LeafPath(paths), tmp_path)
+    folder = Path(save_files(snapshot, LeafPath(paths), tmp_path))
     assert folder == tmp_path / "leaf" / "mine-000000000030"
     names = {"path-0.npz", "path-1.npz", "path-2.npz", "strips.png"}
     assert {file.name for file in folder.iterdir()} == names
@@ -57,9 +60,47 @@ def test_saved_points_are_those_of_the_frames_when_few_points_were_kept(tmp_path
 
 def test_saving_again_replaces_the_files(tmp_path):
     for path in (PATHS[0], PATHS[1]):
-        folder = save_files(take_snapshot(path), LeafPath([path]), tmp_path)
-    with np.load(folder / "path-0.npz") as arrays:
+        folder = save_files(take_snapshot(path), LeafPath([path]), str(tmp_path))
+    with np.load(f"{folder}/path-0.npz") as arrays:
         assert arrays["steps"] == PATHS[1].steps
+
+
+def test_files_of_a_remote_log_folder_are_remote(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    snapshot, url = take_snapshot(PATHS[0]), "memory://bucket/logs/version_0/"
+    folder = save_files(snapshot, LeafPath(PATHS[:1]), url)
+    assert folder == "memory://bucket/logs/version_0/leaf/mine-000000000030"
+    memory = fsspec.filesystem("memory")
+    found = {name.rpartition("/")[2] for name in memory.find(folder)}
+    assert found == {"path-0.npz", "strips.png"}
+    with memory.open(f"{folder}/path-0.npz") as file, np.load(file) as arrays:
+        assert np.array_equal(arrays["probabilities"], snapshot.paths[0].probabilities)
+    with memory.open(f"{folder}/strips.png") as file, Image.open(file) as picture:
+        assert picture.size[1] == draw_strip(snapshot.paths[0]).height
+    assert not list(tmp_path.iterdir())
+    # Negative control: a Path changes the URL into the name of a local folder.
+    save_files(snapshot, LeafPath(PATHS[:1]), Path(url))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["memory:"]
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("logs/run", Path("logs/run")),
+        (Path("logs"), Path("logs")),
+        ("file:///var/logs", Path("/var/logs")),
+        ("s3://bucket/logs", None),
+        ("gs://bucket/logs", None),
+        ("simplecache::s3://bucket/logs", None),
+    ],
+)
+def test_remote_locations_are_recognized_without_a_connection(location, expected):
+    assert local_path(location) == expected
+
+
+def test_free_space_of_a_remote_folder_is_not_checked(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    require_free_space("memory://bucket/logs")
 
 
 @pytest.mark.parametrize(("free", "enough"), [(4_000_000, True), (3_999_999, False)])
