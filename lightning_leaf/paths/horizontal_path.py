@@ -99,16 +99,17 @@ def horizontal_path(
         domain: Valid range ``(low, high)``, each a number or one number per channel: a range of
             pixels if ``normalize`` is given (default ``(0, 1)``), else a range of inputs (default:
             no limit). Every point is clamped to it.
-        top_classes: Span D_x by the contrasts of this many most probable classes (≥ 2), chosen
-            again at every point. A step then takes ``top_classes − 1`` backward passes. Default:
-            all classes.
+        top_classes: Span D_x by the contrasts of this many most probable classes (≥ 2), or by the
+            gradients of the labels with the largest variance p (1 − p), chosen again at every
+            point. A step then takes ``top_classes − 1`` backward passes (one more for labels).
+            Default: all classes.
         rtol: Relative error allowed in a projection, from 0 to below 1. With ``rtol > 0``,
             projections are computed by iterative least squares: at most 64 iterations of two
             passes at each point, started from the solution at the previous point. Their cost does
             not grow with the number of classes. A projection that did not converge lacks
             directions in which the prediction changes least; the path is still horizontal.
-            ``rtol=0`` takes one backward pass for every class but one. Default: 0 up to 160
-            classes, else 0.001.
+            ``rtol=0`` takes one backward pass for every class but one. Default: 0.001 with more
+            than 160 classes, if the model allows products with its Jacobian; else 0.
         forward: How to call the model, see :meth:`LocalDataMatrix.at`. Default: ``model(x)``.
         likelihood: ``"categorical"`` for exclusive classes, ``"bernoulli"`` for independent labels
             with p_k = σ(s_k). D_x is then span{∇s_k}. Default: ``"categorical"``.
@@ -167,6 +168,7 @@ def horizontal_path(
             keep_points=whole_number(keep_points, "keep_points", at_least=2),
             bounds=domain_bounds(normalize, domain, start=x, end=y),
             normalization=None if normalize is None else Normalization.of(normalize),
+            likelihood=classifier.likelihood,
         )
         projection = ProjectionSettings(top_classes, rtol, chunk_size)
         goal = TowardDestination(y, alpha, radius)

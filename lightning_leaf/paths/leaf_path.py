@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lightning_leaf.data.normalization import Normalization
 from lightning_leaf.drawing.plotting import KIND_NAMES, plot_paths
+from lightning_leaf.model.likelihood import Likelihood
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +64,8 @@ class SinglePath:
         points: Kept points, ``(F, ...)``, in the units of the model's input. They are evenly
             spaced over the steps and always include the first and the last point.
         point_steps: The step of every kept point, ``(F,)``, int64.
-        log_probs: log p(y|x) at every step, ``(T + 1, C)``, float32.
+        log_probs: log p(y|x) at every step, ``(T + 1, C)``, float32. For independent labels it is
+            log p_k of each label k.
         distance: Euclidean distance to the destination (horizontal) or from the start
             (orthogonal) at every step, ``(T + 1,)``, float64, in input units.
         horizontality: Share ‖Πδ‖ / ‖δ‖ of every displacement δ that lies in the tangent
@@ -77,6 +79,7 @@ class SinglePath:
         step_size: Length α of a step, in input units.
         threshold: Distance that counts as reached, in input units; None for an orthogonal walk.
         normalization: The map from pixels to inputs; None if it was not given.
+        likelihood: ``"categorical"`` for exclusive classes, ``"bernoulli"`` for independent labels.
 
     Example:
         >>> import torch
@@ -102,6 +105,7 @@ class SinglePath:
     step_size: float
     threshold: float | None
     normalization: Normalization | None
+    likelihood: Likelihood = "categorical"
 
     @property
     def steps(self) -> int:
@@ -193,6 +197,11 @@ class LeafPath(Sequence[SinglePath]):
         return self._paths[0].kind
 
     @property
+    def likelihood(self) -> Likelihood:
+        """``"categorical"`` for exclusive classes, ``"bernoulli"`` for independent labels."""
+        return self._paths[0].likelihood
+
+    @property
     def status(self) -> tuple[PathStatus, ...]:
         """The reason why each path ended."""
         return tuple(path.status for path in self)
@@ -236,7 +245,7 @@ class LeafPath(Sequence[SinglePath]):
 
     @cached_property
     def log_probs(self) -> Tensor:  # (N, T + 1, C)
-        """Log-probabilities log p(y|x) at every step, ``(N, T + 1, C)``, float32."""
+        """Log-probabilities of the classes or labels at every step, ``(N, T + 1, C)``, float32."""
         return _hold_last([path.log_probs for path in self])
 
     @cached_property

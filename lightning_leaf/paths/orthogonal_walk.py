@@ -143,6 +143,7 @@ def orthogonal_walk(
             keep_points=whole_number(keep_points, "keep_points", at_least=2),
             bounds=domain_bounds(normalize, domain, start=x),
             normalization=None if normalize is None else Normalization.of(normalize),
+            likelihood=classifier.likelihood,
         )
         projection = ProjectionSettings(top_classes, rtol, chunk_size)
         goal = AcrossLeaves(x, r, settings.step_size, settings.bounds)

@@ -10,13 +10,15 @@ from torch import Tensor
 
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.errors import LeafError
-from lightning_leaf.geometry.contrast_gradients import contrast_gradients
+from lightning_leaf.geometry.contrast_gradients import spanning_gradients
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES, PROJECTION_RTOL
 from lightning_leaf.geometry.matrix_free.least_squares import RowSpaceProjection
+from lightning_leaf.geometry.matrix_free.logit_jacobian import products_available
 from lightning_leaf.geometry.matrix_free.products import Products
 from lightning_leaf.geometry.tangent_space import TangentSpace
 from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, fitting_chunk_size
-from lightning_leaf.model.classifier import Classifier, log_softmax
+from lightning_leaf.model.classifier import Classifier
+from lightning_leaf.model.likelihood import Likelihood
 
 MAX_ITERATIONS = 64
 """Largest number of iterations at one point; those at the next point start from their solution."""
@@ -54,11 +56,12 @@ class Projectors(Protocol):
 
 
 class ExactProjectors:
-    """Projectors from the gradients of all classes, or of the most probable ones of every point.
+    """Projectors from the gradients of all classes, or of some of them at every point.
 
     Args:
         classifier: An open classifier.
-        top: The number of most probable classes; None for all classes.
+        top: The number of most probable classes, or of labels with the largest variance p (1 − p);
+            None for all.
     """
 
     def __init__(self, classifier: Classifier, top: int | None = None) -> None:
@@ -69,12 +72,14 @@ class ExactProjectors:
         """See :meth:`Projectors.at`."""
         x = x.detach().requires_grad_()
         scores = self._classifier.scores(x.clone())
-        spanning = scores if self._top is None else _top_scores(scores, self._top)
-        jacobian = contrast_gradients(spanning, x)
+        likelihood = self._classifier.likelihood
+        spanning = scores if self._top is None else _top_scores(scores, self._top, likelihood)
+        jacobian = spanning_gradients(spanning, x, likelihood)
         finite = scores.isfinite().all(1) & jacobian.isfinite().flatten(1).all(1)
         # NaN in one path would make the eigendecompositions of the whole batch fail.
         jacobian = torch.where(finite[:, None, None], jacobian, 0)
-        return log_softmax(scores), TangentSpace(jacobian), finite.detach()
+        tangent = TangentSpace(jacobian, likelihood)
+        return self._classifier.log_probs(scores), tangent, finite.detach()
 
     def select(self, rows: Tensor) -> ExactProjectors:
         """Return itself: nothing depends on the paths."""
@@ -85,8 +90,15 @@ class ExactProjectors:
         return self
 
 
-def _top_scores(scores: Tensor, count: int) -> Tensor:  # (n, C) -> (n, count)
-    return scores.gather(1, scores.detach().topk(count, dim=1).indices)
+def _top_scores(
+    scores: Tensor,  # (n, C)
+    count: int,
+    likelihood: Likelihood,
+) -> Tensor:  # (n, count)
+    relevance = scores.detach()
+    if likelihood == "bernoulli":
+        relevance = -relevance.abs()  # p (1 − p) decreases with |s|
+    return scores.gather(1, relevance.topk(count, dim=1).indices)
 
 
 class IterativeProjectors:
@@ -193,7 +205,8 @@ class ProjectionSettings:
     """How projections on D_x are computed; see :func:`~lightning_leaf.horizontal_path`.
 
     Attributes:
-        top_classes: Number of most probable classes whose contrasts span D_x; None for all.
+        top_classes: Number of most probable classes (of the labels with the largest variance) whose
+            gradients span D_x; None for all.
         rtol: Relative error allowed in an iterative projection; 0 for exact projections; None
             for the method that costs less.
         chunk_size: Largest number of paths computed together; None for the default.
@@ -221,17 +234,27 @@ class ProjectionSettings:
                 f"own way; got top_classes={top} and rtol={rtol}. Remove one of them."
             )
 
-    def choose(self, classifier: Classifier, classes: int, size: int) -> tuple[Projectors, int]:
+    def choose(
+        self,
+        classifier: Classifier,
+        classes: int,
+        start: Tensor,  # (N, ...)
+    ) -> tuple[Projectors, int]:
         """Return the projectors, and the number of paths to compute together.
+
+        With many classes they are iterative by default, but exact for a model that has first
+        derivatives only.
 
         Args:
             classifier: An open classifier.
             classes: Number of classes, C.
-            size: Number of coordinates of an input, d.
+            start: Starting points of the paths.
         """
+        size = start[0].numel()
         rtol, chunk = self.rtol, checked_chunk_size(self.chunk_size)
         if rtol is None and self.top_classes is None:
-            rtol = 0 if classes <= EXACT_CLASSES else PROJECTION_RTOL
+            exact = classes <= EXACT_CLASSES or not products_available(classifier, start)
+            rtol = 0 if exact else PROJECTION_RTOL
         if rtol:
             return IterativeProjectors(classifier, rtol), fitting_chunk_size(
                 chunk, ROWS_OF_A_GRAPH, size

@@ -113,4 +113,5 @@ class Recorder:
             step_size=float(settings.step_size[recording.row]),
             threshold=None if threshold is None else float(threshold[recording.row]),
             normalization=settings.normalization,
+            likelihood=settings.likelihood,
         )

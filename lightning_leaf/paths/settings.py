@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.errors import LeafError
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.leaf_path import PathKind
 
 STEPS_PER_DISTANCE = 300
@@ -32,6 +33,7 @@ class PathSettings:
         bounds: Smallest and largest valid input, which broadcast to ``(N, ...)``; None for an
             open domain.
         normalization: The map from pixels to inputs, if it is known.
+        likelihood: What the scores of the model mean.
     """
 
     kind: PathKind
@@ -41,6 +43,7 @@ class PathSettings:
     keep_points: int
     bounds: tuple[Tensor, Tensor] | None
     normalization: Normalization | None
+    likelihood: Likelihood
 
 
 def length_per_path(

@@ -81,7 +81,7 @@ def walk(
             :func:`~lightning_leaf.model.interruption.interrupted_when`.
     """
     classes = classifier.require_usable(start[: projection.chunk_size])
-    projectors, size = projection.choose(classifier, classes, start[0].numel())
+    projectors, size = projection.choose(classifier, classes, start)
     paths: dict[int, SinglePath] = {}
     with tqdm(
         total=len(start) * settings.max_steps,
@@ -171,7 +171,8 @@ class _Batch:
             before = self._previous
             if len(before) < len(x):  # added paths have no previous point
                 before = torch.cat([before, log_probs[len(before) :]])
-            self._length = self._length + fisher_rao_distance(before, log_probs)
+            moved = fisher_rao_distance(before, log_probs, settings.likelihood)
+            self._length = self._length + moved
         self._previous = log_probs
 
         distance = self._goal.distance(x)

@@ -6,9 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_leaf import LocalDataMatrix, PathStatus, horizontal_path, orthogonal_walk
+from lightning_leaf import (
+    LeafError,
+    LocalDataMatrix,
+    PathStatus,
+    horizontal_path,
+    orthogonal_walk,
+)
 from lightning_leaf.model.classifier import measuring
-from lightning_leaf.paths.projectors import ExactProjectors, IterativeProjectors
+from lightning_leaf.paths.projectors import ExactProjectors, IterativeProjectors, ProjectionSettings
 from tests.support import many_classes
 from tests.support.cases import CASES
 
@@ -158,3 +164,46 @@ def test_iterative_orthogonal_walks_keep_the_prediction(domain):
         control = (p.exp() * (p - q[i])).sum()  # a straight line of the same length
         assert walk.distance[-1] > (0.5 if domain else 1.1)
         assert drift < 0.05 * control
+
+
+class FirstDerivativeOnly(torch.autograd.Function):
+    """A square with a wrong second derivative and without a forward mode."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.square()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 2 * ctx.saved_tensors[0] * gradient.detach()
+
+
+class Squares(nn.Module):
+    """A classifier of many classes."""
+
+    def __init__(self, square) -> None:
+        super().__init__()
+        self.square = square
+        self.inner, self.outer = nn.Linear(20, 30), nn.Linear(30, many_classes.CLASSES)
+
+    def forward(self, x):
+        return self.outer(self.square(self.inner(x)))
+
+
+def test_many_classes_of_a_model_with_first_derivatives_only_are_projected_exactly():
+    once, twice = Squares(FirstDerivativeOnly.apply), Squares(torch.square)
+    twice.load_state_dict(once.state_dict())
+    x, y = torch.randn(2, 20), torch.randn(2, 20)
+    for model, kind in ((once, ExactProjectors), (twice, IterativeProjectors)):
+        with measuring(model) as classifier:
+            chosen, _ = ProjectionSettings(None, None, None).choose(
+                classifier, many_classes.CLASSES, x
+            )
+        assert isinstance(chosen, kind)
+    path = horizontal_path(once, x, y, max_steps=5)
+    exact = horizontal_path(twice, x, y, max_steps=5, rtol=0)
+    assert torch.allclose(path.points, exact.points, atol=1e-5)
+    # Negative control: products with the Jacobian of this model are refused.
+    with pytest.raises(LeafError, match="differentiated twice"):
+        horizontal_path(once, x, y, max_steps=5, rtol=1e-3)
