@@ -22,9 +22,16 @@ class Normalization:
     Attributes:
         mean: Mean of every channel, or one for all channels, in pixel units.
         std: Standard deviation of every channel, or one for all channels, in pixel units.
+        axis: Axis of the channels in a batch, whose axis 0 is the input: ``axis=-1`` for images
+            ``(B, H, W, channels)``. Default: −3 for batches with at least four axes, such as images
+            ``(B, channels, H, W)`` and videos ``(B, T, channels, H, W)``, because
+            ``torchvision.transforms.Normalize`` works along −3; 1 for other batches, and for those
+            whose axis −3 does not have one entry per channel but axis 1 has, such as volumes
+            ``(B, channels, D, H, W)``. Give ``axis=1`` for volumes with as many slices as channels.
 
     Raises:
-        LeafError: If mean and std differ in length or are empty, or if a std is not positive.
+        LeafError: If mean and std differ in length or are empty, if a std is not positive, or if
+            the axis is that of the inputs.
 
     Example:
         >>> import torch
@@ -35,16 +42,26 @@ class Normalization:
         [-2.0, 2.0]
         >>> normalization.to_pixels(x).flatten().tolist()
         [0.0, 1.0]
+        >>> channels_last = Normalization((0.25, 0.5, 0.75), (0.5, 0.5, 0.5), axis=-1)
+        >>> channels_last.from_pixels(torch.zeros(1, 32, 32, 3))[0, 0, 0].tolist()
+        [-0.5, -1.0, -1.5]
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    axis: int | None = None
 
     def __post_init__(self) -> None:
         if not self.mean or len(self.mean) != len(self.std) or min(self.std) <= 0:
             raise LeafError(
                 "normalize expects as many means as standard deviations, one per channel, and "
                 f"every standard deviation positive; got mean={self.mean}, std={self.std}."
+            )
+        is_axis = isinstance(self.axis, int) and not isinstance(self.axis, bool) and self.axis != 0
+        if self.axis is not None and not is_axis:
+            raise LeafError(
+                "axis expects the axis of the channels in a batch, whose axis 0 is the input: 1 "
+                f"for channels first, -1 for channels last; got {self.axis!r}."
             )
 
     @classmethod
@@ -71,27 +88,29 @@ class Normalization:
             )
         return cls(_numbers(mean, "mean"), _numbers(std, "std"))
 
-    def to_pixels(self, x: Tensor) -> Tensor:  # (B, channels, ...)
+    def to_pixels(self, x: Tensor) -> Tensor:  # (B, ...)
         """Return the pixels x · std + mean.
 
         Args:
-            x: Inputs, ``(B, channels, ...)``.
+            x: Inputs, ``(B, ...)``, with the channels on their axis.
 
         Raises:
             LeafError: If the number of channels differs from that of mean and std.
         """
-        return x * _per_channel(self.std, x) + _per_channel(self.mean, x)
+        mean, std = (_per_channel(values, x, self.axis) for values in (self.mean, self.std))
+        return x * std + mean
 
-    def from_pixels(self, pixels: Tensor) -> Tensor:  # (B, channels, ...)
+    def from_pixels(self, pixels: Tensor) -> Tensor:  # (B, ...)
         """Return the inputs (pixels − mean) / std.
 
         Args:
-            pixels: Pixels, ``(B, channels, ...)``.
+            pixels: Pixels, ``(B, ...)``, with the channels on their axis.
 
         Raises:
             LeafError: If the number of channels differs from that of mean and std.
         """
-        return (pixels - _per_channel(self.mean, pixels)) / _per_channel(self.std, pixels)
+        mean, std = (_per_channel(values, pixels, self.axis) for values in (self.mean, self.std))
+        return (pixels - mean) / std
 
 
 def input_bounds(
@@ -102,7 +121,7 @@ def input_bounds(
     """Return the smallest and the largest valid input, in the units of x.
 
     Args:
-        x: A batch; axis 1 is that of the channels.
+        x: A batch. The axis of its channels is that of ``normalize``.
         normalize: What :meth:`Normalization.of` accepts. Pixels range from 0 to 1 if ``domain`` is
             not given.
         domain: ``(low, high)``, each a number or one number per channel: in pixel units if
@@ -117,11 +136,12 @@ def input_bounds(
     if normalize is None and domain is None:
         return None
     low, high = (0.0, 1.0) if domain is None else domain
-    bounds = [_per_channel(_numbers(bound, "domain"), x) for bound in (low, high)]
+    normalization = None if normalize is None else Normalization.of(normalize)
+    axis = None if normalization is None else normalization.axis
+    bounds = [_per_channel(_numbers(bound, "domain"), x, axis) for bound in (low, high)]
     if not bool((bounds[0] < bounds[1]).all()):
         raise LeafError(f"domain expects (low, high) with low < high; got {domain!r}.")
-    if normalize is not None:
-        normalization = Normalization.of(normalize)
+    if normalization is not None:
         bounds = [normalization.from_pixels(bound.expand(1, *x.shape[1:])) for bound in bounds]
     return bounds[0], bounds[1]
 
@@ -136,14 +156,35 @@ def _numbers(values: Any, name: str) -> tuple[float, ...]:
     return tuple(flat.tolist())
 
 
-def _per_channel(values: tuple[float, ...], x: Tensor) -> Tensor:
-    """Return a tensor that broadcasts along axis 1 of x."""
+def _per_channel(values: tuple[float, ...], x: Tensor, axis: int | None) -> Tensor:
+    """Return a tensor that broadcasts along the axis of the channels of x."""
     if len(values) == 1:
         return torch.tensor(values[0], dtype=x.dtype, device=x.device)
-    if x.ndim < 2 or x.shape[1] != len(values):
-        raise LeafError(
-            "normalize and domain expect one number, or one number per channel (axis 1); got "
-            f"{len(values)} numbers for inputs of shape {tuple(x.shape)}."
-        )
-    shape = (1, -1) + (1,) * (x.ndim - 2)
+    shape = [1] * x.ndim
+    shape[_channel_axis(len(values), tuple(x.shape), axis)] = -1
     return torch.tensor(values, dtype=x.dtype, device=x.device).reshape(shape)
+
+
+def _channel_axis(channels: int, shape: tuple[int, ...], axis: int | None) -> int:
+    """Return the axis of the channels, see :class:`Normalization`.
+
+    Raises:
+        LeafError: If it does not have one entry for each channel.
+    """
+    candidates = ((-3, 1) if len(shape) >= 4 else (1,)) if axis is None else (axis,)
+    for candidate in candidates:
+        position = candidate % len(shape)
+        if -len(shape) <= candidate < len(shape) and position and shape[position] == channels:
+            return position
+    names = " or ".join(map(str, dict.fromkeys(candidates)))
+    message = (
+        f"normalize and domain expect one number, or one number per channel (axis {names}); got "
+        f"{channels} numbers for inputs of shape {shape}."
+    )
+    if channels in shape[1:]:
+        other = len(shape) - 1 - shape[::-1].index(channels)
+        message += (
+            f" Axis {other - len(shape)} has {channels} entries: if it is that of the channels, "
+            f"pass normalize=Normalization(mean, std, axis={other - len(shape)})."
+        )
+    raise LeafError(message)
