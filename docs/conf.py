@@ -29,6 +29,7 @@ extensions = [
     "command_help",
     "drawings",
     "mathml",
+    "supported",
 ]
 exclude_patterns = ["_build", "_generated", "jupyter_execute", "README.md"]
 

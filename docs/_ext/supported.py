@@ -1,0 +1,119 @@
+"""The directives ``supported`` and ``public-reports``, which insert the tests' table into a page.
+
+The rows are those of ``tests/support/trainers``, which ``tests/trainers/test_kinds.py`` runs::
+
+    ```{supported} Models
+    ```
+
+    ```{public-reports}
+    ```
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+
+ROOT = Path(__file__).parents[2]
+
+if TYPE_CHECKING:
+    from docutils.nodes import Node
+    from sphinx.application import Sphinx
+
+    from tests.support.trainers.kinds import Kind
+
+HAPPENS = {"works": "is measured", "error": "an error that says what to write"}
+
+
+def kinds() -> list[Kind]:
+    """Return all rows of the table."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    from tests.support.trainers.table import KINDS
+
+    return KINDS
+
+
+def supported(group: str) -> str:
+    """Return the rows of a group as a table in Markdown."""
+    return _table(
+        ("you have", "what happens", "what to write"),
+        ((row.what, happens(row), f"`{row.write}`" if row.write else "") for row in _of(group)),
+    )
+
+
+def happens(row: Kind) -> str:
+    """Return what the callbacks do without further arguments."""
+    text = HAPPENS.get(row.happens, row.happens)
+    if row.refused is not None and not row.write:
+        text = "an error"
+    return f"{text}. {row.note}" if row.note else text
+
+
+def public_reports() -> str:
+    """Return all reports as a table in Markdown."""
+    return _table(
+        ("report", "what is measured or trained", "when first tried", "now"),
+        (
+            (report.source, report.trains, report.tried, now(row))
+            for row in kinds()
+            for report in row.reports
+        ),
+    )
+
+
+def now(row: Kind) -> str:
+    """Return the outcome for a row in a few words."""
+    if row.write and row.refused is not None:
+        return f"an error that says what to write: `{row.write}`"
+    return happens(row).split(". ")[0]
+
+
+def _of(group: str) -> list[Kind]:
+    found = [row for row in kinds() if row.group == group]
+    if not found:
+        raise ValueError(f"Expected a group of the table; got {group!r}.")
+    return found
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head)]
+    lines += [["---"] * len(lines[0]), *map(list, rows)]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |" for line in lines
+    )
+
+
+class _Inserted(Directive):
+    def parsed(self, text: str) -> list[Node]:
+        parent = nodes.Element()
+        self.state.nested_parse(StringList(text.splitlines()), self.content_offset, parent)
+        return list(parent.children)
+
+
+class Supported(_Inserted):
+    """A directive that inserts the rows of one group."""
+
+    required_arguments = 1
+
+    def run(self) -> list[Node]:
+        return self.parsed(supported(self.arguments[0]))
+
+
+class PublicReports(_Inserted):
+    """A directive that inserts the public reports that were tried."""
+
+    def run(self) -> list[Node]:
+        return self.parsed(public_reports())
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("supported", Supported)
+    app.add_directive("public-reports", PublicReports)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

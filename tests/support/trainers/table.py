@@ -1,0 +1,8 @@
+"""All rows of the table, in the order of the page."""
+
+from __future__ import annotations
+
+from tests.support.trainers import data, forwards, models, precision, scores
+from tests.support.trainers.kinds import KINDS, Kind
+
+__all__ = ["KINDS", "Kind", "data", "forwards", "models", "precision", "scores"]
