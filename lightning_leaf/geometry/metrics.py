@@ -12,25 +12,64 @@ from torchmetrics import Metric
 from lightning_leaf._arguments import one_of
 from lightning_leaf.geometry.local_geometry import LocalGeometry, local_geometry
 from lightning_leaf.geometry.rank_kinds import RANK_KINDS, RankKind
+from lightning_leaf.model.chunks import checked_chunk_size
 from lightning_leaf.model.classifier import require_finite
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.likelihood import Likelihood, checked_likelihood
 
 
 class _MeanOverInputs(Metric):
-    """Mean of one number per input, from two sums that are reduced over processes."""
+    """Mean of one number per input, from two sums that are reduced over processes.
+
+    ``MetricCollection`` compares the states of its metrics after the first update. Metrics with
+    equal states are then updated as one, for good. States can be equal by chance: at a zero
+    initialization G, its trace and all ranks are zero. Their names therefore contain the class and
+    its arguments, because only states of the same names are compared. In a state dict they are
+    ``total`` and ``count``.
+
+    Args:
+        chunk_size: Inputs per forward pass.
+        forward: How to call models.
+        likelihood: What scores mean.
+        kind: Argument of a subclass.
+        kwargs: Arguments of :class:`torchmetrics.Metric`.
+    """
 
     full_state_update = False
     is_differentiable = False
     higher_is_better = None
 
-    total: Tensor
-    count: Tensor
     _ranks: tuple[RankKind, ...] = ()
 
-    def __init__(self, *, chunk_size: int | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        chunk_size: int | None,
+        forward: Forward | None,
+        likelihood: Likelihood | None,
+        kind: RankKind | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.chunk_size = chunk_size
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        checked_chunk_size(chunk_size)
+        checked_likelihood(likelihood)
+        # In a dict, because a module as an attribute would become a part of the metric.
+        self._measuring: dict[str, Any] = {
+            "chunk_size": chunk_size,
+            "likelihood": likelihood,
+            "forward": forward,
+        }
+        # Different functions can have the same name.
+        named = f"function_{id(forward)}" if callable(forward) else forward
+        values = (self._measuring | {"forward": named, "kind": kind}).items()
+        given = [f"{name}_{value}" for name, value in values if value is not None]
+        zeros = {
+            "total": torch.zeros((), dtype=torch.float64),
+            "count": torch.zeros((), dtype=torch.int64),
+        }
+        self._names = {name: "_".join([name, type(self).__name__, *given]) for name in zeros}
+        for name, zero in zeros.items():
+            self.add_state(self._names[name], zero, dist_reduce_fx="sum")
 
     def update(self, model: Callable[..., Any], x: Tensor) -> None:
         """Measure the inputs x, ``(B, ...)``, and add them to the mean.
@@ -42,17 +81,41 @@ class _MeanOverInputs(Metric):
         Raises:
             LeafError: See :meth:`LocalDataMatrix.at`.
         """
-        geometry = local_geometry(
-            model, x, ranks=self._ranks, eigenvalues=0, chunk_size=self.chunk_size
-        )
+        geometry = local_geometry(model, x, ranks=self._ranks, eigenvalues=0, **self._measuring)
         values = self._of(geometry)
         require_finite(values.unsqueeze(1), "the geometry of x")
-        self.total += values.sum().to(self.total)
-        self.count += values.numel()
+        total, count = self._sums()
+        setattr(self, self._names["total"], total + values.sum().to(total))
+        setattr(self, self._names["count"], count + values.numel())
 
     def compute(self) -> Tensor:
         """Return the mean over all inputs so far, float64; NaN before the first input."""
-        return self.total / self.count
+        total, count = self._sums()
+        return total / count
+
+    def state_dict(  # type: ignore[override]  # as in torchmetrics
+        self,
+        destination: dict[str, Any] | None = None,
+        prefix: str = "",
+        keep_vars: bool = False,
+    ) -> dict[str, Any]:
+        """Return persistent states, as :class:`torchmetrics.Metric` does."""
+        states = super().state_dict(destination, prefix, keep_vars)
+        for saved, name in self._names.items():
+            if prefix + name in states:
+                states[prefix + saved] = states.pop(prefix + name)
+        return states
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        for saved, name in self._names.items():
+            if prefix + saved in state_dict:
+                state_dict[prefix + name] = state_dict.pop(prefix + saved)
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    def _sums(self) -> tuple[Tensor, Tensor]:
+        return getattr(self, self._names["total"]), getattr(self, self._names["count"])
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
         """Draw ``val``, or the current value, with torchmetrics' own style.
@@ -78,6 +141,8 @@ class LocalDataMatrixTrace(_MeanOverInputs):
 
     Args:
         chunk_size: Inputs per forward pass, see :func:`local_geometry`.
+        forward: How to call the model, see :meth:`LocalDataMatrix.at`.
+        likelihood: What the scores mean, see :meth:`LocalDataMatrix.at`.
         kwargs: Arguments of :class:`torchmetrics.Metric`.
 
     Example:
@@ -91,6 +156,16 @@ class LocalDataMatrixTrace(_MeanOverInputs):
         '0.500000'
     """
 
+    def __init__(
+        self,
+        *,
+        chunk_size: int | None = None,
+        forward: Forward | None = None,
+        likelihood: Likelihood | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(chunk_size=chunk_size, forward=forward, likelihood=likelihood, **kwargs)
+
     def _of(self, geometry: LocalGeometry) -> Tensor:
         return geometry.trace
 
@@ -101,10 +176,12 @@ class LocalDataMatrixEffectiveRank(_MeanOverInputs):
     Args:
         kind: Which effective rank, see :func:`effective_rank`.
         chunk_size: Inputs per forward pass, see :func:`local_geometry`.
+        forward: How to call the model, see :meth:`LocalDataMatrix.at`.
+        likelihood: What the scores mean, see :meth:`LocalDataMatrix.at`.
         kwargs: Arguments of :class:`torchmetrics.Metric`.
 
     Raises:
-        LeafError: If ``kind`` is unknown.
+        LeafError: If ``kind`` or another argument is out of its range.
 
     Example:
         >>> import torch
@@ -117,10 +194,18 @@ class LocalDataMatrixEffectiveRank(_MeanOverInputs):
     """
 
     def __init__(
-        self, kind: RankKind = "entropy", *, chunk_size: int | None = None, **kwargs: Any
+        self,
+        kind: RankKind = "entropy",
+        *,
+        chunk_size: int | None = None,
+        forward: Forward | None = None,
+        likelihood: Likelihood | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(chunk_size=chunk_size, **kwargs)
         one_of(kind, RANK_KINDS, "kind")
+        super().__init__(
+            chunk_size=chunk_size, forward=forward, likelihood=likelihood, kind=kind, **kwargs
+        )
         self.kind = kind
         self._ranks = (kind,)
 
