@@ -294,8 +294,14 @@ class LeafCallback(Callback):
         """Return whether a callback has replaced the trained weights by averaged ones."""
         return self.processes.on_rank_zero(lambda: self.fit.weights.were_replaced(module))
 
+    def _report_judgement(self) -> None:
+        """Log what the scores are read as, after the first measurement that works."""
+        if self._judgement is not None:
+            self.fit.notices.inform_once(self._judgement.assumption)
+
     def _has_measured(self) -> None:
         self._measured = self.fit.measured = True
+        self._report_judgement()
 
     def _fail(self, error: Exception, advice: str = "") -> None:
         """Raise an error, or warn of it and switch the callback off, as ``on_error`` says."""

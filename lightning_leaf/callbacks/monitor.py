@@ -175,10 +175,11 @@ class LocalDataMatrixMonitor(LeafCallback):
         self._seed = seed
         self._probe: Examples | None = None
         self._has_begun = False
+        self._last_step: int | None = None  # of the last measurement, also of averaged weights
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._probe, self._has_begun = None, False
+        self._probe, self._has_begun, self._last_step = None, False, None
 
     @override
     def on_train_batch_start(
@@ -247,7 +248,7 @@ class LocalDataMatrixMonitor(LeafCallback):
 
     def _is_due(self, step: int, fit_ended: bool) -> bool:
         steps = self.history["step"]
-        if steps and steps[-1] == step:
+        if step in (self._last_step, *steps[-1:]):
             return False
         return fit_ended or not steps or self.interval is None or step % self.interval == 0
 
@@ -315,6 +316,7 @@ class LocalDataMatrixMonitor(LeafCallback):
             )
         else:
             append_row(self.history, {"step": step} | row)
+        self._last_step = step
         prefix = f"{self.name}_averaged" if averaged else self.name
         metrics = {f"{prefix}/{column}": value for column, value in row.items()}
         with random_streams():  # a logger may draw random numbers

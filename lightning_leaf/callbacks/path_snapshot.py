@@ -248,6 +248,7 @@ class PathSnapshot(LeafCallback):
         self._judge(trainer, module, self._sources)
         self._task = self._calling(module, self._sources.inputs, "preparing the paths")
         self._all_paths(module, StepsAllowed(0))
+        self._report_judgement()
         self._is_prepared = True
 
     def _reason(self, moment: Moment) -> str | None:

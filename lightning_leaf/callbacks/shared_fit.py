@@ -54,5 +54,4 @@ class SharedFit:
         judgement = next(known, None) or judge()
         if judgement is not None:
             self._judgements.append((settings, judgement))
-            self.notices.inform_once(judgement.assumption)
         return judgement
