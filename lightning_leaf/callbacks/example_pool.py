@@ -2,110 +2,236 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
-from torch.utils.data import IterableDataset, default_collate
 
-from lightning_leaf.data.batches import Examples, Split, read_finite_batch
-from lightning_leaf.data.dataset_attributes import class_names_of, normalization_of
-from lightning_leaf.data.generators import unchanged_generators
-from lightning_leaf.data.normalization import input_bounds
+from lightning_leaf.callbacks.user_inputs import names_for
+from lightning_leaf.data.batches import (
+    Examples,
+    Split,
+    read_batch,
+    read_finite_batch,
+    read_singles,
+    require_finite,
+)
+from lightning_leaf.data.normalization import Normalization, input_bounds
+from lightning_leaf.data.reading import has_positions, reader_of, reader_of_dataset
+from lightning_leaf.data.requests import Answer, NoExamples, Request
+from lightning_leaf.data.targets import Target
 from lightning_leaf.errors import LeafError
 from lightning_leaf.trainer import state as trainer_state
+from lightning_leaf.trainer.state import LoaderPart
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+
+EVIDENCE = 64
+"""Examples of a data set whose targets are read, to judge what they are."""
+
+_seen: WeakKeyDictionary[Any, Target] = WeakKeyDictionary()
+"""The targets that were read with each loader."""
+_unreadable: WeakKeyDictionary[Any, LeafError] = WeakKeyDictionary()
+"""Why a loader's examples cannot be read. Finding out can take long, so it is done once."""
 
 
 class ExamplePool:
     """A data set, or else the current batch, from which examples are chosen.
 
-    Data loaders are never iterated, because their generators and workers belong to the training.
-    Instead, the pool indexes the data set, and the loader's ``collate_fn`` makes the batch.
+    Data loaders are never iterated and data sets never indexed, because both belong to the
+    training: see :mod:`lightning_leaf.data.reading`.
 
     Args:
         trainer: The trainer.
         module: The module, whose batch transfer hooks are applied.
         batch: The current training batch, if there is one; used if no data set can be indexed.
-        dataset: The data set. Default: that of the first validation loader whose data set can be
-            indexed, else that of a training loader.
-
-    Raises:
-        LeafError: If the data set cannot be indexed, or there is neither a data set nor a batch.
+        dataset: The data set. Default: that of the first validation loader, else that of the first
+            training loader whose data set can be indexed.
+        split: Where inputs and labels are in a batch.
+        class_names: Names of all classes. Default: those of the data set or the module.
     """
 
     def __init__(
-        self, trainer: Trainer, module: LightningModule, batch: Any, dataset: Any = None
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        batch: Any,
+        dataset: Any = None,
+        *,
+        split: Split | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         self._trainer, self._module = trainer, module
-        self._collate: Any = default_collate
-        self._batch: Examples | None = None
-        if dataset is None:
-            loader = next(filter(_is_indexable, trainer_state.loaders(trainer)), None)
-            if loader is None:
-                if batch is None:
-                    raise LeafError(
-                        "Expected a data set that can be indexed, or a training batch, from which "
-                        "to choose examples; got neither. Pass the inputs themselves, for example "
-                        "probe=x, pairs=(sources, destinations) or starts=x."
-                    )
-                self._batch = read_finite_batch(batch)
-            else:
-                dataset, self._collate = loader.dataset, loader.collate_fn
-        elif not _has_positions(dataset):
-            raise LeafError(
-                "Expected a data set with a length of at least one that can be indexed; got "
-                f"{type(dataset).__name__}. Pass a tensor of inputs instead."
-            )
-        self._dataset = dataset
+        self._batch, self._dataset = batch, dataset
+        self._split, self._class_names = split, class_names
 
-    def __len__(self) -> int:
-        return len(self._dataset) if self._batch is None else len(self._batch)
-
-    def take(self, indices: Sequence[int]) -> Examples:
+    def take(self, positions: Sequence[int], seed: int) -> Examples:
         """Return the examples at these positions.
 
         Raises:
-            LeafError: If there are no positions, or one is outside the data set.
+            LeafError: If there are no positions, one is outside the data set, or its example
+                cannot be read.
         """
-        if not indices:
+        if not positions:
             raise LeafError("Expected at least one position in the data set; got an empty list.")
-        if outside := [index for index in indices if not 0 <= index < len(self)]:
+        if any(position < 0 for position in positions):
             raise LeafError(
-                f"Expected positions from 0 to {len(self) - 1}, because the data set has "
-                f"{len(self)} examples; got {outside[0]}."
+                f"Expected positions from 0 to the length of the data set; got {min(positions)}."
             )
-        if self._batch is not None:
-            return self._batch.select(indices)
-        with unchanged_generators(self._dataset, self._collate):
-            batch = self._collate([self._dataset[index] for index in indices])
-        examples = read_finite_batch(trainer_state.transferred(self._trainer, self._module, batch))
-        return replace(
-            examples,
-            indices=tuple(indices),
-            class_names=class_names_of(self._dataset),
-            normalization=_plausible_normalization(self._dataset, examples.inputs),
-        )
+        distinct = tuple(dict.fromkeys(positions))
+        examples = self._read(Request(distinct, len(distinct), seed, self._split, EVIDENCE))
+        rows = {position: row for row, position in enumerate(examples.indices or distinct)}
+        if len(examples) < len(distinct):
+            raise LeafError(
+                f"Expected an example at each of {len(distinct)} positions; got {len(examples)} "
+                "examples of one shape. Choose other positions."
+            )
+        return examples.select([rows[position] for position in positions])
 
     def sample(self, count: int, seed: int) -> Examples:
-        """Return ``count`` examples in random order, or all if there are fewer."""
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self), generator=generator)[:count]
-        return self.take(order.tolist())
+        """Return ``count`` examples in random order, or all if there are fewer.
+
+        Raises:
+            LeafError: If there is neither a data set nor a batch, or examples cannot be read.
+        """
+        return self._read(Request(None, count, seed, self._split, EVIDENCE))
+
+    def _read(self, request: Request) -> Examples:
+        if self._dataset is not None:
+            reader = reader_of_dataset(self._dataset, self._shared())
+            return self._examples(reader.read(request), request, LoaderPart(None, True))
+        first: LeafError | None = None
+        without_labels: Examples | None = None
+        for part in sorted(trainer_state.loader_parts(self._trainer), key=_preference):
+            if self._batch is not None and not _is_indexable(part) and not part.for_validation:
+                continue
+            try:
+                examples = self._read_part(part, request)
+            except LeafError as error:
+                first = first or error
+                if _is_indexable(part) and not isinstance(error, NoExamples):
+                    raise
+                continue
+            # Of loaders whose batches are combined, the first one with labels.
+            if part.whole is None or examples.labels is not None or examples.targets is not None:
+                return examples
+            without_labels = without_labels or examples
+        if without_labels is not None:
+            return without_labels
+        if self._batch is not None:
+            return self._from_batch(request)
+        raise first or LeafError(
+            "Expected a data set that can be indexed, or a training batch, from which to choose "
+            "examples; got neither. Pass the inputs themselves, for example probe=x, "
+            "pairs=(sources, destinations) or starts=x."
+        )
+
+    def _read_part(self, part: LoaderPart, request: Request) -> Examples:
+        with suppress(TypeError):  # loaders without hash or weak references
+            if part.loader in _unreadable:
+                raise _unreadable[part.loader]
+        try:
+            answer = reader_of(part.loader, self._shared()).read(request)
+        except NoExamples:
+            raise
+        except LeafError as error:
+            with suppress(TypeError):
+                if request.positions is None:
+                    _unreadable[part.loader] = error
+            raise
+        with suppress(TypeError):
+            _seen[part.loader] = answer.target
+        return self._examples(answer, request, part)
+
+    def _shared(self) -> tuple[Any, ...]:
+        """Return objects that a copy of a data set refers to as the original does."""
+        known = (self._trainer, self._module, getattr(self._trainer, "datamodule", None))
+        return tuple(each for each in known if each is not None)
+
+    def _examples(self, answer: Answer, request: Request, part: LoaderPart) -> Examples:
+        """Return the examples of an answer as validation steps receive them."""
+        if answer.joint:
+            examples = self._of_whole_batches(answer, request, part)
+        else:
+            examples = self._of_singles(answer, part)
+        require_finite(examples.inputs)
+        if answer.note:
+            rank_zero_info(answer.note)
+        if examples.targets == "classes" and answer.target.kind == "labels":
+            # Each of these rows has one label, but others have several.
+            examples = replace(examples, labels=None, targets="labels")
+        return replace(
+            examples,
+            class_names=names_for(self._class_names, answer.class_names, self._module),
+            normalization=_plausible(answer.normalization, examples.inputs),
+        )
+
+    def _of_singles(self, answer: Answer, part: LoaderPart) -> Examples:
+        positions = answer.positions or []
+        received = [self._received(batch, part) for batch in answer.batches]
+
+        def read(batches: list[Any]) -> tuple[list[Tensor], Target]:
+            return read_singles(batches, self._split, positions)
+
+        inputs, target = _first_readable(read, received)
+        shape = Counter(x.shape for x in inputs).most_common(1)[0][0]
+        rows = [row for row, x in enumerate(inputs) if x.shape == shape]
+        known = all(isinstance(position, int) for position in positions)
+        joined = Examples(
+            torch.cat([inputs[row] for row in rows]),
+            targets=target.kind,
+            target_columns=target.columns,
+        )
+        return replace(
+            joined,
+            labels=None if target.labels is None else tuple(target.labels[row] for row in rows),
+            indices=tuple(positions[row] for row in rows) if known else None,
+        )
+
+    def _of_whole_batches(self, answer: Answer, request: Request, part: LoaderPart) -> Examples:
+        positions = answer.positions
+        received = [self._received(batch, part) for batch in answer.batches]
+
+        def read(batches: list[Any]) -> list[Examples]:
+            return [read_batch(batch, self._split, positions) for batch in batches]
+
+        examples = _joined(_first_readable(read, received))
+        if positions is not None and len(positions) == len(examples):
+            known = all(isinstance(position, int) for position in positions)
+            return replace(examples, indices=tuple(positions) if known else None)
+        return _chosen(examples, request)
+
+    def _received(self, batch: Any, part: LoaderPart) -> tuple[Any, Any]:
+        """Return the batch after the transfer hooks: the part of this loader, and the whole."""
+        whole = part.wrap(batch)
+        try:
+            received = trainer_state.transferred(self._trainer, self._module, whole)
+        except Exception:
+            if part.whole is None:
+                raise
+            received = trainer_state.transferred(self._trainer, self._module, batch)
+        return part.unwrap(received), received
+
+    def _from_batch(self, request: Request) -> Examples:
+        examples = read_finite_batch(self._batch, self._split)
+        names = names_for(self._class_names, None, self._module)
+        return _chosen(replace(examples, class_names=names), request)
 
 
 def labels_seen(
-    trainer: Trainer, split: Split | None, seed: int, count: int = 64
+    trainer: Trainer, split: Split | None, seed: int, count: int = EVIDENCE
 ) -> tuple[int, ...] | None:
     """Return the labels of a random sample of the data set from which examples are chosen.
 
-    Call this function inside of :func:`~lightning_leaf.model.quiet.quiet`, like
+    If examples were chosen from the data set before, their labels are returned. Call this function
+    inside of :func:`~lightning_leaf.model.quiet.quiet`, like
     :func:`~lightning_leaf.callbacks.probes.choose_inputs`.
 
     Args:
@@ -118,39 +244,86 @@ def labels_seen(
     Returns:
         Class numbers; None if they are unknown.
     """
+    for part in sorted(trainer_state.loader_parts(trainer), key=_preference):
+        if not _is_indexable(part):
+            continue
+        with suppress(TypeError):
+            if part.loader in _unreadable:
+                return None
+            if part.loader in _seen:
+                if _seen[part.loader].labels is not None or part.whole is None:
+                    return _seen[part.loader].labels
+                continue
+        try:
+            answer = reader_of(part.loader, (trainer,)).read(Request(None, 1, seed, split, count))
+        except LeafError:
+            return None
+        with suppress(TypeError):
+            _seen[part.loader] = answer.target
+        if answer.target.labels is not None or part.whole is None:
+            return answer.target.labels
     return None
 
 
-def seed_global_streams(seed: int) -> None:
-    """Seed the global random number generators, so that random transforms repeat in each fit.
-
-    The caller restores their states.
-    """
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    # torch.manual_seed would also seed accelerators, whose states are restored only if in use.
-    torch.default_generator.manual_seed(seed)
+def _preference(part: LoaderPart) -> tuple[bool, bool]:
+    """Order loaders: those for validation, and of them those with positions, first."""
+    return not part.for_validation, not _is_indexable(part)
 
 
-def _is_indexable(loader: Any) -> bool:
+def _is_indexable(part: LoaderPart) -> bool:
     """Return whether the loader makes batches of single items of a data set with positions."""
-    return getattr(loader, "batch_sampler", None) is not None and _has_positions(
-        getattr(loader, "dataset", None)
+    return getattr(part.loader, "batch_sampler", None) is not None and has_positions(
+        getattr(part.loader, "dataset", None)
     )
 
 
-def _has_positions(dataset: Any) -> bool:
-    return (
-        hasattr(dataset, "__getitem__")
-        and hasattr(dataset, "__len__")
-        and not isinstance(dataset, IterableDataset)
-        and len(dataset) > 0
+def _first_readable(read: Callable[[list[Any]], Any], received: list[tuple[Any, Any]]) -> Any:
+    """Read the parts of the batches; or else the whole batches, to which ``batch=`` may refer."""
+    if not received:
+        raise NoExamples("Expected at least one example; the collate function leaves out all.")
+    try:
+        return read([part for part, _ in received])
+    except LeafError:
+        if all(part is whole for part, whole in received):
+            raise
+        return read([whole for _, whole in received])
+
+
+def _joined(batches: list[Examples]) -> Examples:
+    """Return the examples of several batches whose inputs have the most frequent shape."""
+    shape = Counter(each.inputs.shape[1:] for each in batches).most_common(1)[0][0]
+    alike = [each for each in batches if each.inputs.shape[1:] == shape]
+    labels: list[int] | None = []
+    for each in alike:
+        labels = None if labels is None or each.labels is None else [*labels, *each.labels]
+    kinds = [each.targets for each in alike]
+    kind = next((kind for kind in ("values", "labels") if kind in kinds), kinds[0])
+    return replace(
+        alike[0],
+        inputs=torch.cat([each.inputs for each in alike]),
+        labels=None if labels is None else tuple(labels),
+        targets=kind,
     )
 
 
-def _plausible_normalization(dataset: Any, inputs: Tensor) -> Any:
+def _chosen(examples: Examples, request: Request) -> Examples:
+    """Return what a request asks for of examples whose positions are their rows."""
+    if request.positions is not None:
+        rows = list(request.positions)
+        if outside := [row for row in rows if not 0 <= row < len(examples)]:
+            raise LeafError(
+                f"Expected positions from 0 to {len(examples) - 1}, because the batch has "
+                f"{len(examples)} examples; got {outside[0]}."
+            )
+        return examples.select(rows)
+    generator = torch.Generator().manual_seed(request.seed)
+    return examples.select(
+        torch.randperm(len(examples), generator=generator)[: request.count].tolist()
+    )
+
+
+def _plausible(normalization: Normalization | None, inputs: Tensor) -> Normalization | None:
     """Return the data set's normalization, or None if it does not map these inputs to pixels."""
-    normalization = normalization_of(dataset)
     if normalization is None or not inputs.is_floating_point():
         return None
     try:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from lightning_leaf.callbacks.example_pool import ExamplePool, seed_global_streams
+from lightning_leaf.callbacks.example_pool import ExamplePool
 from lightning_leaf.callbacks.probes import DEFAULT_COUNT, AnyDataset, LabelledBatch
+from lightning_leaf.callbacks.user_inputs import as_pairs_of_positions, names_for
 from lightning_leaf.data.batches import Examples, Split, read_finite_batch
+from lightning_leaf.data.workers import seed_global_streams
 from lightning_leaf.errors import LeafError
 
 if TYPE_CHECKING:
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 CANDIDATES_PER_PAIR = 16
 """Examples read from the data set for each pair, to find different classes among them."""
 
-Pairs = int | list[tuple[int, int]] | Tensor | LabelledBatch | AnyDataset
+Pairs = int | Sequence[tuple[int, int]] | Tensor | LabelledBatch | AnyDataset
 """The number of pairs, their positions in the data set, or the inputs themselves."""
 
 
@@ -55,22 +59,26 @@ def choose_pairs(
         LeafError: If no such examples exist, or all examples are of one class.
     """
     seed_global_streams(seed)
-    if isinstance(wanted, tuple) and _are_sources_and_destinations(wanted):
-        sources, destinations = map(read_finite_batch, wanted)
+    names = names_for(class_names, None, module)
+    if isinstance(wanted, (tuple, list)) and _are_sources_and_destinations(wanted):
+        sources, destinations = (
+            replace(read_finite_batch(part), class_names=names) for part in wanted
+        )
         if len(sources) != len(destinations):
             raise LeafError(
                 "pairs expects one destination for each source; got "
                 f"{len(sources)} sources and {len(destinations)} destinations."
             )
         return sources, destinations
-    if isinstance(wanted, list):
-        pool = ExamplePool(trainer, module, batch)
-        both = pool.take([index for pair in wanted for index in pair])
+    if not isinstance(wanted, Dataset) and (given := as_pairs_of_positions(wanted)) is not None:
+        pool = ExamplePool(trainer, module, batch, split=split, class_names=class_names)
+        both = pool.take([index for pair in given for index in pair], seed)
         return both.select(range(0, len(both), 2)), both.select(range(1, len(both), 2))
     if isinstance(wanted, (Tensor, tuple)):
-        return pair_up(read_finite_batch(wanted), default_count, seed)
+        examples = replace(read_finite_batch(wanted), class_names=names)
+        return pair_up(examples, default_count, seed)
     count, dataset = (wanted, None) if isinstance(wanted, int) else (default_count, wanted)
-    pool = ExamplePool(trainer, module, batch, dataset)
+    pool = ExamplePool(trainer, module, batch, dataset, split=split, class_names=class_names)
     return pair_up(pool.sample(CANDIDATES_PER_PAIR * count, seed), count, seed)
 
 
@@ -118,7 +126,7 @@ def pair_up(examples: Examples, count: int, seed: int) -> tuple[Examples, Exampl
     return examples.select(sources), examples.select(destinations)
 
 
-def _are_sources_and_destinations(pair: tuple[Any, ...]) -> bool:
+def _are_sources_and_destinations(pair: Sequence[Any]) -> bool:
     """Return whether a tuple holds sources and destinations, and not inputs and labels."""
     return (
         len(pair) == 2

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
+from torch.utils.data import Dataset
 
-from lightning_leaf.callbacks.example_pool import ExamplePool, seed_global_streams
+from lightning_leaf.callbacks.example_pool import ExamplePool
+from lightning_leaf.callbacks.user_inputs import as_positions, names_for
 from lightning_leaf.data.batches import Examples, Split, read_finite_batch
+from lightning_leaf.data.workers import seed_global_streams
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
-    from torch.utils.data import Dataset
 
     AnyDataset = Dataset[Any]
 else:
     # jsonargparse looks for subclasses of this annotation; Dataset[Any] has none.
-    from torch.utils.data import Dataset as AnyDataset
+    AnyDataset = Dataset
 
 DEFAULT_COUNT = 8
 """Examples or pairs taken from a data set if their number is not given."""
 
 LabelledBatch = tuple[Tensor, Tensor]
-Inputs = int | list[int] | Tensor | LabelledBatch | AnyDataset
+Inputs = int | Sequence[int] | Tensor | LabelledBatch | AnyDataset
 """The number of inputs, their positions in the data set, or the inputs themselves."""
 
 
@@ -58,10 +62,16 @@ def choose_inputs(
         LeafError: If no such examples exist.
     """
     seed_global_streams(seed)
-    if isinstance(wanted, (Tensor, tuple)):
-        return read_finite_batch(wanted)
-    if isinstance(wanted, list):
-        return ExamplePool(trainer, module, batch).take(wanted)
-    if isinstance(wanted, int):
-        return ExamplePool(trainer, module, batch).sample(wanted, seed)
-    return ExamplePool(trainer, module, batch, wanted).sample(default_count, seed)
+    if not isinstance(wanted, Dataset) and (positions := as_positions(wanted)) is not None:
+        pool = ExamplePool(trainer, module, batch, split=split, class_names=class_names)
+        return pool.take(positions, seed)
+    if isinstance(wanted, (Tensor, np.ndarray)) or _holds_tensors(wanted):
+        names = names_for(class_names, None, module)
+        return replace(read_finite_batch(wanted), class_names=names)
+    count, dataset = (wanted, None) if isinstance(wanted, int) else (default_count, wanted)
+    pool = ExamplePool(trainer, module, batch, dataset, split=split, class_names=class_names)
+    return pool.sample(count, seed)
+
+
+def _holds_tensors(wanted: Any) -> bool:
+    return isinstance(wanted, (tuple, list)) and any(isinstance(part, Tensor) for part in wanted)

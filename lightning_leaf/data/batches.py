@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lightning_leaf.data.normalization import Normalization
+from lightning_leaf.data.structure import (
+    Place,
+    as_tensor,
+    description,
+    numeric_leaves,
+    split_batch,
+)
+from lightning_leaf.data.targets import LABEL_KEYS, Kind, Target, choose_target, read_target
 from lightning_leaf.errors import LeafError
 
 INPUT_KEYS = (
@@ -25,14 +34,9 @@ INPUT_KEYS = (
     "features",
     "signal",
 )
-"""Keys of the inputs in a batch that is a mapping; the first one present is used."""
-LABEL_KEYS = ("label", "labels", "y", "target", "targets", "class")
-"""Keys of the labels in a batch that is a mapping; the first one present is used."""
-
+"""Keys of the inputs in a batch that is a mapping; the first one with numbers is used."""
 Split = str | Sequence[str] | Callable[[Any], Any]
 """Where inputs and labels are in a batch: keys, or a function or its importable dotted name."""
-Targets = Literal["classes", "labels", "values"]
-"""Kinds of targets: exclusive classes, several independent labels per row, other numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,7 @@ class Examples:
     indices: tuple[int, ...] | None = None
     class_names: tuple[str, ...] | None = None
     normalization: Normalization | None = None
-    targets: Targets | None = None
+    targets: Kind | None = None
     target_columns: int | None = None
 
     def __len__(self) -> int:
@@ -84,17 +88,24 @@ def class_name(names: Sequence[str] | None, label: int) -> str:
     return names[label] if names is not None and 0 <= label < len(names) else str(label)
 
 
-def read_batch(batch: Any, split: Split | None = None) -> Examples:
+def read_batch(
+    batch: Any, split: Split | None = None, positions: Sequence[Any] | None = None
+) -> Examples:
     """Return the inputs of a batch and, if it has labels, its class numbers.
 
-    Labels may be integers, floats with whole values (binary targets), or one-hot or soft rows that
-    sum to one. Other targets are ignored.
+    The inputs are the tensor with one of the :data:`INPUT_KEYS`, else the first tensor of floats
+    (or bytes, if it has at least three axes) with as many rows as the batch has. For the labels
+    see :func:`~lightning_leaf.data.targets.choose_target`: integers, floats with whole values
+    (binary targets), or one-hot or soft rows that sum to one.
 
     Args:
-        batch: A tensor of inputs ``(B, ...)``; a tuple or list of inputs and, optionally, labels;
-            or a mapping with one of the :data:`INPUT_KEYS` and, optionally, one of the
-            :data:`LABEL_KEYS`.
-        split: Where the inputs and the labels are in the batch, if not where they usually are.
+        batch: A tensor of inputs ``(B, ...)``, or tuples, lists, mappings or dataclasses of
+            tensors, nested in any way.
+        split: Where the inputs and the labels are in the batch, if not where they usually are: the
+            key of the inputs, ``"pixels"``; the keys of both, ``("pixels", "target")``; or a
+            function from the batch to the inputs or to ``(inputs, labels)``, or its importable
+            name. Keys can be dotted (``"known.image"``) and positions (``0``).
+        positions: Position of each row in the data set, if known.
 
     Raises:
         LeafError: If the batch has no tensor of inputs.
@@ -103,18 +114,46 @@ def read_batch(batch: Any, split: Split | None = None) -> Examples:
         >>> examples = read_batch({"image": torch.rand(2, 1, 8, 8), "label": torch.tensor([3, 1])})
         >>> examples.inputs.shape, examples.labels
         (torch.Size([2, 1, 8, 8]), (3, 1))
+        >>> read_batch({"a": torch.rand(2, 4), "b": torch.rand(2, 5)}, split="b").inputs.shape
+        torch.Size([2, 5])
     """
-    x, y = _split(batch)
-    if not isinstance(x, Tensor) or x.ndim < 2 or len(x) == 0:
-        raise LeafError(
-            "A batch expects inputs: a tensor (B, ...), a tuple or list that begins with one, or a "
-            f"dict with one of the keys {', '.join(INPUT_KEYS)}; got {_description(batch)}. Change "
-            "what the data set returns, or pass inputs to the callback: probe=x, "
-            "pairs=(sources, destinations) or starts=x."
-        )
+    x, target = _inputs_and_target([batch], split, positions, rows=None)
     # A copy, because the training uses the same tensor and inference tensors allow no gradients.
-    inputs = x.detach().clone().cpu()
-    return Examples(inputs, _class_numbers(y, len(inputs)))
+    inputs = x[0].clone().cpu()
+    return Examples(inputs, target.labels, targets=target.kind, target_columns=target.columns)
+
+
+def read_singles(
+    batches: Sequence[Any], split: Split | None, positions: Sequence[Any] | None
+) -> tuple[list[Tensor], Target]:
+    """Return the inputs, each ``(1, ...)``, and the targets of batches of one example each.
+
+    If a batch has several rows, all are of the same example, and the first one is used.
+
+    Args:
+        batches: The batches, all of the same structure.
+        split: See :func:`read_batch`.
+        positions: Position of each example in the data set, if known.
+
+    Raises:
+        LeafError: If a batch has no tensor of inputs.
+    """
+    inputs, target = _inputs_and_target(batches, split, positions, rows=1)
+    return [x[:1].clone().cpu() for x in inputs], target
+
+
+def require_finite(inputs: Tensor) -> None:
+    """Check that all inputs are finite.
+
+    Raises:
+        LeafError: If they contain NaN or infinity.
+    """
+    if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
+        bad = int((~inputs.flatten(1).isfinite().all(1)).sum())
+        raise LeafError(
+            f"A batch expects finite inputs; {bad} of {len(inputs)} inputs contain NaN or "
+            "infinity. Remove them from the data set, or pass other inputs."
+        )
 
 
 def read_finite_batch(batch: Any, split: Split | None = None) -> Examples:
@@ -128,48 +167,121 @@ def read_finite_batch(batch: Any, split: Split | None = None) -> Examples:
         LeafError: If the batch has no tensor of inputs, or it contains NaN or infinity.
     """
     examples = read_batch(batch, split)
-    inputs = examples.inputs
-    if inputs.is_floating_point() and not bool(inputs.isfinite().all()):
-        bad = int((~inputs.flatten(1).isfinite().all(1)).sum())
-        raise LeafError(
-            f"A batch expects finite inputs; {bad} of {len(inputs)} inputs contain NaN or "
-            "infinity. Remove them from the data set, or pass other inputs."
-        )
+    require_finite(examples.inputs)
     return examples
 
 
-def _split(batch: Any) -> tuple[Any, Any]:
-    if isinstance(batch, Mapping):
-        return _first(batch, INPUT_KEYS), _first(batch, LABEL_KEYS)
-    if isinstance(batch, (list, tuple)) and batch:
-        return batch[0], batch[1] if len(batch) > 1 else None
-    return batch, None
+def _inputs_and_target(
+    batches: Sequence[Any],
+    split: Split | None,
+    positions: Sequence[Any] | None,
+    rows: int | None,
+) -> tuple[list[Tensor], Target]:
+    """Return the inputs of batches of one structure, and the targets of all of them.
+
+    Args:
+        batches: Several batches of ``rows`` rows, or one batch.
+        split: See :func:`read_batch`.
+        positions: See :func:`read_batch`.
+        rows: Number of rows to use of each batch; None for all.
+    """
+    trees = [numeric_leaves(batch) for batch in batches]
+    given: list[tuple[Any, Any, bool]] = []
+    if split is not None:
+        given = [split_batch(batch, split) for batch in batches]
+        inputs = [
+            _given_inputs(part[0], split, batch) for part, batch in zip(given, batches, strict=True)
+        ]
+        place: Place = next((at for at, leaf in trees[0].items() if _same(leaf, inputs[0])), ())
+    else:
+        place = _input_place(trees[0], batches[0], rows)
+        inputs = [_leaf_at(tree, place, batch) for tree, batch in zip(trees, batches, strict=True)]
+    count = sum(len(x[:rows]) for x in inputs)
+    if given and given[0][2]:
+        ys = [as_tensor(y) for _, y, _ in given]
+        return inputs, read_target(_joined(ys, rows), count)
+    places = [at for at in trees[0] if all(at in tree for tree in trees)]
+    joined = {at: _joined([tree[at] for tree in trees], rows) for at in places}
+    # Inputs of different shapes are not joined, but their place matters.
+    known = {
+        at: trees[0][at] if leaf is None else leaf
+        for at, leaf in joined.items()
+        if leaf is not None or at == place
+    }
+    return inputs, choose_target(known, place, count, positions)
 
 
-def _first(batch: Mapping[Any, Any], keys: Sequence[str]) -> Any:
-    return next((batch[key] for key in keys if key in batch), None)
+def _given_inputs(x: Any, split: Split, batch: Any) -> Tensor:
+    inputs = as_tensor(x)
+    if inputs is None or inputs.ndim < 2 or len(inputs) == 0:
+        raise LeafError(
+            f"batch={split!r} expects to find a tensor of inputs (B, ...) in each batch; got "
+            f"{description(x)} in {description(batch)}."
+        )
+    return inputs
 
 
-def _class_numbers(y: Any, count: int) -> tuple[int, ...] | None:
-    if not isinstance(y, Tensor) or len(y.shape) == 0 or len(y) != count or y.is_complex():
+def _leaf_at(tree: dict[Place, Tensor], place: Place, batch: Any) -> Tensor:
+    if place not in tree:
+        raise _no_inputs(batch)
+    return tree[place]
+
+
+def _input_place(tree: dict[Place, Tensor], batch: Any, rows: int | None) -> Place:
+    """Return the place of the inputs in a batch."""
+    candidates = {
+        place: leaf
+        for place, leaf in tree.items()
+        if leaf.ndim > 1 and len(leaf) and not _has_key(place, LABEL_KEYS)
+    }
+    measurable = [place for place, leaf in candidates.items() if _is_measurable(leaf)]
+    by_key = sorted(
+        (place for place in candidates if _has_key(place, INPUT_KEYS)),
+        # Bytes without the axes of an image, or integers, only if there is nothing else.
+        key=lambda place: (place not in measurable, INPUT_KEYS.index(str(place[-1]).lower())),
+    )
+    lengths = Counter(len(leaf) for leaf in tree.values())
+    most = max(lengths.values(), default=0)
+    usual = {length for length, times in lengths.items() if times == most}
+    ordered = [
+        *(place for place in by_key if place in measurable),
+        *(place for place in measurable if len(candidates[place]) in usual),
+        *measurable,
+        *by_key,
+        *candidates,  # token numbers: refused later, with advice
+    ]
+    for place in ordered:
+        # A list of images (channels, H, W) is not a batch of as many examples as channels.
+        alone = rows is not None and len(candidates[place]) > 2 and lengths[len(tree[place])] == 1
+        if not (alone and len(place) > 1 and isinstance(place[-1], int)):
+            return place
+    raise _no_inputs(batch)
+
+
+def _is_measurable(leaf: Tensor) -> bool:
+    return leaf.is_floating_point() or (leaf.dtype == torch.uint8 and leaf.ndim > 2)
+
+
+def _has_key(place: Place, keys: Sequence[str]) -> bool:
+    return bool(place) and isinstance(place[-1], str) and place[-1].lower() in keys
+
+
+def _joined(leaves: Sequence[Tensor | None], rows: int | None) -> Tensor | None:
+    """Return the rows of all leaves as one tensor; None if their shapes differ."""
+    parts = [leaf[:rows] for leaf in leaves if leaf is not None and leaf.ndim]
+    if len(parts) != len(leaves) or len({(part.shape[1:], part.dtype) for part in parts}) != 1:
         return None
-    y = y.detach().cpu().double()
-    if y.ndim == 2 and y.shape[1] > 1:
-        # Other rows are multi-label or regression targets.
-        is_soft = (y >= 0).all(1) & ((y.sum(1) - 1).abs() < 0.02)
-        y = torch.where(is_soft, y.argmax(1), -1)
-    elif y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.ndim != 1 or bool((y != y.long()).any()) or bool((y < 0).any()):
-        return None
-    return tuple(y.long().tolist())
+    return torch.cat([part.cpu() for part in parts])
 
 
-def _description(batch: Any) -> str:
-    if isinstance(batch, Mapping):
-        return f"a dict with the keys {', '.join(map(repr, batch))}"
-    if isinstance(batch, (list, tuple)):
-        return f"a {type(batch).__name__} of {', '.join(type(part).__name__ for part in batch)}"
-    if isinstance(batch, Tensor):
-        return f"a tensor of shape {tuple(batch.shape)}"
-    return type(batch).__name__
+def _same(leaf: Tensor, inputs: Tensor) -> bool:
+    return leaf.shape == inputs.shape and leaf.data_ptr() == inputs.data_ptr()
+
+
+def _no_inputs(batch: Any) -> LeafError:
+    return LeafError(
+        "A batch expects inputs: a tensor (B, ...), or tuples, lists, dicts or dataclasses that "
+        f"contain one; got {description(batch)}. Say where they are, for example "
+        'batch="pixels" or batch=("pixels", "target"), or pass inputs to the callback: probe=x, '
+        "pairs=(sources, destinations) or starts=x."
+    )

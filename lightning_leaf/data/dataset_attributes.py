@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from lightning_leaf.data.batches import LABEL_KEYS
 from lightning_leaf.data.normalization import Normalization
+from lightning_leaf.data.targets import LABEL_KEYS
 from lightning_leaf.errors import LeafError
 
 TO_UNIT_PIXELS = ("ToTensor", "ConvertImageDtype", "ToDtype", "ConvertDtype")

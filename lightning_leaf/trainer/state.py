@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -116,15 +119,57 @@ def shows_progress(trainer: Any) -> bool:
     )
 
 
-def loaders(trainer: Trainer) -> Iterator[Any]:
+@dataclass(frozen=True)
+class LoaderPart:
+    """A data loader of the trainer, alone or among others.
+
+    Attributes:
+        loader: The loader.
+        for_validation: Whether it is one for validation.
+        whole: The collection of loaders of which the trainer combines the batches; None if the
+            batches of this loader are used alone.
+        place: Keys that lead to the loader in this collection.
+    """
+
+    loader: Any
+    for_validation: bool
+    whole: Any = None
+    place: tuple[Any, ...] = ()
+
+    def wrap(self, batch: Any) -> Any:
+        """Return a batch as the trainer combines it, with the same batch in the other places."""
+        return batch if self.whole is None else _filled(self.whole, batch)
+
+    def unwrap(self, combined: Any) -> Any:
+        """Return the part of a combined batch that is at the place of this loader."""
+        if self.whole is None:
+            return combined
+        try:
+            return reduce(getitem, self.place, combined)
+        except (LookupError, TypeError):  # a hook has made something else of it
+            return combined
+
+
+def loader_parts(trainer: Trainer) -> Iterator[LoaderPart]:
     """Yield the data loaders of the trainer, those for validation first, without iterating them."""
     validation = trainer.val_dataloaders
     if validation is None and trainer.enable_validation:
         # The trainer creates them before its first validation, which can be epochs away: with
         # check_val_every_n_epoch, after a resume, or without sanity checks.
         validation = trainer.fit_loop.epoch_loop.val_loop._data_source.dataloader()
-    yield from _flat(getattr(validation, "iterables", validation))
-    yield from _flat(trainer.train_dataloader)
+    mode = getattr(validation, "_mode", None)
+    if mode is None:
+        combined = trainer.fit_loop.epoch_loop.val_loop._combined_loader
+        mode = getattr(combined, "_mode", "sequential")
+    yield from _parts(getattr(validation, "iterables", validation), True, mode)
+    mode = getattr(trainer.fit_loop._combined_loader, "_mode", "max_size_cycle")
+    yield from _parts(trainer.train_dataloader, False, mode)
+
+
+def _parts(loaders: Any, for_validation: bool, mode: str) -> Iterator[LoaderPart]:
+    whole = loaders if mode != "sequential" and _is_collection(loaders) else None
+    for place, loader in _flat(loaders, ()):
+        yield LoaderPart(loader, for_validation, whole, place)
 
 
 def transferred(trainer: Trainer, module: LightningModule, batch: Any) -> Any:
@@ -139,13 +184,25 @@ def transferred(trainer: Trainer, module: LightningModule, batch: Any) -> Any:
         trainer.state.stage = stage
 
 
-def _flat(loaders: Any) -> Iterator[Any]:
-    if loaders is None:
+def _flat(loaders: Any, place: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    if not _is_collection(loaders):
+        if loaders is not None:
+            yield place, loaders
         return
-    if isinstance(loaders, Mapping):
-        loaders = list(loaders.values())
-    if isinstance(loaders, (list, tuple)):
-        for loader in loaders:
-            yield from _flat(loader)
-    else:
-        yield loaders
+    items = loaders.items() if isinstance(loaders, Mapping) else enumerate(loaders)
+    for key, each in items:
+        yield from _flat(each, (*place, key))
+
+
+def _filled(collection: Any, batch: Any) -> Any:
+    """Return a collection of loaders with a batch in the place of each."""
+    if isinstance(collection, Mapping):
+        return {key: _filled(each, batch) for key, each in collection.items()}
+    if isinstance(collection, (list, tuple)):
+        parts = [_filled(each, batch) for each in collection]
+        return parts if isinstance(collection, list) else tuple(parts)
+    return batch
+
+
+def _is_collection(loaders: Any) -> bool:
+    return isinstance(loaders, (Mapping, list, tuple))

@@ -1,0 +1,106 @@
+"""What users pass as inputs: positions in any sequence, tensors, and names of classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+
+def as_positions(wanted: Any) -> list[int] | None:
+    """Return positions in a data set that are given as a sequence of whole numbers.
+
+    The sequence can be a list, a tuple, a range, a list of a configuration, an array or a tensor.
+
+    Args:
+        wanted: The argument; None is returned if it is something else.
+    """
+    if isinstance(wanted, (Tensor, np.ndarray)):
+        kind = "f" if isinstance(wanted, Tensor) and wanted.is_floating_point() else None
+        kind = kind or (wanted.dtype.kind if isinstance(wanted, np.ndarray) else "i")
+        return [int(each) for each in wanted] if wanted.ndim == 1 and kind in "iu" else None
+    if not _is_sequence(wanted):
+        return None
+    numbers = [_whole(each) for each in wanted]
+    return None if None in numbers else [number for number in numbers if number is not None]
+
+
+def as_pairs_of_positions(wanted: Any) -> list[tuple[int, int]] | None:
+    """Return pairs of positions in a data set that are given as nested sequences.
+
+    Args:
+        wanted: The argument; None is returned if it is something else.
+    """
+    if isinstance(wanted, (Tensor, np.ndarray)):
+        if wanted.ndim != 2 or wanted.shape[1] != 2:
+            return None
+    elif not _is_sequence(wanted):
+        return None
+    pairs = [as_positions(each) for each in wanted]
+    if any(pair is None or len(pair) != 2 for pair in pairs):
+        return None
+    return [(pair[0], pair[1]) for pair in pairs if pair is not None]
+
+
+def names_for(
+    given: Sequence[str] | None, found: Sequence[str] | None, module: Any
+) -> tuple[str, ...] | None:
+    """Return the names of all classes: those given, else of the data set, else of the module."""
+    names = given if given is not None else found if found is not None else names_of(module)
+    return None if names is None else tuple(str(name) for name in names)
+
+
+def names_of(module: Any) -> tuple[str, ...] | None:
+    """Return the class names that a module stores; None if it stores none.
+
+    Names are read from the ``id2label`` of a Hugging Face model's ``config``, of the module, of one
+    of its sub-modules or of its hyperparameters, or from the hyperparameters' ``class_names``.
+    Properties are not evaluated.
+
+    Args:
+        module: A module.
+    """
+    if not isinstance(module, nn.Module):
+        return None
+    parameters = vars(module).get("_hparams") or {}
+    for part in (module, *module.children()):
+        for holder in (part, vars(part).get("config")):
+            names = _names_by_number(getattr(holder, "__dict__", {}).get("id2label"))
+            if names is not None:
+                return names
+    names = _names_by_number(parameters.get("id2label"))
+    listed = parameters.get("class_names")
+    if names is None and _is_sequence(listed) and listed:
+        return tuple(str(name) for name in listed)
+    return names
+
+
+def _names_by_number(mapping: Any) -> tuple[str, ...] | None:
+    if not isinstance(mapping, Mapping) or not mapping:
+        return None
+    try:
+        names = {int(number): str(name) for number, name in mapping.items()}
+    except (TypeError, ValueError):
+        return None
+    # Hugging Face's names for classes without names.
+    unnamed = all(re.fullmatch(r"LABEL_\d+", name) for name in names.values())
+    if unnamed or sorted(names) != list(range(len(names))):
+        return None
+    return tuple(names[number] for number in range(len(names)))
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes, Dataset))
+
+
+def _whole(value: Any) -> int | None:
+    """Return a whole number of Python, NumPy or torch as an int; None for anything else."""
+    if isinstance(value, Tensor):
+        return int(value) if value.ndim == 0 and not value.is_floating_point() else None
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        return None
+    return int(value) if not isinstance(value, np.ndarray) else None
