@@ -13,7 +13,8 @@ from torch import Tensor
 from lightning_leaf.data.batches import Examples, class_name
 from lightning_leaf.display.curves import Curves, thin_curves
 from lightning_leaf.display.frame_choice import frame_rows
-from lightning_leaf.drawing.frames import frames_of, is_image
+from lightning_leaf.drawing.frames import frames_of
+from lightning_leaf.drawing.layout import layout_of
 from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
 
 MAX_BYTES = 2_000_000
@@ -66,6 +67,7 @@ def make_snapshot(
             their largest value, and the snapshot is marked as scaled.
     """
     curves = [thin_curves(single, len(path)) for single in path]
+    layout = layout_of(path[0].start.shape, _channel_axis(path[0]))
 
     def with_frames(side: int) -> Snapshot:
         records = tuple(
@@ -82,7 +84,7 @@ def make_snapshot(
             session_start_step=metadata.session_start_step,
             class_count=path[0].log_probs.shape[-1],
             input_shape=tuple(path[0].start.shape),
-            scaled=bounds is None and is_image(path[0].start.shape),
+            scaled=bounds is None and layout is not None,
             paths=records,
         )
 
@@ -112,7 +114,7 @@ def _record(
     points = path.points[rows]
     if path.end is not None:
         points = torch.cat([points, path.end.unsqueeze(0).to(points)])
-    frames = frames_of(points, bounds, side)
+    frames = frames_of(points, bounds, side, _channel_axis(path))
     destination_frame = None
     if path.end is not None:
         frames, destination_frame = frames[:-1], frames[-1]
@@ -141,6 +143,10 @@ def _record(
         frames=frames,
         destination_frame=destination_frame,
     )
+
+
+def _channel_axis(path: SinglePath) -> int | None:
+    return None if path.normalization is None else path.normalization.axis
 
 
 def _index(examples: Examples | None, row: int) -> int | None:

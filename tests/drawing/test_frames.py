@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from lightning_leaf.data.normalization import Normalization, input_bounds
-from lightning_leaf.drawing.frames import frames_of, is_image
+from lightning_leaf.drawing.frames import frames_of
+from lightning_leaf.drawing.layout import layout_of
 
 GENERATOR = torch.Generator().manual_seed(0)
 UNIT = (torch.tensor(0.0), torch.tensor(1.0))
@@ -107,7 +108,8 @@ SIGNALS = {
     "narrow": ((40, 7), (40, 7)),
     "oblong": ((8, 33), (8, 33)),
     "small maps": ((16, 4, 4), (256,)),
-    "video": ((3, 4, 16, 16), (512,)),
+    "small volume": ((4, 8, 7, 8), (512,)),
+    "five axes": ((3, 3, 4, 4, 4), (512,)),
 }
 
 
@@ -138,14 +140,88 @@ def test_nan_in_a_signal_is_kept():
     assert np.array_equal(frames_of(x, None, 128), x.numpy(), equal_nan=True)
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 2, 2), (2, 2, 3), (64, 8, 9), (8, 8), (8, 32)])
-def test_is_image_accepts_image_shapes(shape):
-    assert is_image(shape)
+IMAGES = [(1, 1, 1), (3, 2, 2), (2, 2, 3), (64, 8, 9), (8, 8), (8, 32), (4, 8, 8, 8)]
 
 
-@pytest.mark.parametrize("shape", [(5,), (7, 8), (8, 33), (33, 8), (2, 7, 9), (4, 8, 8, 8)])
-def test_is_image_rejects_other_shapes(shape):
-    assert not is_image(shape)
+@pytest.mark.parametrize("shape", IMAGES)
+def test_images_and_stacks_of_images_are_recognised_by_their_shape(shape):
+    assert layout_of(shape) is not None
+    assert frames_of(torch.rand(2, *shape), UNIT, 128).dtype == np.uint8
+
+
+@pytest.mark.parametrize("shape", [(5,), (7, 8), (8, 33), (33, 8), (2, 7, 9), (4, 8, 7, 8)])
+def test_other_shapes_are_no_images(shape):
+    assert layout_of(shape) is None
+    assert frames_of(torch.rand(2, *shape), UNIT, 128).dtype == np.float32
+
+
+STACKS = {
+    "video": ((5, 3, 9, 8), None, (0, 2, 3, 1)),
+    "video, channels first": ((3, 5, 9, 8), None, (1, 2, 3, 0)),
+    "video, channels last": ((5, 9, 8, 3), None, (0, 1, 2, 3)),
+    "square video": ((3, 3, 9, 8), None, (0, 2, 3, 1)),
+    "square volume of colours": ((3, 3, 9, 8), 1, (1, 2, 3, 0)),
+    "long video": ((17, 3, 9, 8), None, (0, 2, 3, 1)),
+    "volume": ((1, 12, 9, 8), None, (1, 2, 3, 0)),
+    "volume of four channels": ((4, 12, 9, 8), None, (1, 2, 3, 0)),
+    "volume of eight channels, channels last": ((12, 9, 8, 8), -1, (0, 1, 2, 3)),
+    "two frames": ((2, 1, 9, 8), None, (0, 2, 3, 1)),
+    "one frame": ((1, 1, 9, 8), None, (0, 2, 3, 1)),
+}
+
+
+@pytest.mark.parametrize(("shape", "axis", "as_slices"), STACKS.values(), ids=STACKS.keys())
+def test_videos_and_volumes_are_shown_as_evenly_spaced_slices(shape, axis, as_slices):
+    original = random_bytes(2, *shape)
+    frames = frames_of(original / 255, UNIT, 128, axis)
+    slices = original.permute(0, *(1 + i for i in as_slices)).numpy()  # (F, n, H, W, channels)
+    if slices.shape[-1] != 3:
+        slices = slices.astype(float).mean(-1).round()[..., None]
+    count = slices.shape[1]
+    expected = np.linspace(0, count - 1, min(count, 9)).round().astype(int)
+    columns = len(expected) if len(expected) <= 3 else 3
+    rows = -(-len(expected) // columns)
+    frames = frames.reshape(2, *frames.shape[1:3], -1)
+    assert frames.shape[1:3] == (rows * 10 - 1, columns * 9 - 1)
+    for k, index in enumerate(expected):
+        top, left = k // columns * 10, k % columns * 9
+        tile = frames[:, top : top + 9, left : left + 8].astype(float)
+        assert np.abs(tile - slices[:, index]).max() <= 1  # the mean of channels may round up
+        # Negative control: another slice differs.
+        other = slices[:, (index + 1) % count]
+        assert count == 1 or np.abs(tile - other).max() > 20
+    layout = layout_of(shape, axis)
+    assert layout.shown == expected.tolist()
+    assert (frames[:, 9::10] == 128).all()
+    assert (frames[:, :, 8::9] == 128).all()
+
+
+def test_the_note_names_the_slices_that_are_shown():
+    assert layout_of((17, 3, 9, 8)).note == (
+        "Each image shows 9 of 17 slices along axis 0 of an input of shape (17, 3, 9, 8), row by "
+        "row: numbers 0, 2, 4, 6, 8, 10, 12, 14, 16."
+    )
+    assert layout_of((1, 3, 64, 64), 1).note == (
+        "Each image shows the 3 slices along axis 1 of an input of shape (1, 3, 64, 64)."
+    )
+    assert layout_of((1, 3, 64, 64)).note == layout_of((3, 64, 64)).note == ""
+
+
+def test_slices_are_scaled_down_together():
+    frames = frames_of(torch.rand(2, 3, 16, 60, 80), UNIT, 32)
+    assert frames.shape == (2, 47, 62, 3)  # 3 × 3 slices of 15 × 20 pixels, and two gaps
+    assert frames_of(torch.rand(2, 3, 16, 90, 3), UNIT, 8).shape[1] <= 16
+
+
+def test_bounds_of_every_slice_and_channel_apply():
+    """Bounds may have the shape of an input, as those of a normalization have."""
+    original = random_bytes(2, 12, 3, 9, 8)
+    normalization = Normalization((0.1, 0.5, 0.9), (0.2, 0.3, 2.0))
+    x = normalization.from_pixels(original / 255)
+    frames = frames_of(x, input_bounds(x, normalization, None), 128)
+    assert np.array_equal(frames, frames_of(original / 255, UNIT, 128))
+    # Negative control: without the normalization, the colours differ.
+    assert not np.array_equal(frames, frames_of(x, UNIT, 128))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
