@@ -26,6 +26,7 @@ from lightning_leaf.model.interruption import interrupted_when
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
+from lightning_leaf.monitoring.reading import Reading
 from lightning_leaf.trainer import state as trainer_state
 from lightning_leaf.trainer.processes import Processes
 from lightning_leaf.trainer.strategies import require_evaluation_between_steps
@@ -91,29 +92,12 @@ class LeafCallback(Callback):
             raise LeafError(
                 f"name expects letters, digits and the characters '_', '.' and '-'; got {name!r}."
             )
-        if not (forward is None or isinstance(forward, str) or callable(forward)):
-            raise LeafError(
-                "forward expects the name of a method or sub-module, such as forward='backbone', "
-                f"or a function (module, inputs) -> scores; got {forward!r}."
-            )
-        if not (batch is None or isinstance(batch, (str, Sequence)) or callable(batch)):
-            raise LeafError(
-                "batch expects the names of keys, such as batch=('pixels', 'target'), or a "
-                f"function batch -> (inputs, labels); got {batch!r}."
-            )
-        if likelihood is not None:
-            one_of(likelihood, get_args(Likelihood), "likelihood")
-        if isinstance(class_names, str):
-            raise LeafError(
-                "class_names expects a list of the names of all classes, such as "
-                f"class_names=['cat', 'dog']; got {class_names!r}."
-            )
+        reading = Reading(forward, batch, likelihood, class_names)
         self.name = name
         self.forward = forward
-        is_list = isinstance(batch, Sequence) and not isinstance(batch, str)
-        self.batch: Split | None = tuple(batch) if is_list else batch  # type: ignore[arg-type]
+        self.batch = reading.batch
         self.likelihood = likelihood
-        self.class_names = None if class_names is None else tuple(map(str, class_names))
+        self.class_names = reading.class_names
         self.chunk_size = None if chunk_size is None else whole_number(chunk_size, "chunk_size")
         self.on_error = on_error
         self._switched_off = False

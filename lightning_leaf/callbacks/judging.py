@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from lightning_leaf.callbacks.example_pool import labels_seen
 from lightning_leaf.data.batches import Examples, Split
-from lightning_leaf.data.evidence import Judgement, judge
-from lightning_leaf.model.classifier import Classifier, finite_rows
+from lightning_leaf.data.evidence import Judgement
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
 from lightning_leaf.model.quiet import quiet
+from lightning_leaf.monitoring.reading import (
+    JUDGED_INPUTS,
+    Reading,
+    expected_classes,
+    scores_of,
+)
 from lightning_leaf.trainer.processes import Processes
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-JUDGED_INPUTS = 32
-"""Largest number of inputs whose scores are judged."""
 SEED = 0
 """Seed of the sample of labels."""
 
@@ -60,40 +60,10 @@ def judge_scores(
         seen = processes.on_rank_zero(lambda: labels_seen(trainer, split, SEED))
     # With "bernoulli" a single column stays a single column.
     with processes.measuring(
-        module, forward=forward, likelihood="bernoulli", classes=_expected_classes(examples, seen)
+        module, forward=forward, likelihood="bernoulli", classes=expected_classes(examples, seen)
     ) as classifier:
         scores = processes.run(
-            lambda: chunks.run(lambda size: _scores(classifier, examples.inputs, size))
+            lambda: chunks.run(lambda size: scores_of(classifier, examples.inputs, size))
         )
-
-    def judgement() -> Judgement | None:
-        finite = finite_rows(scores).nonzero().flatten().tolist()
-        if not finite:
-            return None
-        return judge(
-            examples.select(finite),
-            scores[finite],
-            likelihood=likelihood,
-            labels_seen=seen,
-            explicit_forward=forward is not None,
-        )
-
-    return processes.on_rank_zero(judgement)
-
-
-def _expected_classes(examples: Examples, seen: tuple[int, ...] | None) -> int | None:
-    """Return the number of classes that the data set suggests, if it suggests one."""
-    if examples.class_names is not None:
-        return len(examples.class_names)
-    if examples.target_columns is not None and examples.target_columns > 1:
-        return examples.target_columns
-    labels = [*(seen or ()), *(examples.labels or ())]
-    return max(2, 1 + max(labels)) if labels else None
-
-
-def _scores(classifier: Classifier, inputs: Tensor, size: int) -> Tensor:  # -> (B, C)
-    with torch.no_grad():
-        chunks = [
-            classifier.scores(classifier.convert(chunk)) for chunk in torch.split(inputs, size)
-        ]
-    return torch.cat([chunk.cpu() for chunk in chunks])
+    reading = Reading(forward, split, likelihood)
+    return processes.on_rank_zero(lambda: reading.judge_scores(examples, scores, seen))
