@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_leaf.errors import LeafError, NonFiniteError
-from lightning_leaf.model.forward import Calling, Forward, forward_function
+from lightning_leaf.model.forward import Forward, forward_function
+from lightning_leaf.model.forward_pass import ForwardPass, ModelTensors
 from lightning_leaf.model.likelihood import Likelihood, checked_likelihood, log_probabilities
-from lightning_leaf.model.outputs import require_no_probabilities, score_rows
+from lightning_leaf.model.outputs import require_no_probabilities
+from lightning_leaf.model.precision import precisions
 from lightning_leaf.model.quiet import quiet
+from lightning_leaf.model.trial import find_forward_pass
 from lightning_leaf.model.unbuilt import require_built
-
-HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 
 class Classifier:
@@ -57,27 +59,37 @@ class Classifier:
         self.forward = forward
         self.likelihood = checked_likelihood(likelihood)
         self.classes = classes
-        self._function = forward_function(model, forward)
         self.is_open = True
         self.jacobian_products: str | None = None
-        tensors = list(_named_tensors(model))
-        floating = [tensor for _, tensor in tensors if tensor.is_floating_point()]
-        self.device = tensors[0][1].device if tensors else None
-        doubles = any(tensor.dtype == torch.float64 for tensor in floating)
-        self.dtype = torch.float64 if doubles else torch.float32
-        self._full_precision: dict[str, Tensor] | None = None
-        if any(tensor.dtype in HALF_PRECISION for tensor in floating):
-            self._full_precision = {
-                name: tensor.detach().to(self.dtype) if tensor.is_floating_point() else tensor
-                for name, tensor in tensors
-            }
+        self._tensors = ModelTensors(model)
+        self.device = self._tensors.device
+        self.dtype = self._tensors.dtype
+        self._precisions = precisions(
+            list(self._tensors.parameters.values()), list(self._tensors.buffers.values())
+        )
+        self._run = ForwardPass(
+            model,
+            forward_function(model, forward),
+            self._tensors,
+            classes,
+            self._precisions[0],
+        )
+        self._run_is_known = False
         # Number of classes by (shape of an input, whether the mixing of inputs was tested).
         self._usable: dict[tuple[torch.Size, bool], int] = {}
 
     def close(self) -> None:
         """End the measurement and release the copies of half-precision weights."""
         self.is_open = False
-        self._full_precision = None
+        self._tensors.release()
+
+    def _resume(self, closed: Classifier) -> None:
+        """Run forward passes as a classifier of the same model did before it was closed."""
+        found = closed._run
+        self._run = replace(
+            self._run, precision=found.precision, through_no_grad=found.through_no_grad
+        )
+        self._run_is_known = closed._run_is_known
 
     def prepare(self, x: Tensor, name: str = "x") -> Tensor:
         """Return a finite copy of x on the device and in the precision of the model.
@@ -117,7 +129,7 @@ class Classifier:
         Raises:
             LeafError: If the output is not one row of scores for each input.
         """
-        output = self._output(x)
+        output = self._run(x)
         return torch.cat([-0.5 * output, 0.5 * output], 1) if self._is_one_logit(output) else output
 
     def log_probs(self, scores: Tensor) -> Tensor:  # (B, C) -> (B, C)
@@ -148,19 +160,13 @@ class Classifier:
         known = self._usable.get((shape, pair))
         if known is not None:
             return known
-        probe = x[:2].clone().requires_grad_()
-        # A first layer that works in place must not modify the leaf tensor.
-        output = self._output(probe.clone())
-        if not output.requires_grad:
-            raise LeafError(
-                "The classifier's output does not depend on its input through differentiable "
-                "operations (it has no grad_fn). Remove torch.no_grad(), .detach() and NumPy "
-                "from its forward."
-            )
+        ways = [self._run.precision] if self._run_is_known else self._precisions
+        trial = find_forward_pass(self._run, ways, x[:2])
+        self._run, output, gradient = trial.run, trial.scores, trial.gradient
+        self._run_is_known = True
         require_no_probabilities(output)
-        # Unequal weights: the sum of log-probabilities hardly changes with the input.
-        weights = torch.arange(1, output.shape[1] + 1, dtype=output.dtype, device=output.device)
-        (gradient,) = torch.autograd.grad(output[0] @ weights, probe, materialize_grads=True)
+        if gradient is None:
+            gradient = torch.zeros_like(x[:2])
         if bool((gradient[1:].nan_to_num() != 0).any()):
             raise LeafError(
                 "The classifier mixes the inputs of a batch: one input's scores depend on "
@@ -174,16 +180,6 @@ class Classifier:
         if pair and bool(gradient.isfinite().all() & (gradient[0] != 0).any()):
             self._usable[shape, True] = classes
         return classes
-
-    def _output(self, x: Tensor) -> Tensor:  # (B, ...) -> (B, C)
-        if self._full_precision is None:
-            output = self._function(self.model, x)
-        else:
-            assert isinstance(self.model, nn.Module)
-            calling = Calling(self.model, self._function)
-            copies = {f"model.{name}": copy for name, copy in self._full_precision.items()}
-            output = torch.func.functional_call(calling, copies, (x,))
-        return score_rows(output, len(x), self.classes)
 
     def _is_one_logit(self, output: Tensor) -> bool:
         return output.shape[1] == 1 and self.likelihood == "categorical"
@@ -213,6 +209,7 @@ def measuring(
         LeafError: If ``model`` is not callable, or if it is a :class:`Classifier` and other
             arguments are given.
     """
+    closed: Classifier | None = None
     if isinstance(model, Classifier):
         if not (forward is None and likelihood is None and classes is None):
             raise LeafError(
@@ -223,10 +220,12 @@ def measuring(
             yield model
             return
         forward, likelihood, classes = model.forward, model.likelihood, model.classes
-        model = model.model
+        closed, model = model, model.model
     require_built(model)
     with quiet(model):
         classifier = Classifier(model, forward=forward, likelihood=likelihood, classes=classes)
+        if closed is not None:
+            classifier._resume(closed)
         try:
             yield classifier
         finally:
@@ -267,9 +266,3 @@ def require_finite(tensor: Tensor, name: str) -> None:
             f"Expected finite values in {name}; {int(bad.sum())} of {tensor.shape[0]} rows hold "
             "NaN or infinity. Check the data, or whether the training has diverged."
         )
-
-
-def _named_tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
-    if isinstance(model, nn.Module):
-        yield from model.named_parameters()
-        yield from model.named_buffers()

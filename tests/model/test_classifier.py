@@ -210,21 +210,25 @@ def test_a_check_of_a_single_input_does_not_stand_for_one_of_two(x):
     model = Recorded(mixing)
     with measuring(model) as classifier:
         classifier.require_usable(x[:1])
+        passes = len(model.batches)
         classifier.require_usable(x[1:2])
-        assert model.batches == [1]
+        assert len(model.batches) == passes
         with pytest.raises(LeafError, match="mixes the inputs"):
             classifier.require_usable(x)
 
 
 @pytest.mark.parametrize(
-    "function", [lambda s: 0 * s, lambda s: s.abs().sqrt() * torch.inf], ids=["zero", "NaN"]
+    ("function", "passes"),
+    [(lambda s: 0 * s, 2), (lambda s: s.abs().sqrt() * torch.inf, 1)],
+    ids=["zero", "NaN"],
 )
-def test_a_check_whose_derivatives_show_nothing_is_repeated(function, x):
+def test_a_check_whose_derivatives_show_nothing_is_repeated(function, passes, x):
+    """A zero derivative takes one more pass, at a point nearby."""
     model = Recorded(function)
     with measuring(model) as classifier:
         for _ in range(2):
             classifier.require_usable(x)
-        assert model.batches == [2, 2]
+        assert model.batches == [2] * 2 * passes
 
 
 def test_chunks_larger_than_the_first_are_checked(x):

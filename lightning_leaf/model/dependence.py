@@ -1,0 +1,83 @@
+"""Whether scores whose derivatives are zero or missing depend on the input all the same."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_leaf.errors import LeafError
+from lightning_leaf.model.forward_pass import ForwardPass, Watch, weighted
+
+NEAR = 1e-3
+SCALES = (NEAR, 1e-2, 1e-1, 1.0)
+"""Changes of the input, relative to its largest number."""
+
+REASONS = {
+    "detach": ".detach()",
+    "data": ".data",
+    "numpy": "NumPy",
+    "__array__": "NumPy",
+    "tolist": ".tolist()",
+    "item": ".item()",
+    "argmax": "argmax",
+    "round": "round",
+    "sign": "sign",
+    "floor": "floor",
+    "ceil": "ceil",
+    "long": ".long()",
+    "int": ".int()",
+    "byte": ".byte()",
+}
+"""Operations that end the graph of derivatives, and how they are called in a message."""
+
+
+def require_zero_derivative(
+    run: ForwardPass, scores: Tensor, gradient: Tensor | None, x: Tensor
+) -> None:
+    """Check that a derivative which is zero or missing is zero.
+
+    It is where the scores are constant, as in a network whose units are all inactive, and at
+    single points such as a black image, at which the derivative of ReLU counts as zero.
+
+    Args:
+        run: The forward pass.
+        scores: The scores at x.
+        gradient: Their derivative: zero, or None if autograd finds no way to the input.
+        x: One or two prepared inputs.
+
+    Raises:
+        LeafError: If the scores change with the input, or do not depend on any tensor.
+    """
+    generator = torch.Generator().manual_seed(0)
+    signs = (torch.randint(0, 2, x.shape, generator=generator) * 2 - 1).to(x)
+    direction = signs * (float(x.abs().max()) or 1.0)
+    connected = gradient is not None
+    if connected:
+        near = (x + NEAR * direction).requires_grad_()
+        moved = run(near.clone())
+        (gradient,) = torch.autograd.grad(weighted(moved).sum(), near, allow_unused=True)
+        if gradient is None or bool((gradient != 0).any()) or torch.equal(moved, scores):
+            return
+    with torch.no_grad():
+        noise = (run(x.clone()) - scores).abs().max()  # of models that draw random numbers
+        for scale in SCALES[:1] if connected else SCALES:
+            if bool((run(x + scale * direction) - scores).abs().max() > 4 * noise):
+                raise _not_differentiable(run, connected, x)
+    if not scores.requires_grad:
+        raise LeafError(
+            "The classifier's output does not depend on its input (it has no grad_fn, and does "
+            "not change with the input). Pass forward= a function (model, inputs) -> scores."
+        )
+
+
+def _not_differentiable(run: ForwardPass, connected: bool, x: Tensor) -> LeafError:
+    watch = Watch()
+    run(x.clone().requires_grad_(), watch)
+    used = dict.fromkeys(REASONS[name] for name in sorted(watch.names) if name in REASONS)
+    used |= {"torch.no_grad()": None} if watch.no_grad else {}
+    how = "their derivative is zero" if connected else "they have no grad_fn that leads to it"
+    return LeafError(
+        f"The classifier's scores change with its input, but {how}: its forward pass uses "
+        f"{', '.join(used) or 'operations outside of autograd'}. Remove this, or pass forward= a "
+        "function (model, inputs) -> scores without it."
+    )

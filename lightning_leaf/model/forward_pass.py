@@ -1,0 +1,169 @@
+"""One way to run the forward pass of a model during a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from lightning_leaf.model.forward import Calling
+from lightning_leaf.model.no_grad import ThroughNoGrad, starts_no_grad
+from lightning_leaf.model.outputs import score_rows
+from lightning_leaf.model.precision import FullPrecision, Precision, is_half, main_type
+from lightning_leaf.model.sharding import unsharded_parts
+
+
+class ModelTensors:
+    """The parameters and buffers of a model.
+
+    Args:
+        model: A module, or a function without tensors.
+
+    Attributes:
+        parameters: By name.
+        buffers: By name.
+        dtype: Type of most parameters, float32 or float64.
+        device: Device of the parameters, else of the buffers; None without any. Tensors on the
+            meta device, and those kept on the CPU beside an accelerator, do not count.
+        sharded: Whether a sharding strategy manages some of its parameters.
+    """
+
+    def __init__(self, model: Any) -> None:
+        is_module = isinstance(model, nn.Module)
+        self.parameters = dict(model.named_parameters()) if is_module else {}
+        self.buffers = dict(model.named_buffers()) if is_module else {}
+        self._attributes = list(_attributes(model)) if is_module else []
+        self.dtype = main_type(list(self.parameters.values()))
+        self.device = _device(self.parameters.values()) or _device(self.buffers.values())
+        self.sharded = is_module and _is_sharded(model)
+        self._full_copies: dict[str, Tensor] | None = None
+
+    def full_copies(self) -> dict[str, Tensor]:
+        """Return copies of the half-precision tensors in full precision, by name."""
+        if self._full_copies is None:
+            self._full_copies = {
+                name: tensor.detach().to(self.dtype)
+                for name, tensor in (*self.parameters.items(), *self.buffers.items())
+                if is_half(tensor)
+            }
+        return self._full_copies
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Yield all tensors, their copies, and tensors that are attributes of the modules."""
+        yield from self.parameters.values()
+        yield from self.buffers.values()
+        yield from self._attributes
+        yield from (self._full_copies or {}).values()
+
+    def release(self) -> None:
+        """Release the copies."""
+        self._full_copies = None
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """A function from inputs to rows of scores.
+
+    Attributes:
+        model: The model.
+        function: Calls it, see :func:`~lightning_leaf.model.forward.forward_function`.
+        tensors: Those of the model.
+        classes: Expected number of classes, if known.
+        precision: In which precision to run.
+        through_no_grad: Whether ``torch.no_grad()`` in the model has no effect.
+    """
+
+    model: Any
+    function: Callable[[Any, Tensor], Any]
+    tensors: ModelTensors = field(repr=False)
+    classes: int | None
+    precision: Precision
+    through_no_grad: bool = False
+
+    def __call__(self, x: Tensor, watch: Watch | None = None) -> Tensor:  # (B, ...) -> (B, C)
+        """Return the scores, in the type of x.
+
+        Args:
+            x: Inputs.
+            watch: Records the operations of the forward pass.
+
+        Raises:
+            LeafError: If the output is not one row of scores for each input.
+        """
+        tensors, precision = self.tensors, self.precision
+        inputs = (
+            x if precision.inputs is None or not x.is_floating_point() else x.to(precision.inputs)
+        )
+        copies = tensors.full_copies() if precision.copies else {}
+        with ExitStack() as modes:
+            if precision.full:
+                dtype = x.dtype if precision.inputs is None else tensors.dtype
+                modes.enter_context(FullPrecision(dtype, tensors.device))
+            if self.through_no_grad:
+                modes.enter_context(ThroughNoGrad(tensors))
+            if watch is not None:
+                modes.enter_context(watch)
+            if copies:
+                calling = Calling(self.model, self.function)
+                named = {f"model.{name}": copy for name, copy in copies.items()}
+                output = torch.func.functional_call(calling, named, (inputs,))
+            else:
+                output = self.function(self.model, inputs)
+        scores = score_rows(output, len(x), self.classes)
+        return scores.to(x.dtype) if x.is_floating_point() else scores
+
+
+class Watch(TorchFunctionMode):
+    """Record what a forward pass does. The operations themselves do not change.
+
+    Attributes:
+        no_grad: Whether it disables gradients.
+        half: Whether it computes anything in half precision.
+        names: Names of all operations and properties.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.no_grad = False
+        self.half = False
+        self.names: set[str] = set()
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        self.no_grad |= starts_no_grad(func, args)
+        # A property is called through the getter of an object that has its name.
+        for named in (func, getattr(func, "__self__", None)):
+            self.names.add(getattr(named, "__name__", ""))
+        result = func(*args, **(kwargs or {}))
+        self.half |= is_half(result)
+        return result
+
+
+def weighted(scores: Tensor) -> Tensor:  # (B, C) -> (B,)
+    """Return an unequally weighted sum: that of log-probabilities hardly changes with the input."""
+    return scores @ torch.arange(1, scores.shape[1] + 1).to(scores)
+
+
+def _device(tensors: Iterable[Tensor]) -> torch.device | None:
+    devices = [tensor.device for tensor in tensors if tensor.device.type != "meta"]
+    accelerators = [device for device in devices if device.type != "cpu"]
+    return next(iter(accelerators or devices), None)
+
+
+def _attributes(model: nn.Module) -> Iterator[Tensor]:
+    for part in model.modules():
+        yield from (value for value in vars(part).values() if isinstance(value, Tensor))
+
+
+def _is_sharded(model: nn.Module) -> bool:
+    return sum(1 for _ in unsharded_parts(model)) < sum(1 for _ in model.modules())

@@ -1,0 +1,172 @@
+"""Find the forward pass whose derivatives are those of the function x → p(y|x)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lightning_leaf.errors import Interrupted, LeafError
+from lightning_leaf.model.dependence import require_zero_derivative
+from lightning_leaf.model.forward_pass import ForwardPass, Watch, weighted
+from lightning_leaf.model.memory import is_out_of_memory
+from lightning_leaf.model.precision import Precision
+from lightning_leaf.model.unbuilt import ModelIsUnbuilt
+
+LOGGER = logging.getLogger("lightning_leaf")
+
+AGREEMENT = 1e-4
+"""Relative difference of two gradients that count as the same."""
+
+STEP = 1e-2
+"""Finite difference, relative to the norm of an input."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The first derivatives of a forward pass.
+
+    Attributes:
+        run: The forward pass.
+        scores: Its scores, with their graph, ``(B, C)``.
+        gradient: Derivatives of a weighted sum of the first input's scores with respect to all
+            inputs, ``(B, ...)``; None if autograd finds no way from the inputs to the scores.
+    """
+
+    run: ForwardPass
+    scores: Tensor
+    gradient: Tensor | None
+
+    @property
+    def shows_dependence(self) -> bool:
+        """Whether the gradient is not zero. NaN is not zero."""
+        return self.gradient is not None and bool((self.gradient != 0).any())
+
+
+def find_forward_pass(run: ForwardPass, precisions: Sequence[Precision], x: Tensor) -> Trial:
+    """Return the first forward pass that runs in full precision and can be differentiated.
+
+    For most models this takes one forward and one backward pass, of ``run`` itself. Others need
+    further trials: if computations in half precision or ``torch.no_grad()`` blocks are seen in the
+    forward pass, or if the derivatives are zero.
+
+    Args:
+        run: The forward pass to start from.
+        precisions: Precisions to try, in this order.
+        x: One or two prepared inputs.
+
+    Raises:
+        LeafError: If the scores change with the input, but their derivatives are missing.
+    """
+    watch = None if run.tensors.sharded or run.through_no_grad else Watch()
+    trial = _in_first_precision(run, precisions, x, watch)
+    run = trial.run
+    if watch is not None and watch.half and not (run.precision.full or run.precision.coarse):
+        full = replace(run, precision=replace(run.precision, full=True))
+        trial = _attempt(full, x) or trial
+    if watch is not None and watch.no_grad:
+        through = _attempt(replace(trial.run, through_no_grad=True), x)
+        trial = trial if through is None else _better(trial, through, x)
+    if not trial.shows_dependence:
+        require_zero_derivative(trial.run, trial.scores, trial.gradient, x)
+    return trial
+
+
+def derivatives(run: ForwardPass, x: Tensor, watch: Watch | None = None) -> Trial:
+    """Run one forward and one backward pass.
+
+    Raises:
+        LeafError: If PyTorch cannot differentiate an operation of the model.
+    """
+    probe = x.clone().requires_grad_()
+    try:
+        # A first layer that works in place must not modify the leaf tensor.
+        scores = run(probe.clone(), watch)
+    except RuntimeError as error:
+        if "nference tensor" in str(error):
+            raise LeafError(
+                "The classifier computes under torch.inference_mode(), which cannot be "
+                "differentiated. Use torch.no_grad() instead, which can."
+            ) from error
+        raise
+    if not scores.requires_grad:
+        return Trial(run, scores, None)
+    try:
+        (gradient,) = torch.autograd.grad(weighted(scores)[0], probe, allow_unused=True)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        raise LeafError(
+            "The classifier cannot be differentiated with respect to its input: "
+            f"{str(error).partition(chr(10))[0]}"
+        ) from error
+    return Trial(run, scores, gradient)
+
+
+def _in_first_precision(
+    run: ForwardPass, precisions: Sequence[Precision], x: Tensor, watch: Watch | None
+) -> Trial:
+    if len(precisions) == 1:
+        return derivatives(replace(run, precision=precisions[0]), x, watch)
+    first: Exception | None = None
+    for precision in precisions:
+        try:
+            trial = derivatives(replace(run, precision=precision), x, watch)
+        except Exception as error:
+            if is_out_of_memory(error) or isinstance(error, (Interrupted, ModelIsUnbuilt)):
+                raise
+            first = first or error
+            continue
+        if precision.coarse:
+            LOGGER.warning(
+                "%s is measured in its own half precision, because it does not run in full "
+                "precision (%s). Gradients have an error of about 1 %%.",
+                type(run.model).__name__,
+                str(first).partition("\n")[0],
+            )
+        return trial
+    assert first is not None
+    raise first
+
+
+def _attempt(run: ForwardPass, x: Tensor) -> Trial | None:
+    """Return the derivatives, or None if the model does not run in this way."""
+    try:
+        return derivatives(run, x)
+    except Exception as error:
+        if is_out_of_memory(error) or isinstance(error, (Interrupted, ModelIsUnbuilt)):
+            raise
+        return None
+
+
+def _better(plain: Trial, through: Trial, x: Tensor) -> Trial:
+    """Return the trial whose derivatives are those of the function.
+
+    Usually these are the derivatives through ``no_grad``. Straight-through estimators are the
+    exception: operations whose derivative is zero are put under ``no_grad`` on purpose.
+    """
+    if plain.gradient is None or not plain.shows_dependence:
+        return plain if through.gradient is None else through
+    if through.gradient is None:
+        return plain
+    difference = (through.gradient - plain.gradient)[0].double()
+    norm = torch.linalg.vector_norm(difference)
+    if not bool(norm > AGREEMENT * torch.linalg.vector_norm(through.gradient[0].double())):
+        return plain
+    # A finite difference along the direction in which the two disagree most.
+    direction = (difference / norm).to(x.dtype)
+    size = torch.linalg.vector_norm(x[0]) or torch.linalg.vector_norm(torch.ones_like(x[0]))
+    with torch.no_grad():
+        ahead, behind = (
+            weighted(plain.run(torch.cat([x[:1] + sign * STEP * size * direction, x[1:]])))[0]
+            for sign in (1, -1)
+        )
+    slope = (ahead - behind) / (2 * STEP * size)
+    errors = [
+        abs(float(slope - (trial.gradient[0] * direction).sum()))  # type: ignore[index]
+        for trial in (plain, through)
+    ]
+    return plain if errors[0] <= errors[1] else through
