@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from lightning_leaf.drawing.classes_shown import CLASSES_SHOWN, most_probable_classes
+from lightning_leaf.drawing.predictions import predicted_sets
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.leaf_path import SinglePath
 
 MAX_CURVE_POINTS = 1000
@@ -28,14 +31,16 @@ class Curves:
 
     Attributes:
         steps: The steps, ``(S,)``, int32.
-        classes: The K classes whose probabilities are kept, in ascending order.
+        classes: The K classes or labels whose probabilities are kept, in ascending order.
         probabilities: Their probabilities, and the sum of the others as the last column if
             ``has_other``, ``(S, K)`` or ``(S, K + 1)``.
-        has_other: Whether there are classes that are not kept.
+        has_other: Whether there are classes that are not kept. False for independent labels, whose
+            probabilities have no meaningful sum.
         distance: See :class:`~lightning_leaf.SinglePath`, ``(S,)``.
         horizontality: Mean over the steps from each point to the next, ``(S,)``.
         fisher_rao_length: See :class:`~lightning_leaf.SinglePath`, ``(S,)``.
-        entropy: Entropy −Σ p log p of the prediction, in nats, ``(S,)``.
+        entropy: Entropy of the prediction, in nats, ``(S,)``: −Σ p log p for exclusive classes,
+            the sum of the entropies of all labels for independent labels.
     """
 
     steps: Array
@@ -59,18 +64,19 @@ def thin_curves(path: SinglePath, path_count: int) -> Curves:
     p = log_p.exp().numpy()
     class_count = p.shape[1]
     # Replacing a single class by "other" would save nothing.
-    has_other = class_count > CLASSES_SHOWN + 1
-    classes = most_probable_classes(p, CLASSES_SHOWN if has_other else class_count)
+    are_many = class_count > CLASSES_SHOWN + 1
+    classes = most_probable_classes(p, CLASSES_SHOWN if are_many else class_count)
+    has_other = are_many and path.likelihood == "categorical"
     numbers_per_point = len(classes) + has_other + 5
     points_that_fit = CURVE_BYTES // (4 * numbers_per_point * path_count)
     limit = max(MIN_CURVE_POINTS, min(MAX_CURVE_POINTS, points_that_fit))
 
-    steps = curve_steps(p.argmax(1), limit)  # (S,)
+    steps = curve_steps(predicted_sets(log_p, path.likelihood).numpy(), limit)  # (S,)
     probabilities = p[steps][:, classes]
     if has_other:
         other = (1 - probabilities.sum(1, keepdims=True)).clip(0)
         probabilities = np.concatenate([probabilities, other], axis=1)
-    entropy = torch.special.entr(log_p.exp()).sum(1).numpy()[steps]
+    entropy = entropies(log_p[steps], path.likelihood).numpy()
     return Curves(
         steps=steps.astype(np.int32),
         classes=classes,
@@ -83,6 +89,20 @@ def thin_curves(path: SinglePath, path_count: int) -> Curves:
     )
 
 
+def entropies(log_p: Tensor, likelihood: Likelihood) -> Tensor:  # (S, C) -> (S,)
+    """Return the entropy of every prediction, in nats.
+
+    Args:
+        log_p: Log-probabilities of the classes or labels, float64.
+        likelihood: ``"categorical"``: −Σ p log p. ``"bernoulli"``: the entropy of all labels
+            together, −Σ_k (p_k log p_k + (1 − p_k) log(1 − p_k)).
+    """
+    entropy: Tensor = torch.special.entr(log_p.exp())
+    if likelihood == "bernoulli":
+        entropy = entropy + torch.special.entr(-log_p.expm1())  # 1 − p, accurate near zero
+    return entropy.sum(1)
+
+
 def curve_steps(
     labels: Array,  # (T + 1,)
     limit: int,
@@ -90,11 +110,11 @@ def curve_steps(
     """Return at most ``limit`` steps at which to keep the curves.
 
     They are evenly spaced and include the first step, the last step, and the steps before and after
-    every change of the predicted class. If the changes take more than half of the limit, only the
+    every change of the prediction. If the changes take more than half of the limit, only the
     first ones are included.
 
     Args:
-        labels: The predicted class at every step.
+        labels: A number for the predicted class, or for the set of predicted labels, at every step.
         limit: Largest number of steps to return.
     """
     last = len(labels) - 1

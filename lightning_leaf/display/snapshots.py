@@ -15,6 +15,7 @@ from lightning_leaf.display.curves import Curves, thin_curves
 from lightning_leaf.display.frame_choice import frame_rows
 from lightning_leaf.drawing.frames import frames_of
 from lightning_leaf.drawing.layout import layout_of
+from lightning_leaf.drawing.predictions import predictions
 from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
 
 MAX_BYTES = 2_000_000
@@ -54,9 +55,9 @@ def make_snapshot(
     """Make a snapshot of at most 2 MB.
 
     Curves have at most 1000 points, see :func:`~lightning_leaf.display.curves.curve_steps`, and the
-    probabilities of the 20 most probable classes and "other". Each path has at most 13 frames, see
-    :func:`~lightning_leaf.display.frame_choice.frame_rows`. Images and signals are scaled down
-    until the snapshot fits.
+    probabilities of the 20 most probable classes and "other", or of the 20 most probable labels.
+    Each path has at most 13 frames, see :func:`~lightning_leaf.display.frame_choice.frame_rows`.
+    Images and signals are scaled down until the snapshot fits.
 
     Args:
         path: The paths.
@@ -85,6 +86,8 @@ def make_snapshot(
             class_count=path[0].log_probs.shape[-1],
             input_shape=tuple(path[0].start.shape),
             scaled=bounds is None and layout is not None,
+            likelihood=path.likelihood,
+            frame_note="" if layout is None else layout.note,
             paths=records,
         )
 
@@ -110,7 +113,9 @@ def _record(
     names = sources.class_names
     rows = frame_rows(path)
     frame_steps = path.point_steps[rows]
-    best = path.log_probs[frame_steps].exp().max(1)
+    frame_labels, frame_probabilities = predictions(
+        path.log_probs[frame_steps], path.likelihood, names
+    )
     points = path.points[rows]
     if path.end is not None:
         points = torch.cat([points, path.end.unsqueeze(0).to(points)])
@@ -138,8 +143,8 @@ def _record(
         fisher_rao_length=curves.fisher_rao_length,
         entropy=curves.entropy,
         frame_steps=frame_steps.numpy().astype(np.int32),
-        frame_labels=tuple(class_name(names, label) for label in best.indices.tolist()),
-        frame_probabilities=best.values.numpy(),
+        frame_labels=tuple(frame_labels),
+        frame_probabilities=frame_probabilities.numpy(),
         frames=frames,
         destination_frame=destination_frame,
     )

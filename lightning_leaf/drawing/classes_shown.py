@@ -1,4 +1,4 @@
-"""The classes whose probabilities are shown when there are many classes."""
+"""The classes or labels whose probabilities are shown when there are many."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 CLASSES_SHOWN = 20
-"""Largest number of classes shown; snapshots add the sum of the others as "other"."""
+"""Largest number of classes shown; snapshots add the sum of the other classes as "other"."""
 
 
 def most_probable_classes(
@@ -18,7 +18,7 @@ def most_probable_classes(
     """Return the classes with the largest probability at any step of a path, in ascending order.
 
     Args:
-        probabilities: p(y|x) at every step; NaN counts as zero.
+        probabilities: p of every class or label at every step; NaN counts as zero.
         count: Largest number of classes to return.
 
     Example:

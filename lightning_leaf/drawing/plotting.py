@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_leaf.data.normalization import Normalization
+from lightning_leaf.data.normalization import Normalization, input_bounds
 from lightning_leaf.drawing.classes_shown import most_probable_classes
+from lightning_leaf.drawing.frames import Frames, frames_of
+from lightning_leaf.drawing.layout import layout_of
+from lightning_leaf.drawing.predictions import predictions
+from lightning_leaf.model.likelihood import Likelihood
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +23,8 @@ if TYPE_CHECKING:
 
 STRIP_FRAMES = 12
 """Largest number of points in the strip of a path."""
+LARGEST_SIDE = 256
+"""Largest side of an image in the strip, in pixels; larger images are scaled down."""
 
 KIND_NAMES = {"horizontal": "horizontal path", "orthogonal": "orthogonal walk"}
 """Name of a path of each kind."""
@@ -61,12 +69,19 @@ class PlottablePath(Protocol):
     def normalization(self) -> Normalization | None:
         """The map from pixels to inputs, if it is known."""
 
+    @property
+    def likelihood(self) -> Likelihood:
+        """``"categorical"`` for exclusive classes, ``"bernoulli"`` for independent labels."""
+
     def describe(self) -> str:
         """Return one sentence about the path."""
 
 
 def plot_paths(paths: Sequence[PlottablePath], *, classes: Sequence[str] | None = None) -> Figure:
     """Plot each path in a row: strip of points, class probabilities, distance, horizontality.
+
+    Videos and volumes are shown as slices. For independent labels, the labels with p > ½ are
+    written below each point.
 
     Args:
         paths: One or more paths whose inputs have the same shape, such as a
@@ -84,7 +99,9 @@ def plot_paths(paths: Sequence[PlottablePath], *, classes: Sequence[str] | None 
     for part, path in zip(_rows(figure, len(paths)), paths, strict=True):
         names = _class_names(path, classes)
         title = f"{KIND_NAMES[path.kind]}: {path.describe()}"
-        part.suptitle(title, x=0.01, ha="left", fontsize="medium")
+        layout = layout_of(path.points.shape[1:], _channel_axis(path))
+        note = "" if layout is None else layout.note
+        part.suptitle("\n".join(filter(None, (title, note))), x=0.01, ha="left", fontsize="medium")
         strip, curves = part.subfigures(2, 1, height_ratios=[1, 2])
         _draw_strip(strip, path, names)
         left, right = curves.subplots(1, 2)
@@ -157,42 +174,58 @@ def _class_names(path: PlottablePath, classes: Sequence[str] | None) -> list[str
     return [str(name) for name in classes]
 
 
+def _channel_axis(path: PlottablePath) -> int | None:
+    return None if path.normalization is None else path.normalization.axis
+
+
 def _draw_strip(figure: Any, path: PlottablePath, names: Sequence[str]) -> None:
-    chosen = torch.linspace(0, len(path.points) - 1, min(STRIP_FRAMES, len(path.points)))
-    panels = figure.subplots(1, len(chosen) + (path.end is not None), squeeze=False)[0]
-    for panel, i in zip(panels, chosen.round().long().tolist(), strict=False):
-        step = int(path.point_steps[i])
-        p = path.log_probs[step].exp()
-        label = int(p.argmax())
-        _draw_input(panel, path.points[i], path)
-        panel.set_xlabel(f"{names[label]}  {float(p[label]):.2f}\nstep {step}", fontsize="x-small")
+    count = min(STRIP_FRAMES, len(path.points))
+    chosen = torch.linspace(0, len(path.points) - 1, count).round().long()
+    steps = path.point_steps[chosen]
+    texts, probabilities = predictions(path.log_probs[steps], path.likelihood, names)
+    captions = [
+        f"{text if math.isnan(p) else f'{text}  {p:.2f}'}\nstep {step}"
+        for text, p, step in zip(texts, probabilities.tolist(), steps.tolist(), strict=True)
+    ]
     if path.end is not None:
-        _draw_input(panels[-1], path.end, path)
-        panels[-1].set_xlabel("destination", fontsize="x-small")
+        captions.append("destination")
+    panels = figure.subplots(1, len(captions), squeeze=False)[0]
+    for panel, frame, caption in zip(panels, _frames(path, chosen), captions, strict=True):
+        _draw_frame(panel, frame)
+        panel.set_xlabel(caption, fontsize="x-small")
 
 
-def _draw_input(panel: Axes, x: Tensor, path: PlottablePath) -> None:
-    panel.set(xticks=[], yticks=[])
-    image = x.ndim == 2 or (x.ndim == 3 and x.shape[0] in (1, 3))
-    if not image:
-        panel.plot(x.reshape(-1, x.shape[-1]).T.numpy(), linewidth=0.8)
-        return
-    ends = torch.stack([path.points[0], *([] if path.end is None else [path.end])])
-    if path.normalization is not None:
-        pixels = path.normalization.to_pixels(x.unsqueeze(0))[0]
+def _frames(path: PlottablePath, chosen: Tensor) -> Frames:
+    """Return the chosen points, and the destination if there is one, as frames."""
+    points = path.points[chosen]
+    ends = path.points[:1]
+    if path.end is not None:
+        end = path.end.unsqueeze(0).to(points)
+        points, ends = torch.cat([points, end]), torch.cat([ends, end])
+    if path.normalization is None:
+        finite = ends[ends.isfinite()]
+        bounds = None if finite.numel() == 0 else (finite.min(), finite.max())
     else:
-        pixels = (x - ends.min()) / (ends.max() - ends.min()).clamp_min(1e-12)
-    pixels = pixels.clamp(0, 1)
-    if pixels.ndim == 3:
-        pixels = pixels[0] if len(pixels) == 1 else pixels.permute(1, 2, 0)
-    panel.imshow(pixels.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        bounds = input_bounds(points, path.normalization, None)
+    return frames_of(points, bounds, LARGEST_SIDE, _channel_axis(path))
+
+
+def _draw_frame(panel: Axes, frame: Frames) -> None:
+    panel.set(xticks=[], yticks=[])
+    if frame.dtype == np.uint8:
+        panel.imshow(frame, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    else:
+        panel.plot(frame.T, linewidth=0.8)
 
 
 def _draw_probabilities(panel: Axes, path: PlottablePath, names: Sequence[str]) -> None:
     p = path.log_probs.exp().numpy()  # (T + 1, C)
     for label in most_probable_classes(p):
         panel.plot(p[:, label], label=names[label])
-    panel.set(title="Class probabilities", xlabel="path step", ylim=(-0.02, 1.02))
+    if path.likelihood == "bernoulli":
+        panel.axhline(0.5, color="grey", linestyle="--", linewidth=0.8)
+    of = "Class" if path.likelihood == "categorical" else "Label"
+    panel.set(title=f"{of} probabilities", xlabel="path step", ylim=(-0.02, 1.02))
     panel.legend(fontsize="x-small", ncols=2, loc="upper right")
 
 

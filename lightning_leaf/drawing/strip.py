@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tensorboard_plugin_leaf import PathRecord
@@ -16,10 +18,13 @@ BLACK, WHITE, GREY = (20, 20, 20), (255, 255, 255), (120, 120, 120)
 
 
 def draw_strip(path: PathRecord) -> Image.Image:
-    """Draw the frames of a path with label, probability and step; the destination is last."""
+    """Draw the frames of a path with label, probability and step; the destination is last.
+
+    Predictions of independent labels have no probability.
+    """
     tiles = list(path.frames)
     captions = [
-        f"{label[:9]} {probability:.2f}\nstep {step}"
+        f"{_prediction(label, float(probability))}\nstep {step}"
         for label, probability, step in zip(
             path.frame_labels, path.frame_probabilities, path.frame_steps, strict=True
         )
@@ -40,6 +45,10 @@ def draw_strip(path: PathRecord) -> Image.Image:
             _draw_signal(draw, np.atleast_2d(tile), left, low, high)
         draw.multiline_text((left, GAP + TILE + 2), caption, BLACK, font, spacing=2)
     return strip
+
+
+def _prediction(label: str, probability: float) -> str:
+    return label[:13] if math.isnan(probability) else f"{label[:9]} {probability:.2f}"
 
 
 def stack_strips(strips: list[Image.Image]) -> Image.Image:

@@ -1,11 +1,19 @@
 """Thinned curves keep the ends of a path, its changes of class and its most probable classes."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from lightning_leaf.display.curves import curve_steps, thin_curves
-from tests.support.made_paths import flipping_log_probs, make_path, random_log_probs, take_snapshot
+from lightning_leaf.display.curves import curve_steps, entropies, thin_curves
+from tests.support.made_paths import (
+    flipping_log_probs,
+    make_path,
+    random_labels,
+    random_log_probs,
+    take_snapshot,
+)
 
 
 def test_thinned_curves_keep_both_ends_and_both_sides_of_every_change_of_class():
@@ -40,6 +48,41 @@ def test_the_twenty_most_probable_classes_and_other_sum_to_one(classes, columns)
     assert np.allclose(record.probabilities[:, : len(shown)], log_probs.exp()[:, shown], atol=1e-6)
     most_probable = log_probs.amax(0).argsort(descending=True)[: len(shown)]
     assert shown == sorted(most_probable.tolist())
+
+
+@pytest.mark.parametrize(("labels", "columns"), [(1, 1), (21, 21), (22, 20), (100, 20)])
+def test_the_twenty_most_probable_labels_are_shown_without_a_remainder(labels, columns):
+    log_probs = random_labels(30, labels)
+    record = take_snapshot(make_path(log_probs, likelihood="bernoulli")).paths[0]
+    assert record.probabilities.shape == (31, columns)
+    shown = [int(name) for name in record.classes]  # no "other"
+    assert np.allclose(record.probabilities, log_probs.exp()[:, shown], atol=1e-6)
+    assert shown == sorted(log_probs.amax(0).argsort(descending=True)[:columns].tolist())
+    p = log_probs.exp()
+    naive = -(p * p.log() + (1 - p) * (1 - p).log()).sum(1)
+    assert np.allclose(record.entropy, naive, rtol=1e-4)
+    # Negative control: the entropy of exclusive classes is another number.
+    assert not np.allclose(record.entropy, -(p * p.log()).sum(1), rtol=0.1)
+
+
+def test_the_entropy_of_certain_labels_is_accurate():
+    log_p = torch.nn.functional.logsigmoid(torch.tensor([[30.0, -30.0]], dtype=torch.float64))
+    rare = math.exp(-30)
+    expected = 2 * (30 * rare + rare)  # −q log q − (1 − q) log(1 − q) ≈ q (1 − log q)
+    assert float(entropies(log_p, "bernoulli")) == pytest.approx(expected, rel=1e-6)
+    assert float(entropies(log_p.float().double(), "bernoulli")) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_thinned_curves_keep_both_sides_of_every_change_of_the_predicted_labels():
+    log_probs = torch.full((5001, 3), 0.3, dtype=torch.float64)
+    log_probs[:, 0] = 0.9  # the most probable label does not change
+    log_probs[1234:, 1] = log_probs[3331:, 2] = 0.6
+    steps = thin_curves(make_path(log_probs.log(), likelihood="bernoulli"), 1).steps
+    assert {0, 1233, 1234, 3330, 3331, 5000} <= set(steps.tolist())
+    # Negative control: of exclusive classes nothing changes.
+    assert not {1233, 1234} <= set(thin_curves(make_path(log_probs.log()), 1).steps.tolist())
 
 
 def test_a_class_that_is_probable_at_one_step_only_is_shown():

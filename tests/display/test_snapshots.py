@@ -1,11 +1,20 @@
 """A snapshot contains the paths, in at most 2 MB."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tensorboard_plugin_leaf import Snapshot, encode
 
+from lightning_leaf.data.normalization import Normalization
 from lightning_leaf.display.snapshots import MAX_BYTES
-from tests.support.made_paths import UNIT, make_path, random_log_probs, take_snapshot
+from tests.support.made_paths import (
+    UNIT,
+    make_path,
+    random_labels,
+    random_log_probs,
+    take_snapshot,
+)
 
 
 def byte_count(snapshot: Snapshot) -> int:
@@ -51,6 +60,36 @@ def test_an_orthogonal_walk_has_no_destination():
 def test_only_images_without_bounds_are_marked_as_scaled(shape, bounds):
     snapshot = take_snapshot(make_path(random_log_probs(5, 3), shape), bounds=bounds)
     assert snapshot.scaled == (bounds is None and len(shape) == 3)
+
+
+def test_a_snapshot_of_independent_labels_names_all_that_are_predicted():
+    single = make_path(random_labels(50, 3), likelihood="bernoulli")
+    snapshot = take_snapshot(single, names=("cat", "dog", "cow"))
+    assert snapshot.likelihood == "bernoulli"
+    record = snapshot.paths[0]
+    for step, label in zip(record.frame_steps, record.frame_labels, strict=True):
+        p = single.log_probs[step].exp()
+        names = [name for name, above in zip(("cat", "dog", "cow"), p > 0.5, strict=True) if above]
+        assert label == (", ".join(names) or "no label above ½")
+    assert len(set(record.frame_labels)) > 1
+    assert np.isnan(record.frame_probabilities).all()
+    # Negative control.
+    assert take_snapshot(make_path(random_log_probs(50, 3))).likelihood == "categorical"
+
+
+def test_a_snapshot_of_videos_says_which_slices_it_shows():
+    snapshot = take_snapshot(make_path(random_log_probs(5, 3), (12, 3, 8, 8)), bounds=None)
+    assert snapshot.scaled
+    assert snapshot.frame_note.startswith("Each image shows 9 of 12 slices along axis 0")
+    assert snapshot.paths[0].frames.shape[1:] == (26, 26, 3)
+    channels_last = dataclasses.replace(
+        make_path(random_log_probs(5, 3), (3, 12, 9, 4)),
+        normalization=Normalization((0.5,) * 4, (0.5,) * 4, axis=-1),
+    )
+    snapshot = take_snapshot(channels_last)
+    assert snapshot.frame_note.startswith("Each image shows the 3 slices along axis 0")
+    assert snapshot.paths[0].frames.shape[1:] == (12, 3 * 9 + 2)
+    assert take_snapshot(make_path(random_log_probs(5, 3))).frame_note == ""  # Negative control.
 
 
 def test_a_path_without_steps_has_one_point():

@@ -9,7 +9,7 @@ import torch
 
 from lightning_leaf.drawing.plotting import plot_paths
 from lightning_leaf.paths.leaf_path import LeafPath
-from tests.support.made_paths import make_path, random_log_probs
+from tests.support.made_paths import make_path, random_labels, random_log_probs
 
 
 def texts(figure) -> list[str]:
@@ -62,6 +62,29 @@ def test_twenty_of_many_classes_are_shown():
     assert len(probabilities.lines) == 20
 
 
+def test_labels_above_one_half_are_written_below_each_point():
+    log_probs = random_labels(20, 3)
+    figure = make_path(log_probs, likelihood="bernoulli").plot(classes=["cat", "dog", "cow"])
+    shown = texts(figure)
+    names = [n for n, p in zip(["cat", "dog", "cow"], log_probs[0].exp(), strict=True) if p > 0.5]
+    assert f"{', '.join(names) or 'no label above ½'}\nstep 0" in shown
+    assert "Label probabilities" in shown
+    # Negative control: exclusive classes have one name and its probability.
+    shown = texts(make_path(random_log_probs(20, 3)).plot())
+    assert "Class probabilities" in shown
+    captions = [text for text in shown if "\nstep" in text]
+    assert captions
+    assert not any("½" in text or "," in text for text in captions)
+
+
+def test_the_figure_of_videos_shows_slices_and_says_which():
+    walk = make_path(random_log_probs(4, 3), (12, 3, 8, 8), "orthogonal")
+    figure = walk.plot()
+    assert any("Each image shows 9 of 12 slices along axis 0" in text for text in texts(figure))
+    (image,) = figure.subfigs[0].subfigs[0].axes[0].images
+    assert image.get_array().shape == (26, 26, 3)
+
+
 def test_any_object_with_the_attributes_of_a_path_can_be_plotted():
     single = make_path(random_log_probs(20, 3))
     other = SimpleNamespace(
@@ -69,6 +92,7 @@ def test_any_object_with_the_attributes_of_a_path_can_be_plotted():
         **{name: getattr(single, name) for name in ("distance", "horizontality")},
         end=torch.zeros(1, 8, 8),
         normalization=None,
+        likelihood="categorical",
         describe=lambda: "made by hand",
     )
     assert "horizontal path: made by hand" in texts(plot_paths([other]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import math
 from typing import Any
 
@@ -98,6 +99,8 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         class_count=draw(count),
         input_shape=tuple(draw(st.lists(count, max_size=4))),
         scaled=draw(st.booleans()),
+        likelihood=draw(st.sampled_from(["categorical", "bernoulli"])),
+        frame_note=draw(text),
         paths=tuple(draw(st.lists(path_records(), min_size=1, max_size=3))),
     )
 
@@ -130,6 +133,18 @@ def test_newer_schemas_raise_an_error_that_asks_for_an_upgrade() -> None:
         with pytest.raises(SnapshotError, match="pip install -U tensorboard-plugin-leaf"):
             read(content)
     decode_path(with_values(BLOBS[0], schema=1))
+
+
+def test_an_index_of_an_older_version_is_of_exclusive_classes() -> None:
+    index = json.loads(INDEX)
+    assert index.pop("likelihood") == "categorical"
+    assert index.pop("frame_note") == ""
+    decoded = decode_index(json.dumps(index).encode())
+    assert (decoded.likelihood, decoded.frame_note) == ("categorical", "")
+    # Negative control: a field that every version wrote must be there.
+    del index["class_count"]
+    with pytest.raises(SnapshotError, match="class_count"):
+        decode_index(json.dumps(index).encode())
 
 
 def test_index_with_another_number_of_blobs_raises() -> None:

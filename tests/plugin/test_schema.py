@@ -72,6 +72,8 @@ def test_invalid_paths_raise_an_error_that_names_the_field(
         ({"name": "a/b"}, "name: expected letters"),
         ({"name": ""}, "name: expected letters"),
         ({"kind": "vertical"}, "kind: expected one of"),
+        ({"likelihood": "gaussian"}, "likelihood: expected one of"),
+        ({"frame_note": None}, "frame_note: expected a str"),
         ({"step": 10**12}, "step: expected at most"),
         ({"step": 1.0}, "step: expected an int"),
         ({"session": "1"}, "session: expected 16 hexadecimal digits"),

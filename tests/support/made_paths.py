@@ -6,6 +6,7 @@ from tensorboard_plugin_leaf import Snapshot
 from lightning_leaf import PathStatus, fisher_rao_length
 from lightning_leaf.data.batches import Examples
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.leaf_path import LeafPath, PathKind, SinglePath
 
 METADATA = SnapshotMetadata("mine", 30, 2, "checkpoint", f"{7:016x}", 0)
@@ -18,6 +19,7 @@ def make_path(
     kind: PathKind = "horizontal",
     kept: int = 300,
     seed: int = 0,
+    likelihood: Likelihood = "categorical",
 ) -> SinglePath:
     """Return a path with given predictions, and with random points and horizontality."""
     generator = torch.Generator().manual_seed(seed)
@@ -31,12 +33,13 @@ def make_path(
         log_probs=log_probs.float(),
         distance=torch.linspace(5, 1, steps + 1, dtype=torch.float64),
         horizontality=torch.rand(steps, generator=generator, dtype=torch.float64),
-        fisher_rao_length=fisher_rao_length(log_probs),
+        fisher_rao_length=fisher_rao_length(log_probs, likelihood),
         status=PathStatus.OUT_OF_STEPS,
         end=torch.rand(*shape, generator=generator) if horizontal else None,
         step_size=0.1,
         threshold=0.5 if horizontal else None,
         normalization=None,
+        likelihood=likelihood,
     )
 
 
@@ -45,6 +48,14 @@ def random_log_probs(steps: int, classes: int, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randn(steps + 1, classes, generator=generator).cumsum(0) / 10
     return scores.double().log_softmax(1)
+
+
+def random_labels(steps: int, labels: int, seed: int = 0) -> torch.Tensor:
+    """Return log-probabilities ``(T + 1, C)`` of independent labels, which change slowly."""
+    generator = torch.Generator().manual_seed(seed)
+    scores = torch.randn(labels, generator=generator)
+    scores = scores + torch.randn(steps + 1, labels, generator=generator).cumsum(0) / 10
+    return torch.nn.functional.logsigmoid(scores.double())
 
 
 def flipping_log_probs(steps: int, *flips: int) -> torch.Tensor:

@@ -22,9 +22,14 @@ def to_json_fields(record: PathScalars | SnapshotScalars, kind: type) -> dict[st
 
 
 def from_json_fields(values: dict[str, Any], kind: type) -> dict[str, Any]:
-    """Return the arguments of the dataclass ``kind``; the inverse of :func:`to_json_fields`."""
+    """Return the arguments of the dataclass ``kind``; the inverse of :func:`to_json_fields`.
+
+    Fields with a default value may be missing: older versions of LEAF did not have them.
+    """
     arguments: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
+        if field.name not in values and field.default is not dataclasses.MISSING:
+            continue
         value = values[field.name]
         if field.type == "float":
             value = float(value)

@@ -29,8 +29,8 @@ class PathScalars:
         destination: Label of the destination. ``""`` for an orthogonal walk.
         source_index: Position of the source in its data set, or ``None`` if unknown.
         destination_index: Position of the destination in its data set, or ``None`` if unknown.
-        status: ``"reached"``, ``"stalled"``, ``"out_of_steps"``, ``"out_of_time"`` (ended early by a
-            time limit or on request) or ``"non_finite"``.
+        status: ``"reached"``, ``"stalled"``, ``"out_of_steps"``, ``"out_of_time"`` (ended by a
+            limit of time or on request) or ``"non_finite"``.
         steps: Number of path steps.
         start_distance: Horizontal path: ‖destination − source‖. Orthogonal walk: 0.
         final_distance: Distance of the last point to the destination (horizontal path) or to the
@@ -74,7 +74,8 @@ class PathRecord(PathScalars):
     vectors or signals. Distances are Euclidean, in units of the inputs of the model.
 
     Attributes:
-        classes: (K,) names of the columns of ``probabilities``. The last may be ``"other"``.
+        classes: (K,) names of the columns of ``probabilities``. The last may be ``"other"``, the
+            sum of all other classes.
         curve_steps: (S,) int32 path steps of the curves, increasing from 0 to ``steps``,
             S ≤ ``MAX_CURVE_POINTS``.
         probabilities: (S, K) float32 predicted probabilities.
@@ -87,8 +88,10 @@ class PathRecord(PathScalars):
             from the source to each point.
         entropy: (S,) float32 entropy of the prediction, in nats.
         frame_steps: (F,) int32 path steps of the frames, increasing from 0 to ``steps``.
-        frame_labels: (F,) predicted class name of each frame.
-        frame_probabilities: (F,) float32 probability of that class.
+        frame_labels: (F,) prediction at each frame: the name of the most probable class, or for
+            independent labels the names of those with p > ½.
+        frame_probabilities: (F,) float32 probability of that class. NaN for independent labels,
+            which have one each.
         frames: (F, H, W) or (F, H, W, 3) uint8 images, or (F, n) or (F, channels, n) float32
             vectors or signals.
         destination_frame: The destination, in the shape and type of one frame. ``None`` for an

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tensorboard_plugin_leaf.schema.fields import check_plain_fields, expect, lazy_description
@@ -12,6 +12,7 @@ from tensorboard_plugin_leaf.schema.path import PathIndex, PathRecord
 PLUGIN_NAME: Final = "leaf"
 SCHEMA_VERSION: Final = 1
 KINDS: Final = ("horizontal", "orthogonal")
+LIKELIHOODS: Final = ("categorical", "bernoulli")
 
 # The tag of a snapshot has twelve digits for the step.
 MAX_STEP: Final = 10**12 - 1
@@ -35,10 +36,15 @@ class SnapshotScalars:
         session_start_step: Optimizer step at which the session started. The session supersedes
             snapshots of older sessions at this step or later, in the same run and of the same
             name.
-        class_count: Number of classes C. The rank of the local data matrix is at most C − 1.
+        class_count: Number of classes or labels C. The rank of the local data matrix is at most
+            C − 1 for exclusive classes, and C for independent labels.
         input_shape: Shape of one input of the model.
         scaled: Whether images are min-max scaled because the normalization of the inputs is
             unknown.
+        likelihood: ``"categorical"`` for C exclusive classes, ``"bernoulli"`` for C independent
+            labels, each with its own probability.
+        frame_note: One sentence on what a frame shows, if that is not the whole input: for example
+            some of the slices of a volume. Empty otherwise.
     """
 
     name: str
@@ -51,12 +57,16 @@ class SnapshotScalars:
     class_count: int
     input_shape: tuple[int, ...]
     scaled: bool
+    likelihood: str = field(default="categorical", kw_only=True)
+    frame_note: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         check_plain_fields(self)
         letters = "letters, digits and any of _.-"
         expect(bool(_NAME.fullmatch(self.name)), "name", letters, repr(self.name))
         expect(self.kind in KINDS, "kind", f"one of {KINDS}", repr(self.kind))
+        is_known = self.likelihood in LIKELIHOODS
+        expect(is_known, "likelihood", f"one of {LIKELIHOODS}", repr(self.likelihood))
         expect(self.step <= MAX_STEP, "step", f"at most {MAX_STEP}", str(self.step))
         session = "16 hexadecimal digits, f'{time.time_ns():016x}'"
         expect(bool(_SESSION.fullmatch(self.session)), "session", session, repr(self.session))
