@@ -14,8 +14,8 @@ from torch.overrides import TorchFunctionMode
 from lightning_leaf.model.forward import Calling
 from lightning_leaf.model.no_grad import ThroughNoGrad, starts_no_grad
 from lightning_leaf.model.outputs import score_rows
+from lightning_leaf.model.parts import parts_of, sharded_parts
 from lightning_leaf.model.precision import FullPrecision, Precision, is_half, main_type
-from lightning_leaf.model.sharding import unsharded_parts
 
 
 class ModelTensors:
@@ -37,10 +37,11 @@ class ModelTensors:
         is_module = isinstance(model, nn.Module)
         self.parameters = dict(model.named_parameters()) if is_module else {}
         self.buffers = dict(model.named_buffers()) if is_module else {}
-        self._attributes = list(_attributes(model)) if is_module else []
+        parts = parts_of(model) if is_module else []
+        self._attributes = list(_attributes(parts))
         self.dtype = main_type(list(self.parameters.values()))
         self.device = _device(self.parameters.values()) or _device(self.buffers.values())
-        self.sharded = is_module and _is_sharded(model)
+        self.sharded = bool(sharded_parts(parts))
         self._full_copies: dict[str, Tensor] | None = None
 
     def full_copies(self) -> dict[str, Tensor]:
@@ -160,10 +161,6 @@ def _device(tensors: Iterable[Tensor]) -> torch.device | None:
     return next(iter(accelerators or devices), None)
 
 
-def _attributes(model: nn.Module) -> Iterator[Tensor]:
-    for part in model.modules():
+def _attributes(parts: Iterable[nn.Module]) -> Iterator[Tensor]:
+    for part in parts:
         yield from (value for value in vars(part).values() if isinstance(value, Tensor))
-
-
-def _is_sharded(model: nn.Module) -> bool:
-    return sum(1 for _ in unsharded_parts(model)) < sum(1 for _ in model.modules())
