@@ -93,3 +93,37 @@ CASES = [
     Case("log_probabilities", log_probabilities, (20,), 5),
     Case("dependent_scores", dependent_scores, (20,), 4),
 ]
+
+
+def saturated_labels() -> nn.Module:
+    """Return a model with logits near 40, −40, 3 and 0: p or 1 − p of two labels is 4e-18."""
+    model = nn.Sequential(nn.Linear(20, 30), nn.Tanh(), nn.Linear(30, 4))
+    with torch.no_grad():
+        model[2].bias += torch.tensor([40.0, -40.0, 3.0, 0.0])
+    return model
+
+
+def only_saturated_labels() -> nn.Module:
+    model = nn.Linear(20, 3)
+    with torch.no_grad():
+        model.bias += torch.tensor([40.0, -40.0, 40.0])
+    return model
+
+
+def dependent_labels() -> nn.Module:
+    """Return a model with the same gradient for two labels: dim D_x is less than C."""
+    model = nn.Linear(20, 4)
+    with torch.no_grad():
+        model.weight[3] = -2 * model.weight[2]
+    return model
+
+
+LABEL_CASES = [
+    *(case for case in CASES if case.name in ("linear", "image_cnn", "signal", "inplace_first")),
+    Case("saturated_labels", saturated_labels, (20,), 4),
+    Case("only_saturated_labels", only_saturated_labels, (20,), 3),
+    Case("dependent_labels", dependent_labels, (20,), 4),
+    Case("one_label", lambda: nn.Sequential(nn.Linear(20, 9), nn.ELU(), nn.Linear(9, 1)), (20,), 1),
+    Case("more_labels_than_inputs", lambda: nn.Linear(6, 30), (6,), 30),
+]
+"""Models whose scores are measured as logits of independent labels."""
