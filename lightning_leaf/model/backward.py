@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from lightning_leaf.model.sharding import unsharded_parts
+from lightning_leaf.model.parts import parts_of, sharded_parts
 
 Replacement = tuple[dict[str, Any], str, Any]
 """A namespace, a name in it and the value it has for a time."""
@@ -48,19 +48,20 @@ def no_backward_hooks(module: nn.Module) -> Iterator[None]:
 
     Sharded modules keep theirs, which gather and shard parameters.
     """
-    parts = list(unsharded_parts(module))
+    parts = parts_of(module)
+    sharded = set(map(id, sharded_parts(parts)))
     hooks: list[Replacement] = [
         (vars(part), name, OrderedDict())
         for part in parts
         for name in ("_backward_hooks", "_backward_pre_hooks")
-        if vars(part).get(name)
+        if vars(part).get(name) and id(part) not in sharded
     ]
     hooks += [
         (vars(nn.modules.module), name, OrderedDict())
         for name in ("_global_backward_hooks", "_global_backward_pre_hooks")
     ]
     registering = Tensor.register_hook
-    if len(parts) == len(list(module.modules())):
+    if not sharded:
         Tensor.register_hook = _register_nothing  # type: ignore[method-assign]
     try:
         with replaced(hooks):

@@ -6,21 +6,22 @@ thing that a measurement can change.
 
 from __future__ import annotations
 
-import operator
 import random
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from weakref import WeakSet
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_leaf.model.backward import no_backward_hooks, no_checkpointing, replaced
-from lightning_leaf.model.sharding import unsharded_parts
+from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of
 from lightning_leaf.model.unbuilt import refusing_new_parameters
+from lightning_leaf.model.unchanged_attributes import unchanged_attributes
+from lightning_leaf.model.unchanged_tensors import unchanged_tensors
 
 
 @contextmanager
@@ -109,7 +110,7 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
     ``module.eval()`` followed by ``module.train()`` would set a frozen batch-norm to training mode,
     and would call overridden ``train`` methods.
     """
-    modes = [(submodule, submodule.training) for submodule in module.modules()]
+    modes = [(submodule, submodule.training) for submodule in parts_of(module)]
     try:
         for submodule, _ in modes:
             submodule.training = False
@@ -132,7 +133,7 @@ def unchanged_parameters(module: nn.Module) -> Iterator[None]:
         return
     _GUARDED.add(module)
     try:
-        with _restoring(module.parameters(), kept_on=torch.device("cpu")):
+        with unchanged_tensors(parameters_of(parts_of(module)), kept_on=torch.device("cpu")):
             yield
     finally:
         _GUARDED.discard(module)
@@ -144,81 +145,8 @@ _GUARDED: WeakSet[nn.Module] = WeakSet()
 @contextmanager
 def unchanged_buffers(module: nn.Module) -> Iterator[None]:
     """Restore buffers that a forward pass changes even in evaluation mode (counters, queues)."""
-    with _restoring(module.buffers()):
+    with unchanged_tensors(buffers_of(parts_of(module))):
         yield
-
-
-@contextmanager
-def _restoring(tensors: Iterable[Tensor], kept_on: torch.device | None = None) -> Iterator[None]:
-    """Undo writes to tensors and assignments to their ``data``."""
-    saved = [
-        (tensor, tensor.data, tensor.detach().to(kept_on or tensor.device, copy=True))
-        for tensor in tensors
-        # Sharded and quantized tensors cannot be compared in place.
-        if type(tensor) in (Tensor, nn.Parameter)
-    ]
-    try:
-        yield
-    finally:
-        for tensor, data, copy in saved:
-            if tensor.untyped_storage().nbytes() == 0:  # sharded again since then
-                continue
-            if tensor.data_ptr() != data.data_ptr():
-                tensor.data = data
-            value = copy.to(tensor.device)
-            # Writing to an unchanged tensor could invalidate a graph that still needs it.
-            if not torch.equal(tensor, value):
-                with torch.inference_mode(tensor.is_inference()), torch.no_grad():
-                    tensor.copy_(value)
-
-
-@contextmanager
-def unchanged_attributes(module: nn.Module) -> Iterator[None]:
-    """Restore attributes that a forward pass assigns, and items of those that are collections.
-
-    Examples are counters, stored features and buffers created at first use. Items of lists, dicts
-    and sets are restored, but not the contents of these items.
-    """
-    attributes = [vars(part) for part in module.modules()]
-    classes = [(part, type(part)) for part in module.modules()]
-    unsharded = {id(vars(part)) for part in unsharded_parts(module)}
-    collections = [
-        value
-        for values in attributes
-        for name, value in values.items()
-        if isinstance(value, (list, dict, set))
-        and (name != "_parameters" or id(values) in unsharded)
-    ]
-    saved: list[tuple[Any, Any]] = [
-        *((each, dict(each)) for each in attributes),
-        *((each, each.copy()) for each in collections),
-    ]
-    try:
-        yield
-    finally:
-        for collection, before in saved:
-            _restore_items(collection, before)
-        for part, kind in classes:  # lazy modules change their class in the first forward pass
-            if type(part) is not kind:
-                part.__class__ = kind
-
-
-def _restore_items(collection: Any, before: Any) -> None:
-    """Restore the items of a collection, writing only those that are other objects than before."""
-    if isinstance(collection, dict):
-        absent = object()
-        for name in collection.keys() - before.keys():
-            del collection[name]
-        if any(name not in collection for name in before):  # restore their order too
-            collection.clear()
-        for name, value in before.items():
-            if collection.get(name, absent) is not value:
-                collection[name] = value
-    elif isinstance(collection, set):
-        collection.intersection_update(before)
-        collection.update(before)
-    elif len(collection) != len(before) or not all(map(operator.is_, collection, before)):
-        collection[:] = before
 
 
 @contextmanager
@@ -226,7 +154,7 @@ def silent_log(module: nn.Module) -> Iterator[None]:
     """Disable ``self.log`` of LightningModules: a measurement is not a training step."""
     silenced = (
         (vars(part), name, _log_nothing)
-        for part in module.modules()
+        for part in parts_of(module)
         if hasattr(type(part), "log_dict")
         for name in ("log", "log_dict")
     )

@@ -18,7 +18,7 @@ from torch.nn.modules.module import (
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from lightning_leaf.errors import LeafError
-from lightning_leaf.model.sharding import unsharded_parts
+from lightning_leaf.model.parts import parameters_of, parts_of, sharded_parts
 
 UNINITIALIZED = UninitializedParameter, UninitializedBuffer
 
@@ -70,8 +70,10 @@ def refusing_new_parameters(model: nn.Module) -> Iterator[None]:
         ModelIsUnbuilt: At the registration of a parameter, or of a module that has parameters; at
             the end for parameters that were not registered through the methods of the module.
     """
-    parts = {id(part): part for part in unsharded_parts(model)}
-    existing = {id(parameter) for parameter in model.parameters()}
+    parts = {id(part): part for part in parts_of(model)}
+    existing = {id(parameter) for parameter in parameters_of(parts.values())}
+    for part in sharded_parts(parts.values()):
+        parts.pop(id(part), None)
     names = {key: _parameter_names(part) for key, part in parts.items()}
 
     def is_new(parameter: nn.Parameter | None) -> bool:
@@ -84,9 +86,9 @@ def refusing_new_parameters(model: nn.Module) -> Iterator[None]:
     def on_module(part: nn.Module, name: str, child: nn.Module | None) -> None:
         if id(part) not in parts or child is None:
             return
-        if part._modules.get(name) is None and any(map(is_new, child.parameters())):
+        if part._modules.get(name) is None and any(map(is_new, parameters_of(parts_of(child)))):
             raise _created_in_forward(part, name)
-        parts.update({id(inner): inner for inner in child.modules()})
+        parts.update({id(inner): inner for inner in parts_of(child)})
 
     hooks = (
         register_module_parameter_registration_hook(on_parameter),

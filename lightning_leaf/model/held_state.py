@@ -1,0 +1,167 @@
+"""Find the objects in which modules keep state besides parameters and buffers."""
+
+from __future__ import annotations
+
+import functools
+import random
+import types
+from collections import deque
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of
+
+LARGEST_SEARCHED = 4096
+"""Longer collections are restored, but not searched for others."""
+MOST_SEARCHED = 100_000
+"""Number of objects after which the search ends."""
+LARGEST_COPIED = 2**26
+"""Number of bytes of a larger tensor or array, which is data rather than state."""
+
+# Modules of these packages keep their state in attributes, and know their trainer.
+LIBRARIES = {"torch", "lightning", "pytorch_lightning", "lightning_fabric", "lightning_leaf"}
+COLLECTIONS = list, dict, set, deque
+GENERATORS = torch.Generator, np.random.Generator, np.random.RandomState, random.Random
+PLAIN = (int, float, str, bool, bytes, complex, type(None), torch.dtype, torch.device, torch.Size)
+
+# Contents of these attributes are parts, parameters and buffers of the module, or not called.
+NOT_SEARCHED = {
+    "_modules",
+    "_parameters",
+    "_buffers",
+    "_trainer",
+    "_fabric",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_state_dict_hooks",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+}
+
+Variable = tuple[dict[str, Any], str]
+
+
+class HeldState:
+    """The objects that the forward pass of a model may change.
+
+    The search follows the attributes and forward hooks of all sub-modules: collections and what
+    they contain, objects of classes from the packages of the modules, and the variables that
+    functions refer to.
+
+    Attributes:
+        namespaces: Attributes of modules and other objects.
+        collections: Lists, dicts, sets and deques.
+        variables: Global variables by their namespace and name.
+        cells: Variables of enclosing functions.
+        tensors: Tensors that are neither parameters nor buffers.
+        arrays: NumPy arrays.
+        generators: Random number generators.
+        hidden: Modules that are not sub-modules, such as a teacher in a list.
+        classes: Classes of the model that were not defined by a library.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.namespaces: list[dict[str, Any]] = []
+        self.collections: list[Any] = []
+        self.variables: list[Variable] = []
+        self.cells: list[types.CellType] = []
+        self.tensors: list[Tensor] = []
+        self.arrays: list[np.ndarray[Any, Any]] = []
+        self.generators: list[Any] = []
+        self.hidden: list[nn.Module] = []
+        self.classes: set[type] = set()
+        self._packages: set[str] = set()
+        self._seen: set[int] = set()
+        self._pending: list[Any] = []
+        self._add_modules(model)
+        self._pending += nn.modules.module._global_forward_hooks.values()
+        self._pending += nn.modules.module._global_forward_pre_hooks.values()
+        while self._pending and len(self._seen) < MOST_SEARCHED:
+            self._add(self._pending.pop())
+
+    def _add_modules(self, model: nn.Module) -> None:
+        parts = [part for part in parts_of(model) if id(part) not in self._seen]
+        self._seen.update(map(id, parts))
+        self._seen.update(map(id, parameters_of(parts)))
+        self._seen.update(map(id, buffers_of(parts)))
+        for kind in set(map(type, parts)):
+            self._add_class(kind)
+        for part in parts:
+            self._add_namespace(vars(part))
+
+    def _add_class(self, kind: type) -> None:
+        if kind in self.classes or _package(kind) in LIBRARIES:
+            return
+        self.classes.add(kind)
+        self._packages.add(_package(kind))
+        self._add_function(vars(kind).get("forward"))
+        self._pending += (value for value in vars(kind).values() if isinstance(value, COLLECTIONS))
+        for base in kind.__bases__:
+            if base is not object:
+                self._add_class(base)
+
+    def _add_namespace(self, namespace: dict[str, Any]) -> None:
+        self.namespaces.append(namespace)
+        for name, value in namespace.items():
+            if name not in NOT_SEARCHED:
+                self._pending.append(value)
+            elif isinstance(value, COLLECTIONS):
+                self.collections.append(value)
+
+    def _add(self, value: Any) -> None:
+        kind = type(value)
+        if kind in PLAIN or id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        if isinstance(value, COLLECTIONS):
+            self.collections.append(value)
+            if 0 < len(value) <= LARGEST_SEARCHED:
+                self._pending += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, tuple):
+            self._pending += value
+        elif isinstance(value, Tensor):
+            if value.nbytes <= LARGEST_COPIED:
+                self.tensors.append(value)
+        elif isinstance(value, nn.Module):
+            self.hidden.append(value)
+            self._add_modules(value)
+        elif isinstance(value, np.ndarray):
+            if value.nbytes <= LARGEST_COPIED and value.flags.writeable:
+                self.arrays.append(value)
+        elif isinstance(value, GENERATORS):
+            self.generators.append(value)
+        elif isinstance(value, functools.partial):
+            self._pending += value.func, value.args, value.keywords
+        elif isinstance(value, types.MethodType):
+            self._pending += value.__self__, value.__func__
+        elif isinstance(value, types.FunctionType):
+            self._add_function(value)
+        elif _package(kind) in self._packages and not isinstance(value, (Dataset, type)):
+            attributes = getattr(value, "__dict__", None)
+            if isinstance(attributes, dict):
+                self._add_namespace(attributes)
+
+    def _add_function(self, function: Any) -> None:
+        if not isinstance(function, types.FunctionType):
+            return
+        for cell in function.__closure__ or ():
+            self.cells.append(cell)
+            try:
+                self._pending.append(cell.cell_contents)
+            except ValueError:  # a variable without a value
+                continue
+        for name in function.__code__.co_names:
+            if name in function.__globals__:
+                self.variables.append((function.__globals__, name))
+                value = function.__globals__[name]
+                if not isinstance(value, (types.FunctionType, nn.Module)):
+                    self._pending.append(value)
+
+
+def _package(kind: type) -> str:
+    return kind.__module__.partition(".")[0]

@@ -1,0 +1,168 @@
+"""Undo what a forward pass does to the attributes of its modules and to what they hold."""
+
+from __future__ import annotations
+
+import operator
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import CellType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lightning_leaf.model.held_state import HeldState
+from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of, sharded_parts
+from lightning_leaf.model.unchanged_tensors import unchanged_tensors
+from lightning_leaf.model.undo import Step, run_all
+
+_ABSENT = object()
+
+
+@contextmanager
+def unchanged_attributes(module: nn.Module) -> Iterator[None]:
+    """Restore the attributes of modules, and the state of the objects that they hold.
+
+    Examples are counters, stored features, buffers, parameters and modules created at first use,
+    items of nested collections, tensors that are no buffers, random number generators, and lists
+    in which forward hooks collect features.
+    :class:`~lightning_leaf.model.held_state.HeldState` finds them.
+    """
+    held = HeldState(module)
+    parts = parts_of(module)
+    hidden = [part for model in held.hidden for part in parts_of(model)]
+    steps: list[Step] = [
+        *_restoring_collections(held, parts),
+        *(partial(_restore_class, part, type(part)) for part in (*parts, *hidden)),
+        *(partial(_restore_mode, part, part.training) for part in hidden),
+        *(partial(_restore_variable, *each, each[0][each[1]]) for each in held.variables),
+        *(partial(_restore_cell, cell, _contents(cell)) for cell in held.cells),
+        *(partial(_restore_class_attributes, kind, dict(vars(kind))) for kind in held.classes),
+        *(partial(_restore_array, array, array.copy()) for array in held.arrays),
+        *map(_restoring_generator, held.generators),
+        *(step for part in (*parts, *hidden) for step in _restoring_script(part)),
+    ]
+    with (
+        unchanged_tensors(parameters_of(hidden), kept_on=torch.device("cpu")),
+        unchanged_tensors(buffers_of(hidden)),
+        unchanged_tensors(held.tensors),
+    ):
+        try:
+            yield
+        finally:
+            run_all(steps)
+
+
+def _restoring_collections(held: HeldState, parts: Iterable[nn.Module]) -> Iterator[Step]:
+    # Most collections are empty: copying them would take longer than anything else here.
+    yield partial(_empty, [collection for collection in held.collections if not collection])
+    # Sharded modules gather their parameters and shard them again themselves.
+    left_out = {id(vars(part)["_parameters"]) for part in sharded_parts(parts)}
+    for collection in held.collections:
+        if collection and id(collection) not in left_out:
+            yield partial(_restore_items, collection, collection.copy())
+    for namespace in held.namespaces:
+        yield partial(_restore_items, namespace, dict(namespace))
+
+
+def _empty(collections: Iterable[Any]) -> None:
+    for collection in collections:
+        if collection:
+            collection.clear()
+
+
+def _restore_items(collection: Any, before: Any) -> None:
+    """Restore the items of a collection if one of them is another object than before."""
+    if len(collection) == len(before) and all(map(operator.is_, collection, before)):
+        if not isinstance(collection, dict):
+            return
+        if all(map(operator.is_, collection.values(), before.values())):
+            return
+    if isinstance(collection, dict):
+        for name in collection.keys() - before.keys():
+            del collection[name]
+        if any(name not in collection for name in before):  # restore their order too
+            collection.clear()
+        for name, value in before.items():
+            if collection.get(name, _ABSENT) is not value:
+                collection[name] = value
+    elif isinstance(collection, set):
+        collection.intersection_update(before)
+        collection.update(before)
+    else:
+        collection.clear()
+        collection.extend(before)
+
+
+def _restore_class(part: nn.Module, kind: type) -> None:
+    if type(part) is not kind:  # lazy modules change their class in the first forward pass
+        part.__class__ = kind
+
+
+def _restore_mode(part: nn.Module, training: bool) -> None:
+    part.training = training
+
+
+def _restore_variable(namespace: dict[str, Any], name: str, value: Any) -> None:
+    if namespace.get(name, _ABSENT) is not value:
+        namespace[name] = value
+
+
+def _contents(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # a variable without a value
+        return _ABSENT
+
+
+def _restore_cell(cell: CellType, contents: Any) -> None:
+    if _contents(cell) is contents:
+        return
+    if contents is _ABSENT:
+        del cell.cell_contents
+    else:
+        cell.cell_contents = contents
+
+
+def _restore_class_attributes(kind: type, before: dict[str, Any]) -> None:
+    now = vars(kind)
+    for name in now.keys() - before.keys():
+        delattr(kind, name)
+    for name, value in before.items():
+        if now.get(name, _ABSENT) is not value:
+            setattr(kind, name, value)
+
+
+def _restore_array(array: np.ndarray[Any, Any], copy: np.ndarray[Any, Any]) -> None:
+    if array.shape == copy.shape and array.tobytes() != copy.tobytes():
+        array[...] = copy
+
+
+def _restoring_generator(generator: Any) -> Step:
+    if isinstance(generator, torch.Generator):
+        return partial(generator.set_state, generator.get_state())
+    if isinstance(generator, random.Random):
+        return partial(generator.setstate, generator.getstate())
+    if isinstance(generator, np.random.RandomState):
+        return partial(generator.set_state, generator.get_state())
+    return partial(setattr, generator.bit_generator, "state", generator.bit_generator.state)
+
+
+def _restoring_script(part: nn.Module) -> Iterator[Step]:
+    """Restore attributes of scripted modules, of which reading makes copies."""
+    if not isinstance(part, torch.jit.ScriptModule):
+        return
+    for name, (kind, _) in part._concrete_type.get_attributes().items():
+        value = getattr(part, name, None)
+        if isinstance(value, Tensor):
+            continue
+        if "Tensor" not in str(kind) and isinstance(value, (int, float, str, list, dict)):
+            yield partial(_restore_script_attribute, part, name, value)
+
+
+def _restore_script_attribute(part: nn.Module, name: str, value: Any) -> None:
+    if getattr(part, name) != value:
+        setattr(part, name, value)

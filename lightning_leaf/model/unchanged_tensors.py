@@ -1,0 +1,116 @@
+"""Undo writes to tensors of any layout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from lightning_leaf.model.undo import Step, run_all
+
+COMPRESSED_ROWS = torch.sparse_csr, torch.sparse_bsr
+COMPRESSED_COLUMNS = torch.sparse_csc, torch.sparse_bsc
+
+WHOLE_NUMBERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+@contextmanager
+def unchanged_tensors(
+    tensors: Iterable[Tensor], kept_on: torch.device | None = None
+) -> Iterator[None]:
+    """Undo writes to tensors and assignments to their ``data``.
+
+    Tensors without memory of their own (meta), of opaque layouts (MKL-DNN) and sharded tensors
+    are left out.
+
+    Args:
+        tensors: The tensors.
+        kept_on: Device of the copies; None for that of each tensor.
+    """
+    steps = [step for tensor in tensors if (step := _restoring(tensor, kept_on)) is not None]
+    try:
+        yield
+    finally:
+        run_all(steps)
+
+
+def _restoring(tensor: Tensor, kept_on: torch.device | None) -> Step | None:
+    if _is_distributed(tensor):
+        return None
+    if _is_dense(tensor):
+        copy = tensor.detach().to(kept_on or tensor.device, copy=True)
+        return partial(_restore_dense, tensor, tensor.data, copy)
+    try:
+        return partial(_restore, tensor, tensor.detach().clone()) if _parts(tensor) else None
+    except (NotImplementedError, RuntimeError, TypeError):
+        return None  # a subclass that cannot be copied
+
+
+def _is_distributed(tensor: Tensor) -> bool:
+    distributed = sys.modules.get("torch.distributed.tensor")  # importing it takes a second
+    return distributed is not None and isinstance(tensor, distributed.DTensor)
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    return (
+        tensor.layout == torch.strided
+        and not tensor.is_nested
+        and not tensor.is_meta
+        and not hasattr(tensor, "__tensor_flatten__")
+    )
+
+
+def _restore_dense(tensor: Tensor, data: Tensor, copy: Tensor) -> None:
+    if data.untyped_storage().nbytes() == 0:  # sharded again since then
+        return
+    if not _same_memory(tensor, data):
+        tensor.data = data
+    value = copy.to(tensor.device)
+    # Writing to an unchanged tensor could invalidate a graph that still needs it.
+    if not torch.equal(_bits(tensor), _bits(value)):
+        _write(tensor, value)
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    """Return the same memory as whole numbers: NaN equals NaN, and −0 differs from 0."""
+    whole = WHOLE_NUMBERS.get(tensor.element_size())
+    return tensor if whole is None or tensor.is_quantized else tensor.detach().view(whole)
+
+
+def _same_memory(a: Tensor, b: Tensor) -> bool:
+    forms = [(t.data_ptr(), t.dtype, t.shape, t.stride()) for t in (a, b)]
+    return forms[0] == forms[1]
+
+
+def _restore(tensor: Tensor, copy: Tensor) -> None:
+    now, before = _parts(tensor), _parts(copy)
+    if len(now) != len(before) or not all(map(torch.equal, now, before)):
+        _write(tensor, copy)
+
+
+def _write(tensor: Tensor, value: Tensor) -> None:
+    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+        tensor.copy_(value)
+
+
+def _parts(tensor: Tensor) -> list[Tensor]:
+    """Return the dense tensors of which a tensor consists."""
+    tensor = tensor.detach()
+    if tensor.is_meta:
+        return []
+    if hasattr(tensor, "__tensor_flatten__"):
+        names, _ = tensor.__tensor_flatten__()
+        return [part for name in names for part in _parts(getattr(tensor, name))]
+    if tensor.layout == torch.sparse_coo:
+        return [tensor._indices(), tensor._values()]
+    if tensor.layout in COMPRESSED_ROWS:
+        return [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+    if tensor.layout in COMPRESSED_COLUMNS:
+        return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
+    if tensor.is_nested:
+        return [tensor.values()]
+    return [tensor] if tensor.layout == torch.strided else []
