@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import torch
-from lightning_utilities.core.rank_zero import rank_zero_info
 from torch import Tensor
 
+from lightning_leaf.callbacks.notices import inform
 from lightning_leaf.callbacks.user_inputs import names_for
 from lightning_leaf.data.batches import (
     Examples,
@@ -163,10 +163,11 @@ class ExamplePool:
             examples = self._of_singles(answer, part)
         require_finite(examples.inputs)
         if answer.note:
-            rank_zero_info(answer.note)
-        if examples.targets == "classes" and answer.target.kind == "labels":
-            # Each of these rows has one label, but others have several.
-            examples = replace(examples, labels=None, targets="labels")
+            inform(answer.note)
+        evidence = answer.target.kind
+        if examples.targets == "classes" and evidence in ("labels", "values"):
+            # These rows look like classes, but others of the data set do not.
+            examples = replace(examples, labels=None, targets=evidence)
         return replace(
             examples,
             class_names=names_for(self._class_names, answer.class_names, self._module),

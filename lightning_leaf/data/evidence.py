@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from lightning_leaf.data.batches import Examples
+from lightning_leaf.data.batches import Examples
+from lightning_leaf.errors import LeafError
+from lightning_leaf.model.likelihood import Likelihood
+
+CHANCE = 1e-4
+"""Probability below which labels are not a random sample of as many classes as there are scores."""
+UNIT_NORM = 1e-3
+"""Largest deviation from norm one of embeddings that are normalized."""
+INSIST = (
+    'If the scores are logits of exclusive classes all the same, pass likelihood="categorical".'
+)
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class Judgement:
         assumption: One sentence for the log: what is assumed, and why.
     """
 
-    likelihood: Literal["categorical", "bernoulli"]
+    likelihood: Likelihood
     classes: int
     assumption: str
 
@@ -31,7 +39,7 @@ def judge(
     examples: Examples,
     scores: Tensor,  # (B, C)
     *,
-    likelihood: Literal["categorical", "bernoulli"] | None,
+    likelihood: Likelihood | None,
     labels_seen: Sequence[int] | None = None,
     explicit_forward: bool = False,
 ) -> Judgement:
@@ -40,16 +48,142 @@ def judge(
     Args:
         examples: The examples whose scores are given.
         scores: Output of the model, ``(B, C)``; one column is the logit of a binary classifier.
-        likelihood: The choice of the user, if there is one.
-        labels_seen: Labels of more examples of the same data set.
-        explicit_forward: Whether the user chose which part of the model computes the scores.
+        likelihood: The choice of the user, if there is one. Only labels that exceed the number of
+            classes are then refused.
+        labels_seen: Labels of a random sample of the same data set.
+        explicit_forward: Whether the user chose what computes the scores.
 
     Raises:
         LeafError: If the local data matrix of these scores has no meaning.
+
+    Example:
+        >>> import torch
+        >>> examples = Examples(torch.rand(2, 4), labels=(0, 2), targets="classes")
+        >>> judge(examples, torch.rand(2, 3), likelihood=None).assumption
+        'Scores are read as the logits of 3 exclusive classes, because the labels are 0 and 2.'
     """
     columns = scores.shape[1]
-    return Judgement(
-        likelihood or "categorical",
-        max(2, columns),
-        f"Scores are read as the logits of {max(2, columns)} exclusive classes.",
+    chosen = likelihood or _likelihood_of_targets(examples, columns)
+    classes = columns if chosen == "bernoulli" else max(2, columns)
+    labels = [*(labels_seen or ()), *(examples.labels or ())]
+    if labels and max(labels) >= max(2, columns):
+        raise LeafError(_labels_exceed(max(labels), columns))
+    if likelihood is None:
+        _require_exclusive_classes(examples, scores, chosen, labels_seen, explicit_forward)
+    because = _reason(examples, sorted(set(labels)), likelihood)
+    if columns == 1:
+        what = "The single score is read as the logit of class 1 against class 0"
+    elif chosen == "bernoulli":
+        what = f"Scores are read as the logits of {classes} independent labels"
+    else:
+        what = f"Scores are read as the logits of {classes} exclusive classes"
+    return Judgement(chosen, classes, f"{what}, because {because}.")
+
+
+def _likelihood_of_targets(examples: Examples, columns: int) -> Likelihood:
+    if examples.targets != "labels":
+        return "categorical"
+    if examples.target_columns != columns:
+        raise LeafError(
+            f"Expected one score for each of the {examples.target_columns} labels of an example; "
+            f"got {columns} scores. Name the part of the module that computes the scores, for "
+            'example forward="head", or say which targets belong to them, for example '
+            'batch=("image", "label").'
+        )
+    return "bernoulli"
+
+
+def _require_exclusive_classes(
+    examples: Examples,
+    scores: Tensor,
+    chosen: Likelihood,
+    labels_seen: Sequence[int] | None,
+    explicit_forward: bool,
+) -> None:
+    """Check that nothing speaks against the likelihood that was chosen for the user."""
+    columns = scores.shape[1]
+    names = examples.class_names
+    if explicit_forward:
+        other = 'Choose another part of the module with forward="...".'
+    else:
+        other = (
+            "Name the part of the module, or a function, that computes the logits, for example "
+            'forward="head" or forward=lambda module, x: module.head(module(x)).'
+        )
+    if examples.targets == "values":
+        raise LeafError(
+            f"Expected labels of classes; the targets are {_values(examples)}. The local data "
+            f"matrix is that of a classifier. Say where the labels are, for example "
+            f'batch=("image", "label"). {INSIST}'
+        )
+    if chosen == "bernoulli":
+        return
+    if examples.target_columns not in (None, max(2, columns)):
+        raise LeafError(
+            f"Expected one score for each of the {examples.target_columns} columns of the "
+            f"targets; got {columns} scores, perhaps features. {other} {INSIST}"
+        )
+    if names is not None and len(names) != max(2, columns):
+        raise LeafError(
+            f"Expected one score for each of the {len(names)} classes that the data set names; "
+            f"got {columns} scores, perhaps features. {other} {INSIST} Other names: "
+            'class_names=["cat", "dog"].'
+        )
+    if names is None and labels_seen:
+        highest, n = max(labels_seen), len(labels_seen)
+        if ((highest + 1) / max(2, columns)) ** n < CHANCE:
+            raise LeafError(
+                f"Expected as many scores as there are classes; got {columns} scores, but {n} "
+                f"random examples have no label above {highest}: the scores may be features. "
+                f"{other} {INSIST}"
+            )
+    norms = scores.detach().double().norm(dim=1)
+    if columns > 2 and bool(((norms - 1).abs() < UNIT_NORM).all()):
+        raise LeafError(
+            f"Expected logits of classes; all {len(scores)} rows of scores have norm 1, as "
+            f"embeddings have. {other} {INSIST}"
+        )
+    if examples.targets is None and columns > 1 and scores.shape == examples.inputs.shape:
+        raise LeafError(
+            f"Expected logits of classes; the scores have the shape of the inputs, "
+            f"{tuple(scores.shape)}, and there are no labels: they may be reconstructions. "
+            f"{other} {INSIST}"
+        )
+
+
+def _labels_exceed(highest: int, columns: int) -> str:
+    if columns == 1:
+        cause = "one score is the logit of two classes, and not that of a regression"
+    else:
+        cause = f"{columns} scores are the logits of classes 0 to {columns - 1}"
+    return (
+        f"Expected labels below the number of classes; got label {highest}, but {cause}. The "
+        "tensor may hold something else, such as positions in the data set. Say where inputs and "
+        'labels are in a batch, for example batch=("image", "label") or batch=(0, 2), or which part of '
+        'the module computes the scores, for example forward="head".'
     )
+
+
+def _values(examples: Examples) -> str:
+    if examples.target_columns is None:
+        return "numbers that are no class numbers, as in a regression"
+    return (
+        f"rows of {examples.target_columns} numbers that are neither probabilities nor zeros and "
+        "ones, as in a regression or for several tasks"
+    )
+
+
+def _reason(examples: Examples, labels: list[int], likelihood: Likelihood | None) -> str:
+    if likelihood is not None:
+        return f'likelihood="{likelihood}" was given'
+    if examples.targets == "labels":
+        return "examples have any number of labels"
+    if not labels:
+        return "the data set has no labels that say otherwise"
+    if len(labels) > 2 and labels == list(range(len(labels))):
+        return f"the labels are whole numbers from 0 to {labels[-1]}"
+    if len(labels) <= 3:
+        *first, last = map(str, labels)
+        listed = f"{', '.join(first)} and {last}" if first else last
+        return f"the labels are {listed}"
+    return f"the labels are whole numbers from {labels[0]} to {labels[-1]}"
