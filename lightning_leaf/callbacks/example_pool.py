@@ -81,10 +81,6 @@ class ExamplePool:
         """
         if not positions:
             raise LeafError("Expected at least one position in the data set; got an empty list.")
-        if any(position < 0 for position in positions):
-            raise LeafError(
-                f"Expected positions from 0 to the length of the data set; got {min(positions)}."
-            )
         distinct = tuple(dict.fromkeys(positions))
         examples = self._read(Request(distinct, len(distinct), seed, self._split, EVIDENCE))
         rows = {position: row for row, position in enumerate(examples.indices or distinct)}

@@ -159,8 +159,8 @@ def _labels_exceed(highest: int, columns: int) -> str:
     return (
         f"Expected labels below the number of classes; got label {highest}, but {cause}. The "
         "tensor may hold something else, such as positions in the data set. Say where inputs and "
-        'labels are in a batch, for example batch=("image", "label") or batch=(0, 2), or which part of '
-        'the module computes the scores, for example forward="head".'
+        'labels are in a batch, for example batch=("image", "label") or batch=(0, 2), or which '
+        'part of the module computes the scores, for example forward="head".'
     )
 
 
