@@ -65,7 +65,9 @@ class Classifier:
         self.device = self._tensors.device
         self.dtype = self._tensors.dtype
         self._precisions = precisions(
-            list(self._tensors.parameters.values()), list(self._tensors.buffers.values())
+            list(self._tensors.parameters.values()),
+            list(self._tensors.buffers.values()),
+            self._tensors.scripted,
         )
         self._run = ForwardPass(
             model,
@@ -139,12 +141,13 @@ class Classifier:
     def require_usable(self, x: Tensor) -> int:
         """Check on the first two inputs that the scores define p(y|x) of every single input.
 
-        The derivative of the first input's scores with respect to the second input is zero unless
-        the model mixes inputs. One forward and one backward pass test it.
+        The derivative of the second input's scores with respect to the first input is zero unless
+        the model mixes inputs. One forward and one backward pass test it. (A recurrent network
+        that takes the batch for time lets later inputs depend on earlier ones.)
 
         The result is kept for inputs of the same shape. Two cases do not count as a test of
         mixing, which is then repeated at the next call: a single input, and derivatives that are
-        zero or not finite at the first input.
+        zero or not finite.
 
         Args:
             x: Prepared inputs, ``(B, ...)``.
@@ -167,17 +170,17 @@ class Classifier:
         require_no_probabilities(output)
         if gradient is None:
             gradient = torch.zeros_like(x[:2])
-        if bool((gradient[1:].nan_to_num() != 0).any()):
+        if bool((gradient[:-1].nan_to_num() != 0).any()):
             raise LeafError(
                 "The classifier mixes the inputs of a batch: one input's scores depend on "
                 "another's values, so G of a single input is not defined. Usual causes are "
-                "batch-norm without running statistics, and a function that calls a module left "
-                "in training mode. Pass the module itself (it is measured in evaluation mode) or "
-                "give chunk_size=1."
+                "batch-norm without running statistics, a recurrent network without "
+                "batch_first=True, and a function that calls a module left in training mode. Pass "
+                "the module itself (it is measured in evaluation mode) or give chunk_size=1."
             )
         classes = 2 if self._is_one_logit(output) else output.shape[1]
         self._usable[shape, False] = classes
-        if pair and bool(gradient.isfinite().all() & (gradient[0] != 0).any()):
+        if pair and bool(gradient.isfinite().all() & (gradient[-1] != 0).any()):
             self._usable[shape, True] = classes
         return classes
 

@@ -30,6 +30,7 @@ class ModelTensors:
         dtype: Type of most parameters, float32 or float64.
         device: Device of the parameters, else of the buffers; None without any. Tensors on the
             meta device, and those kept on the CPU beside an accelerator, do not count.
+        scripted: Whether parts of the model are TorchScript.
         sharded: Whether a sharding strategy manages some of its parameters.
     """
 
@@ -41,6 +42,7 @@ class ModelTensors:
         self._attributes = list(_attributes(parts))
         self.dtype = main_type(list(self.parameters.values()))
         self.device = _device(self.parameters.values()) or _device(self.buffers.values())
+        self.scripted = any(isinstance(part, torch.jit.ScriptModule) for part in parts)
         self.sharded = bool(sharded_parts(parts))
         self._full_copies: dict[str, Tensor] | None = None
 

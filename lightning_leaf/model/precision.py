@@ -43,7 +43,9 @@ def main_type(parameters: Sequence[Tensor]) -> torch.dtype:
     return torch.float64 if 2 * double > sum(each.numel() for each in floating) else torch.float32
 
 
-def precisions(parameters: Sequence[Tensor], buffers: Sequence[Tensor]) -> list[Precision]:
+def precisions(
+    parameters: Sequence[Tensor], buffers: Sequence[Tensor], scripted: bool = False
+) -> list[Precision]:
     """Return the ways to run a model, to be tried in this order on two inputs.
 
     The first is right for almost all models, and the others are for models of several types:
@@ -51,13 +53,19 @@ def precisions(parameters: Sequence[Tensor], buffers: Sequence[Tensor]) -> list[
     1. Inputs in the type of most parameters. Half-precision tensors are replaced by float32
        copies, and the forward pass runs in full precision even where it casts to half precision,
        because derivatives in half precision are too coarse for a spectrum.
-    2. Without copies, for modules whose tensors cannot be replaced: half-precision tensors are
-       converted in each operation.
-    3. Inputs in the other of float32 and float64, if the model has tensors of that type: a first
+    2. Inputs in the other of float32 and float64, if the model has tensors of that type: a first
        layer that expects it.
+    3. In full precision without copies: each operation converts its half-precision arguments. For
+       float32 weights whose forward pass casts to half precision, which runs under autocast only,
+       and for tensors that cannot be replaced.
     4. The module in its own half precision, because coarse derivatives are better than none.
 
     A model without parameters runs in the type of its inputs first.
+
+    Args:
+        parameters: All parameters of the model.
+        buffers: All buffers.
+        scripted: Whether parts of it are TorchScript, whose casts cannot be ignored.
     """
     floating = [each.dtype for each in (*parameters, *buffers) if each.is_floating_point()]
     if not (parameters or buffers):
@@ -65,15 +73,15 @@ def precisions(parameters: Sequence[Tensor], buffers: Sequence[Tensor]) -> list[
     main = main_type(parameters)
     other = torch.float32 if main == torch.float64 else torch.float64
     halves = sorted(set(floating) & set(HALF_PRECISION), key=str)
-    if not halves:
-        ways = [Precision(main)]
-        if other in floating:
-            ways.append(Precision(other))
-        return ways
-    ways = [Precision(main, copies=True, full=True), Precision(main, full=True)]
-    if other in floating:
-        ways.append(Precision(other, copies=True, full=True))
-    ways.append(Precision(main, coarse=True))
+    has_half = bool(halves)
+    ways = [
+        Precision(dtype, copies=has_half, full=has_half)
+        for dtype in (main, other)
+        if dtype == main or dtype in floating
+    ]
+    ways.append(Precision(main, full=True, coarse=has_half and scripted))
+    if has_half:
+        ways.append(Precision(main, coarse=True))
     return ways + [Precision(half, coarse=True) for half in halves]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ from lightning_leaf.model.forward_pass import ForwardPass, Watch, weighted
 from lightning_leaf.model.memory import is_out_of_memory
 from lightning_leaf.model.precision import Precision
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
+
+_KNOWN_AS_COARSE: WeakSet[Any] = WeakSet()
 
 LOGGER = logging.getLogger("lightning_leaf")
 
@@ -32,7 +36,7 @@ class Trial:
     Attributes:
         run: The forward pass.
         scores: Its scores, with their graph, ``(B, C)``.
-        gradient: Derivatives of a weighted sum of the first input's scores with respect to all
+        gradient: Derivatives of a weighted sum of the last input's scores with respect to all
             inputs, ``(B, ...)``; None if autograd finds no way from the inputs to the scores.
     """
 
@@ -95,13 +99,13 @@ def derivatives(run: ForwardPass, x: Tensor, watch: Watch | None = None) -> Tria
     if not scores.requires_grad:
         return Trial(run, scores, None)
     try:
-        (gradient,) = torch.autograd.grad(weighted(scores)[0], probe, allow_unused=True)
+        (gradient,) = torch.autograd.grad(weighted(scores)[-1], probe, allow_unused=True)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
         raise LeafError(
             "The classifier cannot be differentiated with respect to its input: "
-            f"{str(error).partition(chr(10))[0]}"
+            f"{_in_one_line(error)}"
         ) from error
     return Trial(run, scores, gradient)
 
@@ -120,12 +124,13 @@ def _in_first_precision(
                 raise
             first = first or error
             continue
-        if precision.coarse:
+        if precision.coarse and run.model not in _KNOWN_AS_COARSE:
+            _KNOWN_AS_COARSE.add(run.model)
             LOGGER.warning(
                 "%s is measured in its own half precision, because it does not run in full "
                 "precision (%s). Gradients have an error of about 1 %%.",
                 type(run.model).__name__,
-                str(first).partition("\n")[0],
+                _in_one_line(first),
             )
         return trial
     assert first is not None
@@ -152,21 +157,26 @@ def _better(plain: Trial, through: Trial, x: Tensor) -> Trial:
         return plain if through.gradient is None else through
     if through.gradient is None:
         return plain
-    difference = (through.gradient - plain.gradient)[0].double()
+    difference = (through.gradient - plain.gradient)[-1].double()
     norm = torch.linalg.vector_norm(difference)
-    if not bool(norm > AGREEMENT * torch.linalg.vector_norm(through.gradient[0].double())):
+    if not bool(norm > AGREEMENT * torch.linalg.vector_norm(through.gradient[-1].double())):
         return plain
     # A finite difference along the direction in which the two disagree most.
     direction = (difference / norm).to(x.dtype)
-    size = torch.linalg.vector_norm(x[0]) or torch.linalg.vector_norm(torch.ones_like(x[0]))
+    size = torch.linalg.vector_norm(x[-1]) or torch.linalg.vector_norm(torch.ones_like(x[-1]))
     with torch.no_grad():
         ahead, behind = (
-            weighted(plain.run(torch.cat([x[:1] + sign * STEP * size * direction, x[1:]])))[0]
+            weighted(plain.run(torch.cat([x[:-1], x[-1:] + sign * STEP * size * direction])))[-1]
             for sign in (1, -1)
         )
     slope = (ahead - behind) / (2 * STEP * size)
     errors = [
-        abs(float(slope - (trial.gradient[0] * direction).sum()))  # type: ignore[index]
+        abs(float(slope - (trial.gradient[-1] * direction).sum()))  # type: ignore[index]
         for trial in (plain, through)
     ]
     return plain if errors[0] <= errors[1] else through
+
+
+def _in_one_line(error: Exception | None) -> str:
+    lines = str(error).strip().split("\n")
+    return lines[-1] if "TorchScript" in lines[0] else lines[0]

@@ -141,6 +141,24 @@ def test_batch_norm_without_running_statistics_mixes_inputs(x):
         LocalDataMatrix.at(model, x)
 
 
+@pytest.mark.parametrize("batch_first", [False, True], ids=["mixing", "correct"])
+def test_a_recurrent_network_that_takes_the_batch_for_time_mixes_inputs(batch_first):
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(4, 3, batch_first=batch_first)
+
+        def forward(self, x):
+            return self.lstm(x)[0][:, -1]
+
+    x = torch.rand(2, 3, 4)
+    if batch_first:
+        assert LocalDataMatrix.at(Recurrent(), x).trace().gt(0).all()
+        return
+    with pytest.raises(LeafError, match=r"mixes the inputs.*batch_first=True"):
+        LocalDataMatrix.at(Recurrent(), x)
+
+
 def test_batch_norm_in_training_mode_is_measured_in_evaluation_mode(x):
     model = nn.Sequential(nn.Linear(12, 3), nn.BatchNorm1d(3)).train()
     expected = LocalDataMatrix.at(model.eval(), x).dense()
