@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { leastCoveredBox } from "../src/charts/rule_labels.ts";
 import { describeChart } from "../src/charts/spec.ts";
 import { linearTicks, logTicks, padded } from "../src/charts/ticks.ts";
-import type { Scalar } from "../src/data/api.ts";
+import type { Scalar, Snapshot } from "../src/data/api.ts";
 import { extent } from "../src/numeric/range.ts";
 import {
   classCurves,
@@ -12,7 +12,7 @@ import {
   probabilitySpec,
   valuesAt,
 } from "../src/path/curves.ts";
-import { rankSpec, snapshotMarkers, traceSpec } from "../src/training/curves.ts";
+import { rankBounds, rankSpec, snapshotMarkers, traceSpec } from "../src/training/curves.ts";
 import { smooth } from "../src/training/smoothing.ts";
 import { path, run, snapshot } from "./samples.ts";
 
@@ -93,6 +93,18 @@ test("the rank bound is drawn unless it is far above all curves", () => {
   assert.deepEqual(rules(1000), []);
 });
 
+test("the rank is bounded by C−1 for classes, C for labels, and the size d of an input", () => {
+  const texts = (changes: Partial<Snapshot>) =>
+    rankBounds([{ run: run("a", { snapshots: [snapshot(1, changes)] }), position: 0 }]).map(
+      ({ text }) => text,
+    );
+  assert.deepEqual(texts({}), ["C−1 = 9"]);
+  assert.deepEqual(texts({ likelihood: "bernoulli" }), ["C = 10"]);
+  assert.deepEqual(texts({ input_shape: [4] }), ["d = 4"]);
+  assert.deepEqual(texts({ likelihood: "bernoulli", input_shape: [10] }), ["C = 10"]);
+  assert.deepEqual(texts({ class_count: 1001 }), ["d = 784"]);
+});
+
 test("runs differ in colour, and each step with snapshots has one marker", () => {
   const get = () => scalar([1, 2]);
   const both = run("a", { snapshots: [snapshot(5), snapshot(5, { name: "walk" }), snapshot(7)] });
@@ -114,16 +126,33 @@ test("runs differ in colour, and each step with snapshots has one marker", () =>
 test("classes have distinct line styles, and hidden classes have no curve", () => {
   const names = Array.from({ length: 21 }, (_, i) => (i < 20 ? `class ${i}` : "other"));
   const many = path({ classes: names, probabilities: names.map(() => [0, 0, 1]) });
-  const curves = classCurves(many, false);
+  const curves = classCurves(many, "categorical", false);
   assert.equal(new Set(curves.map(({ look }) => JSON.stringify(look))).size, 21);
-  const shown = probabilitySpec(many, curves, ["class 3"]).curves;
+  const shown = probabilitySpec(many, "categorical", curves, ["class 3"], false).curves;
   assert.equal(shown.length, 20);
   assert.ok(!shown.some(({ name }) => name === "class 3"));
 });
 
+test("independent labels have no remainder, and a line where they count as predicted", () => {
+  const labels = path({ classes: ["cat", "dog", "other"] });
+  const curves = classCurves(labels, "bernoulli", false);
+  const look = ({ look: { dash } }: { look: { dash: number[] } }) => dash;
+  assert.deepEqual(curves.map(look), [[], [], []]);
+  const spec = probabilitySpec(labels, "bernoulli", curves, [], false);
+  assert.deepEqual(
+    spec.rules.map(({ value, label }) => [value, label]),
+    [[0.5, "predicted above ½"]],
+  );
+  assert.equal(spec.left.label, "probability of each label");
+  // Negative control: the last of exclusive classes is the sum of all others.
+  const exclusive = classCurves(labels, "categorical", false);
+  assert.deepEqual(exclusive.map(look)[2], [2, 2]);
+  assert.equal(probabilitySpec(labels, "categorical", exclusive, [], false).rules.length, 0);
+});
+
 test("classes whose probability stays below 5 % are faint", () => {
   assert.deepEqual(
-    classCurves(path(), false).map(({ isFaint }) => isFaint),
+    classCurves(path(), "categorical", false).map(({ isFaint }) => isFaint),
     [false, false, true],
   );
 });

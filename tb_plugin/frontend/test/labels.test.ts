@@ -5,6 +5,7 @@ import {
   listName,
   outcome,
   pathTitle,
+  predictionText,
   reasonText,
   shortStatus,
   statusText,
@@ -15,7 +16,7 @@ import {
   formatProbability,
   formatValue,
 } from "../src/text/numbers.ts";
-import { pathIndex, snapshot } from "./samples.ts";
+import { path, pathIndex, snapshot } from "./samples.ts";
 
 const WALK = { destination: "", destination_index: null, start_distance: 0, threshold: null };
 
@@ -56,6 +57,16 @@ test("lists distinguish walks of one class, and walks that took all steps are no
   assert.equal(shortStatus(pathIndex({ ...WALK, status: "out_of_steps" })), "walked");
   assert.equal(shortStatus(pathIndex({ status: "out_of_steps" })), "out of steps");
   assert.equal(shortStatus(pathIndex({ ...WALK, status: "out_of_time" })), "out of time");
+});
+
+test("predictions of independent labels have no single probability", () => {
+  assert.equal(predictionText(path(), 0), "4 0.90");
+  const labels = { frame_labels: ["cat, dog", "dog", "no label above ½"] };
+  const none = path({ ...labels, frame_probabilities: [null, null, null] });
+  assert.equal(predictionText(none, 0), "cat, dog");
+  assert.equal(predictionText(none, 2), "no label above ½");
+  // Negative control: a missing probability of a class is marked.
+  assert.equal(predictionText(path({ frame_probabilities: [null, 0.6, 0.8] }), 0), "4 –");
 });
 
 test("titles name the kind of path, its source and its destination", () => {

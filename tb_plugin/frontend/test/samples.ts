@@ -32,6 +32,8 @@ export function snapshot(step: number, changes: Partial<Snapshot> = {}): Snapsho
     class_count: 10,
     input_shape: [1, 28, 28],
     scaled: false,
+    likelihood: "categorical",
+    frame_note: "",
     paths: [pathIndex(), pathIndex({ source: "1", destination: "5", source_index: 3 })],
     ...changes,
   };

@@ -1,6 +1,8 @@
 /** The HTTP API of the plugin (`http_api.md`): its types, and one function per route. */
 
 export type Kind = "horizontal" | "orthogonal";
+/** C exclusive classes, or C independent labels with a probability each. */
+export type Likelihood = "categorical" | "bernoulli";
 export type Status = "reached" | "stalled" | "out_of_steps" | "out_of_time" | "non_finite";
 
 /** The scalars of a path. A distance that is not finite is null. */
@@ -32,6 +34,9 @@ export interface Snapshot {
   class_count: number;
   input_shape: number[];
   scaled: boolean;
+  likelihood: Likelihood;
+  /** What a frame shows, if that is not the whole input. */
+  frame_note: string;
   paths: PathIndex[];
 }
 
@@ -76,7 +81,9 @@ export interface Path extends PathScalars {
   fisher_rao_length: Values;
   entropy: Values;
   frame_steps: number[];
+  /** The predicted class, or the predicted labels: "cat, dog". */
   frame_labels: string[];
+  /** Null for independent labels, which have a probability each. */
   frame_probabilities: Values;
   frames: ImageFrames | SignalFrames;
 }

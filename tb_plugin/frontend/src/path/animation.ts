@@ -5,8 +5,8 @@ import type { LoadedPath } from "../data/path_store.ts";
 import { drawFrame, frameSize } from "../frames/picture.ts";
 import { encodeGif, type GifFrame } from "../save/gif.ts";
 import { Picture } from "../save/picture.ts";
-import { pairName } from "../text/labels.ts";
-import { formatCount, formatProbability } from "../text/numbers.ts";
+import { frameProbability, pairName } from "../text/labels.ts";
+import { formatCount } from "../text/numbers.ts";
 import type { Colours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
 
@@ -50,7 +50,7 @@ function writeCaption(
   const top = picture.height - CAPTION;
   const secondary = { colour: colours["text-secondary"], size: 16 };
   const name = { colour: colours.text, size: 16, weight: 500, width: picture.width - 60 };
-  const probability = ` ${formatProbability(path.frame_probabilities[frame])}`;
+  const probability = ` ${frameProbability(path, frame)}`;
   const caption = [path.frame_labels[frame] ?? "", name] as const;
   picture.writeBeside([[...caption], [probability, secondary]], middle, top + 20);
   const step = `step ${formatCount(path.frame_steps[frame] ?? 0)} of ${formatCount(path.steps)}`;

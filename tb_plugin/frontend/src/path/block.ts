@@ -10,8 +10,14 @@ import type { LoadedPath } from "../data/path_store.ts";
 import type { Range } from "../numeric/range.ts";
 import { clipZoom } from "../numeric/step_range.ts";
 import type { SavedFile } from "../save/files.ts";
-import { outcome, pathFacts, pathTitle, statusText, stepsText } from "../text/labels.ts";
-import { formatProbability } from "../text/numbers.ts";
+import {
+  frameProbability,
+  outcome,
+  pathFacts,
+  pathTitle,
+  statusText,
+  stepsText,
+} from "../text/labels.ts";
 import { cssColours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
 import { pathFiles } from "./files.ts";
@@ -122,14 +128,24 @@ export class LeafPath extends LitElement {
   }
 
   private pictures(loaded: LoadedPath, cursor: Cursor): unknown {
-    const isScaled = this.opened?.snapshot.scaled && loaded.sheet !== null;
+    const { snapshot } = this.opened ?? {};
+    const isScaled = snapshot?.scaled && loaded.sheet !== null;
     return html`
-      <leaf-magnifier .loaded=${loaded} .cursor=${cursor} .dark=${this.dark}>
-      </leaf-magnifier>
+      <leaf-magnifier
+        .loaded=${loaded}
+        .cursor=${cursor}
+        .dark=${this.dark}
+        .likelihood=${snapshot?.likelihood ?? "categorical"}
+      ></leaf-magnifier>
       <leaf-scrubber .cursor=${cursor} .describe=${() => frameText(loaded.path, cursor.frame)}>
       </leaf-scrubber>
       ${this.zoomNote(loaded, cursor)}
       <leaf-strip .loaded=${loaded} .cursor=${cursor}></leaf-strip>
+      ${
+        snapshot?.frame_note
+          ? html`<p class="secondary note" data-testid="frame-note">${snapshot.frame_note}</p>`
+          : ""
+      }
       ${
         isScaled
           ? html`<p class="secondary note" data-testid="scaled">
@@ -158,6 +174,7 @@ export class LeafPath extends LitElement {
 }
 
 function frameText(path: Path, frame: number): string {
-  const probability = formatProbability(path.frame_probabilities[frame]);
-  return `predicted ${path.frame_labels[frame] ?? ""}, probability ${probability}`;
+  const probability = frameProbability(path, frame);
+  const predicted = `predicted ${path.frame_labels[frame] ?? ""}`;
+  return probability ? `${predicted}, probability ${probability}` : predicted;
 }

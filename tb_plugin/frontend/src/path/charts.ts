@@ -10,7 +10,7 @@ import type { LoadedPath } from "../data/path_store.ts";
 import type { Range } from "../numeric/range.ts";
 import { clipZoom } from "../numeric/step_range.ts";
 import type { SavedFile } from "../save/files.ts";
-import { pathFacts, pathTitle } from "../text/labels.ts";
+import { pathFacts, pathTitle, scoreNoun } from "../text/labels.ts";
 import { cssColours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
 import {
@@ -44,30 +44,34 @@ export class LeafPathCharts extends LitElement {
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     const path = this.loaded?.path;
-    if (!path) return;
+    if (!path || !this.opened) return;
+    const { likelihood } = this.opened.snapshot;
     // A new specification redraws a chart, so it is created only when its inputs change.
     if (changed.has("loaded") || changed.has("dark")) {
-      this.classes = classCurves(path, this.dark);
+      this.classes = classCurves(path, likelihood, this.dark);
       this.distances = distanceSpec(path, this.dark);
     }
     if (changed.has("loaded") || changed.has("dark") || changed.has("hiddenClasses")) {
-      this.probabilities = probabilitySpec(path, this.classes, this.hiddenClasses);
+      const { classes, hiddenClasses, dark } = this;
+      this.probabilities = probabilitySpec(path, likelihood, classes, hiddenClasses, dark);
     }
   }
 
   protected override render(): unknown {
     const path = this.loaded?.path;
-    if (!path || !this.probabilities || !this.distances) return "";
+    if (!path || !this.opened || !this.probabilities || !this.distances) return "";
+    const noun = scoreNoun(this.opened.snapshot.likelihood);
     const distance = distanceName(path);
     const colours = distanceColours(this.dark);
     return html`<div class="pair-of-cards">
       ${this.card(
         "probability-chart",
-        "Class probabilities along the path",
-        "",
+        `${noun === "class" ? "Class" : "Label"} probabilities along the path`,
+        noun === "class" ? "" : "independent labels",
         this.probabilities,
         html`<leaf-legend
           .path=${path}
+          .noun=${noun}
           .classes=${this.classes}
           .cursor=${this.cursor}
           .hiddenNames=${this.hiddenClasses}

@@ -1,12 +1,12 @@
 /** The curves along one path as chart specifications. */
 
 import type { ChartSpec, Curve, Rule } from "../charts/spec.ts";
-import type { Path, Values } from "../data/api.ts";
+import type { Likelihood, Path, Values } from "../data/api.ts";
 import { nearest } from "../numeric/nearest.ts";
 import { formatValue } from "../text/numbers.ts";
 import { classLook, type Look } from "../theme/palette.ts";
 
-/** A class with its curve. */
+/** A class or label with its curve. */
 export interface ClassCurve {
   name: string;
   look: Look;
@@ -16,13 +16,16 @@ export interface ClassCurve {
 }
 
 const FAINT_PROBABILITY = 0.05;
+/** Independent labels with a larger probability are predicted. */
+const PREDICTED_ABOVE = 0.5;
 const LINE_WIDTH = 1.6;
 const END_WIDTH = 2.6;
 
-export function classCurves(path: Path, dark: boolean): ClassCurve[] {
+export function classCurves(path: Path, likelihood: Likelihood, dark: boolean): ClassCurve[] {
   return path.classes.map((name, i) => {
     const values = path.probabilities[i] ?? [];
-    const isOther = name === "other" && i === path.classes.length - 1;
+    const isLast = i === path.classes.length - 1;
+    const isOther = likelihood === "categorical" && isLast && name === "other";
     const isFaint = values.every((value) => (value ?? 0) < FAINT_PROBABILITY);
     return { name, values, isFaint, look: classLook(i, isOther, dark) };
   });
@@ -31,8 +34,10 @@ export function classCurves(path: Path, dark: boolean): ClassCurve[] {
 /** One curve per class; the classes of source and destination are drawn thicker. */
 export function probabilitySpec(
   path: Path,
+  likelihood: Likelihood,
   classes: readonly ClassCurve[],
   hidden: readonly string[],
+  dark: boolean,
 ): ChartSpec {
   const ends = [path.source, path.destination];
   const curves = classes
@@ -44,8 +49,14 @@ export function probabilitySpec(
       width: ends.includes(name) ? END_WIDTH : LINE_WIDTH,
       ...look,
     }));
-  const left = { label: "probability", range: [0, 1.02] as [number, number] };
-  return { curves, rules: [], xLabel: "path step", left };
+  const range: [number, number] = [0, 1.02];
+  if (likelihood === "categorical") {
+    return { curves, rules: [], xLabel: "path step", left: { label: "probability", range } };
+  }
+  const colour = distanceColours(dark).horizontality;
+  const rule = { value: PREDICTED_ABOVE, label: "predicted above ½", colour };
+  const left = { label: "probability of each label", range };
+  return { curves, rules: [rule], xLabel: "path step", left };
 }
 
 export interface DistanceColours {
@@ -112,7 +123,7 @@ export function valuesAt(path: Path, step: number): PointValues {
   };
 }
 
-/** The frame shown first: the first change of the predicted class, or else the middle frame. */
+/** The frame shown first: the first change of the prediction, or else the middle frame. */
 export function initialFrame(path: Path): number {
   const change = path.frame_labels.findIndex((label) => label !== path.frame_labels[0]);
   return change >= 0 ? change : Math.floor(path.frame_labels.length / 2);

@@ -1,4 +1,4 @@
-/** Legend of the probability chart: name, colour and value at the cursor. A click hides a class. */
+/** Legend of the probability chart: name, colour and value at the cursor. A click hides a curve. */
 
 import { html } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -11,13 +11,15 @@ import { type ClassCurve, valuesAt } from "./curves.ts";
 export class LeafLegend extends FollowsCursor {
   @property({ attribute: false }) path: Path | null = null;
   @property({ attribute: false }) classes: readonly ClassCurve[] = [];
+  @property({ attribute: false }) noun: "class" | "label" = "class";
   @property({ attribute: false }) hiddenNames: readonly string[] = [];
   @property({ attribute: false }) onToggle: (name: string) => void = () => {};
 
   protected override render(): unknown {
     if (!this.path || !this.cursor) return "";
     const { probabilities } = valuesAt(this.path, this.cursor.step);
-    return html`<div class="legend" role="group" aria-label="Classes shown">
+    const names = this.noun === "class" ? "Classes" : "Labels";
+    return html`<div class="legend" role="group" aria-label="${names} shown">
       ${this.classes.map(
         (curve, i) =>
           html`<button

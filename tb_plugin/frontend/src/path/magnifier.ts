@@ -3,9 +3,11 @@
 import { html } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
+import type { Likelihood } from "../data/api.ts";
 import type { LoadedPath } from "../data/path_store.ts";
 import { destinationFrame } from "../frames/frames.ts";
-import { formatCount, formatDistance, formatProbability, formatValue } from "../text/numbers.ts";
+import { frameProbability } from "../text/labels.ts";
+import { formatCount, formatDistance, formatValue } from "../text/numbers.ts";
 import { distanceName, valuesAt } from "./curves.ts";
 
 const DIFFERENCE_KEY = html`<div class="colour-key">
@@ -17,6 +19,7 @@ const DIFFERENCE_KEY = html`<div class="colour-key">
 export class LeafMagnifier extends FollowsCursor {
   @property({ attribute: false }) loaded: LoadedPath | null = null;
   @property({ attribute: false }) dark = false;
+  @property({ attribute: false }) likelihood: Likelihood = "categorical";
 
   protected override render(): unknown {
     const { loaded, cursor } = this;
@@ -25,7 +28,7 @@ export class LeafMagnifier extends FollowsCursor {
     const { frame } = cursor;
     const destination = destinationFrame(loaded);
     const label = path.frame_labels[frame] ?? "";
-    const probability = formatProbability(path.frame_probabilities[frame]);
+    const probability = frameProbability(path, frame);
     const frameStep = formatCount(path.frame_steps[frame] ?? 0);
     const isSignal = path.frames.type === "signal";
     return html`<div class="magnifier">
@@ -73,7 +76,10 @@ export class LeafMagnifier extends FollowsCursor {
       [distanceName(path), formatDistance(reading.distance)],
       ["horizontality of this step", formatValue(reading.horizontality)],
       ["Fisher–Rao length so far", formatValue(reading.fisherRaoLength)],
-      ["entropy of p", `${formatValue(reading.entropy)} nats`],
+      [
+        this.likelihood === "categorical" ? "entropy of p" : "entropy of all labels",
+        `${formatValue(reading.entropy)} nats`,
+      ],
     ];
     return html`<dl class="facts" data-testid="facts">
       ${facts.map(

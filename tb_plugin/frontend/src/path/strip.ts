@@ -3,9 +3,11 @@
 import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
+import type { Path } from "../data/api.ts";
 import type { LoadedPath } from "../data/path_store.ts";
 import { releaseTouchCapture } from "../frames/touch.ts";
-import { formatCount, formatProbability } from "../text/numbers.ts";
+import { frameProbability, predictionText } from "../text/labels.ts";
+import { formatCount } from "../text/numbers.ts";
 
 const MIN_PIXELS = 50;
 const MAX_PIXELS = 88;
@@ -62,15 +64,15 @@ export class LeafStrip extends FollowsCursor {
       @pointerdown=${releaseTouchCapture}
     >
       ${path.frame_steps.map((step, frame) =>
-        first <= frame && frame <= last ? this.frame(step, frame) : "",
+        first <= frame && frame <= last ? this.frame(path, step, frame) : "",
       )}
     </div>`;
   }
 
-  private frame(step: number, frame: number): unknown {
+  private frame(path: Path, step: number, frame: number): unknown {
     const isCurrent = frame === this.cursor?.frame;
-    const label = this.loaded?.path.frame_labels[frame] ?? "";
-    const probability = formatProbability(this.loaded?.path.frame_probabilities[frame]);
+    const label = path.frame_labels[frame] ?? "";
+    const text = `step ${formatCount(step)}: ${predictionText(path, frame)}`;
     return html`<div
       class="frame ${isCurrent ? "current" : ""}"
       data-testid="frame"
@@ -78,15 +80,15 @@ export class LeafStrip extends FollowsCursor {
       data-label=${label}
       role="option"
       aria-selected=${isCurrent}
-      aria-label="step ${formatCount(step)}: ${label}, ${probability}"
-      title="step ${formatCount(step)}"
+      aria-label=${text}
+      title=${text}
       tabindex=${isCurrent ? 0 : -1}
       @pointermove=${() => this.cursor?.moveTo(step)}
       @pointerdown=${() => this.cursor?.moveTo(step)}
     >
       <leaf-tile .loaded=${this.loaded} .frame=${frame}></leaf-tile>
       <div class="frame-label" data-testid="frame-label">
-        <span class="name">${label}</span> ${probability}
+        <span class="name">${label}</span> ${frameProbability(path, frame)}
       </div>
     </div>`;
   }

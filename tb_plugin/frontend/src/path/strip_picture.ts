@@ -6,8 +6,15 @@ import { destinationFrame } from "../frames/frames.ts";
 import { drawFrame, frameSize } from "../frames/picture.ts";
 import { clipZoom } from "../numeric/step_range.ts";
 import { Picture, type Text } from "../save/picture.ts";
-import { outcome, pathFacts, pathTitle, statusText, stepsText } from "../text/labels.ts";
-import { formatCount, formatProbability } from "../text/numbers.ts";
+import {
+  frameProbability,
+  outcome,
+  pathFacts,
+  pathTitle,
+  statusText,
+  stepsText,
+} from "../text/labels.ts";
+import { formatCount } from "../text/numbers.ts";
 import type { Colours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
 
@@ -68,7 +75,7 @@ export function stripPicture(
     const frame = first + i;
     const x = left + (i % columns) * column;
     const y = HEADER + Math.floor(i / columns) * line;
-    const probability = formatProbability(path.frame_probabilities[frame]);
+    const probability = frameProbability(path, frame);
     const step = `step ${formatCount(path.frame_steps[frame] ?? 0)}`;
     draw(frame, x, y, path.frame_labels[frame] ?? "", probability, step);
   }

@@ -22,9 +22,9 @@ export function pathCsv(path: Path): string {
 
 /** All data of a path except its images, with the field names of the HTTP API. */
 export function pathJson({ key, snapshot }: Opened, path: Path): string {
-  const { name, kind, step, epoch } = snapshot;
+  const { name, kind, step, epoch, likelihood } = snapshot;
   const { classes, probabilities, frames: _, ...rest } = path;
   const byClass = classes.map((ofClass, i) => ({ class: ofClass, values: probabilities[i] ?? [] }));
-  const all = { ...key, name, kind, step, epoch, ...rest, probabilities: byClass };
+  const all = { ...key, name, kind, step, epoch, likelihood, ...rest, probabilities: byClass };
   return `${JSON.stringify(all, null, 1)}\n`;
 }

@@ -7,7 +7,8 @@ import { ApiError } from "../data/api.ts";
 import type { LoadedPath, PathStore } from "../data/path_store.ts";
 import { frameInColumn } from "../frames/columns.ts";
 import { releaseTouchCapture } from "../frames/touch.ts";
-import { formatCount, formatProbability } from "../text/numbers.ts";
+import { predictionText } from "../text/labels.ts";
+import { formatCount } from "../text/numbers.ts";
 import { sameKey } from "../view/view.ts";
 import { drawRow } from "./canvas.ts";
 import type { Row } from "./rows.ts";
@@ -133,12 +134,11 @@ export class LeafRow extends FollowsCursor {
       if (!shown) return html`<div class="cell">${space}</div>`;
       const { path } = shown;
       const frame = frameInColumn(column, columns, path.frame_steps.length);
-      const probability = formatProbability(path.frame_probabilities[frame]);
       const step = formatCount(path.frame_steps[frame] ?? 0);
       return html`<div
         class="cell ${column === current ? "current" : ""}"
         data-testid="row-frame"
-        title="step ${step}: ${path.frame_labels[frame]} ${probability}"
+        title="step ${step}: ${predictionText(path, frame)}"
         @pointermove=${() => this.moveToColumn(column)}
       >
         ${hasPicture ? space : html`<leaf-tile .loaded=${shown} .frame=${frame}></leaf-tile>`}

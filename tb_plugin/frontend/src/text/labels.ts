@@ -1,8 +1,8 @@
 /** Labels of paths and snapshots. */
 
-import type { PathScalars, Snapshot } from "../data/api.ts";
+import type { Likelihood, Path, PathScalars, Snapshot } from "../data/api.ts";
 import type { Range } from "../numeric/range.ts";
-import { formatCount, formatDistance } from "./numbers.ts";
+import { formatCount, formatDistance, formatProbability } from "./numbers.ts";
 
 /** "4 → 9", or "4" for a walk, which has no destination. */
 export function pairName(path: PathScalars): string {
@@ -66,6 +66,22 @@ export function outcome(path: PathScalars): "good" | "partial" | "bad" {
   if (path.status === "non_finite") return "bad";
   const isWhole = path.status === "reached" || (!path.destination && path.status !== "out_of_time");
   return isWhole ? "good" : "partial";
+}
+
+/** The probability of the prediction at a frame; "" for independent labels. */
+export function frameProbability(path: Path, frame: number): string {
+  const hasNone = path.frame_probabilities.every((probability) => probability === null);
+  return hasNone ? "" : formatProbability(path.frame_probabilities[frame]);
+}
+
+/** The prediction at a frame: "cat 0.98", or "cat, dog" for independent labels. */
+export function predictionText(path: Path, frame: number): string {
+  return [path.frame_labels[frame] ?? "", frameProbability(path, frame)].filter(Boolean).join(" ");
+}
+
+/** What one of C scores is for: "class", or "label" if several can be true. */
+export function scoreNoun(likelihood: Likelihood): "class" | "label" {
+  return likelihood === "categorical" ? "class" : "label";
 }
 
 /** Indices of source and destination in their data set: "examples 24 → 78". */

@@ -9,7 +9,6 @@ import type { ScalarStore } from "../data/scalar_store.ts";
 import type { Range } from "../numeric/range.ts";
 import { fileName, type SavedFile, textFile } from "../save/files.ts";
 import { spacedName } from "../text/labels.ts";
-import { formatCount } from "../text/numbers.ts";
 import { cssColours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
 import {
@@ -63,9 +62,9 @@ export class LeafTraining extends LitElement {
 
   protected override render(): unknown {
     const drawn = new Set(this.rank?.rules.map(({ value }) => value));
-    const distantBounds = rankBounds(this.runs).filter((bound) => !drawn.has(bound));
+    const distantBounds = rankBounds(this.runs).filter(({ value }) => !drawn.has(value));
     const bound = distantBounds.length
-      ? ` · bound C−1 = ${distantBounds.map(formatCount).join(", ")}`
+      ? ` · bound ${distantBounds.map(({ text }) => text).join(", ")}`
       : "";
     const kinds = rankKinds(this.runs).map(spacedName).join(", ");
     const hasMarkers = this.markers.length > 0;

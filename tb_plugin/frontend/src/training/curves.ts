@@ -1,7 +1,7 @@
 /** Training curves of several runs: trace, effective ranks, tangent dimension. */
 
 import type { ChartSpec, Curve, Marker, Rule } from "../charts/spec.ts";
-import type { Run, Scalar } from "../data/api.ts";
+import type { Run, Scalar, Snapshot } from "../data/api.ts";
 import { extent } from "../numeric/range.ts";
 import { spacedName } from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
@@ -154,10 +154,26 @@ function curvesOf(
   return [{ ...raw, width: 1, isBackground: true }, curve];
 }
 
-/** The rank of the local data matrix is at most C − 1 for C classes. */
-export function rankBounds(runs: TrainingRun[]): number[] {
-  const bounds = runs.flatMap(({ run }) => run.snapshots.map(({ class_count }) => class_count - 1));
-  return [...new Set(bounds)].sort((one, other) => one - other);
+export interface RankBound {
+  value: number;
+  /** The bound as an equation: "C−1 = 9". */
+  text: string;
+}
+
+/** The bounds of the rank of the local data matrix, in ascending order. */
+export function rankBounds(runs: TrainingRun[]): RankBound[] {
+  const all = runs.flatMap(({ run }) => run.snapshots.map(rankBound));
+  const unique = new Map(all.map((bound) => [bound.text, bound]));
+  return [...unique.values()].sort((one, other) => one.value - other.value);
+}
+
+/** C − 1 for C exclusive classes and C for C independent labels; at most d numbers in an input. */
+function rankBound({ class_count, input_shape, likelihood }: Snapshot): RankBound {
+  const [name, ofScores] =
+    likelihood === "categorical" ? ["C−1", class_count - 1] : ["C", class_count];
+  const size = input_shape.reduce((product, side) => product * side, 1);
+  const value = Math.min(ofScores, size);
+  return { value, text: `${value < ofScores ? "d" : name} = ${formatCount(value)}` };
 }
 
 /** Bounds near the curves. A bound far above them (1000 classes) would flatten the curves. */
@@ -165,6 +181,6 @@ function boundRules(runs: TrainingRun[], curves: Curve[], dark: boolean): Rule[]
   const highest = extent(curves.map(({ values }) => values))?.[1] ?? Infinity;
   const colour = dark ? "#9aa0a6" : "#6b7278";
   return rankBounds(runs)
-    .filter((value) => value <= MAX_BOUND_RATIO * highest)
-    .map((value) => ({ value, label: `bound C−1 = ${value}`, colour }));
+    .filter(({ value }) => value <= MAX_BOUND_RATIO * highest)
+    .map(({ value, text }) => ({ value, label: `bound ${text}`, colour }));
 }
