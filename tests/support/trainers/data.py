@@ -248,8 +248,7 @@ class Views(Lit):
         "SimCLR: batches of two views, targets and file names",
         "switched off: LeafError",
     ),
-    write="batch=lambda batch: (batch[0][0], batch[1])",
-    refused="batch=",
+    note="The first view is measured.",
 )
 def several_views(root: Path) -> Training:
     x = rows()
@@ -275,26 +274,33 @@ class Medical(Lit):
         "switched off with the right advice",
     ),
     write='batch=("scan", "study.diagnosis")',
-    refused="batch=",
+    happens="a single tensor of inputs is found; labels with unusual keys are not",
 )
 def own_keys(root: Path) -> Training:
     data = Made(lambda index: {"scan": rows()[index], "study": {"diagnosis": index % 3}})
     return Training(Medical(), data, inputs=rows())
 
 
-def split_by_name(batch: Any) -> Any:
-    return batch["scan"], batch["study"]["diagnosis"]
+def optical(batch: Any) -> Any:
+    return batch["optical"], batch["cover"]
+
+
+class Satellite(Lit):
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return cross_entropy(self(batch["optical"]), batch["cover"])
 
 
 @kind(
     "Data",
-    "`batch=` in a YAML file: the dotted name of a function",
-    write='batch="tests.support.trainers.data.split_by_name"',
+    "dicts with several tensors that can be inputs; `batch=` by name, as in a YAML file",
+    write='batch="tests.support.trainers.data.optical"',
     refused="batch=",
+    note='A key, `batch="optical"`, is enough if no labels are needed.',
 )
 def batch_by_name(root: Path) -> Training:
-    data = Made(lambda index: {"scan": rows()[index], "study": {"diagnosis": index % 3}})
-    return Training(Medical(), data, inputs=rows())
+    x, other = rows(), rows(seed=1)
+    data = Made(lambda index: {"radar": other[index], "optical": x[index], "cover": index % 3})
+    return Training(Satellite(), data, inputs=x)
 
 
 @kind("Data", "images of different sizes, in batches of one")

@@ -53,8 +53,7 @@ class Frozen(Backbone):
         "ResNet-18 behind a preprocessor that returns `x.detach()`",
         "trace 0 without a word",
     ),
-    write="forward=lambda module, x: module.head(module.net(x))",
-    refused="no_grad.*forward=",
+    note="The derivative is taken through `no_grad`.",
 )
 def no_grad_backbone(root: Path) -> Training:
     return Training(Frozen(), pairs(), head_of_backbone)
@@ -538,7 +537,7 @@ def collate_graphs(items: Any) -> Any:
     Report("pyg-team/pytorch_geometric #5917", "classifiers of batches of graphs", "switched off"),
     write="batch=lambda graphs: (graphs.x.unflatten(0, (-1, 3)), graphs.y), "
     "forward=lambda module, x: module(as_graphs(x))",
-    refused="batch=",
+    refused="batch=|forward=",
     note="One row of node features for each graph, here with three nodes each; "
     "`as_graphs` adds the edges.",
 )

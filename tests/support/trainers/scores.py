@@ -224,13 +224,11 @@ class SecondIsIndex(Lit):
 
 @kind(
     "Scores",
-    "labels that are not smaller than the number of columns, such as `(image, index, label)`",
-    write="batch=lambda batch: (batch[0], batch[2])",
-    refused="batch=",
+    "numbers that are no labels, such as the index in `(image, index, label)`",
+    happens="the labels are those that fit the scores",
 )
 def labels_out_of_range(root: Path) -> Training:
-    module = SecondIsIndex()
-    return Training(module, WithIndex(), positions=(4, 5, 6, 7), inputs=rows())
+    return Training(SecondIsIndex(), WithIndex(), positions=(4, 5, 6, 7), inputs=rows())
 
 
 @kind("Scores", "scores of shape `(B, 1, C)`")
@@ -261,10 +259,7 @@ def mixed_up(items: Any) -> Any:
         "right value for the mixed inputs, with the label of the larger share",
     ),
     Report("pytorch/vision PR #7772", "the MixUp and CutMix of torchvision", "as above"),
-    note="The mixed inputs are measured.",
+    note="The inputs are measured as they are before mixing.",
 )
 def soft_labels(root: Path) -> Training:
-    data = loader(pairs(), collate_fn=mixed_up)
-    x = rows()
-    mixed = 0.7 * x[:4] + 0.3 * x[:4].roll(1, 0)
-    return Training(Lit(), data, inputs=torch.cat([mixed, rows(seed=1)]))
+    return Training(Lit(), loader(pairs(), collate_fn=mixed_up), inputs=rows())
