@@ -332,8 +332,9 @@ class PathSnapshot(LeafCallback):
                 f"take up to about {duration(seconds)}."
             )
             if seconds > limit:
+                rounded = f"{limit:.0f}" if limit >= 10 else f"{limit:.2g}"
                 text += (
-                    f" They are limited to max_time={limit:.0f} seconds and end with the steps "
+                    f" They are limited to max_time={rounded} seconds and end with the steps "
                     "taken until then."
                 )
             inform(f"{text} Ctrl-C ends them, and not the training.")
