@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.trainers import data, forwards, models, precision, scores
+from tests.support.trainers import data, forwards, loggers, loops, models, precision, scores
 from tests.support.trainers.kinds import KINDS, Kind
 
-__all__ = ["KINDS", "Kind", "data", "forwards", "models", "precision", "scores"]
+__all__ = ["KINDS", "Kind", "data", "forwards", "loggers", "loops", "models", "precision", "scores"]
