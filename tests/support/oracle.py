@@ -27,8 +27,7 @@ def data_matrix(model, x: Tensor, likelihood: str = "categorical") -> Tensor:
     matrices = []
     for single in x:
         log_p, gradients = rows(model, single, lambda scores: outcomes(scores, likelihood))
-        pairs = zip(log_p.exp(), gradients, strict=True)
-        matrices.append(sum(w * torch.outer(g, g) for w, g in pairs))
+        matrices.append(gradients.T @ (log_p.exp().unsqueeze(1) * gradients))
     return torch.stack(matrices)
 
 
