@@ -15,7 +15,8 @@ from lightning_leaf.model.forward import Forward, forward_function
 from lightning_leaf.model.forward_pass import ForwardPass, ModelTensors
 from lightning_leaf.model.likelihood import Likelihood, checked_likelihood, log_probabilities
 from lightning_leaf.model.outputs import require_no_probabilities
-from lightning_leaf.model.precision import precisions
+from lightning_leaf.model.pixels import as_floats, pixel_scale
+from lightning_leaf.model.precision import Precision, precisions
 from lightning_leaf.model.quiet import quiet
 from lightning_leaf.model.trial import find_forward_pass
 from lightning_leaf.model.unbuilt import require_built
@@ -45,6 +46,8 @@ class Classifier:
         device: Device of the model; None for a function.
         is_open: False after the end of :func:`measuring`.
         jacobian_products: How to compute products with the Jacobian, after the first product.
+        pixel_scale: Factor by which :meth:`convert` and :meth:`prepare` turn bytes into floats: 1
+            (images from 0 to 255) or 1/255 (from 0 to 1). None before the first bytes.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Classifier:
         self.classes = classes
         self.is_open = True
         self.jacobian_products: str | None = None
+        self.pixel_scale: float | None = None
         self._tensors = ModelTensors(model)
         self.device = self._tensors.device
         self.dtype = self._tensors.dtype
@@ -92,12 +96,13 @@ class Classifier:
             self._run, precision=found.precision, through_no_grad=found.through_no_grad
         )
         self._run_is_known = closed._run_is_known
+        self.pixel_scale = closed.pixel_scale
 
     def prepare(self, x: Tensor, name: str = "x") -> Tensor:
         """Return a finite copy of x on the device and in the precision of the model.
 
         Raises:
-            LeafError: If x is not a batch of floating-point inputs.
+            LeafError: See :meth:`convert`.
             NonFiniteError: If x contains NaN or infinity.
         """
         prepared = self.convert(x, name)
@@ -107,13 +112,22 @@ class Classifier:
     def convert(self, x: Tensor, name: str = "x") -> Tensor:
         """Return a copy of x, which may contain NaN, on the device and in the model's precision.
 
+        Bytes (uint8) become the floats for which the model returns the same scores, see
+        :func:`~lightning_leaf.model.pixels.pixel_scale`.
+
         Raises:
-            LeafError: If x is not a batch of floating-point inputs.
+            LeafError: If x is not a batch of floating-point inputs or bytes, or if the model does
+                not take its bytes.
         """
         checked_inputs(x, name)
         # A model without parameters computes in the type of its input.
         keep_double = self.device is None and x.dtype == torch.float64
         dtype = torch.float64 if keep_double else self.dtype
+        if x.dtype == torch.uint8:
+            x = x.detach().to(self.device)
+            if self.pixel_scale is None:
+                self.pixel_scale = pixel_scale(self._run, self._ways, x, dtype, name)
+            return as_floats(x, self.pixel_scale, dtype)
         # The copy of a tensor made in inference mode is an ordinary tensor.
         return x.detach().to(device=self.device, dtype=dtype, copy=True)
 
@@ -163,8 +177,7 @@ class Classifier:
         known = self._usable.get((shape, pair))
         if known is not None:
             return known
-        ways = [self._run.precision] if self._run_is_known else self._precisions
-        trial = find_forward_pass(self._run, ways, x[:2])
+        trial = find_forward_pass(self._run, self._ways, x[:2])
         self._run, output, gradient = trial.run, trial.scores, trial.gradient
         self._run_is_known = True
         require_no_probabilities(output)
@@ -183,6 +196,10 @@ class Classifier:
         if pair and bool(gradient.isfinite().all() & (gradient[-1] != 0).any()):
             self._usable[shape, True] = classes
         return classes
+
+    @property
+    def _ways(self) -> list[Precision]:
+        return [self._run.precision] if self._run_is_known else self._precisions
 
     def _is_one_logit(self, output: Tensor) -> bool:
         return output.shape[1] == 1 and self.likelihood == "categorical"
@@ -241,14 +258,14 @@ def log_softmax(scores: Tensor) -> Tensor:  # (B, C) -> (B, C)
 
 
 def checked_inputs(x: Tensor, name: str) -> None:
-    """Raise LeafError unless x is a batch of floating-point inputs."""
+    """Raise LeafError unless x is a batch of floating-point inputs or of bytes."""
     if not isinstance(x, Tensor) or x.ndim < 2 or x.numel() == 0:
         what = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise LeafError(
             f"{name} expects a batch of inputs, a tensor of shape (B, ...) with B ≥ 1; got "
             f"{what}. For a single input add the batch axis with {name}.unsqueeze(0)."
         )
-    if not x.is_floating_point():
+    if not (x.is_floating_point() or x.dtype == torch.uint8):
         raise LeafError(
             f"{name} expects floating-point inputs, because G is made of derivatives with "
             f"respect to them; got {x.dtype}. Scale images to float first (ToTensor or "
