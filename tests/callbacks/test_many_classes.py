@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from lightning_leaf import (
     HorizontalPathSnapshot,
@@ -22,6 +23,7 @@ from tests.support.callbacks.training import SmallCNN, digits, fit, ignore_light
 pytestmark = ignore_lightning
 
 CLASSES = 200
+MEANT: dict[str, Any] = {"likelihood": "categorical"}  # the labels suggest ten classes
 
 
 class ManyClasses(SmallCNN):
@@ -42,12 +44,12 @@ def probe() -> torch.Tensor:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A training with all three callbacks, and the same training without them."""
     root: Path = tmp_path_factory.mktemp("many")
-    monitor = LocalDataMatrixMonitor(probe(), every_n_steps=5, on_error="raise")
+    monitor = LocalDataMatrixMonitor(probe(), every_n_steps=5, on_error="raise", **MEANT)
     images = digits()[0]
     paths = HorizontalPathSnapshot(
-        "fit_end", (images[-3:], images[-6:-3]), max_steps=5, on_error="raise"
+        "fit_end", (images[-3:], images[-6:-3]), max_steps=5, on_error="raise", **MEANT
     )
-    walks = OrthogonalWalkSnapshot("fit_end", images[-2:], max_steps=5, on_error="raise")
+    walks = OrthogonalWalkSnapshot("fit_end", images[-2:], max_steps=5, on_error="raise", **MEANT)
     torch.manual_seed(0)
     module = ManyClasses()
     plain = copy.deepcopy(module)
@@ -101,10 +103,47 @@ def test_training_is_bitwise_identical(trained) -> None:
 
 
 def test_a_message_reports_that_values_are_estimates(tmp_path: Path, caplog) -> None:
-    monitor = LocalDataMatrixMonitor(probe(), every_n_steps=5)
-    with caplog.at_level("INFO", logger="lightning.pytorch"):
+    monitor = LocalDataMatrixMonitor(probe(), every_n_steps=5, **MEANT)
+    with caplog.at_level("INFO", logger="lightning_leaf"):
         fit(tmp_path, monitor, module=ManyClasses(), max_steps=1)
     assert "200 classes, more than 160, so leaf/trace_* are estimates" in caplog.text
+
+
+class Once(torch.autograd.Function):
+    """A function that can be differentiated once, like a hand-written kernel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient
+
+
+class OnlyOnce(ManyClasses):
+    """A classifier with first derivatives only."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(Once.apply(x))
+
+
+@pytest.mark.parametrize(
+    ("module", "exact"),
+    [(ManyClasses, True), (OnlyOnce, None)],
+    ids=["exact=True", "first derivatives only"],
+)
+def test_all_classes_are_used_if_wanted_or_necessary(
+    tmp_path: Path, module: type[ManyClasses], exact: bool | None
+) -> None:
+    monitor = LocalDataMatrixMonitor(probe(), exact=exact, on_error="raise", **MEANT)
+    trainer = fit(tmp_path, monitor, module=module(), max_steps=1)
+    g = LocalDataMatrix.at(trainer.lightning_module.net, probe())
+    assert monitor.history["trace_mean"][-1] == pytest.approx(g.trace().mean().item(), rel=1e-4)
+    assert "trace_standard_error" not in monitor.history
+    # 12 inputs, 200 classes, 64 examples per step: 2400 / (192 · 0.016) = 781.25
+    assert monitor.interval == 790
 
 
 def test_a_resumed_monitor_continues_the_history_of_standard_errors(trained) -> None:
