@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning_leaf.cli.arguments import (
     add_accelerator,
@@ -18,8 +18,12 @@ from lightning_leaf.cli.arguments import (
 from lightning_leaf.errors import Interrupted, LeafError
 from lightning_leaf.geometry.rank_kinds import RANK_KINDS
 
+if TYPE_CHECKING:
+    from lightning_leaf.model.likelihood import Likelihood
+
 BATCH_SIZE = 32
 FIGURE = "checkpoints.png"
+LIKELIHOODS = ["categorical", "bernoulli"]
 
 Measured = tuple[Path, int | None]
 """The folder of a checkpoint, and the step at which the checkpoint was saved."""
@@ -62,6 +66,29 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--ranks", nargs="+", choices=RANK_KINDS, default=["entropy"], metavar="KIND",
         help=f"effective ranks to compute: {', '.join(RANK_KINDS)} (default: entropy)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--forward", metavar="NAME",
+        help="how to call the model: name of a method or sub-module that computes the scores, or "
+        "dotted path of a function (model, inputs) -> scores (default: the model itself)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--batch", nargs="+", metavar="KEY",
+        help="where inputs and labels are in a batch: one or two keys, or the dotted path of a "
+        "function batch -> (inputs, labels)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--likelihood", choices=LIKELIHOODS,
+        help="what the scores mean: logits of exclusive classes (categorical, the default) or of "
+        "independent labels (bernoulli)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--class-names", nargs="+", metavar="NAME",
+        help="names of all classes, written into the metadata of the table",
+    )  # fmt: skip
+    parser.add_argument(
+        "--exact", action="store_true", default=None,
+        help="use all classes even if there are more than 160 (default: estimate)",
     )  # fmt: skip
     parser.add_argument(
         "--batch-size", type=positive_whole_number, default=BATCH_SIZE, metavar="N",
@@ -142,7 +169,15 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Me
     folder = args.out / f"{path.stem}-{fingerprint(classifier)[:8]}"
     writer = MeasurementWriter(folder)
     remaining = writer.remaining(loader)
-    predictor = LeafPredictor(classifier, ranks=args.ranks)
+    predictor = LeafPredictor(
+        classifier,
+        ranks=args.ranks,
+        forward=args.forward,
+        batch=_split(args.batch),
+        likelihood=args.likelihood,
+        class_names=args.class_names,
+        exact=args.exact,
+    )
     if len(remaining) == 0:
         writer.open(predictor)
     else:
@@ -161,10 +196,16 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Me
     return folder, checkpoint.step
 
 
+def _split(keys: list[str] | None) -> str | list[str] | None:
+    """Return the ``batch=`` argument: a single word is a key or the name of a function."""
+    return keys[0] if keys is not None and len(keys) == 1 else keys
+
+
 def _report(measured: list[Measured], args: argparse.Namespace) -> None:
     from lightning_leaf.cli.summary import LEGEND, plot_summaries, summarize, summary_table
 
-    summaries = [summarize(folder, args.ranks, step) for folder, step in measured]
+    likelihood: Likelihood = args.likelihood or "categorical"
+    summaries = [summarize(folder, args.ranks, likelihood, step) for folder, step in measured]
     print()
     for line in summary_table(summaries):
         print(line)

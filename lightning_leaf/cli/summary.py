@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightning_leaf.geometry.rank_kinds import RankKind
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.predict.columns import NON_FINITE, input_column_types
 from lightning_leaf.predict.folder import read_measurements
 
@@ -38,7 +39,8 @@ class Summary:
         trace: Mean, 10 %, 50 % and 90 % quantiles of tr G.
         ranks: Mean effective rank, by kind.
         tangent_dimension: Mean dimension of the tangent distribution.
-        accuracy: Share of the labelled inputs that are classified correctly.
+        accuracy: Share of the labelled inputs that are classified correctly; unknown for
+            independent labels.
     """
 
     name: str
@@ -51,23 +53,19 @@ class Summary:
     accuracy: float
 
 
-def summarize(folder: Path, ranks: Sequence[RankKind], step: int | None) -> Summary:
+def summarize(
+    folder: Path, ranks: Sequence[RankKind], likelihood: Likelihood, step: int | None
+) -> Summary:
     """Summarize what a :class:`LeafPredictor` has measured into a folder.
 
     Raises:
         LeafError: If the folder cannot be read.
     """
     # The eigenvalues are most of the table and are not needed.
-    columns = [name for name in input_column_types(ranks) if name != "eigenvalues"]
+    columns = [name for name in input_column_types(ranks, likelihood) if name != "eigenvalues"]
     table = read_measurements(folder, columns)
     trace = _values(table, "trace")
-    correct = [
-        label == predicted
-        for label, predicted in zip(
-            table["label"].to_pylist(), table["predicted_label"].to_pylist(), strict=True
-        )
-        if label is not None and predicted is not None
-    ]
+    correct = [] if likelihood == "bernoulli" else _correct(table)
     quantiles = np.quantile(trace, [0.1, 0.5, 0.9]) if len(trace) else [float("nan")] * 3
     return Summary(
         folder.name,
@@ -79,6 +77,16 @@ def summarize(folder: Path, ranks: Sequence[RankKind], step: int | None) -> Summ
         tangent_dimension=_mean(_values(table, "tangent_dimension")),
         accuracy=_mean(np.array(correct, dtype=float)),
     )
+
+
+def _correct(table: pa.Table) -> list[bool]:
+    return [
+        label == predicted
+        for label, predicted in zip(
+            table["label"].to_pylist(), table["predicted_label"].to_pylist(), strict=True
+        )
+        if label is not None and predicted is not None
+    ]
 
 
 def summary_table(summaries: Sequence[Summary]) -> list[str]:

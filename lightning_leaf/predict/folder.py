@@ -12,6 +12,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_leaf.display.locations import local_path
 from lightning_leaf.errors import LeafError
 from lightning_leaf.predict.columns import Columns, ColumnTypes
 
@@ -34,13 +35,21 @@ class MeasurementFolder:
         path: The folder, created when the first file is written.
 
     Raises:
+        LeafError: If the path is the URL of a remote file system.
         ModuleNotFoundError: If pyarrow is not installed; the message gives the command that
             installs it.
     """
 
     def __init__(self, path: str | Path) -> None:
         _pyarrow()
-        self.path = Path(path)
+        local = local_path(path)
+        if local is None:
+            raise LeafError(
+                f"folder expects a folder on a mounted file system; got {path!r}. Files are "
+                "renamed when they are complete, which object stores do not support. Measure into "
+                "a local folder, and copy it afterwards."
+            )
+        self.path = local
 
     def open(self, settings: dict[str, Any]) -> None:
         """Begin a table, or resume one with the same settings. All processes may call this at once.
@@ -52,9 +61,9 @@ class MeasurementFolder:
             LeafError: If the folder contains another table, or cannot be written to.
         """
         settings = {"schema_version": SCHEMA_VERSION} | json.loads(json.dumps(settings))
-        existing = self.settings()
-        if existing is None:
-            if self.parts():
+        existing, parts = self.settings(), self.parts()
+        if existing is None or (existing != settings and not parts):  # no row was measured yet
+            if parts:
                 raise LeafError(
                     f"Expected {self.path} to be empty or to contain measurements; it contains "
                     f"parts of a table but no {SETTINGS_FILE}. Choose another folder."
@@ -125,7 +134,7 @@ class MeasurementFolder:
         """
         pa, parquet = _pyarrow()
         arrow_types = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
-        arrow_types["list<double>"] = pa.list_(pa.float64())
+        arrow_types |= {f"list<{name}>": pa.list_(kind) for name, kind in arrow_types.items()}
         fields = [pa.field(name, arrow_types[kind]) for name, kind in types.items()]
         settings = {"schema_version": SCHEMA_VERSION} | settings
         metadata = {METADATA_KEY: json.dumps(settings).encode()}

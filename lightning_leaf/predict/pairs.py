@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightning_leaf.data.batches import Examples, read_batch
+from lightning_leaf.data.batches import Examples
 from lightning_leaf.errors import LeafError
+from lightning_leaf.monitoring.reading import Reading
 
 
 class PairDataset(Dataset[dict[str, Any]]):
@@ -70,14 +71,18 @@ class PathEnds:
         return columns
 
 
-def read_starts(batch: Any, indices: list[int]) -> PathEnds:
+def read_starts(batch: Any, indices: list[int], reading: Reading) -> PathEnds:
     """Read the sources of orthogonal walks from a batch of examples."""
-    examples = read_batch(batch)
-    return PathEnds(Examples(examples.inputs, examples.labels, tuple(indices)), None)
+    examples = reading.examples(batch, indices)
+    return PathEnds(replace(examples, indices=tuple(indices)), None)
 
 
-def read_pairs(batch: Any) -> PathEnds:
+def read_pairs(batch: Any, reading: Reading) -> PathEnds:
     """Read sources and destinations from a batch of pairs.
+
+    Args:
+        batch: The batch.
+        reading: How to read each end of the pairs.
 
     Raises:
         LeafError: If the batch does not consist of pairs, or the shapes of the ends differ.
@@ -85,9 +90,9 @@ def read_pairs(batch: Any) -> PathEnds:
     sources, destinations, others = split_pairs(batch)
     ends = []
     for name, part in (("source", sources), ("destination", destinations)):
-        examples, positions = read_batch(part), others.get(f"{name}_index")
+        positions = others.get(f"{name}_index")
         indices = tuple(positions.tolist()) if isinstance(positions, Tensor) else None
-        ends.append(Examples(examples.inputs, examples.labels, indices))
+        ends.append(replace(reading.examples(part, indices), indices=indices))
     if ends[0].inputs.shape != ends[1].inputs.shape:
         raise LeafError(
             "A batch of pairs expects sources and destinations of the same shape; got "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -11,8 +11,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from lightning_leaf._arguments import one_of, positive_number, whole_number
+from lightning_leaf.data.batches import Examples, Split
 from lightning_leaf.data.normalization import Bound, Normalization
 from lightning_leaf.errors import LeafError
+from lightning_leaf.geometry.matrix_free.data_matrix import PROJECTION_RTOL
+from lightning_leaf.model.classifier import Classifier
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths import horizontal_path as horizontal
 from lightning_leaf.paths import orthogonal_walk as orthogonal
 from lightning_leaf.paths.leaf_path import LeafPath, PathKind
@@ -53,6 +58,10 @@ class PathPredictor(Predictor):
     ``final_probability``                              probability of ``final_label``
     ================================================== =======================================
 
+    With ``likelihood="bernoulli"``, ``first_labels`` and ``final_labels`` replace ``first_label``
+    and ``final_label``. They list all labels with a probability of at least 1/2, and
+    ``final_probability`` is that of all labels together.
+
     Horizontal paths expect batches of a :class:`PairDataset`, tuples ``(source, destination)``,
     or mappings with these two keys. Each end is a batch of inputs, or of inputs and labels.
     Orthogonal walks expect batches of inputs, or of inputs and labels. The direction of a walk
@@ -70,6 +79,13 @@ class PathPredictor(Predictor):
         seed: Seed of the directions of orthogonal walks.
         chunk_size: Paths computed at once, which bounds the memory. Default: 32. The number is
             halved each time memory runs out.
+        forward: How to call the classifier, see :class:`LeafPredictor`.
+        batch: Where inputs and labels are in a batch, see :class:`LeafPredictor`; in batches of
+            pairs, where they are in each end.
+        likelihood: What the scores mean, see :class:`LeafPredictor`.
+        class_names: Names of all classes, see :class:`LeafPredictor`.
+        exact: Whether projections use all classes. Default: up to 160 classes; see ``rtol`` of
+            :func:`~lightning_leaf.horizontal_path`.
 
     Raises:
         LeafError: If an argument is out of its range. While predicting: see
@@ -105,8 +121,21 @@ class PathPredictor(Predictor):
         domain: tuple[Bound, Bound] | None = None,
         seed: int = 0,
         chunk_size: int | None = None,
+        forward: Forward | None = None,
+        batch: Split | None = None,
+        likelihood: Likelihood | None = None,
+        class_names: Sequence[str] | None = None,
+        exact: bool | None = None,
     ) -> None:
-        super().__init__(classifier, chunk_size)
+        super().__init__(
+            classifier,
+            chunk_size,
+            forward=forward,
+            batch=batch,
+            likelihood=likelihood,
+            class_names=class_names,
+            exact=exact,
+        )
         self._kind: PathKind = one_of(kind, get_args(PathKind), "kind")  # type: ignore[assignment]
         if kind == "orthogonal" and threshold is not None:
             raise LeafError(
@@ -134,22 +163,35 @@ class PathPredictor(Predictor):
             "normalize": normalize and [list(normalize.mean), list(normalize.std)],
             "domain": self._domain and [torch.as_tensor(end).tolist() for end in self._domain],
             "seed": self._seed,
+            **super().settings,
         }
 
     @property
     @override
     def column_types(self) -> ColumnTypes:
-        return path_column_types(self._kind)
+        return path_column_types(self._kind, self.likelihood)
+
+    @override
+    def examples(self, batch: Any, indices: list[int]) -> Examples:
+        return self._ends(batch, indices).sources
+
+    def _ends(self, batch: Any, indices: list[int]) -> PathEnds:
+        if self._kind == "horizontal":
+            ends = read_pairs(batch, self._reading)
+        else:
+            ends = read_starts(batch, indices, self._reading)
+        require_one_input_per_position(len(ends.sources), indices)
+        return ends
 
     @override
     def measure(
         self, classifier: Callable[..., Any], batch: Any, indices: list[int], chunk_size: int
     ) -> Columns:
-        ends = read_pairs(batch) if self._kind == "horizontal" else read_starts(batch, indices)
-        require_one_input_per_position(len(ends.sources), indices)
-        rows = [path_row_without_steps(self._kind) for _ in indices]
+        ends = self._ends(batch, indices)
+        rows = [path_row_without_steps(self._kind, self.likelihood) for _ in indices]
         if finite := ends.finite_rows():
-            paths = self._paths(classifier, ends, finite, indices, chunk_size)
+            with self._reading.opened(classifier) as opened:
+                paths = self._paths(opened, ends, finite, indices, chunk_size)
             for row, path in zip(finite, paths, strict=True):
                 rows[row] = path_row(path)
         for row, index in enumerate(indices):
@@ -158,7 +200,7 @@ class PathPredictor(Predictor):
 
     def _paths(
         self,
-        classifier: Callable[..., Any],
+        classifier: Classifier,
         ends: PathEnds,
         rows: list[int],
         indices: list[int],
@@ -169,6 +211,7 @@ class PathPredictor(Predictor):
             "max_steps": self._max_steps,
             "normalize": self._normalize,
             "domain": self._domain,
+            "rtol": None if self._exact is None else 0 if self._exact else PROJECTION_RTOL,
             "keep_points": 2,  # the minimum, because the table contains no points
             "chunk_size": chunk_size,
             "progress": False,

@@ -24,7 +24,7 @@ OPTIONS = {
     "demo": {"data", "data-dir", "logdir", "seed", "max-epochs", "accelerator", "serve"},
     "measure": {
         "checkpoint", "model", "data", "out", "ranks", "batch-size", "devices", "accelerator",
-        "limit", "data-dir",
+        "limit", "data-dir", "forward", "batch", "likelihood", "class-names", "exact",
     },
 }  # fmt: skip
 

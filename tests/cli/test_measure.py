@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -14,6 +15,7 @@ from lightning_leaf import LocalDataMatrix, effective_rank
 from lightning_leaf.cli import main
 from lightning_leaf.cli.checkpoints import load_classifier, read_checkpoint
 from lightning_leaf.predict import read_measurements
+from lightning_leaf.predict.folder import METADATA_KEY
 from tests.support.callbacks.training import ignore_lightning
 from tests.support.predict import project
 
@@ -306,3 +308,28 @@ def test_wrong_arguments_are_rejected(
     with pytest.raises(SystemExit, match="2"):
         main([*command([tmp_path], tmp_path), argument])
     assert message in capsys.readouterr().err
+
+
+def test_independent_labels_are_measured_by_name(
+    checkpoints: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--forward=tag_scores", "--batch", "picture", "tags", "--class-names", *"abcdefghij"]
+    arguments = [
+        "measure", f"--checkpoint={checkpoints[-1]}", f"--model={project.__name__}.Tagged",
+        f"--data={project.__name__}.tagged_images", f"--out={tmp_path}", "--accelerator=cpu",
+        *options,
+    ]  # fmt: skip
+    assert main(arguments) == 1
+    assert "Pass likelihood='bernoulli' for independent labels" in capsys.readouterr().err
+    assert main([*arguments, "--likelihood=bernoulli", "--exact"]) == 0
+    table = read_measurements(folder_of(checkpoints[-1], tmp_path))
+    net = project.Classifier.load_from_checkpoint(checkpoints[-1]).net
+    images = project.validation_data().tensors[0][:20]
+    expected = LocalDataMatrix.at(net, images, likelihood="bernoulli")
+    assert table["trace"].to_pylist() == pytest.approx(expected.trace().tolist(), rel=1e-4)
+    likely = net(images).sigmoid() >= 0.5
+    assert table["predicted_labels"].to_pylist() == [
+        row.nonzero().flatten().tolist() for row in likely
+    ]
+    settings = json.loads(table.schema.metadata[METADATA_KEY])
+    assert settings["class_names"] == list("abcdefghij")

@@ -28,7 +28,6 @@ from tests.support.predict.measuring import (
     INPUTS,
     QUIET,
     Counted,
-    Tally,
     classifier,
     data,
     rows_of,
@@ -82,16 +81,16 @@ def test_complete_folder_stays_unchanged(complete: Path) -> None:
 
 
 def test_only_missing_inputs_are_measured(tmp_path: Path) -> None:
-    everything, missing = Tally(), Tally()
-    write(tmp_path, LeafPredictor(Counted(everything)))
+    first, second = Counted(), Counted()
+    write(tmp_path, LeafPredictor(first))
     before = read_measurements(tmp_path)
     (tmp_path / "part-000000000024.parquet").unlink()
-    write(tmp_path, LeafPredictor(Counted(missing)))
+    write(tmp_path, LeafPredictor(second))
     assert read_measurements(tmp_path).equals(before)
-    # A few inputs check the model before each batch.
-    checked = (everything.count - INPUTS) // 10
+    # The scores of the first batch are judged, and a few inputs check the model in each batch.
+    checked = (first.count() - BATCH - INPUTS) // 10
     assert 0 < checked < 5
-    assert missing.count == 24 + checked * 3
+    assert second.count() == BATCH + 24 + checked * 3
 
 
 def test_killed_run_resumes_bitwise(tmp_path: Path, complete: Path) -> None:
@@ -147,6 +146,14 @@ def test_folder_of_another_table_raises_and_stays_unchanged(
         write(complete, **changed)
     assert "Nothing was changed. Choose another folder" in str(raised.value)
     assert {file: file.read_bytes() for file in complete.iterdir()} == before
+
+
+def test_settings_of_a_folder_without_rows_are_replaced(tmp_path: Path) -> None:
+    """An error in the first batch, such as a wrong argument, can be corrected."""
+    write(tmp_path, limit_predict_batches=0)
+    assert names(tmp_path) == ["measurement.json"]
+    write(tmp_path, LeafPredictor(classifier(), ranks=["stable"]), limit_predict_batches=1)
+    assert "effective_rank_stable" in read_measurements(tmp_path).column_names
 
 
 def test_rows_per_file_may_differ_after_resuming(tmp_path: Path, complete: Path) -> None:
@@ -209,6 +216,12 @@ def test_folder_that_cannot_be_created_raises(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LeafError, match="Cannot write"):
         write(tmp_path / "file" / "folder")
+
+
+def test_folder_on_a_remote_file_system_raises(tmp_path: Path) -> None:
+    with pytest.raises(LeafError, match="mounted file system; got 's3://bucket/measured'"):
+        MeasurementWriter("s3://bucket/measured")
+    assert MeasurementWriter(f"file://{tmp_path}")._folder.path == tmp_path
 
 
 def test_error_names_the_damaged_file(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_classifier_is_opened_once_per_batch_even_after_out_of_memory_errors(
 
     monkeypatch.setattr("lightning_leaf.model.classifier.quiet", counted)
     rows = rows_of(make(OutOfMemoryAboveThree()), data(inputs=20), batch_size=8)
-    assert len(opened) == 3
+    assert len(opened) == 1 + 3  # once more to judge the scores of the first batch
     expected = rows_of(make(classifier()), data(inputs=20), batch_size=8)
     assert rows["status"] == expected["status"]
     name = "trace" if "trace" in expected else "distance"
@@ -221,6 +221,76 @@ def test_functions_are_measured() -> None:
     assert rows["trace"] == rows_of(LeafPredictor(model), data())["trace"]
 
 
+class TwoHeads(nn.Module):
+    """A module that is not called by itself, and a batch with other keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.labels = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+def several_labels(count: int = 9) -> list[dict[str, Tensor]]:
+    generator = torch.Generator().manual_seed(SEED)
+    pixels = torch.randn(count, 6, generator=generator)
+    targets = (torch.rand(count, 3, generator=generator) > 0.4).float()
+    targets[0] = torch.tensor([1.0, 1.0, 0.0])
+    return [{"pixels": x, "others": x[:2], "y": y} for x, y in zip(pixels, targets, strict=True)]
+
+
+def test_independent_labels_equal_the_reference() -> None:
+    torch.manual_seed(SEED)
+    model, items = TwoHeads(), several_labels()
+    options: dict[str, Any] = {"forward": "labels", "batch": ("pixels", "y")}
+    rows = rows_of(LeafPredictor(model, likelihood="bernoulli", **options), items, batch_size=4)
+    head, x = copy.deepcopy(model.labels).double(), torch.stack([i["pixels"] for i in items])
+    jacobian = torch.func.vmap(torch.func.jacrev(head))(x.double())  # (B, K, d)
+    p = head(x.double()).sigmoid()
+    trace = (p * (1 - p) * jacobian.square().sum(-1)).sum(-1)
+    assert rows["trace"] == pytest.approx(trace.tolist(), rel=1e-4)
+    assert rows["predicted_labels"] == [row.nonzero().flatten().tolist() for row in p >= 0.5]
+    assert rows["probability"] == pytest.approx(torch.maximum(p, 1 - p).prod(-1).tolist(), rel=1e-4)
+    # Negative control: read as exclusive classes, the same scores have other traces.
+    categorical = LeafPredictor(model, likelihood="categorical", **options)
+    assert rows_of(categorical, items)["trace"] != pytest.approx(trace.tolist(), rel=1e-2)
+    with pytest.raises(LeafError, match="Pass likelihood='bernoulli' for independent labels"):
+        rows_of(LeafPredictor(model, **options), items)
+
+
+def test_paths_of_independent_labels_have_lists_of_labels() -> None:
+    items = several_labels()
+    options: dict[str, Any] = {"forward": "labels", "batch": ("pixels", "y"), "max_steps": 3}
+    predictor = PathPredictor(TwoHeads(), "orthogonal", likelihood="bernoulli", **options)
+    rows = rows_of(predictor, items)
+    assert all(isinstance(labels, list) for labels in rows["final_labels"])
+    assert "final_label" not in rows
+    assert all(0.5**3 <= each <= 1 for each in rows["final_probability"])
+
+
+def test_exact_uses_all_classes() -> None:
+    torch.manual_seed(SEED)
+    model = nn.Sequential(nn.Linear(30, 40), nn.GELU(), nn.Linear(40, 200))
+    dataset = TensorDataset(torch.randn(4, 30))
+    rows = rows_of(LeafPredictor(model, exact=True), dataset)
+    exact = LocalDataMatrix.at(model, dataset.tensors[0])
+    assert rows["trace"] == pytest.approx(exact.trace().tolist(), rel=1e-5)
+    assert set(rows["trace_standard_error"]) == {0.0}
+    assert None not in rows["tangent_dimension"]
+
+
+def test_settings_contain_the_given_arguments_only() -> None:
+    plain = LeafPredictor(classifier()).settings
+    assert plain == {"task": "inputs", "ranks": ["entropy"], "eigenvalues": 16}
+    predictor = LeafPredictor(
+        classifier(), forward=several_labels, batch=["a", "b"], class_names=["cat", "dog"]
+    )
+    assert predictor.settings == plain | {
+        "forward": "several_labels", "batch": ["a", "b"], "class_names": ["cat", "dog"]
+    }  # fmt: skip
+
+
 class Endless(IterableDataset[Tensor]):
     def __iter__(self) -> Any:
         return iter(torch.rand(4, 1, 8, 8))
@@ -246,6 +316,9 @@ def test_data_without_positions_raises() -> None:
         ({"eigenvalues": 0}, "at least 1"),
         ({"chunk_size": 0}, "chunk_size expects .* whole number"),
         ({"classifier": 3}, "function from inputs to logits"),
+        ({"forward": 3}, "forward expects the name of a method"),
+        ({"likelihood": "poisson"}, "likelihood expects one of 'categorical', 'bernoulli'"),
+        ({"class_names": "cat"}, "class_names expects a list"),
     ],
 )
 def test_arguments_out_of_range_raise(arguments: dict[str, Any], message: str) -> None:

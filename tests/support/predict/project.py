@@ -83,3 +83,26 @@ def train(root: Path) -> list[Path]:
     trainer = make_trainer(root, [saver], max_steps=24, enable_checkpointing=True, logger=False)
     trainer.fit(Classifier(12, activation="Tanh"), DataLoader(train_data(), 64, shuffle=True))
     return sorted(root.glob("*.ckpt"), key=lambda path: int(path.stem.partition("=")[2]))
+
+
+class Tagged(Classifier):
+    """A module whose scores are logits of independent labels, from a method of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def tag_scores(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.net(x)
+        return scores
+
+
+def tagged_images() -> Dataset[Any]:
+    images, labels = validation_data().tensors
+    tags = nn.functional.one_hot(labels) + nn.functional.one_hot((labels + 1) % 10)
+    return _Pictures(images[:20], tags[:20].float())
+
+
+class _Pictures(TensorDataset):
+    def __getitem__(self, index: int) -> dict[str, Tensor]:  # type: ignore[override]
+        image, tags = super().__getitem__(index)
+        return {"thumbnail": image[:, ::2], "picture": image, "tags": tags}
