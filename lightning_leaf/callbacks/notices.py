@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_leaf.errors import LeafError
+from lightning_leaf.trainer import processes
 
 LOGGER = logging.getLogger("lightning_leaf")
 LONGEST_MESSAGE = 240
@@ -41,14 +42,14 @@ class Failure:
         who: The callback, such as ``"LocalDataMatrixMonitor(name='leaf')"``.
         cause: The error in one line, and what was being done.
         kind: Type of the error.
-        place: File and line in which it was raised.
+        place: File and line in which it was raised; its message if that was in another process.
         measured: Whether the callback had measured something in this fit.
     """
 
     who: str
     cause: str
     kind: type[BaseException]
-    place: tuple[str, int | None]
+    place: str
     measured: bool
 
     @classmethod
@@ -62,7 +63,10 @@ class Failure:
             measured: Whether the callback had measured something in this fit.
         """
         frames = traceback.extract_tb(error.__traceback__)
-        place = (frames[-1].filename, frames[-1].lineno) if frames else ("", None)
+        if frames and frames[-1].filename != processes.__file__:
+            place = f"{frames[-1].filename}:{frames[-1].lineno}"
+        else:
+            place = str(error)
         cause = f"{type(error).__name__}: {one_line(error)} This happened while {doing}."
         return cls(who, cause, type(error), place, measured)
 

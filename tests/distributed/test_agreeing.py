@@ -31,7 +31,10 @@ def test_rank_zero_decides_if_triggers_differ_between_ranks(pair: Pair, tmp_path
 @pytest.mark.parametrize(
     ("failure", "cause"),
     [
-        ("data", "LeafError: On rank 1: OSError: the disk is gone"),
+        (
+            "data",
+            "On rank 1: LeafError: Reading examples for example 44 of the data set raised OSE",
+        ),
         ("forward", "LeafError: On rank 1: RuntimeError: only in training mode"),
         ("logger", "OSError: no space left on device"),
         ("files", "NotADirectoryError"),
@@ -43,9 +46,9 @@ def test_an_error_on_one_rank_switches_off_all_ranks_and_training_continues(
     zero, one = pair.run(trainings.failed, tmp_path, failure)
     assert zero["steps"] == one["steps"] == 8
     assert zero["off"] == one["off"] == [True] * len(zero["off"])
-    # Rank zero warns once for each callback.
-    assert len(zero["warnings"]) == len(zero["off"])
-    assert all(cause in warning for warning in zero["warnings"])
+    # Rank zero warns once for all callbacks.
+    (warning,) = zero["warnings"]
+    assert cause in warning
     assert one["warnings"] == []
 
 
