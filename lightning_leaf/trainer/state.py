@@ -157,7 +157,7 @@ def loader_parts(trainer: Trainer) -> Iterator[LoaderPart]:
         # The trainer creates them before its first validation, which can be epochs away: with
         # check_val_every_n_epoch, after a resume, or without sanity checks.
         validation = trainer.fit_loop.epoch_loop.val_loop._data_source.dataloader()
-    mode = getattr(validation, "_mode", None)
+    mode: Any = getattr(validation, "_mode", None)
     if mode is None:
         combined = trainer.fit_loop.epoch_loop.val_loop._combined_loader
         mode = getattr(combined, "_mode", "sequential")
