@@ -11,7 +11,6 @@ from torch import Tensor
 from typing_extensions import override
 
 from lightning_leaf._arguments import one_of, whole_number
-from lightning_leaf.callbacks.advice import Task, advice_for, calling
 from lightning_leaf.callbacks.interrupts import ctrl_c
 from lightning_leaf.callbacks.judging import judge_scores
 from lightning_leaf.callbacks.notices import Failure, Notices, inform
@@ -26,6 +25,7 @@ from lightning_leaf.model.interruption import interrupted_when
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
+from lightning_leaf.monitoring.advice import Task, advice_for, calling
 from lightning_leaf.monitoring.reading import Reading
 from lightning_leaf.trainer import state as trainer_state
 from lightning_leaf.trainer.processes import Processes

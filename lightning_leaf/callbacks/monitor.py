@@ -10,7 +10,6 @@ import torch
 from typing_extensions import override
 
 from lightning_leaf._arguments import whole_number
-from lightning_leaf.callbacks.advice import Task
 from lightning_leaf.callbacks.base import LeafCallback, OnError
 from lightning_leaf.callbacks.notices import inform
 from lightning_leaf.callbacks.probes import Inputs, choose_inputs
@@ -22,6 +21,7 @@ from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.quiet import quiet, random_streams
 from lightning_leaf.model.unbuilt import require_built
+from lightning_leaf.monitoring.advice import Task
 from lightning_leaf.monitoring.history import (
     append_row,
     drop_after,

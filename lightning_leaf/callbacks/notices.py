@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import traceback
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.monitoring import messages
+from lightning_leaf.monitoring.messages import one_line
 from lightning_leaf.trainer import processes
 
-LOGGER = logging.getLogger("lightning_leaf")
-LONGEST_MESSAGE = 240
-"""Characters that are shown of an error message that is not our own."""
-
-
-@rank_zero_only
-def inform(message: str) -> None:
-    """Log a message on rank zero."""
-    _show_messages()
-    LOGGER.info(message)
-
-
-@rank_zero_only
-def warn(message: str) -> None:
-    """Log a warning on rank zero, and warn: Python shows an equal warning only once."""
-    _show_messages()
-    LOGGER.warning(message)
-    warnings.warn(message, UserWarning, stacklevel=2)
+inform = rank_zero_only(messages.inform)
+"""Log a message on rank zero."""
+warn = rank_zero_only(messages.warn)
+"""Log a warning on rank zero, and warn: Python shows an equal warning only once."""
 
 
 @dataclass(frozen=True)
@@ -134,10 +118,7 @@ class Notices:
             _log_warning(f"LEAF did not measure all in this fit because of an error. {causes}")
 
 
-@rank_zero_only
-def _log_warning(message: str) -> None:
-    _show_messages()
-    LOGGER.warning(message)
+_log_warning = rank_zero_only(messages.log_warning)
 
 
 def _by_cause(failures: Sequence[Failure]) -> list[list[Failure]]:
@@ -153,37 +134,3 @@ def _by_cause(failures: Sequence[Failure]) -> list[list[Failure]]:
 
 def _summary(failures: Sequence[Failure]) -> str:
     return f"{', '.join(failure.who for failure in failures)}: {failures[0].cause}"
-
-
-def one_line(error: BaseException) -> str:
-    """Return the message of an error as one line that ends with a period.
-
-    Messages of other packages can be pages long, with the representation of a module or with
-    frames of C++. Of these the first line is kept, and no more than 240 characters.
-    """
-    text = str(error).strip()
-    if isinstance(error, LeafError):
-        line = " ".join(text.split())
-    else:
-        line = next((each.strip() for each in text.splitlines() if each.strip()), "(no message)")
-        if len(line) > LONGEST_MESSAGE:
-            line = line[: LONGEST_MESSAGE - 1] + "…"
-    return line if line.endswith((".", "…", "!", "?", ".)")) else f"{line}."
-
-
-def _show_messages() -> None:
-    """Show messages from the level INFO on, as Lightning does, unless the program has decided."""
-    if LOGGER.level == logging.NOTSET:
-        LOGGER.setLevel(logging.INFO)
-    if not LOGGER.hasHandlers():
-        LOGGER.addHandler(_StandardError())
-        LOGGER.propagate = False
-
-
-class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]
-    """A handler that writes to the current ``sys.stderr``, which notebooks replace."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write a record."""
-        self.stream = sys.stderr
-        super().emit(record)

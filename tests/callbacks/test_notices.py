@@ -19,8 +19,8 @@ from lightning_leaf import (
     LocalDataMatrixMonitor,
     OrthogonalWalkSnapshot,
 )
-from lightning_leaf.callbacks.advice import Task, advice_for
-from lightning_leaf.callbacks.notices import LONGEST_MESSAGE, one_line
+from lightning_leaf.monitoring.advice import Task, advice_for
+from lightning_leaf.monitoring.messages import LONGEST_MESSAGE, one_line
 from tests.support.callbacks.training import fit, ignore_lightning
 from tests.support.oracle import data_matrix
 

@@ -1,0 +1,65 @@
+"""Messages to the user: through logging, and as warnings."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+
+from lightning_leaf.errors import LeafError
+
+LOGGER = logging.getLogger("lightning_leaf")
+LONGEST_MESSAGE = 240
+"""Characters that are shown of an error message that is not our own."""
+
+
+def inform(message: str) -> None:
+    """Log a message."""
+    _show_messages()
+    LOGGER.info(message)
+
+
+def warn(message: str) -> None:
+    """Log a warning, and warn: Python shows an equal warning only once."""
+    log_warning(message)
+    warnings.warn(message, UserWarning, stacklevel=2)
+
+
+def log_warning(message: str) -> None:
+    """Log a warning."""
+    _show_messages()
+    LOGGER.warning(message)
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of an error as one line that ends with a period.
+
+    Messages of other packages can be pages long, with the representation of a module or with
+    frames of C++. Of these the first line is kept, and no more than 240 characters.
+    """
+    text = str(error).strip()
+    if isinstance(error, LeafError):
+        line = " ".join(text.split())
+    else:
+        line = next((each.strip() for each in text.splitlines() if each.strip()), "(no message)")
+        if len(line) > LONGEST_MESSAGE:
+            line = line[: LONGEST_MESSAGE - 1] + "…"
+    return line if line.endswith((".", "…", "!", "?", ".)")) else f"{line}."
+
+
+def _show_messages() -> None:
+    """Show messages from the level INFO on, as Lightning does, unless the program has decided."""
+    if LOGGER.level == logging.NOTSET:
+        LOGGER.setLevel(logging.INFO)
+    if not LOGGER.hasHandlers():
+        LOGGER.addHandler(_StandardError())
+        LOGGER.propagate = False
+
+
+class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]
+    """A handler that writes to the current ``sys.stderr``, which notebooks replace."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        self.stream = sys.stderr
+        super().emit(record)
