@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import multiprocessing
-import os
 import pickle
 import random
 import signal
-import stat
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +18,7 @@ import numpy as np
 import torch
 from torch.utils.data import _utils
 
+from lightning_leaf.data.isolation import Inherited, open_files, separate
 from lightning_leaf.errors import LeafError
 
 TIMEOUT = 30.0
@@ -84,9 +82,9 @@ class Manner:
 def run_in_worker(work: Work, carrier: Any, manner: Manner, seed: int) -> list[Any]:
     """Return what the work yields for the carrier, run in a process of its own.
 
-    A forked process gets a copy of the memory, its own position in every open file, and no
-    connection of this process: neither its sockets nor its pipes. It is killed at the end, without
-    running handlers of signals or of the interpreter's exit.
+    A forked process is separated from this one: see
+    :func:`~lightning_leaf.data.isolation.separate`. It is killed at the end, without running
+    handlers of signals or of the interpreter's exit.
 
     Args:
         work: The work. A process that is not forked receives it pickled.
@@ -100,7 +98,10 @@ def run_in_worker(work: Work, carrier: Any, manner: Manner, seed: int) -> list[A
         LeafError: If the work raises one.
     """
     context: Any = multiprocessing.get_context(manner.method)
-    inherited = _open_files() if manner.method == "fork" else None
+    try:
+        inherited = open_files() if manner.method == "fork" else None
+    except OSError as error:
+        raise WorkerError(f"open files are unknown on this platform ({one_line(error)})") from error
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(
         target=_serve, args=(sending, work, carrier, manner, seed, inherited), daemon=True
@@ -156,7 +157,7 @@ def _serve(
     carrier: Any,
     manner: Manner,
     seed: int,
-    inherited: dict[int, str] | None,
+    inherited: Inherited | None,
 ) -> None:
     """Run the work in the process and send what it yields."""
 
@@ -174,7 +175,7 @@ def _serve(
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         if inherited is not None:
             gc.disable()  # the finalizers of the training's objects must not run here
-            _separate(inherited)
+            separate(inherited)
         torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
         seed_global_streams(seed)
         _utils.worker._worker_info = _utils.worker.WorkerInfo(
@@ -198,38 +199,6 @@ def seed_global_streams(seed: int) -> None:
     np.random.seed(seed % 2**32)  # noqa: NPY002
     # torch.manual_seed would also seed accelerators, whose states are restored only if in use.
     torch.default_generator.manual_seed(seed)
-
-
-def _open_files() -> dict[int, str] | None:
-    """Return what the open file descriptors of this process are: files, or connections."""
-    if not sys.platform.startswith("linux"):
-        return {}
-    kinds = {}
-    for name in os.listdir("/proc/self/fd"):
-        number = int(name)
-        with contextlib.suppress(OSError):  # the listing's own descriptor is closed again
-            mode = os.fstat(number).st_mode
-            if number > 2 and stat.S_ISREG(mode):
-                kinds[number] = "file"
-            elif number > 2 and (stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode)):
-                kinds[number] = "connection"
-    return kinds
-
-
-def _separate(inherited: dict[int, str]) -> None:
-    """Give this process its own positions in open files, and none of the parent's connections."""
-    import fcntl  # not on Windows
-
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for number, kind in inherited.items():
-        if kind == "connection":
-            os.dup2(nothing, number)
-            continue
-        flags = fcntl.fcntl(number, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_APPEND)
-        own = os.open(f"/proc/self/fd/{number}", flags)
-        os.lseek(own, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)
-        os.dup2(own, number)
-        os.close(own)
 
 
 def one_line(error: BaseException) -> str:
