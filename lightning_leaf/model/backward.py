@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from lightning_leaf.model.parts import parts_of, sharded_parts
+from lightning_leaf.model.parts import parameters_of, parts_of, sharded_parts
 
 Replacement = tuple[dict[str, Any], str, Any]
 """A namespace, a name in it and the value it has for a time."""
@@ -73,6 +73,30 @@ def no_backward_hooks(module: nn.Module) -> Iterator[None]:
 def _register_nothing(tensor: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
     """Replace ``Tensor.register_hook`` during a measurement."""
     return RemovableHandle({})
+
+
+@contextmanager
+def gradients_set_aside(module: nn.Module) -> Iterator[None]:
+    """Take the gradients out of the parameters and put them back afterwards.
+
+    A forward pass that calls ``backward`` or ``zero_grad`` then changes none of the training's.
+    """
+    parts = parts_of(module)
+    sharded = set(map(id, parameters_of(sharded_parts(parts))))
+    gradients = [
+        (parameter, parameter.grad)
+        for parameter in parameters_of(parts)
+        if parameter.is_leaf and id(parameter) not in sharded
+    ]
+    try:
+        for parameter, gradient in gradients:
+            if gradient is not None:
+                parameter.grad = None
+        yield
+    finally:
+        for parameter, gradient in gradients:
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
 
 
 @contextmanager

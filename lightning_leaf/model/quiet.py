@@ -16,10 +16,17 @@ from weakref import WeakSet
 import numpy as np
 import torch
 from torch import nn
+from torch.fx import GraphModule
 
-from lightning_leaf.model.backward import no_backward_hooks, no_checkpointing, replaced
+from lightning_leaf.model.backward import (
+    gradients_set_aside,
+    no_backward_hooks,
+    no_checkpointing,
+    replaced,
+)
 from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of
-from lightning_leaf.model.unbuilt import refusing_new_parameters
+from lightning_leaf.model.settings import unchanged_settings
+from lightning_leaf.model.unbuilt import refusing_initialization, refusing_new_parameters
 from lightning_leaf.model.unchanged_attributes import unchanged_attributes
 from lightning_leaf.model.unchanged_tensors import unchanged_tensors
 
@@ -29,24 +36,28 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
     """Save the state of a training, prepare the model for measuring, and restore the state.
 
     Saved and restored, also after an error: the mode (training or evaluation) of every sub-module,
-    its parameters, buffers and attributes, the random number generators of torch (CPU and
-    accelerators), NumPy and Python. In the context, the model is in evaluation mode, gradients are
-    enabled, autocast and inference mode are off, compiled modules run eagerly (and are not
-    recompiled), activations are not recomputed, backward hooks are not called, and ``self.log`` of
+    its parameters, their gradients, its buffers and attributes and what they hold, the random
+    number generators of torch (CPU and accelerators), NumPy and Python, settings of torch and
+    environment variables. In the context, the model is in evaluation mode, gradients are enabled,
+    autocast and inference mode are off, compiled modules run eagerly (and are not recompiled),
+    activations are not recomputed, backward hooks are not called, and ``self.log`` of
     LightningModules does nothing.
 
-    Not restored are changes that a forward pass makes inside of nested collections, in place to
-    tensors that are neither parameters nor buffers, and outside of its module.
+    Not restored are objects of other packages than the model's, tensors and arrays of more than
+    64 MiB that are neither parameters nor buffers, and effects outside of the process, such as
+    files. Buffers that a forward pass creates are removed again: before the training's first
+    forward pass, a buffer that depends on the first batch is computed from the measured inputs.
 
     Args:
         model: The module to measure. For any other callable, only the global state is guarded.
 
     Raises:
-        ModelIsUnbuilt: At the forward pass that gives the module a new parameter, which is removed
-            again.
+        ModelIsUnbuilt: At the forward pass that gives the module a new parameter, and at the end
+            if it was initialized from the measured inputs. Both are undone.
     """
     with ExitStack() as stack:
         stack.enter_context(random_streams())
+        stack.enter_context(unchanged_settings())
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(no_autocast())
@@ -59,7 +70,9 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
             stack.enter_context(silent_log(model))
             stack.enter_context(unchanged_attributes(model))
             stack.enter_context(refusing_new_parameters(model))
+            stack.enter_context(refusing_initialization(model))
             stack.enter_context(no_backward_hooks(model))
+            stack.enter_context(gradients_set_aside(model))
         yield
 
 
@@ -111,13 +124,23 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
     and would call overridden ``train`` methods.
     """
     modes = [(submodule, submodule.training) for submodule in parts_of(module)]
+    graphs = [(part, part.graph) for part, mode in modes if mode and _has_two_graphs(part)]
     try:
         for submodule, _ in modes:
             submodule.training = False
+        for part, _ in graphs:
+            part.graph = part.eval_graph
         yield
     finally:
+        for part, graph in graphs:
+            part.graph = graph
         for submodule, mode in modes:
             submodule.training = mode
+
+
+def _has_two_graphs(part: Any) -> bool:
+    """Return whether a module was traced in both modes, such as torchvision's extractors."""
+    return isinstance(part, GraphModule) and hasattr(part, "eval_graph")
 
 
 @contextmanager

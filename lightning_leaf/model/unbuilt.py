@@ -15,12 +15,10 @@ from torch.nn.modules.module import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.parts import parameters_of, parts_of, sharded_parts
-
-UNINITIALIZED = UninitializedParameter, UninitializedBuffer
+from lightning_leaf.model.unchanged_tensors import UNINITIALIZED
 
 ADVICE = "Call the model once on a batch before measuring it: model(x)."
 
@@ -71,7 +69,7 @@ def refusing_new_parameters(model: nn.Module) -> Iterator[None]:
             the end for parameters that were not registered through the methods of the module.
     """
     parts = {id(part): part for part in parts_of(model)}
-    existing = {id(parameter) for parameter in parameters_of(parts.values())}
+    existing = {id(parameter): parameter for parameter in parameters_of(parts.values())}
     for part in sharded_parts(parts.values()):
         parts.pop(id(part), None)
     names = {key: _parameter_names(part) for key, part in parts.items()}
@@ -80,8 +78,11 @@ def refusing_new_parameters(model: nn.Module) -> Iterator[None]:
         return parameter is not None and id(parameter) not in existing
 
     def on_parameter(part: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        if id(part) in parts and is_new(parameter) and part._parameters.get(name) is None:
+        if id(part) not in parts or parameter is None:
+            return
+        if part._parameters.get(name) is None and is_new(parameter):
             raise _created_in_forward(part, name)
+        existing[id(parameter)] = parameter
 
     def on_module(part: nn.Module, name: str, child: nn.Module | None) -> None:
         if id(part) not in parts or child is None:
@@ -103,6 +104,36 @@ def refusing_new_parameters(model: nn.Module) -> Iterator[None]:
         for name in _parameter_names(parts[key]) - known:
             if is_new(parts[key]._parameters[name]):
                 raise _created_in_forward(parts[key], name)
+
+
+@contextmanager
+def refusing_initialization(model: nn.Module) -> Iterator[None]:
+    """Raise an error at the end if a part was initialized from the inputs of the measurement.
+
+    Normalizing flows, codebooks and learned quantizers take their first values from the first
+    batch, and remember in a flag (``initialized``, ``initted``, ``init_done``) that they have them.
+
+    Raises:
+        ModelIsUnbuilt: If a flag with "init" in its name has changed.
+    """
+    flags = [(part, name, value) for part in parts_of(model) for name, value in _flags(part)]
+    yield
+    for part, name, before in flags:
+        now = dict(_flags(part)).get(name, before)
+        if now != before:
+            raise ModelIsUnbuilt(
+                f"Expected an initialized model; {type(part).__name__} takes its first values from "
+                f"the first batch ('{name}' changed from {before} to {now}). {ADVICE}"
+            )
+
+
+def _flags(part: nn.Module) -> Iterator[tuple[str, bool]]:
+    for name, buffer in part._buffers.items():
+        if "init" in name and buffer is not None and buffer.numel() == 1 and not buffer.is_meta:
+            yield name, bool(buffer)
+    for name, value in vars(part).items():
+        if "init" in name and (isinstance(value, bool) or (type(value) is int and value in (0, 1))):
+            yield name, bool(value)
 
 
 def _parameter_names(part: nn.Module) -> set[str]:

@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 from lightning_leaf.model.undo import Step, run_all
 
 COMPRESSED_ROWS = torch.sparse_csr, torch.sparse_bsr
 COMPRESSED_COLUMNS = torch.sparse_csc, torch.sparse_bsc
+
+UNINITIALIZED = UninitializedParameter, UninitializedBuffer
 
 WHOLE_NUMBERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -24,8 +27,8 @@ def unchanged_tensors(
 ) -> Iterator[None]:
     """Undo writes to tensors and assignments to their ``data``.
 
-    Tensors without memory of their own (meta), of opaque layouts (MKL-DNN) and sharded tensors
-    are left out.
+    Left out are tensors without memory of their own (meta, uninitialized), those of opaque layouts
+    (MKL-DNN), and sharded tensors.
 
     Args:
         tensors: The tensors.
@@ -39,11 +42,11 @@ def unchanged_tensors(
 
 
 def _restoring(tensor: Tensor, kept_on: torch.device | None) -> Step | None:
-    if _is_distributed(tensor):
-        return None
-    if _is_dense(tensor):
+    if _is_plain(tensor) or _is_dense(tensor):
         copy = tensor.detach().to(kept_on or tensor.device, copy=True)
         return partial(_restore_dense, tensor, tensor.data, copy)
+    if isinstance(tensor, UNINITIALIZED) or _is_distributed(tensor):
+        return None
     try:
         return partial(_restore, tensor, tensor.detach().clone()) if _parts(tensor) else None
     except (NotImplementedError, RuntimeError, TypeError):
@@ -55,9 +58,22 @@ def _is_distributed(tensor: Tensor) -> bool:
     return distributed is not None and isinstance(tensor, distributed.DTensor)
 
 
-def _is_dense(tensor: Tensor) -> bool:
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether a tensor is no subclass and strided, like almost all."""
     return (
-        tensor.layout == torch.strided
+        type(tensor) in (Tensor, nn.Parameter)
+        and tensor.layout is torch.strided
+        and not tensor.is_nested
+        and not tensor.is_meta
+    )
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Return whether a subclass is one block of memory."""
+    if isinstance(tensor, UNINITIALIZED) or _is_distributed(tensor):
+        return False
+    return (
+        tensor.layout is torch.strided
         and not tensor.is_nested
         and not tensor.is_meta
         and not hasattr(tensor, "__tensor_flatten__")
