@@ -118,8 +118,16 @@ def _in_order(leaves: dict[Place, Tensor], inputs: Place) -> list[tuple[Place, T
     return [
         (place, leaf)
         for place, leaf in sorted(others, key=lambda each: each[0] not in behind)
-        if not any(isinstance(key, str) for key in place)
+        if not any(isinstance(key, str) for key in _beside(place, inputs))
     ]
+
+
+def _beside(place: Place, inputs: Place) -> Place:
+    """Return the end of a place, from where it differs from that of the inputs."""
+    shared = 0
+    while shared < min(len(place), len(inputs)) and place[shared] == inputs[shared]:
+        shared += 1
+    return place[shared:]
 
 
 def _label_rank(place: Place) -> int | None:

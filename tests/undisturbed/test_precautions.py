@@ -19,7 +19,8 @@ from lightning_leaf import (
     LocalDataMatrix,
     LocalDataMatrixMonitor,
 )
-from lightning_leaf.callbacks import example_pool
+from lightning_leaf.data import reading
+from lightning_leaf.data.requests import Answer, Request
 from lightning_leaf.geometry import contrast_gradients
 from lightning_leaf.model import classifier, quiet
 from lightning_leaf.paths import projectors
@@ -140,12 +141,15 @@ def test_logging_of_the_module_must_be_silenced(
         outcome(Training(), tmp_path, leaf_callbacks())
 
 
-def test_generators_of_a_data_set_must_be_restored(
+def test_examples_must_not_be_read_from_the_data_set_of_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def read_here(self: reading.Reader, request: Request) -> Answer:
+        return Answer.of(list(request(self.source)))
+
     training = TRAININGS["transforms with generators"]
     without = outcome(training, tmp_path / "without")
-    monkeypatch.setattr(example_pool, "unchanged_generators", nothing)
+    monkeypatch.setattr(reading.Reader, "read", read_here)
     watched = outcome(training, tmp_path / "with", leaf_callbacks())
     assert "/losses[1]" in differences(without, watched)
 
