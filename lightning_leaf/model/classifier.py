@@ -14,11 +14,12 @@ from lightning_leaf.errors import LeafError, NonFiniteError
 from lightning_leaf.model.forward import Forward, forward_function
 from lightning_leaf.model.forward_pass import ForwardPass, ModelTensors
 from lightning_leaf.model.likelihood import Likelihood, checked_likelihood, log_probabilities
-from lightning_leaf.model.outputs import require_no_probabilities
+from lightning_leaf.model.outputs import UnusableOutput, require_no_probabilities
 from lightning_leaf.model.pixels import as_floats, pixel_scale
 from lightning_leaf.model.precision import Precision, precisions
 from lightning_leaf.model.quiet import quiet
-from lightning_leaf.model.trial import find_forward_pass
+from lightning_leaf.model.suggestions import suggested_forward
+from lightning_leaf.model.trial import Trial, find_forward_pass
 from lightning_leaf.model.unbuilt import require_built
 
 
@@ -69,9 +70,7 @@ class Classifier:
         self.device = self._tensors.device
         self.dtype = self._tensors.dtype
         self._precisions = precisions(
-            list(self._tensors.parameters.values()),
-            list(self._tensors.buffers.values()),
-            self._tensors.scripted,
+            self._tensors.parameters, self._tensors.buffers, self._tensors.scripted
         )
         self._run = ForwardPass(
             model,
@@ -177,7 +176,7 @@ class Classifier:
         known = self._usable.get((shape, pair))
         if known is not None:
             return known
-        trial = find_forward_pass(self._run, self._ways, x[:2])
+        trial = self._trial(x[:2])
         self._run, output, gradient = trial.run, trial.scores, trial.gradient
         self._run_is_known = True
         require_no_probabilities(output)
@@ -196,6 +195,32 @@ class Classifier:
         if pair and bool(gradient.isfinite().all() & (gradient[-1] != 0).any()):
             self._usable[shape, True] = classes
         return classes
+
+    def suggested_forward(self, x: Tensor, classes: int | None = None) -> str:
+        """Return a sentence that names a ``forward=`` with which the model returns scores.
+
+        Args:
+            x: Prepared inputs. Two of them are tried.
+            classes: Expected number of classes, if known.
+
+        Returns:
+            Such as "For example, forward='head' returns scores."; empty if none was found.
+        """
+        return suggested_forward(self._run, x[:2], classes)
+
+    def _trial(self, x: Tensor) -> Trial:
+        try:
+            return find_forward_pass(self._run, self._ways, x)
+        except UnusableOutput as error:
+            advice = self.suggested_forward(x, self.classes)
+            raise LeafError(f"{error} {advice}".strip()) from error
+        except NotImplementedError as error:
+            if 'missing the required "forward"' not in str(error):
+                raise
+            raise LeafError(
+                f"{type(self.model).__name__} has no forward method. Name the method or sub-module "
+                f"that returns scores with forward=. {self.suggested_forward(x, self.classes)}"
+            ) from error
 
     @property
     def _ways(self) -> list[Precision]:
@@ -250,11 +275,6 @@ def measuring(
             yield classifier
         finally:
             classifier.close()
-
-
-def log_softmax(scores: Tensor) -> Tensor:  # (B, C) -> (B, C)
-    """Return log p in float64: in float32 confident probabilities round to one and zero."""
-    return scores.detach().double().log_softmax(-1)
 
 
 def checked_inputs(x: Tensor, name: str) -> None:

@@ -75,6 +75,7 @@ def _not_differentiable(run: ForwardPass, connected: bool, x: Tensor) -> LeafErr
     run(x.clone().requires_grad_(), watch)
     used = dict.fromkeys(REASONS[name] for name in sorted(watch.names) if name in REASONS)
     used |= {"torch.no_grad()": None} if watch.no_grad else {}
+    used |= {"quantized layers": None} if run.tensors.quantized else {}
     how = "their derivative is zero" if connected else "they have no grad_fn that leads to it"
     return LeafError(
         f"The classifier's scores change with its input, but {how}: its forward pass uses "

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from lightning_leaf.model.forward import Calling
 from lightning_leaf.model.no_grad import ThroughNoGrad, starts_no_grad
 from lightning_leaf.model.outputs import score_rows
-from lightning_leaf.model.parts import parts_of, sharded_parts
+from lightning_leaf.model.parts import buffers_of, parameters_of, sharded_parts
 from lightning_leaf.model.precision import FullPrecision, Precision, is_half, main_type
 
 
@@ -25,43 +25,61 @@ class ModelTensors:
         model: A module, or a function without tensors.
 
     Attributes:
-        parameters: By name.
-        buffers: By name.
+        parameters: Each once.
+        buffers: Each once.
         dtype: Type of most parameters, float32 or float64.
         device: Device of the parameters, else of the buffers; None without any. Tensors on the
             meta device, and those kept on the CPU beside an accelerator, do not count.
         scripted: Whether parts of the model are TorchScript.
+        quantized: Whether parts of the model are quantized layers.
         sharded: Whether a sharding strategy manages some of its parameters.
     """
 
     def __init__(self, model: Any) -> None:
-        is_module = isinstance(model, nn.Module)
-        self.parameters = dict(model.named_parameters()) if is_module else {}
-        self.buffers = dict(model.named_buffers()) if is_module else {}
-        parts = parts_of(model) if is_module else []
-        self._attributes = list(_attributes(parts))
-        self.dtype = main_type(list(self.parameters.values()))
-        self.device = _device(self.parameters.values()) or _device(self.buffers.values())
+        self._paths = _paths(model) if isinstance(model, nn.Module) else {}
+        parts = list(self._paths)
+        self.parameters = parameters_of(parts)
+        self.buffers = buffers_of(parts)
+        self.dtype = main_type(self.parameters)
+        self.device = self.device_of(self.parameters) or self.device_of(self.buffers)
         self.scripted = any(isinstance(part, torch.jit.ScriptModule) for part in parts)
+        self.quantized = any(".quantized" in type(part).__module__ for part in parts)
         self.sharded = bool(sharded_parts(parts))
         self._full_copies: dict[str, Tensor] | None = None
 
+    @staticmethod
+    def device_of(tensors: Iterable[Tensor]) -> torch.device | None:
+        """Return the device of the first tensor on an accelerator, else of the first one."""
+        devices = [tensor.device for tensor in tensors if tensor.device.type != "meta"]
+        accelerators = [device for device in devices if device.type != "cpu"]
+        return next(iter(accelerators or devices), None)
+
     def full_copies(self) -> dict[str, Tensor]:
-        """Return copies of the half-precision tensors in full precision, by name."""
+        """Return copies of the half-precision tensors in full precision, by their names.
+
+        A tensor of several modules has a name in each, with the same copy.
+        """
         if self._full_copies is None:
+            copies = {
+                id(tensor): tensor.detach().to(self.dtype)
+                for tensor in (*self.parameters, *self.buffers)
+                if is_half(tensor)
+            }
             self._full_copies = {
-                name: tensor.detach().to(self.dtype)
-                for name, tensor in (*self.parameters.items(), *self.buffers.items())
+                path + name: copies[id(tensor)]
+                for part, path in self._paths.items()
+                for name, tensor in (*part._parameters.items(), *part._buffers.items())
                 if is_half(tensor)
             }
         return self._full_copies
 
     def __iter__(self) -> Iterator[Tensor]:
         """Yield all tensors, their copies, and tensors that are attributes of the modules."""
-        yield from self.parameters.values()
-        yield from self.buffers.values()
-        yield from self._attributes
+        yield from self.parameters
+        yield from self.buffers
         yield from (self._full_copies or {}).values()
+        for part in self._paths:
+            yield from (value for value in vars(part).values() if isinstance(value, Tensor))
 
     def release(self) -> None:
         """Release the copies."""
@@ -114,7 +132,8 @@ class ForwardPass:
             if copies:
                 calling = Calling(self.model, self.function)
                 named = {f"model.{name}": copy for name, copy in copies.items()}
-                output = torch.func.functional_call(calling, named, (inputs,))
+                # Shared modules would not be restored if names were tied here.
+                output = torch.func.functional_call(calling, named, inputs, tie_weights=False)
             else:
                 output = self.function(self.model, inputs)
         scores = score_rows(output, len(x), self.classes)
@@ -157,12 +176,14 @@ def weighted(scores: Tensor) -> Tensor:  # (B, C) -> (B,)
     return scores @ torch.arange(1, scores.shape[1] + 1).to(scores)
 
 
-def _device(tensors: Iterable[Tensor]) -> torch.device | None:
-    devices = [tensor.device for tensor in tensors if tensor.device.type != "meta"]
-    accelerators = [device for device in devices if device.type != "cpu"]
-    return next(iter(accelerators or devices), None)
-
-
-def _attributes(parts: Iterable[nn.Module]) -> Iterator[Tensor]:
-    for part in parts:
-        yield from (value for value in vars(part).values() if isinstance(value, Tensor))
+def _paths(model: nn.Module) -> dict[nn.Module, str]:
+    """Return one path of each module in a model, such as ``"net.0."``."""
+    found: dict[nn.Module, str] = {}
+    pending = [("", model)]
+    while pending:
+        path, part = pending.pop()
+        if part not in found:
+            found[part] = path
+            children = part._modules.items()
+            pending += [(f"{path}{name}.", each) for name, each in children if each is not None]
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
@@ -10,49 +11,69 @@ from torch import Tensor
 from lightning_leaf.errors import LeafError
 
 
+class UnusableOutput(LeafError):
+    """An output that is not one row of scores for each input."""
+
+
 def find_scores(output: Any, batch: int | None = None, classes: int | None = None) -> Tensor:
     """Return the tensor of scores in the output of a classifier.
 
     Args:
-        output: A tensor, an object with ``.logits``, a dict with the key ``"logits"`` or a single
-            tensor, or a tuple or list whose first item is a tensor.
+        output: A tensor; an object with ``.logits``; a dict, dataclass, tuple or list with the key
+            ``"logits"`` or with tensors, of which one is chosen.
         batch: Number of inputs.
-        classes: Expected number of classes: of several tensors in a tuple, list or dict, the first
-            with the shape ``(batch, classes)`` is taken.
+        classes: Expected number of classes. Of several tensors the first with the shape
+            ``(batch, classes)`` is taken. Without it, and if none has this shape, all tensors with
+            one row for each input must have the same shape; the first of them is taken.
 
     Raises:
-        LeafError: If the output has none of these forms.
+        LeafError: If the output has none of these forms, or if the choice is open.
     """
     if isinstance(output, Tensor):
         return output
-    logits = getattr(output, "logits", None)
+    named = _items(output)
+    logits = named.get("logits", getattr(output, "logits", None))
     if isinstance(logits, Tensor):
         return logits
-    if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
-        return output["logits"]  # type: ignore[no-any-return]
-    if isinstance(output, (Mapping, tuple, list)):
-        items = output.values() if isinstance(output, Mapping) else output
-        for item in items:
-            if isinstance(item, Tensor) and item.shape == (batch, classes):
-                return item
-    if isinstance(output, Mapping):
-        tensors = [value for value in output.values() if isinstance(value, Tensor)]
-        if len(tensors) == 1:
-            return tensors[0]
-    elif isinstance(output, (tuple, list)) and output and isinstance(output[0], Tensor):
-        return output[0]
-    described = type(output).__name__
-    if isinstance(output, Mapping):
-        described += f" with keys {sorted(map(str, output))}"
+    tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise UnusableOutput(
+            "The classifier is expected to return a tensor of logits, or an object, dict or tuple "
+            f"that contains it; got {_described(output, named)}."
+        )
+    if len(tensors) == 1:
+        return next(iter(tensors.values()))
+    candidates = _candidates(tensors, batch)
+    expected = [name for name, rows in candidates.items() if rows.shape[1] == classes]
+    if expected:
+        return tensors[expected[0]]
+    if not candidates:
+        raise UnusableOutput(
+            "The classifier is expected to return one row of scores for each input, shape "
+            f"({batch}, C); got {_described(output, named)}."
+        )
+    shapes = {rows.shape for rows in candidates.values()}
+    if len(candidates) == 1 or (len(shapes) == 1 and isinstance(output, (tuple, list))):
+        return tensors[next(iter(candidates))]
     raise LeafError(
-        "The classifier is expected to return a tensor of logits, an object with .logits, a dict "
-        f'with the key "logits" (or a single tensor), or a tuple that begins with them; got '
-        f"{described}. Wrap it in a function that returns the logits."
+        "The classifier returns several tensors, and which of them are the logits is not clear: "
+        f"{_described(output, named)}. Choose with forward=lambda model, x: "
+        f"model(x){_access(output, next(reversed(candidates)))}."
     )
+
+
+def _candidates(tensors: Mapping[Any, Tensor], batch: int | None) -> dict[Any, Tensor]:
+    """Return the rows of tensors that may be scores; vectors only if there is nothing else."""
+    rows = {name: as_rows(each, batch) for name, each in tensors.items()}
+    found = {name: row for name, row in rows.items() if row is not None and row.is_floating_point()}
+    matrices = {name: row for name, row in found.items() if tensors[name].ndim > 1}
+    return matrices or found
 
 
 def score_rows(output: Any, batch: int, classes: int | None = None) -> Tensor:  # -> (B, C)
     """Return the scores in an output, one row for each input.
+
+    Axes of length one are removed: ``(B, 1, C)`` and ``(B, C, 1, 1)`` become ``(B, C)``.
 
     Args:
         output: The output of a classifier.
@@ -63,20 +84,56 @@ def score_rows(output: Any, batch: int, classes: int | None = None) -> Tensor:  
         LeafError: If the scores are not one row of floating-point numbers for each input.
     """
     scores = find_scores(output, batch, classes)
-    if scores.ndim == 1 and scores.shape[0] == batch:
-        scores = scores.unsqueeze(1)
-    if scores.ndim != 2 or scores.shape[0] != batch or scores.shape[1] == 0:
-        raise LeafError(
+    rows = as_rows(scores, batch)
+    if rows is None:
+        raise UnusableOutput(
             "The classifier is expected to return one row of scores for each input, shape "
-            f"({batch}, C); got shape {tuple(scores.shape)}. For outputs per pixel or token, wrap "
-            "the model and select or average one position."
+            f"({batch}, C); got shape {tuple(scores.shape)}. For outputs per pixel or token, "
+            "select or average one position: forward=lambda model, x: model(x).flatten(2).mean(2) "
+            "for shape (B, C, ...), or model(x)[:, 0] for shape (B, ..., C)."
         )
-    if not scores.is_floating_point():
-        raise LeafError(
+    if not rows.is_floating_point():
+        raise UnusableOutput(
             f"The classifier is expected to return floating-point scores; got {scores.dtype}. "
             "Return the logits themselves instead of predicted labels."
         )
-    return scores
+    return rows
+
+
+def as_rows(scores: Tensor, batch: int | None) -> Tensor | None:  # -> (B, C)
+    """Return scores without axes of length one, or None if they are not one row for each input."""
+    if scores.ndim == 1 and batch == 1 and len(scores) > 1:  # squeezed by the model
+        return scores.unsqueeze(0)
+    if scores.ndim == 0 or scores.shape[0] != batch or scores.numel() == 0:
+        return None
+    columns = scores.shape[1:].numel()
+    return scores.reshape(len(scores), -1) if columns == max(scores.shape[1:], default=1) else None
+
+
+def _items(output: Any) -> dict[Any, Any]:
+    """Return the parts of an output by key, name or position."""
+    if isinstance(output, Mapping):
+        return dict(output)
+    if isinstance(output, (tuple, list)):
+        return dict(enumerate(output))
+    if is_dataclass(output) and not isinstance(output, type):
+        return {field.name: getattr(output, field.name) for field in fields(output)}
+    return {}
+
+
+def _described(output: Any, items: Mapping[Any, Any]) -> str:
+    """Return the type of an output, and the shapes of the tensors in it."""
+    parts = [
+        f"{name!r}: {tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__}"
+        for name, value in items.items()
+    ]
+    shown = ", ".join(parts[:6]) + (", …" if len(parts) > 6 else "")
+    return type(output).__name__ + (f" of {shown}" if parts else "")
+
+
+def _access(output: Any, name: Any) -> str:
+    """Return how a part of an output is written in Python."""
+    return f"[{name!r}]" if isinstance(output, (Mapping, tuple, list)) else f".{name}"
 
 
 def require_no_probabilities(scores: Tensor) -> None:  # (B, C), with its graph

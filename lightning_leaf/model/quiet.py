@@ -123,7 +123,9 @@ def evaluation_mode(module: nn.Module) -> Iterator[None]:
     ``module.eval()`` followed by ``module.train()`` would set a frozen batch-norm to training mode,
     and would call overridden ``train`` methods.
     """
-    modes = [(submodule, submodule.training) for submodule in parts_of(module)]
+    # Frozen TorchScript has no mode.
+    parts = [part for part in parts_of(module) if hasattr(part, "training")]
+    modes = [(submodule, submodule.training) for submodule in parts]
     graphs = [(part, part.graph) for part, mode in modes if mode and _has_two_graphs(part)]
     try:
         for submodule, _ in modes:

@@ -153,8 +153,8 @@ def _restoring_generator(generator: Any) -> Step:
 
 def _restoring_script(part: nn.Module) -> Iterator[Step]:
     """Restore attributes of scripted modules, of which reading makes copies."""
-    if not isinstance(part, torch.jit.ScriptModule):
-        return
+    if not isinstance(part, torch.jit.ScriptModule) or not hasattr(part, "_concrete_type"):
+        return  # frozen TorchScript keeps no attributes
     for name, (kind, _) in part._concrete_type.get_attributes().items():
         value = getattr(part, name, None)
         if isinstance(value, Tensor):

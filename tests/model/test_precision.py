@@ -151,6 +151,34 @@ def test_matrices_have_full_precision(case, x):
         assert torch.equal(value, before[name][1])
 
 
+class Shared(nn.Module):
+    """One layer under two names, one weight in two layers, and no list of parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.last = nn.Linear(12, 12), nn.Linear(12, 12)
+        self.again = self.first
+        self.last.weight = self.first.weight
+
+    def parameters(self, recurse=True):
+        return iter([self.last.bias])
+
+    def forward(self, x):
+        return self.last(self.again(self.first(x).tanh()).tanh())[:, :3]
+
+
+def test_shared_layers_and_weights_are_replaced_and_restored(x):
+    model = Shared()
+    model.to(HALF)
+    expected = data_matrix(copy.deepcopy(model).double(), x)
+    weight = model.first.weight
+    with measuring(model) as classifier:
+        g = LocalDataMatrix.at(classifier, x)
+        assert model.first.weight is model.last.weight is weight
+    assert torch.allclose(g.dense(), expected, rtol=1e-4, atol=1e-6 * expected.abs().max())
+
+
 COARSE = ["to(bfloat16)", "self.dtype", "own autocast", "a cast in between"]
 
 
