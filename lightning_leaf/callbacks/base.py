@@ -72,6 +72,8 @@ class LeafCallback(Callback):
         LeafError: If an argument is out of its range.
     """
 
+    _inputs_name: str
+    """The inputs that are measured, in messages."""
     _inputs_argument: str
     """The argument with which inputs can be passed, in messages."""
 
@@ -105,6 +107,7 @@ class LeafCallback(Callback):
         self._postponed_to = 0  # the step until which the model is not expected to be built
         self._judgement: Judgement | None = None
         self._task = Task("choosing", "starting")
+        self._origin = ""  # of the inputs, in messages
         self._fit: SharedFit | None = None  # only during a fit
         self._ctrl_c: Callable[[], bool] = lambda: False
 
@@ -238,10 +241,20 @@ class LeafCallback(Callback):
             "Ctrl-C again to stop the training."
         )
 
+    def _note_origin(self, trainer: Trainer, wanted: Any) -> None:
+        """Note whether inputs come from the validation or the training data, for messages."""
+        from_trainer = isinstance(wanted, int) or (
+            isinstance(wanted, Sequence) and not any(isinstance(each, Tensor) for each in wanted)
+        )
+        has_validation = from_trainer and trainer_state.has_validation_data(trainer)
+        self._origin = ("validation" if has_validation else "training") if from_trainer else ""
+
     def _judge(self, trainer: Trainer, module: LightningModule, examples: Examples) -> None:
         """Find out what the scores mean, once for all LEAF callbacks with the same arguments."""
         if self._judgement is None:
-            self._task = self._calling(module, examples.inputs, "reading the scores")
+            self._task = self._calling(
+                module, examples.inputs, f"reading the scores of the {self._inputs_name}"
+            )
             self._judgement = self.fit.judgement(
                 (self.forward, self.batch, self.likelihood, self.class_names),
                 lambda: judge_scores(
@@ -267,7 +280,8 @@ class LeafCallback(Callback):
         )
 
     def _calling(self, module: LightningModule, inputs: Tensor, doing: str) -> Task:
-        return Task("calling", f"{doing}: {calling(module, self.forward, inputs)}")
+        call = calling(module, self.forward, inputs, self._origin)
+        return Task("calling", f"{doing}: {call}")
 
     @property
     def description(self) -> str:

@@ -128,6 +128,7 @@ class HorizontalPathSnapshot(PathSnapshot):
     ) -> None:
         super().__init__(
             when,
+            pairs,
             step_size=step_size,
             max_steps=max_steps,
             max_time=max_time,
@@ -148,14 +149,13 @@ class HorizontalPathSnapshot(PathSnapshot):
             whole_number(pairs, "pairs")
         self.noise_steps = whole_number(noise_steps, "noise_steps", at_least=0)
         self.threshold = None if threshold is None else positive_number(threshold, "threshold")
-        self._pairs = pairs
 
     @override
     def _choose(
         self, trainer: Trainer, module: LightningModule, batch: Any
     ) -> tuple[Examples, Examples]:
         return choose_pairs(
-            self._pairs,
+            self._wanted,
             trainer,
             module,
             batch,

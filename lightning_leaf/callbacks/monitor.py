@@ -135,6 +135,7 @@ class LocalDataMatrixMonitor(LeafCallback):
             monitor.plot()
     """
 
+    _inputs_name = "probe"
     _inputs_argument = "probe=(inputs, labels)"
 
     def __init__(
@@ -243,6 +244,7 @@ class LocalDataMatrixMonitor(LeafCallback):
                         class_names=self.class_names,
                     )
                 )
+            self._note_origin(trainer, self._wanted)
         self._judge(trainer, module, self._probe)
         self._has_begun = True
 

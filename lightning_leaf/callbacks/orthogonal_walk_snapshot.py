@@ -99,6 +99,7 @@ class OrthogonalWalkSnapshot(PathSnapshot):
     ) -> None:
         super().__init__(
             when,
+            starts,
             step_size=step_size,
             max_steps=max_steps,
             max_time=max_time,
@@ -117,14 +118,13 @@ class OrthogonalWalkSnapshot(PathSnapshot):
         )
         if isinstance(starts, int):
             whole_number(starts, "starts")
-        self._starts = starts
 
     @override
     def _choose(
         self, trainer: Trainer, module: LightningModule, batch: Any
     ) -> tuple[Examples, None]:
         starts = choose_inputs(
-            self._starts,
+            self._wanted,
             trainer,
             module,
             batch,

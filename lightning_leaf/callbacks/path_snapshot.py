@@ -71,12 +71,10 @@ class PathSnapshot(LeafCallback):
     :class:`HorizontalPathSnapshot` for the arguments.
     """
 
-    _inputs_name: str
-    """The examples from which paths start, in messages."""
-
     def __init__(
         self,
         when: When | Sequence[When],
+        wanted: Any,
         *,
         step_size: float | None,
         max_steps: int,
@@ -104,6 +102,7 @@ class PathSnapshot(LeafCallback):
             on_error=on_error,
         )
         self.triggers = triggers(when)
+        self._wanted = wanted
         self.step_size = None if step_size is None else positive_number(step_size, "step_size")
         self.max_steps = whole_number(max_steps, "max_steps")
         self.max_time = None if max_time is None else positive_number(max_time, "max_time")
@@ -245,6 +244,7 @@ class PathSnapshot(LeafCallback):
                 self._sources, self._destinations = self.processes.broadcast(
                     lambda: self._choose(trainer, module, batch)
                 )
+            self._note_origin(trainer, self._wanted)
         self._judge(trainer, module, self._sources)
         self._task = self._calling(module, self._sources.inputs, "preparing the paths")
         self._all_paths(module, StepsAllowed(0))

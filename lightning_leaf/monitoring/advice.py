@@ -28,8 +28,20 @@ class Task:
     text: str
 
 
-def calling(module: nn.Module, forward: Forward | None, inputs: Tensor) -> str:
-    """Return how the module is called: "calling Net.forward with inputs of shape (2, 3)"."""
+def calling(module: nn.Module, forward: Forward | None, inputs: Tensor, origin: str = "") -> str:
+    """Return how the module is called.
+
+    Args:
+        module: The module.
+        forward: How the user says to call it.
+        inputs: The inputs.
+        origin: Where they come from: ``"validation"``, ``"training"`` or an empty string.
+
+    Example:
+        >>> import torch
+        >>> calling(torch.nn.Linear(3, 2), None, torch.rand(2, 3), "validation")
+        'calling Linear.forward with validation inputs of shape (2, 3)'
+    """
     name = type(module).__name__
     if forward is None:
         call = f"{name}.forward"
@@ -37,7 +49,7 @@ def calling(module: nn.Module, forward: Forward | None, inputs: Tensor) -> str:
         call = f"forward={forward!r} of {name}"
     else:
         call = f"forward={getattr(forward, '__name__', type(forward).__name__)} for {name}"
-    return f"calling {call} with inputs of shape {tuple(inputs.shape)}"
+    return f"calling {call} with {origin and origin + ' '}inputs of shape {tuple(inputs.shape)}"
 
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

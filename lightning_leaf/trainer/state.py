@@ -166,6 +166,11 @@ def loader_parts(trainer: Trainer) -> Iterator[LoaderPart]:
     yield from _parts(trainer.train_dataloader, False, mode)
 
 
+def has_validation_data(trainer: Trainer) -> bool:
+    """Return whether the trainer has a data loader for validation."""
+    return any(part.for_validation for part in loader_parts(trainer))
+
+
 def _parts(loaders: Any, for_validation: bool, mode: str) -> Iterator[LoaderPart]:
     whole = loaders if mode != "sequential" and _is_collection(loaders) else None
     for place, loader in _flat(loaders, ()):

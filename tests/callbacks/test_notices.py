@@ -182,8 +182,7 @@ def test_one_cause_is_reported_once_in_every_fit_and_at_its_end(
         (notice,) = [text for text in caplog.messages if "switched itself off" in text]
         assert "LocalDataMatrixMonitor(name='leaf') has switched itself off for the rest" in notice
         assert "Cause: ValueError: cannot be measured: Sequential(." in notice
-        assert "calling Broken.forward with" in notice
-        assert "inputs of shape (4, 12)" in notice
+        assert "the probe: calling Broken.forward with training inputs of shape (4, 12)." in notice
         assert "\n" not in notice
         (summary,) = [text for text in caplog.messages if "LEAF measured nothing" in text]
         for name in ("'leaf'", "'horizontal_path'", "'orthogonal_walk'"):
