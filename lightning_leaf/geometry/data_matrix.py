@@ -89,7 +89,8 @@ class LocalDataMatrix:
         Args:
             model: Any classifier: a module or function that maps a batch to logits,
                 log-probabilities, one binary logit, an object with ``.logits``, a dict or tuple.
-            x: Floating-point inputs of any shape, ``(B, ...)``, as the model takes them.
+            x: Inputs of any shape, ``(B, ...)``, as the model takes them: floating-point numbers,
+                or bytes (uint8), for which G is that of the floats that the model makes of them.
             chunk_size: Largest number of inputs per forward pass; bounds memory. Results of other
                 sizes differ by rounding only. Default: 32, or fewer if their gradients would need
                 more than 1 GiB.
@@ -100,7 +101,7 @@ class LocalDataMatrix:
 
         Raises:
             LeafError: If the model returns probabilities, has one class, mixes the inputs of a
-                batch or cannot be differentiated; if x is not a batch of floating-point inputs.
+                batch or cannot be differentiated; if x is not a batch of such inputs.
             NonFiniteError: If x or the model's output contains NaN or infinity.
         """
         size = checked_chunk_size(chunk_size)

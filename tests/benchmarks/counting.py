@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_leaf.geometry.data_matrix import LocalDataMatrix
 from lightning_leaf.geometry.tangent_space import TangentSpace
-from lightning_leaf.model.classifier import Classifier, log_softmax
+from lightning_leaf.model.classifier import Classifier
 from tests.benchmarks.models import Subject
 
 
@@ -69,13 +69,14 @@ def count(subject: Subject, batch: int) -> Count:
     parameters = sum(p.nbytes for p in model.parameters())
 
     with counted_products(), saved_bytes(model) as saved, FlopCounterMode(display=False) as forward:
-        scores = Classifier(model).scores(x)
+        classifier = Classifier(model)
+        scores = classifier.scores(x)
     with counted_products(), FlopCounterMode(display=False) as backward:
         torch.autograd.grad(scores[:, 0].sum(), x, retain_graph=True)
     activations = sum(saved.values())
 
     jacobian = torch.empty(batch, subject.classes, x[0].numel(), device="meta")
-    log_probs = log_softmax(scores)
+    log_probs = classifier.log_probs(scores)
 
     def matrix() -> None:
         LocalDataMatrix(log_probs, jacobian, x.shape[1:]).eigenvalues()

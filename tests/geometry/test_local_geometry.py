@@ -1,5 +1,7 @@
 """local_geometry measures any number of inputs and classes, and marks non-finite results."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ import lightning_leaf
 from lightning_leaf import LeafError, LocalDataMatrix, effective_rank, local_geometry
 from lightning_leaf.model import classifier
 from lightning_leaf.model.classifier import Classifier, measuring
-from tests.support import many_classes
+from tests.support import many_classes, oracle
 from tests.support.cases import CASES, fresh_seeds
 
 SEED = fresh_seeds(1)[0]
@@ -179,6 +181,33 @@ def test_one_input_of_a_model_with_one_logit():
     geometry = local_geometry(nn.Linear(5, 1), torch.randn(1, 5))
     assert geometry.exact
     assert geometry.eigenvalues.shape == (1, 2)
+
+
+class OfBytes(nn.Module):
+    """A classifier of images as bytes, which it divides by 255: always, or if they are bytes."""
+
+    def __init__(self, always: bool) -> None:
+        super().__init__()
+        self.always = always
+        self.net = nn.Sequential(nn.Linear(20, 8), nn.Tanh(), nn.Linear(8, 4))
+
+    def forward(self, x):
+        if x.dtype == torch.uint8 or self.always:
+            x = x.to(self.net[0].weight.dtype) / 255
+        return self.net(x)
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_bytes_are_measured_in_the_units_of_the_model(always):
+    torch.manual_seed(SEED)
+    model, x = OfBytes(always), torch.randint(0, 256, (7, 20), dtype=torch.uint8)
+    floats = x.double() if always else x.double() / 255
+    expected = oracle.data_matrix(copy.deepcopy(model).double(), floats)
+    trace = expected.diagonal(dim1=1, dim2=2).sum(1)
+    geometry = local_geometry(model, x, chunk_size=3)
+    assert torch.allclose(geometry.trace, trace, rtol=1e-4)
+    other = oracle.data_matrix(copy.deepcopy(model).double(), floats / 255)  # negative control
+    assert not torch.allclose(other, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

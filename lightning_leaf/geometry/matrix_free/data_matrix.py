@@ -98,7 +98,7 @@ class MatrixFreeDataMatrix:
 
         Args:
             model: Any classifier that :meth:`LocalDataMatrix.at` takes.
-            x: Floating-point inputs of any shape, ``(B, ...)``, as the model takes them.
+            x: Inputs of any shape, ``(B, ...)``, as the model takes them.
             chunk_size: Largest number of inputs at once; bounds memory. Default: 32, or 8 of
                 224×224 pixels.
             seed: Seed of draws and starting vectors: the same call returns the same result.
