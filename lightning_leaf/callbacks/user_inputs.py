@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
+
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def as_positions(wanted: Any) -> list[int] | None:
@@ -19,10 +22,11 @@ def as_positions(wanted: Any) -> list[int] | None:
     Args:
         wanted: The argument; None is returned if it is something else.
     """
-    if isinstance(wanted, (Tensor, np.ndarray)):
-        kind = "f" if isinstance(wanted, Tensor) and wanted.is_floating_point() else None
-        kind = kind or (wanted.dtype.kind if isinstance(wanted, np.ndarray) else "i")
-        return [int(each) for each in wanted] if wanted.ndim == 1 and kind in "iu" else None
+    if isinstance(wanted, Tensor):
+        wanted = wanted.detach().cpu().numpy() if wanted.dtype in INTEGERS else None
+    if isinstance(wanted, np.ndarray):
+        is_vector = wanted.ndim == 1 and wanted.dtype.kind in "iu"
+        return [int(each) for each in wanted] if is_vector else None
     if not _is_sequence(wanted):
         return None
     numbers = [_whole(each) for each in wanted]

@@ -1,13 +1,17 @@
 """Examples are taken from the right data set, and no loader is iterated."""
 
+from functools import partial
+from types import SimpleNamespace
+
 import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import CombinedLoader
-from torch.utils.data import DataLoader, Subset, TensorDataset
+from torch.utils.data import DataLoader, Subset, SubsetRandomSampler, TensorDataset
 
 from lightning_leaf import LeafError
+from lightning_leaf.callbacks.example_pool import labels_seen
 from lightning_leaf.callbacks.pairs import choose_pairs
 from lightning_leaf.callbacks.probes import choose_inputs
 from tests.support.callbacks.choosing import (
@@ -84,10 +88,14 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS.keys())
-def test_loaders_that_cannot_be_indexed_are_skipped(tmp_path, stream):
+def test_validation_data_without_positions_are_used_only_if_there_are_no_others(tmp_path, stream):
     several = [stream(), loader(validation_data())]
     assert are_from(inputs(tmp_path, validation=several, module=TwoLoaders()), validation_data())
-    assert are_from(inputs(tmp_path, validation=stream()), train_data())
+    examples = inputs(tmp_path, 3, validation=stream())
+    assert examples.indices is None
+    first = {tuple(x.flatten().tolist()): int(y) for x, y in train_data(64)}
+    found = [first[tuple(x.flatten().tolist())] for x in examples.inputs]
+    assert tuple(found) == examples.labels
 
 
 class TwoLoaders(SmallCNN):
@@ -149,6 +157,74 @@ def test_loaders_are_not_iterated_and_their_generators_do_not_change(
     assert comparing.state[0][0] == 1
 
 
+class Combined(SmallCNN):
+    """Takes a dict of batches, and changes it as a whole."""
+
+    def training_step(self, batch, batch_idx):
+        return super().training_step(batch["known"], batch_idx)
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        return {name: (1 - part[0], *part[1:]) for name, part in batch.items()}
+
+
+def test_of_combined_loaders_the_one_with_labels_is_used(tmp_path):
+    images, labels = digits()
+    unknown = loader(TensorDataset(images[1000:1200]))
+    known = CombinedLoader({"unknown": unknown, "known": loader(train_data())}, "max_size_cycle")
+    examples = inputs(tmp_path, module=Combined(), train=known, validation=None)
+    rows = list(examples.indices)
+    assert torch.equal(examples.inputs, 1 - images[rows])
+    assert examples.labels == tuple(labels[rows].tolist())
+
+
+def test_data_that_the_sampler_leaves_out_are_not_validation_data(tmp_path):
+    half = SubsetRandomSampler(range(0, 397, 2))
+    examples = inputs(tmp_path, 20, validation=loader(validation_data(), sampler=half))
+    assert len(examples) == 20
+    assert all(index % 2 == 0 for index in examples.indices)
+    assert are_from(examples, validation_data())
+
+
+def test_labels_of_a_sample_are_those_of_the_data_set(tmp_path):
+    class Seeing(InFirstStep):
+        def after(self):
+            self.seen = labels_seen(self.trainer, None, seed=0)
+
+        def on_train_batch_start(self, trainer, *others):
+            self.trainer = trainer
+            super().on_train_batch_start(trainer, *others)
+
+    for wanted in (8, digits()[0][:4]):  # with and without examples of the data set
+        seeing = Seeing(choose_inputs, wanted, seed=0)
+        fit(tmp_path, seeing, max_steps=1, validation=loader(validation_data()))
+        assert len(seeing.seen) == 64
+        assert set(seeing.seen) == set(range(10))
+    assert seeing.chosen.targets is None
+    fit(tmp_path, seeing, max_steps=1, train=loader(Stream()), validation=None)
+    assert seeing.seen is None
+
+
+def test_names_of_classes_are_given_or_found(tmp_path):
+    class Named(SmallCNN):
+        def __init__(self):
+            super().__init__()
+            self.net.config = SimpleNamespace(id2label={i: f"name {i}" for i in range(10)})
+
+    names = tuple("abcdefghij")
+    found = tuple(f"name {i}" for i in range(10))
+    images, labels = digits()
+    for wanted in (4, (images[:4], labels[:4])):
+        assert inputs(tmp_path, wanted, module=Named()).class_names == found
+    given = partial(choose_inputs, class_names=names, split=lambda batch: (batch[0], batch[1]))
+    assert inputs(tmp_path, choose=given, module=Named()).class_names == names
+    given = partial(choose_pairs, class_names=names)
+    assert pairs_of(tmp_path, given)[1].class_names == names
+
+
+def pairs_of(root, choose):
+    return inputs(root, 2, choose=choose)
+
+
 def test_inputs_can_be_tensors_or_a_data_set(tmp_path):
     images, labels = digits()
     assert torch.equal(inputs(tmp_path, images[5:9]).inputs, images[5:9])
@@ -166,7 +242,7 @@ def test_positions_select_validation_data_in_the_given_order(tmp_path):
     examples = inputs(tmp_path, [396, 0, 7, 0])
     assert examples.indices == (396, 0, 7, 0)
     assert are_from(examples, validation_data())
-    sources, destinations = pairs(tmp_path, [(396, 0), (1, 7)])
+    sources, destinations = pairs(tmp_path, ((396, 0), [1, 7]))
     assert (sources.indices, destinations.indices) == ((396, 1), (0, 7))
     assert are_from(destinations, validation_data())
 
