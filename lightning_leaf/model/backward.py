@@ -72,7 +72,7 @@ def no_backward_hooks(module: nn.Module) -> Iterator[None]:
 
 def _register_nothing(tensor: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
     """Replace ``Tensor.register_hook`` during a measurement."""
-    return RemovableHandle({})
+    return RemovableHandle(OrderedDict())
 
 
 @contextmanager

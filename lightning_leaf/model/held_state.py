@@ -56,6 +56,7 @@ class HeldState:
     Attributes:
         namespaces: Attributes of modules and other objects.
         collections: Lists, dicts, sets and deques.
+        slots: Objects and the names of their slots.
         variables: Global variables by their namespace and name.
         cells: Variables of enclosing functions.
         tensors: Tensors that are neither parameters nor buffers.
@@ -68,6 +69,7 @@ class HeldState:
     def __init__(self, model: nn.Module) -> None:
         self.namespaces: list[dict[str, Any]] = []
         self.collections: list[Any] = []
+        self.slots: list[tuple[object, str]] = []
         self.variables: list[Variable] = []
         self.cells: list[types.CellType] = []
         self.tensors: list[Tensor] = []
@@ -93,6 +95,8 @@ class HeldState:
             self._add_class(kind)
         for part in parts:
             self._add_namespace(vars(part))
+            if type(part) in self.classes:
+                self._add_slots(part)
 
     def _add_class(self, kind: type) -> None:
         if kind in self.classes or _package(kind) in LIBRARIES:
@@ -145,6 +149,15 @@ class HeldState:
             attributes = getattr(value, "__dict__", None)
             if isinstance(attributes, dict):
                 self._add_namespace(attributes)
+            self._add_slots(value)
+
+    def _add_slots(self, value: object) -> None:
+        for kind in type(value).__mro__:
+            names = vars(kind).get("__slots__", ())
+            for name in (names,) if isinstance(names, str) else names:
+                if name not in ("__dict__", "__weakref__"):
+                    self.slots.append((value, name))
+                    self._pending.append(getattr(value, name, None))
 
     def _add_function(self, function: Any) -> None:
         if not isinstance(function, types.FunctionType):

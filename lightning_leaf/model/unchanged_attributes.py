@@ -38,6 +38,7 @@ def unchanged_attributes(module: nn.Module) -> Iterator[None]:
         *_restoring_collections(held, parts),
         *(partial(_restore_class, part, type(part)) for part in (*parts, *hidden)),
         *(partial(_restore_mode, part, part.training) for part in hidden),
+        *(partial(_restore_slot, *each, getattr(*each, _ABSENT)) for each in held.slots),
         *(partial(_restore_variable, *each, each[0][each[1]]) for each in held.variables),
         *(partial(_restore_cell, cell, _contents(cell)) for cell in held.cells),
         *(partial(_restore_class_attributes, kind, dict(vars(kind))) for kind in held.classes),
@@ -104,6 +105,15 @@ def _restore_class(part: nn.Module, kind: type) -> None:
 
 def _restore_mode(part: nn.Module, training: bool) -> None:
     part.training = training
+
+
+def _restore_slot(value: object, name: str, contents: Any) -> None:
+    if getattr(value, name, _ABSENT) is contents:
+        return
+    if contents is _ABSENT:
+        object.__delattr__(value, name)
+    else:
+        object.__setattr__(value, name, contents)
 
 
 def _restore_variable(namespace: dict[str, Any], name: str, value: Any) -> None:
