@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 STRIP_FRAMES = 12
 """Largest number of points in the strip of a path."""
+LETTERS = 16
+"""Number of letters in a line below a point of the strip."""
 LARGEST_SIDE = 256
 """Largest side of an image in the strip, in pixels; larger images are scaled down."""
 
@@ -184,7 +187,7 @@ def _draw_strip(figure: Any, path: PlottablePath, names: Sequence[str]) -> None:
     steps = path.point_steps[chosen]
     texts, probabilities = predictions(path.log_probs[steps], path.likelihood, names)
     captions = [
-        f"{text if math.isnan(p) else f'{text}  {p:.2f}'}\nstep {step}"
+        f"{fill(text, LETTERS) if math.isnan(p) else f'{text}  {p:.2f}'}\nstep {step}"
         for text, p, step in zip(texts, probabilities.tolist(), steps.tolist(), strict=True)
     ]
     if path.end is not None:

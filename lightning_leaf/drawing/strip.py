@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from tensorboard_plugin_leaf import PathRecord
 
+from lightning_leaf.drawing.predictions import NO_LABEL
+
 TILE = 72
 """Side of the square that a frame fills, in pixels."""
 GAP = 4
@@ -48,6 +50,8 @@ def draw_strip(path: PathRecord) -> Image.Image:
 
 
 def _prediction(label: str, probability: float) -> str:
+    if label == NO_LABEL:
+        return "no label"
     return label[:13] if math.isnan(probability) else f"{label[:9]} {probability:.2f}"
 
 
