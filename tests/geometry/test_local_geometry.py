@@ -60,19 +60,6 @@ def test_many_classes_are_estimated_and_marked_as_estimates():
     assert torch.allclose(geometry.eigenvalues, exact.eigenvalues(8), rtol=0.02)
 
 
-class Counted(nn.Module):
-    """Counts its forward passes, outside of the state that a measurement restores."""
-
-    def __init__(self, model: nn.Module, batches: list[int]) -> None:
-        super().__init__()
-        self.model = model
-        self.counted = lambda: batches
-
-    def forward(self, x):
-        self.counted().append(len(x))
-        return self.model(x)
-
-
 @pytest.fixture
 def opened(monkeypatch) -> list[object]:
     """The models that were opened, in order."""
@@ -97,8 +84,13 @@ def test_a_measurement_inside_an_open_classifier_does_not_open_the_model(opened)
 
 
 def test_a_measurement_takes_one_forward_pass_for_each_chunk_and_one_to_check_the_model():
-    batches = []
-    local_geometry(Counted(nn.Linear(20, 4), batches), torch.randn(7, 20), chunk_size=3)
+    linear, batches = nn.Linear(20, 4), []
+
+    def counted(x):
+        batches.append(len(x))
+        return linear(x)
+
+    local_geometry(counted, torch.randn(7, 20), chunk_size=3)
     assert batches == [2, 3, 3, 1]
 
 
