@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lightning_leaf.geometry.local_geometry import LocalGeometry, local_geometry
     from lightning_leaf.geometry.matrix_free.data_matrix import MatrixFreeDataMatrix
     from lightning_leaf.geometry.metrics import LocalDataMatrixEffectiveRank, LocalDataMatrixTrace
+    from lightning_leaf.loops import LeafMonitor, LeafWriter
+    from lightning_leaf.loops.hugging_face import LeafTrainerCallback
     from lightning_leaf.paths.horizontal_path import horizontal_path
     from lightning_leaf.paths.leaf_path import LeafPath, PathStatus, SinglePath
     from lightning_leaf.paths.orthogonal_walk import orthogonal_walk
@@ -42,8 +44,11 @@ __all__ = [
     "HorizontalPathSnapshot",
     "LeadingSpectrum",
     "LeafError",
+    "LeafMonitor",
     "LeafPath",
     "LeafPredictor",
+    "LeafTrainerCallback",
+    "LeafWriter",
     "LocalDataMatrix",
     "LocalDataMatrixEffectiveRank",
     "LocalDataMatrixMonitor",
@@ -75,8 +80,11 @@ _MODULES = {
     "HorizontalPathSnapshot": "callbacks",
     "LeadingSpectrum": "geometry.estimates",
     "LeafError": "errors",
+    "LeafMonitor": "loops",
     "LeafPath": "paths.leaf_path",
     "LeafPredictor": "predict",
+    "LeafTrainerCallback": "loops.hugging_face",
+    "LeafWriter": "loops",
     "LocalDataMatrix": "geometry.data_matrix",
     "LocalDataMatrixEffectiveRank": "geometry.metrics",
     "LocalDataMatrixMonitor": "callbacks",

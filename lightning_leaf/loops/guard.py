@@ -1,0 +1,62 @@
+"""After an error of ours, the training loop continues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, get_args
+
+from lightning_leaf._arguments import one_of
+from lightning_leaf.monitoring.messages import one_line, warn
+
+OnError = Literal["warn", "raise"]
+
+
+class Guard:
+    """Catches errors, and switches its owner off after the first one.
+
+    Args:
+        owner: The object in messages, such as ``"LeafMonitor(name='leaf')"``.
+        on_error: ``"warn"``: warn once through logging and as a warning. ``"raise"``: raise.
+
+    Attributes:
+        active: False after an error.
+
+    Raises:
+        LeafError: If ``on_error`` is out of its range.
+    """
+
+    def __init__(self, owner: str, on_error: OnError) -> None:
+        one_of(on_error, get_args(OnError), "on_error")
+        self.owner = owner
+        self.active = True
+        self._on_error = on_error
+
+    @contextmanager
+    def catching(self, doing: str) -> Iterator[None]:
+        """Catch errors.
+
+        Args:
+            doing: What is being done, for messages.
+        """
+        try:
+            yield
+        except Exception as error:
+            self.fail(error, doing)
+
+    def fail(self, error: Exception, doing: str, advice: str = "") -> None:
+        """Raise an error, or warn of it and switch the owner off.
+
+        Args:
+            error: The error.
+            doing: What was being done.
+            advice: What to write to make it work.
+        """
+        if self._on_error == "raise":
+            raise error
+        self.active = False
+        warn(
+            f"{self.owner} has switched itself off; training continues. Cause: "
+            f"{type(error).__name__}: {one_line(error)} This happened while {doing}."
+            f"{advice and ' ' + advice} (Pass on_error='raise' to get the traceback.)"
+        )

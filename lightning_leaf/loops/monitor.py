@@ -1,0 +1,281 @@
+"""Measure a probe from a training loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from operator import index
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from lightning_leaf._arguments import whole_number
+from lightning_leaf.data.batches import Split, require_finite
+from lightning_leaf.data.evidence import Judgement
+from lightning_leaf.geometry.effective_rank import checked_ranks
+from lightning_leaf.geometry.rank_kinds import RankKind
+from lightning_leaf.loops.guard import Guard, OnError
+from lightning_leaf.loops.wrappers import is_rank_zero, unwrapped
+from lightning_leaf.loops.writer import LeafWriter
+from lightning_leaf.model.chunks import checked_chunk_size
+from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.likelihood import Likelihood
+from lightning_leaf.model.memory import FittingChunks
+from lightning_leaf.model.unbuilt import ModelIsUnbuilt
+from lightning_leaf.monitoring.advice import Task, advice_for, calling
+from lightning_leaf.monitoring.history import (
+    append_row,
+    drop_after,
+    empty_history,
+    restored_history,
+    trace_ratio,
+)
+from lightning_leaf.monitoring.interval import affordable_interval
+from lightning_leaf.monitoring.measurements import are_finite, measure, probe_statistics
+from lightning_leaf.monitoring.messages import inform
+from lightning_leaf.monitoring.reading import Reading
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PATIENCE = 4
+"""Steps before each of which a model that is not built yet is tried."""
+
+
+class LeafMonitor:
+    r"""Monitor of the local data matrix for training loops without a Lightning trainer.
+
+    It measures trace and effective rank of G(x, w) at a fixed set of inputs, the probe, as
+    :class:`LocalDataMatrixMonitor` does in a Lightning trainer, and writes the same numbers under
+    the same names, such as ``leaf/trace_mean``. Call it anywhere in a loop, with the number of
+    optimizer steps taken::
+
+        monitor = LeafMonitor(probe, writer="runs/mnist", every_n_steps=100)
+        for step, batch in enumerate(loader):
+            monitor.measure_if_due(model, step)
+            ...  # forward, backward, optimizer.step()
+        monitor.measure(model, step + 1)
+
+    Training with the monitor is bitwise identical to training without it. Wrong arguments raise an
+    error when the monitor is created. Later errors never stop a training: the monitor warns once
+    with the cause, through ``logging`` and as a warning, and measures no more.
+
+    The model can be wrapped by Fabric (``fabric.setup``), DDP, Accelerate or ``torch.compile``; the
+    monitor measures the module inside. Of several processes only the first one measures. Models of
+    which each process holds a part (FSDP) are not supported.
+
+    Args:
+        probe: The inputs to measure: a tensor, or a batch of a data loader.
+        writer: Where to write: a :class:`LeafWriter`, or what it takes. None: nowhere.
+        every_n_steps: Steps between measurements of :meth:`measure_if_due`. The default keeps
+            measuring below 2 % of the training time if :meth:`measure_if_due` gets
+            ``examples_per_step``, and is 100 otherwise; see :class:`LocalDataMatrixMonitor`.
+        ranks: Kinds of effective ranks: ``"entropy"``, ``"stable"``, ``"participation"``,
+            ``"threshold"``.
+        name: Prefix of the names.
+        forward: How to call the model, see :class:`LocalDataMatrixMonitor`.
+        batch: Where inputs and labels are in ``probe``, see :class:`LocalDataMatrixMonitor`.
+        likelihood: What the scores mean, see :class:`LocalDataMatrixMonitor`.
+        class_names: Names of all classes.
+        exact: Whether to use all classes even if there are more than 160.
+        seed: Seed of the draws of estimates. The global random streams are not changed.
+        chunk_size: Inputs per forward pass, halved each time memory runs out. Default: 32.
+        on_error: ``"warn"``: warn after an error. ``"raise"``: raise it, which ends the training.
+
+    Attributes:
+        history: All measurements so far: one list per column, and ``"step"``.
+        interval: Steps between measurements; None before the first one if it is chosen then.
+
+    Raises:
+        LeafError: If an argument is out of its range, or the probe cannot be read.
+
+    Example:
+        >>> import torch
+        >>> from lightning_leaf import LeafMonitor
+        >>> model = torch.nn.Linear(4, 3)
+        >>> monitor = LeafMonitor(torch.rand(8, 4), every_n_steps=2)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> for step in range(5):
+        ...     _ = monitor.measure_if_due(model, step)
+        ...     optimizer.zero_grad()
+        ...     model(torch.rand(16, 4)).square().sum().backward()
+        ...     optimizer.step()
+        >>> monitor.history["step"], sorted(monitor.history)[:2]
+        ([0, 2, 4], ['effective_rank_entropy', 'step'])
+    """
+
+    def __init__(
+        self,
+        probe: Any,
+        *,
+        writer: LeafWriter | str | Path | Any | None = None,
+        every_n_steps: int | None = None,
+        ranks: Sequence[RankKind] = ("entropy",),
+        name: str = "leaf",
+        forward: Forward | None = None,
+        batch: Split | None = None,
+        likelihood: Likelihood | None = None,
+        class_names: Sequence[str] | None = None,
+        exact: bool | None = None,
+        seed: int = 0,
+        chunk_size: int | None = None,
+        on_error: OnError = "warn",
+    ) -> None:
+        self.name = name
+        self.every_n_steps = self.interval = (
+            None if every_n_steps is None else whole_number(every_n_steps, "every_n_steps")
+        )
+        self.ranks = checked_ranks(ranks)
+        self.history: dict[str, list[float]] = empty_history(self.ranks)
+        if writer is not None and not isinstance(writer, LeafWriter):
+            writer = LeafWriter(writer, on_error=on_error)
+        self.writer: LeafWriter | None = writer
+        self._guard = Guard(f"LeafMonitor(name={name!r})", on_error)
+        self._reading = Reading(forward, batch, likelihood, class_names)
+        self._probe = self._reading.examples(probe)
+        require_finite(self._probe.inputs)
+        self._exact = exact
+        self._seed = seed
+        self._chunks = FittingChunks(checked_chunk_size(chunk_size))
+        self._judgement: Judgement | None = None
+        self._postponed_to = 0
+
+    def measure_if_due(
+        self, model: nn.Module, step: int, *, examples_per_step: int | None = None
+    ) -> dict[str, float] | None:
+        """Measure the model if a measurement is due: at the first call, then at regular steps.
+
+        Args:
+            model: The model, wrapped or not.
+            step: Number of optimizer steps taken.
+            examples_per_step: Examples of this process per optimizer step. The default interval
+                depends on it.
+
+        Returns:
+            The measurement, by column name; None if none was made.
+        """
+        return self._guarded(model, step, examples_per_step, only_if_due=True)
+
+    def measure(self, model: nn.Module, step: int) -> dict[str, float] | None:
+        """Measure the model now, unless it was measured at this step.
+
+        Args:
+            model: The model, wrapped or not.
+            step: Number of optimizer steps taken.
+
+        Returns:
+            The measurement, by column name; None in other processes and after an error.
+        """
+        return self._guarded(model, step, None, only_if_due=False)
+
+    def _guarded(
+        self, model: Any, step: int, examples_per_step: int | None, *, only_if_due: bool
+    ) -> dict[str, float] | None:
+        if not self._guard.active or not is_rank_zero():
+            return None
+        with self._guard.catching("reading the arguments"):
+            step, model = index(step), unwrapped(model)
+            if step < self._postponed_to or (only_if_due and not self._is_due(step)):
+                return None
+        if not self._guard.active:
+            return None
+        steps = self.history["step"]
+        if steps and steps[-1] == step:
+            return {column: values[-1] for column, values in self.history.items()}
+        try:
+            row = self._row(model, step, examples_per_step)
+        except ModelIsUnbuilt as error:
+            self._postpone(step, error)
+            return None
+        except Exception as error:
+            self._fail(error, model)
+            return None
+        if self.writer is not None:
+            named = {f"{self.name}/{key}": value for key, value in row.items() if key != "step"}
+            self.writer.scalars(named, step)
+        return row
+
+    def _is_due(self, step: int) -> bool:
+        steps = self.history["step"]
+        if steps and steps[-1] == step:
+            return False
+        return not steps or self.interval is None or step % self.interval == 0
+
+    def _row(self, module: Any, step: int, examples_per_step: int | None) -> dict[str, float]:
+        inputs = self._probe.inputs
+        if self._judgement is None:
+            self._judgement = self._reading.judge(module, self._probe, self._chunks)
+            if self._judgement is not None:
+                inform(self._judgement.assumption)
+        with self._reading.opened(module, self._judgement) as classifier:
+            measurements = self._chunks.run(
+                lambda size: measure(
+                    classifier,
+                    inputs,
+                    ranks=self.ranks,
+                    chunk_size=size,
+                    exact=self._exact,
+                    seed=self._seed,
+                )
+            )
+        first = measurements[0]
+        if self.interval is None:
+            self.interval = affordable_interval(
+                len(inputs), first.classes, examples_per_step, exact=first.exact
+            )
+        if self.history["step"] and step < self.history["step"][-1]:
+            drop_after(self.history, step)  # the loop was restarted
+        if are_finite(measurements):
+            row = probe_statistics(measurements, self.ranks)
+        else:
+            row = dict.fromkeys(self.history, math.nan)
+        row["trace_ratio"] = trace_ratio(self.history, row["trace_median"])
+        row["step"] = step
+        append_row(self.history, row)
+        return row
+
+    def _fail(self, error: Exception, module: Any) -> None:
+        forward = self._reading.forward
+        doing = calling(module, forward, self._probe.inputs)
+        advice = ""
+        if isinstance(module, nn.Module):
+            task = Task("calling", doing)
+            advice = advice_for(error, task, module, forward, None, "LeafMonitor(probe)")
+        self._guard.fail(error, doing, advice)
+
+    def _postpone(self, step: int, error: Exception) -> None:
+        if not self._postponed_to:
+            inform(f"{self._guard.owner} waits until the model is built. Cause: {error}")
+        self._postponed_to = step + 1 if step < PATIENCE else 2 * step
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the history and the interval, for a checkpoint."""
+        return {
+            "history": {column: list(values) for column, values in self.history.items()},
+            "interval": self.interval,
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue the history of a checkpoint.
+
+        Args:
+            state_dict: What :meth:`state_dict` returned.
+        """
+        self.history.update(restored_history(list(self.history), state_dict["history"]))
+        if self.every_n_steps is None:
+            self.interval = state_dict["interval"]
+
+    def plot(self) -> Figure:
+        """Plot the trace, the effective ranks and the tangent dimension over the steps.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            ModuleNotFoundError: If matplotlib is not installed.
+        """
+        from lightning_leaf.drawing.plotting import plot_history
+
+        first = self.history["trace_median"][:1]
+        return plot_history(self.history, reference=first[0] if first else None)
