@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf._arguments import positive_number, whole_number
-from lightning_leaf.data.normalization import Bound, Normalization
+from lightning_leaf.data.normalization import Bound
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.classifier import measuring
 from lightning_leaf.model.forward import Forward
@@ -22,6 +22,7 @@ from lightning_leaf.paths.settings import (
     STEPS_PER_DISTANCE,
     PathSettings,
     domain_bounds,
+    known_normalization,
     length_per_path,
 )
 from lightning_leaf.paths.walk import Goal, norms, scaled, walk
@@ -95,7 +96,7 @@ def horizontal_path(
             units. The paper's value is 1.0. Default: 1/30 of the distance from start to end.
         normalize: The ``torchvision.transforms.Normalize``, the pair ``(mean, std)`` or the
             :class:`Normalization` that maps pixels to inputs. Every point is then clamped to
-            valid pixels.
+            valid pixels. Default: that of bytes if start or end are bytes, else none.
         domain: Valid range ``(low, high)``, each a number or one number per channel: a range of
             pixels if ``normalize`` is given (default ``(0, 1)``), else a range of inputs (default:
             no limit). Every point is clamped to it.
@@ -160,14 +161,15 @@ def horizontal_path(
         distance = norms((y - x).flatten(1).double())
         alpha = length_per_path(step_size, distance / STEPS_PER_DISTANCE, "step_size")
         radius = length_per_path(threshold, distance / THRESHOLD_PER_DISTANCE, "threshold")
+        normalization = known_normalization(classifier, normalize, domain, start, end)
         settings = PathSettings(
             kind="horizontal",
             step_size=alpha,
             threshold=radius,
             max_steps=whole_number(max_steps, "max_steps", at_least=0),
             keep_points=whole_number(keep_points, "keep_points", at_least=2),
-            bounds=domain_bounds(normalize, domain, start=x, end=y),
-            normalization=None if normalize is None else Normalization.of(normalize),
+            bounds=domain_bounds(normalization, domain, start=x, end=y),
+            normalization=normalization,
             likelihood=classifier.likelihood,
         )
         projection = ProjectionSettings(top_classes, rtol, chunk_size)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf._arguments import positive_number, whole_number
-from lightning_leaf.data.normalization import Bound, Normalization
+from lightning_leaf.data.normalization import Bound
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.classifier import measuring
 from lightning_leaf.model.forward import Forward
@@ -22,6 +22,7 @@ from lightning_leaf.paths.settings import (
     STEPS_PER_DISTANCE,
     PathSettings,
     domain_bounds,
+    known_normalization,
     length_per_path,
 )
 from lightning_leaf.paths.walk import Goal, norms, scaled, walk
@@ -135,14 +136,15 @@ def orthogonal_walk(
             )
         norm = norms(x.flatten(1).double())
         norm = torch.where(norm > 0, norm, x[0].numel() ** 0.5)
+        normalization = known_normalization(classifier, normalize, domain, start)
         settings = PathSettings(
             kind="orthogonal",
             step_size=length_per_path(step_size, norm / STEPS_PER_DISTANCE, "step_size"),
             threshold=None,
             max_steps=whole_number(max_steps, "max_steps", at_least=0),
             keep_points=whole_number(keep_points, "keep_points", at_least=2),
-            bounds=domain_bounds(normalize, domain, start=x),
-            normalization=None if normalize is None else Normalization.of(normalize),
+            bounds=domain_bounds(normalization, domain, start=x),
+            normalization=normalization,
             likelihood=classifier.likelihood,
         )
         projection = ProjectionSettings(top_classes, rtol, chunk_size)

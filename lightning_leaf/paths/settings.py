@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.errors import LeafError
+from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.leaf_path import PathKind
 
@@ -70,6 +71,31 @@ def length_per_path(
             f"{value!r}."
         )
     return lengths.expand_as(default)
+
+
+def known_normalization(
+    classifier: Classifier,
+    normalize: Any | None,
+    domain: tuple[Bound, Bound] | None,
+    *ends: Tensor,  # each (N, ...)
+) -> Normalization | None:
+    """Return the map from pixels to inputs: the argument, or that of bytes from 0 to 255.
+
+    Args:
+        classifier: An open classifier, which has prepared the ends.
+        normalize: See :func:`~lightning_leaf.data.normalization.input_bounds`.
+        domain: See :func:`~lightning_leaf.data.normalization.input_bounds`.
+        *ends: The ends of the paths as the user passed them.
+
+    Raises:
+        LeafError: If ``normalize`` is not valid.
+    """
+    if normalize is not None:
+        return Normalization.of(normalize)
+    are_bytes = any(x.dtype == torch.uint8 for x in ends)
+    if domain is not None or not are_bytes or classifier.pixel_scale is None:
+        return None
+    return Normalization((0.0,), (1 / (255 * classifier.pixel_scale),))
 
 
 def domain_bounds(
