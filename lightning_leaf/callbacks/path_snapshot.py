@@ -360,7 +360,7 @@ class PathSnapshot(LeafCallback):
             ),
             self._sources,
             self._destinations,
-            input_bounds(self._sources.inputs, self._normalization(), self.domain),
+            input_bounds(path.start, path[0].normalization, self.domain),
         )
         self.last_snapshot = snapshot
         received = publish(snapshot, path, trainer.loggers)
