@@ -128,9 +128,11 @@ def refusing_initialization(model: nn.Module) -> Iterator[None]:
 
 
 def _flags(part: nn.Module) -> Iterator[tuple[str, bool]]:
-    for name, buffer in part._buffers.items():
-        if "init" in name and buffer is not None and buffer.numel() == 1 and not buffer.is_meta:
-            yield name, bool(buffer)
+    for name, tensor in (*part._buffers.items(), *part._parameters.items()):
+        if "init" not in name or tensor is None or isinstance(tensor, UNINITIALIZED):
+            continue
+        if tensor.numel() == 1 and not tensor.is_meta:
+            yield name, bool(tensor)
     for name, value in vars(part).items():
         if "init" in name and (isinstance(value, bool) or (type(value) is int and value in (0, 1))):
             yield name, bool(value)

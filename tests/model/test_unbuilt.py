@@ -156,24 +156,31 @@ class ActNorm(nn.Module):
         super().__init__()
         self.shift, self.flag = nn.Parameter(torch.zeros(3)), flag
         self.register_buffer("initialized", torch.tensor(0, dtype=torch.uint8))
+        self.init_done = nn.Parameter(torch.zeros(1), requires_grad=False)
         self.init_on_next_batch = True
 
     def forward(self, x):
-        is_first = self.init_on_next_batch if self.flag == "attribute" else not self.initialized
-        if is_first:
+        is_first = {
+            "buffer": not self.initialized,
+            "parameter": not self.init_done,
+            "attribute": self.init_on_next_batch,
+        }
+        if is_first[self.flag]:
             self.shift.data.copy_(-x.mean(0))
             self.initialized.fill_(self.flag == "buffer")
-            self.init_on_next_batch = self.flag == "buffer"
+            self.init_done.data.fill_(self.flag == "parameter")
+            self.init_on_next_batch = self.flag != "attribute"
         return x + self.shift
 
 
-@pytest.mark.parametrize("flag", ["buffer", "attribute"])
+@pytest.mark.parametrize("flag", ["buffer", "parameter", "attribute"])
 def test_parts_initialized_by_the_first_batch_are_refused_and_restored(flag, monkeypatch):
     model = nn.Sequential(ActNorm(flag), nn.Linear(3, 3))
     with pytest.raises(ModelIsUnbuilt, match="ActNorm takes its first values from the first batch"):
         LocalDataMatrix.at(model, torch.rand(4, 3))
     assert model[0].shift.tolist() == [0, 0, 0]
-    assert (int(model[0].initialized), model[0].init_on_next_batch) == (0, True)
+    flags = int(model[0].initialized), int(model[0].init_done), model[0].init_on_next_batch
+    assert flags == (0, 0, True)
     model(torch.rand(4, 3))
     LocalDataMatrix.at(model, torch.rand(4, 3))
     # Negative control: without the precaution, the measured inputs initialize it.
