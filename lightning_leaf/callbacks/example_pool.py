@@ -24,7 +24,8 @@ from lightning_leaf.data.batches import (
 )
 from lightning_leaf.data.normalization import Normalization, input_bounds
 from lightning_leaf.data.reading import has_positions, reader_of, reader_of_dataset
-from lightning_leaf.data.requests import Answer, NoExamples, Request
+from lightning_leaf.data.requests import Answer, Request
+from lightning_leaf.data.sources import NoExamples
 from lightning_leaf.data.targets import Target
 from lightning_leaf.errors import LeafError
 from lightning_leaf.trainer import state as trainer_state

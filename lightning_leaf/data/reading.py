@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from lightning_leaf.data.copies import independent_copy
-from lightning_leaf.data.requests import Answer, Request, Source
+from lightning_leaf.data.requests import Answer, Request
+from lightning_leaf.data.sources import Source
 from lightning_leaf.data.workers import (
     Manner,
     WorkerError,
@@ -26,6 +29,9 @@ ADVICE = (
     "pairs=(sources, destinations) or starts=inputs."
 )
 
+_failures: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+"""Why a process cannot read a loader's examples. Finding out can take long, so it is done once."""
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -35,11 +41,13 @@ class Reader:
         source: The data set, and how batches are made of its examples.
         manner: How the process is started; None if only a copy can be read.
         shared: Objects that a copy refers to as the original does, such as the trainer.
+        loader: The loader, if there is one.
     """
 
     source: Source
     manner: Manner | None
     shared: tuple[Any, ...] = ()
+    loader: Any = None
 
     def read(self, request: Request) -> Answer:
         """Return what was asked for.
@@ -54,11 +62,15 @@ class Reader:
         """
         failed = "the platform cannot fork processes, and the data loader has no workers"
         problem: WorkError | None = None
-        if self.manner is not None:
+        if (earlier := self._earlier_failure()) is not None:
+            failed = earlier
+        elif self.manner is not None:
             try:
                 return Answer.of(run_in_worker(request, self.source, self.manner, request.seed))
             except WorkerError as error:
                 failed = f"a separate process failed: {error}"
+                with suppress(TypeError):  # loaders without hash or weak references
+                    _failures[self.loader] = failed
             except WorkError as error:
                 if not error.may_be_of_the_process:
                     raise _of_the_data_set(error) from None
@@ -79,6 +91,12 @@ class Reader:
             raise
         except Exception as error:
             raise _of_the_data_set(problem or WorkError.of(error)) from error
+
+    def _earlier_failure(self) -> str | None:
+        try:
+            return _failures.get(self.loader)
+        except TypeError:
+            return None
 
 
 def reader_of(loader: Any, shared: tuple[Any, ...] = ()) -> Reader:
@@ -102,7 +120,7 @@ def reader_of(loader: Any, shared: tuple[Any, ...] = ()) -> Reader:
         source = Source("batches", dataset, loader.collate_fn, loader.sampler)
     else:
         source = Source("loader", loader)
-    return Reader(source, _manner_of(loader, dataset), shared)
+    return Reader(source, _manner_of(loader, dataset), shared, loader)
 
 
 def reader_of_dataset(dataset: Any, shared: tuple[Any, ...] = ()) -> Reader:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 from torch import Size
 
@@ -16,8 +16,7 @@ from lightning_leaf.data.batches import Split, read_batch, read_singles
 from lightning_leaf.data.dataset_attributes import class_names_of, normalization_of
 from lightning_leaf.data.normalization import Normalization
 from lightning_leaf.data.padding import rows_of_singles
-from lightning_leaf.data.sampling import choose, positions_of
-from lightning_leaf.data.structure import numeric_leaves
+from lightning_leaf.data.sources import Positioned, Source, Streamed, iterated
 from lightning_leaf.data.targets import Target
 from lightning_leaf.data.workers import At
 from lightning_leaf.errors import LeafError
@@ -28,30 +27,6 @@ MORE_CANDIDATES = 4
 """Examples read for each one wanted, if shapes differ."""
 MAX_BATCHES = 64
 """Batches read from a loader whose examples have no positions."""
-
-
-class NoExamples(LeafError):
-    """A data set without examples."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """The data set, and how batches are made of its examples.
-
-    Attributes:
-        kind: ``"examples"`` of a data set with positions; a ``"stream"`` of examples; a data set
-            of ``"batches"``; or any ``"loader"``, which is iterated.
-        dataset: The data set or the loader.
-        collate: The function that makes a batch of a list of examples.
-        sampler: The sampler of the loader.
-        batch_sampler: The batch sampler of the loader.
-    """
-
-    kind: Literal["examples", "stream", "batches", "loader"]
-    dataset: Any
-    collate: Callable[[Any], Any] | None = None
-    sampler: Any = None
-    batch_sampler: Any = None
 
 
 @dataclass
@@ -117,16 +92,18 @@ class Request:
         if source.kind in ("batches", "loader"):
             yield from self._batches(source)
         elif source.kind == "stream":
-            yield from self._examples(_Stream(source))
+            yield from self._examples(Streamed(source))
         else:
-            yield from self._examples(_Positions(source))
+            yield from self._examples(Positioned(source))
 
-    def _examples(self, data: _Stream | _Positions) -> Iterator[dict[str, Any] | None]:
+    def _examples(self, data: Streamed | Positioned) -> Iterator[dict[str, Any] | None]:
         """Yield examples one by one, so that each row is known to be of one example."""
         if self.positions is not None:
             wanted, spare = list(dict.fromkeys(self.positions)), []
+            yield from data.prepare(max(wanted) + 1)
             data.require(wanted)
         else:
+            yield from data.prepare(self.count)
             order = data.choose(max(MORE_CANDIDATES * self.count, self.evidence), self.seed)
             wanted, spare = order[: self.count], order[self.count :]
         yield None
@@ -166,7 +143,7 @@ class Request:
             )
 
     def _joint(
-        self, data: _Stream | _Positions, items: dict[Any, Any], errors: dict[Any, Exception]
+        self, data: Streamed | Positioned, items: dict[Any, Any], errors: dict[Any, Exception]
     ) -> Iterator[dict[str, Any]]:
         """Yield one batch of all examples. Which row is which example is then unknown."""
         try:
@@ -191,7 +168,7 @@ class Request:
             return dict.fromkeys(singles)
 
     def _padded(
-        self, data: _Stream | _Positions, items: list[Any], singles: dict[Any, Any]
+        self, data: Streamed | Positioned, items: list[Any], singles: dict[Any, Any]
     ) -> dict[str, Any] | None:
         """Return a batch of examples of different shapes, if the collate function pads them."""
         try:
@@ -212,7 +189,7 @@ class Request:
 
     def _alike(
         self,
-        data: _Stream | _Positions,
+        data: Streamed | Positioned,
         singles: dict[Any, Any],
         shapes: dict[Any, Size | None],
         spare: list[Any],
@@ -244,7 +221,7 @@ class Request:
         yield {"positions": [data.known(position) for position in chosen]}
 
     def _evidence(
-        self, data: _Stream | _Positions, singles: dict[Any, Any]
+        self, data: Streamed | Positioned, singles: dict[Any, Any]
     ) -> Iterator[dict[str, Any] | None]:
         """Yield the targets of these and more examples, as far as time allows."""
         batches = dict(singles)
@@ -266,7 +243,7 @@ class Request:
         """Yield batches whose examples have no positions."""
         wanted = self.count if self.positions is None else max(self.positions) + 1
         read = 0
-        for batch in islice(_iterated(source), MAX_BATCHES):
+        for batch in islice(iterated(source), MAX_BATCHES):
             try:
                 read += len(read_batch(batch, self.split))
             except LeafError:  # transfer hooks may make another structure
@@ -274,123 +251,6 @@ class Request:
             yield {"batch": batch, "joint": True}
             if read >= wanted:
                 return
-
-
-class _Positions:
-    """Examples of a data set with positions."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._allowed: Sequence[Any] | None = None
-
-    def choose(self, count: int, seed: int) -> list[Any]:
-        if self._allowed is None:
-            source = self._source
-            self._allowed = positions_of(source.dataset, source.sampler, source.batch_sampler)
-            if not len(self._allowed):
-                raise NoExamples(
-                    "Expected a data set with a length of at least one; got "
-                    f"{type(source.dataset).__name__} of which no example is used."
-                )
-        return choose(self._allowed, count, seed)
-
-    def require(self, positions: list[Any]) -> None:
-        count = len(self._source.dataset)
-        if outside := [index for index in positions if not 0 <= index < count]:
-            raise LeafError(
-                f"Expected positions from 0 to {count - 1}, because the data set has {count} "
-                f"examples; got {outside[0]}."
-            )
-
-    def item(self, position: Any) -> Any:
-        dataset = self._source.dataset
-        try:
-            # As the workers of a loader do.
-            if getattr(dataset, "__getitems__", None):
-                return dataset.__getitems__([position])
-            return [dataset[position]]
-        except Exception as error:
-            raise At(f"example {position} of the data set") from error
-
-    def known(self, position: Any) -> Any:
-        return position
-
-    def single(self, item: Any) -> Any:
-        """Return a batch of one example; None if the collate function leaves it out."""
-        if isinstance(item, list) and len(item) == 1 and item[0] is None:
-            return None
-        collate = self._source.collate
-        assert collate is not None
-        try:
-            batch = collate(item)
-        except Exception:
-            if not isinstance(item, list):
-                raise
-            batch = collate([*item, *item])  # some accept only even numbers
-        return batch if batch is not None and _rows(batch) != 0 else None
-
-    def single_or_none(self, position: Any) -> Any:
-        try:
-            return self.single(self.item(position))
-        except Exception:
-            return None
-
-    def collate_all(self, items: list[Any]) -> Any:
-        assert self._source.collate is not None
-        dataset = self._source.dataset
-        if getattr(dataset, "__getitems__", None) and not all(isinstance(i, list) for i in items):
-            raise TypeError("the data set makes batches itself")
-        return self._source.collate([each for item in items for each in item])
-
-
-class _Stream(_Positions):
-    """Examples of an iterable data set, numbered in their order."""
-
-    def __init__(self, source: Source) -> None:
-        super().__init__(source)
-        self._iterator = iter(source.dataset)
-        self._items: list[Any] = []
-
-    def choose(self, count: int, seed: int) -> list[Any]:
-        self._read(count)
-        return choose(range(len(self._items)), count, seed)[:count]
-
-    def require(self, positions: list[Any]) -> None:
-        self._read(max(positions) + 1)
-        count = len(self._items)
-        if outside := [index for index in positions if not 0 <= index < count]:
-            raise LeafError(
-                f"Expected positions from 0 to {count - 1}, because the data set has {count} "
-                f"examples; got {outside[0]}."
-            )
-
-    def item(self, position: Any) -> Any:
-        return [self._items[position]]
-
-    def known(self, position: Any) -> Any:
-        return None
-
-    def _read(self, count: int) -> None:
-        try:
-            self._items += islice(self._iterator, max(0, count - len(self._items)))
-        except Exception as error:
-            raise At(f"example {len(self._items)} of the data set") from error
-
-
-def _rows(batch: Any) -> int | None:
-    """Return the number of rows of a batch, None if it is unknown."""
-    lengths = [len(leaf) for leaf in numeric_leaves(batch).values()]
-    return max(lengths) if lengths else None
-
-
-def _iterated(source: Source) -> Iterator[Any]:
-    if source.kind == "loader":
-        return iter(source.dataset)
-    assert source.collate is not None
-    collate = source.collate
-    if source.sampler is not None and hasattr(type(source.dataset), "__getitem__"):
-        return (collate(source.dataset[position]) for position in source.sampler)
-    return (collate(item) for item in source.dataset)
 
 
 def _copied(item: Any) -> Any:

@@ -123,6 +123,8 @@ def test_connections_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "separate", lambda _: None)
     pairs_read(loader(data))
     assert data.server.recv(14) == b"example please"
+    data.connection.close()
+    data.server.close()
 
 
 def test_workers_are_those_of_the_loader() -> None:
