@@ -57,6 +57,9 @@ class ExamplePool:
             training loader whose data set can be indexed.
         split: Where inputs and labels are in a batch.
         class_names: Names of all classes. Default: those of the data set or the module.
+
+    Attributes:
+        shapes_differ: Whether examples were left out, because their inputs have another shape.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class ExamplePool:
         self._trainer, self._module = trainer, module
         self._batch, self._dataset = batch, dataset
         self._split, self._class_names = split, class_names
+        self.shapes_differ = False
 
     def take(self, positions: Sequence[int], seed: int) -> Examples:
         """Return the examples at these positions.
@@ -160,6 +164,7 @@ class ExamplePool:
             examples = self._of_singles(answer, part)
         require_finite(examples.inputs)
         if answer.note:
+            self.shapes_differ = True
             inform(answer.note)
         evidence = answer.target.kind
         if examples.targets == "classes" and evidence in ("labels", "values"):

@@ -79,7 +79,15 @@ def choose_pairs(
         return pair_up(examples, default_count, seed)
     count, dataset = (wanted, None) if isinstance(wanted, int) else (default_count, wanted)
     pool = ExamplePool(trainer, module, batch, dataset, split=split, class_names=class_names)
-    return pair_up(pool.sample(CANDIDATES_PER_PAIR * count, seed), count, seed)
+    candidates = pool.sample(CANDIDATES_PER_PAIR * count, seed)
+    if pool.shapes_differ and len(set(candidates.labels or (0, 1))) < 2:
+        raise LeafError(
+            "pairs expects inputs of one shape and of different classes, because a path keeps the "
+            f"shape of its source; all inputs of shape {tuple(candidates.inputs.shape[1:])} are of "
+            f"class {candidates.name(0)}. Resize the inputs in a transform of the data set, or "
+            "pass pairs=(sources, destinations)."
+        )
+    return pair_up(candidates, count, seed)
 
 
 def pair_up(examples: Examples, count: int, seed: int) -> tuple[Examples, Examples]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -194,8 +193,8 @@ class Request:
         shapes: dict[Any, Size | None],
         spare: list[Any],
     ) -> Iterator[dict[str, Any] | None]:
-        """Yield the examples of the most frequent shape."""
-        (shape, _), *others = Counter(shapes.values()).most_common()
+        """Yield the examples of one shape."""
+        shape, *others = self._shapes_by_use(singles, shapes)
         if others and self.positions is not None:
             raise LeafError(
                 "Expected inputs of one shape at the given positions; got "
@@ -214,11 +213,27 @@ class Request:
         if others and shape is not None:
             yield {
                 "note": f"The data set has inputs of different shapes; the {len(chosen)} examples "
-                f"used are of the most frequent one, {tuple(shape[1:])}."
+                f"used are those of shape {tuple(shape[1:])}."
             }
         for position in chosen:
             yield {"batch": singles[position]}
         yield {"positions": [data.known(position) for position in chosen]}
+
+    def _shapes_by_use(
+        self, singles: dict[Any, Any], shapes: dict[Any, Size | None]
+    ) -> list[Size | None]:
+        """Return the shapes: those of several classes first, and of these the most frequent."""
+
+        def use(shape: Size | None) -> tuple[bool, int]:
+            alike = [batch for position, batch in singles.items() if shapes[position] == shape]
+            try:
+                labels = read_singles(alike, self.split, None)[1].labels
+            except LeafError:
+                labels = None
+            return len(set(labels or ())) > 1, len(alike)
+
+        found = list(dict.fromkeys(shapes.values()))
+        return sorted(found, key=use, reverse=True) if len(found) > 1 else found
 
     def _evidence(
         self, data: Streamed | Positioned, singles: dict[Any, Any]

@@ -143,13 +143,18 @@ def test_rows_are_matched_with_examples_by_content_alone() -> None:
 
 
 class Sizes(Dataset[Any]):
-    """Images of different sizes; a third has each."""
+    """Images of three sizes; those of the smaller ones may be of one class."""
+
+    def __init__(self, varied: bool = False) -> None:
+        self.varied = varied
 
     def __len__(self) -> int:
         return COUNT
 
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
-        return torch.full((3, 4 + position % 3, 5), float(position)), position % 4
+        size = position % 3
+        label = position % 4 if size == 2 or not self.varied else 0
+        return torch.full((3, 4 + size, 5), float(position)), label
 
 
 def test_of_images_of_different_sizes_those_of_one_size_are_used() -> None:
@@ -159,8 +164,11 @@ def test_of_images_of_different_sizes_those_of_one_size_are_used() -> None:
     assert len({x.shape for x in inputs}) == 1
     assert [int(x.max()) for x in inputs] == answer.positions
     assert target.labels == tuple(int(x.max()) % 4 for x in inputs)
-    assert "different shapes; the 6 examples used" in answer.note
+    assert "different shapes; the 6 examples used are those of shape (3, " in answer.note
     assert not ask(loader(Numbers())).note
+    # Of shapes that are as frequent, one with several classes is used.
+    answer = ask(loader(Sizes(varied=True)), count=8)
+    assert len(set(read_singles(answer.batches, None, None)[1].labels or ())) > 1
     with pytest.raises(LeafError, match="of one shape at the given positions"):
         ask(loader(Sizes()), [0, 1])
 
