@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import re
 import warnings
 from collections.abc import Callable
@@ -54,9 +55,9 @@ def accepted(callback: type, arguments: dict[str, Any]) -> dict[str, Any]:
 def leaf_callbacks(training: Training, on_error: str, arguments: dict[str, Any]) -> list[Any]:
     """Return a monitor and a path callback for the positions of the training."""
     monitor: dict[str, Any] = {"every_n_steps": 1, "probe": 4}
-    path: dict[str, Any] = {"when": "fit_end", "pairs": 1, "max_steps": 2}
+    path: dict[str, Any] = {"when": "fit_end", "pairs": 1, "max_steps": 2, "save_files": False}
     if training.positions is not None:
-        first, second = training.positions[:2], training.positions[2:4]
+        first, second = training.positions[:2], training.positions[-2:]
         monitor["probe"] = list(training.positions)
         path["pairs"] = [list(first), list(second)]
     return [
@@ -113,13 +114,25 @@ def require_refusal(row: Kind, training: Training, root: Path) -> None:
     assert path.last_snapshot is None
 
 
+def made(row: Kind, root: Path) -> Training | None:
+    """Return the training of a row, the same each time."""
+    torch.manual_seed(0)
+    return row.make(root)
+
+
 def require_right_values(row: Kind, training: Training, root: Path) -> None:
     """The last trace and the first point of the path agree with the oracle.
 
-    Negative control: the trace of other inputs does not agree.
+    The trained module is bitwise the same as without the callbacks. Negative control: the trace of
+    other inputs does not agree.
     """
     monitor, path = leaf_callbacks(training, "raise", arguments_of(row, training))
     assert train(training, root, monitor, path) == []
+    watched = final_state(training.module)
+    plain = made(row, root)
+    assert plain is not None
+    train(plain, root)
+    assert watched == final_state(plain.module)
     model = training.copied(training.module)
 
     def expected(positions: tuple[int, ...]) -> tuple[float, Tensor]:
@@ -146,6 +159,19 @@ def require_right_values(row: Kind, training: Training, root: Path) -> None:
         first = torch.tensor(record.probabilities[0], dtype=torch.float64).flatten()
         error = (first.sort().values - probabilities[0].sort().values).abs().max()
         assert error < max(1e-3, training.tolerance), (first, probabilities[0])
+
+
+def final_state(module: torch.nn.Module) -> list[bytes]:
+    """Return the bits of a module's state and of the random stream."""
+    state = module.state_dict().values()
+    dense = [value for value in state if isinstance(value, Tensor) and not value.is_sparse]
+    return [_bytes(value) for value in (*dense, torch.get_rng_state())]
+
+
+def _bytes(value: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value.detach().clone(), buffer)
+    return buffer.getvalue()
 
 
 def _found(pattern: str, text: str) -> bool:

@@ -52,8 +52,17 @@ class InFile(Dataset[Any]):
     """Rows in a file that is opened at the first access, as is recommended for workers."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.file = path, None
+        self.path = path
+        self.file: Any = None
         path.write_bytes(rows().numpy().tobytes())
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+        self.file = None
+
+    def __del__(self) -> None:
+        self.close()
 
     def __len__(self) -> int:
         return 24
@@ -103,7 +112,7 @@ def lazily_opened_file(root: Path) -> Training:
     train(Training(Lit(), Subset(data, range(24))), root, LocalDataMatrixMonitor(4), record)
     # The loader of this training has no workers, so its own access opens the file: a control.
     assert record.seen
-    data.file = None
+    data.close()
     with_workers = Training(Lit(), loader(Subset(data, range(24)), num_workers=1))
     record.seen = False
     train(with_workers, root, LocalDataMatrixMonitor(4, on_error="raise"), record)
@@ -337,6 +346,30 @@ def collate_that_sorts(root: Path) -> None:
         (found,) = (x == torch.from_numpy(record.frames[0].copy()).reshape(-1)).all(1).nonzero()
         assert record.source == str(int(found) % 3)
         assert record.source_index in (None, int(found))
+
+
+@kind(
+    "Data",
+    "normalized images, volumes and videos",
+    write="normalize=(mean, std)",
+    happens="`Normalize` is found among the transforms of the data set",
+    note="Channels are at torchvision's axis; `Normalization(mean, std, axis=-1)` for others.",
+)
+def normalized(root: Path) -> Training:
+    from torchvision.transforms.functional import normalize
+
+    from lightning_leaf import Normalization
+
+    mean, std = (0.2, 0.4, 0.6), (0.5, 0.6, 0.7)
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.rand(24, 3, 3, 4, 4, generator=generator)  # three frames of three channels
+    inputs = normalize(pixels, mean, std)
+    assert torch.allclose(Normalization(mean, std).from_pixels(pixels), inputs)
+    assert not torch.allclose(Normalization(mean, std, axis=1).from_pixels(pixels), inputs)
+    last = Normalization(mean, std, axis=-1).from_pixels(pixels.movedim(2, -1))
+    assert torch.allclose(last.movedim(-1, 2), inputs)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(144, 3))
+    return Training(Lit(net), pairs(inputs), names={"mean": mean, "std": std})
 
 
 class Scaling(Lit):

@@ -140,7 +140,7 @@ class FeaturesAndLogits(Backbone):
         "wrong value: features were read as logits",
     ),
     Report("chr5tphr/zennit #170", "a VGG whose output is a tuple", "as above"),
-    note="Of several tensors, the one with a column for each class is measured.",
+    note="Of several tensors, the first one with a column for each class is measured.",
 )
 def features_and_logits(root: Path) -> Training:
     return Training(FeaturesAndLogits(), pairs(), head_of_backbone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import math
 import os
 import signal
 import warnings
@@ -172,6 +173,27 @@ def fast_dev_run(root: Path) -> None:
         steps = [record.steps for record in path.last_snapshot.paths]
         assert max(steps) <= longest
     assert max(steps) > 2  # the control: without fast_dev_run
+
+
+@kind(
+    "Loops",
+    "snapshots of models that are slow",
+    write="max_time=0.05",
+    happens="a tenth of the time of the fit, at least 30 seconds; long snapshots are announced",
+)
+def slow_snapshots(root: Path) -> None:
+    for max_time, status in ((0.05, "out_of_time"), (math.inf, "out_of_steps")):
+        path = HorizontalPathSnapshot(
+            "fit_end",
+            pairs=1,
+            step_size=1e-6,
+            max_steps=100_000 if status == "out_of_time" else 10,
+            max_time=max_time,
+            on_error="raise",
+        )
+        train(Training(Lit(), pairs()), root, path)
+        assert path.last_snapshot is not None
+        assert path.last_snapshot.paths[0].status == status
 
 
 class Interrupting(Lit):

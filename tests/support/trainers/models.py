@@ -206,8 +206,8 @@ class Custom(nn.Module):
     note="Without second derivatives all classes are computed, as with `exact=True`.",
 )
 def first_derivatives_only(root: Path) -> Training:
-    net = nn.Sequential(nn.Linear(12, 8), Custom(), nn.Linear(8, 170))
-    return Training(Lit(net), pairs(targets=labels(170)))
+    net = nn.Sequential(nn.Linear(12, 8), Custom(), nn.Linear(8, 161))
+    return Training(Lit(net), pairs(targets=labels(161)), positions=(0, 1))
 
 
 class Attention(nn.Module):
@@ -236,8 +236,10 @@ class Attention(nn.Module):
     Report("huggingface/diffusers #5678", "a U-Net with attention blocks", "as above"),
 )
 def fused_attention(root: Path) -> Training:
-    net = nn.Sequential(Attention(), nn.Linear(24, 170))
-    return Training(Lit(net), pairs(targets=labels(170)), tolerance=0.1)  # an estimate
+    net = nn.Sequential(Attention(), nn.Linear(24, 161))
+    return Training(
+        Lit(net), pairs(targets=labels(161)), positions=(0, 1), tolerance=0.1
+    )  # an estimate
 
 
 @kind(
@@ -248,8 +250,8 @@ def fused_attention(root: Path) -> Training:
     note="`exact=True` computes all classes; the monitor then logs the tangent dimension too.",
 )
 def all_classes(root: Path) -> Training:
-    net = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 170))
-    return Training(Lit(net), pairs(targets=labels(170)))
+    net = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 161))
+    return Training(Lit(net), pairs(targets=labels(161)), positions=(0, 1))
 
 
 class InPlace(Lit):
