@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
 from playwright.sync_api import BrowserContext, expect
 from tensorboard_plugin_leaf import Snapshot, write
@@ -43,7 +44,10 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Br
 
 @pytest.fixture(scope="session")
 def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs with several snapshots; one run each with colour images, signals, hostile names."""
+    """Two runs with several snapshots; one run each with colour images, signals, hostile names.
+
+    The run of colour images also has a snapshot of independent labels.
+    """
     log = LogDirectory(tmp_path_factory.mktemp("logs"))
     with log.run("digits/sgd") as writer:
         write_training_curves(writer)
@@ -56,11 +60,34 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write(writer, synthetic.snapshot(step, paths=4))
     with log.run("colours") as writer:
         write(writer, synthetic.snapshot(100, shape=(32, 48, 3)))
+        write(writer, labels_snapshot())
     with log.run("signals") as writer:
         write(writer, synthetic.snapshot(100, shape=(2, 64)))
     with log.run(HOSTILE_RUN) as writer:
         write(writer, hostile_snapshot())
     return log.path
+
+
+def labels_snapshot() -> Snapshot:
+    """Return a snapshot of independent labels, whose frames are slices and whose time ran out."""
+    path = synthetic.path(classes=3, source=1, destination=2, status="out_of_time")
+    count = len(path.frame_steps)
+    labels = dataclasses.replace(
+        path,
+        source="cat",
+        destination="dog",
+        classes=("cat", "dog", "cow"),
+        probabilities=path.probabilities + np.float32(0.3) * (1 - path.probabilities),
+        frame_labels=("cat, cow",) * (count // 2) + ("no label above ½",) * (count - count // 2),
+        frame_probabilities=np.full(count, np.nan, np.float32),
+    )
+    note = "Each image shows 9 of 16 slices along axis 0 of an input of shape (16, 3, 28, 28)."
+    return dataclasses.replace(
+        synthetic.snapshot(100, name="labels"),
+        paths=(labels,),
+        likelihood="bernoulli",
+        frame_note=note,
+    )
 
 
 def hostile_snapshot() -> Snapshot:
@@ -80,7 +107,7 @@ def hostile_snapshot() -> Snapshot:
 @pytest.fixture(scope="session")
 def url(logdir: Path) -> Iterator[str]:
     with tensorboard(logdir) as address:
-        await_snapshots(address, 9)
+        await_snapshots(address, 10)
         yield address
 
 

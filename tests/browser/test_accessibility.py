@@ -145,9 +145,14 @@ def test_every_status_is_accessible(show: Show, url: str, axe: str, index: int) 
     assert violations_in_all_modes(tab, axe) == []
 
 
-@pytest.mark.parametrize("run", ["colours", "signals"])
-def test_colour_images_and_signals_are_accessible(show: Show, url: str, axe: str, run: str) -> None:
-    tab = show(url).open(run=run, tag="horizontal_path/000000000100-").await_path()
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [("colours", "horizontal_path"), ("signals", "horizontal_path"), ("colours", "labels")],
+)
+def test_colour_images_signals_and_labels_are_accessible(
+    show: Show, url: str, axe: str, run: str, name: str
+) -> None:
+    tab = show(url).open(run=run, tag=f"{name}/000000000100-").await_path()
     assert violations_in_all_modes(tab, axe) == []
 
 

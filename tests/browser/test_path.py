@@ -180,6 +180,26 @@ def test_difference_to_the_source_is_zero_at_the_source(tab: LeafTab) -> None:
     tab.await_value(lambda: tab.get("large-change").evaluate(colours) > 1, True)
 
 
+def test_independent_labels_are_shown_without_one_probability(
+    show: Show, url: str, tab: LeafTab
+) -> None:
+    expect(tab.get("frame-note")).to_have_count(0)  # Negative control, as the chart below.
+    expect(tab.get("probability-chart")).to_contain_text("Class probabilities along the path")
+    labels = show(url).open(run="colours", tag="labels/000000000100-").await_path()
+    expect(labels.get("status")).to_have_text("ran out of time after 480 steps · 0.95 of 9.50 left")
+    expect(labels.get("frame-label").first).to_have_text("cat, cow")
+    expect(labels.get("frame-label").last).to_have_text("no label above ½")
+    expect(labels.get("frame-note")).to_contain_text("9 of 16 slices along axis 0")
+    chart = labels.get("probability-chart")
+    expect(chart).to_contain_text("Label probabilities along the path")
+    expect(chart).to_contain_text("independent labels")
+    expect(chart.get_by_role("group", name="Labels shown")).to_be_visible()
+    expect(labels.get("facts")).to_contain_text("entropy of all labels")
+    expect(labels.get("scrubber")).to_have_attribute(
+        "aria-valuetext", "step 250 of 480, predicted no label above ½"
+    )
+
+
 def test_scaling_of_images_is_reported(show: Show, url: str, tab: LeafTab) -> None:
     expect(tab.get("scaled")).to_have_count(0)
     scaled = show(url).open(run=HOSTILE_RUN, tag="horizontal_path/000000000100-").await_path()
