@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from torch import Tensor
@@ -109,7 +109,7 @@ class LeafCallback(Callback):
         self._task = Task("choosing", "starting")
         self._origin = ""  # of the inputs, in messages
         self._fit: SharedFit | None = None  # only during a fit
-        self._ctrl_c: Callable[[], bool] = lambda: False
+        self._ctrl_c: Callable[[], bool] = _never
 
     @property
     @override
@@ -212,13 +212,10 @@ class LeafCallback(Callback):
         """
         postponed = self.fit.notices.postponed
         try:
-            with ExitStack() as stack:
-                pressed: Callable[[], bool] = lambda: False  # noqa: E731
-                if catch_ctrl_c:
-                    pressed = stack.enter_context(ctrl_c(self._report_ctrl_c))
+            with ctrl_c(self._report_ctrl_c) if catch_ctrl_c else nullcontext(_never) as pressed:
                 self._ctrl_c = pressed
-                stack.enter_context(interrupted_when(self._flag(trainer, pressed)))
-                yield
+                with interrupted_when(self._flag(trainer, pressed)):
+                    yield
             postponed.pop(self.description, None)
         except ModelIsUnbuilt as error:
             postponed[self.description] = error
@@ -309,6 +306,10 @@ class LeafCallback(Callback):
         notices = Notices() if self._fit is None else self._fit.notices
         failure = Failure.of(self.description, error, self._task.text, self._measured)
         notices.switched_off(failure, advice)
+
+
+def _never() -> bool:
+    return False
 
 
 def _leaf_callbacks_of(trainer: Trainer) -> list[LeafCallback]:

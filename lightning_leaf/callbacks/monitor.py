@@ -216,6 +216,8 @@ class LocalDataMatrixMonitor(LeafCallback):
         step = trainer_state.steps_taken(trainer)
         if not self.active(trainer, step):
             return
+        if self._has_begun and not self._is_due(step, fit_ended):
+            return
         with self.guarded(trainer, pl_module, batch, step, catch_ctrl_c=fit_ended):
             if not self._has_begun:
                 self._begin(trainer, pl_module, batch, step)

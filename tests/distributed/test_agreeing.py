@@ -59,6 +59,19 @@ def test_all_processes_stop_a_path_after_sigterm(pair: Pair, tmp_path: Path) -> 
         assert process["training"]
 
 
+@pytest.mark.parametrize("sharded", [False, True], ids=["ddp", "sharded"])
+def test_paths_end_on_all_processes_at_the_time_limit_or_after_ctrl_c(
+    pair: Pair, tmp_path: Path, sharded: bool
+) -> None:
+    zero, one = pair.run(trainings.limited, tmp_path, sharded)
+    assert (zero["state"], one["state"]) == ("finished", "finished")
+    assert zero["statuses"] == ["out_of_time"] * 3
+    assert all(steps > 0 for steps in zero["steps"])
+    if not sharded:
+        # Ctrl-C on rank zero, which computes paths 0 and 2, ends only these before the limit.
+        assert zero["steps"][0] == zero["steps"][2] < 60 < zero["steps"][1]
+
+
 def test_processes_wait_for_each_other_longer_than_for_a_connection(
     pair: Pair, tmp_path: Path
 ) -> None:

@@ -298,6 +298,33 @@ def terminated(root: Path) -> dict[str, Any]:
     return {"ended normally": ended, "forward passes": Counter.count, "training": module.training}
 
 
+class PressesCtrlC(SmallCNN):
+    """A module in whose process Ctrl-C is pressed on rank zero, in the middle of a path."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        Counter.count += not self.training
+        if Counter.count == 60 and dist.get_rank() == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().forward(x)
+
+
+def limited(root: Path, sharded: bool) -> dict[str, Any]:
+    """Return the paths of a training with a time limit; rank zero is interrupted before."""
+    snapshot = HorizontalPathSnapshot(
+        pairs=3, domain=(-9, 9), step_size=1e-6, max_steps=10**6, max_time=1, on_error="raise"
+    )
+    Counter.count = 0
+    options = {"strategy": fsdp2(root), "enable_checkpointing": False} if sharded else {}
+    module = Sharded() if sharded else PressesCtrlC()
+    trainer = train(root, snapshot, module=module, max_steps=2, limit_val_batches=0, **options)
+    taken = snapshot.last_snapshot
+    return {
+        "state": trainer.state.status,
+        "statuses": [] if taken is None else [path.status for path in taken.paths],
+        "steps": [] if taken is None else [path.steps for path in taken.paths],
+    }
+
+
 def sharded(root: Path) -> dict[str, Any]:
     """Return measurements under FSDP2, and those of one process with the gathered weights."""
     images, _ = digits()
