@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import importlib.util
 import math
 import os
 import signal
@@ -20,12 +21,14 @@ from torchmetrics import MetricCollection
 
 from lightning_leaf import (
     HorizontalPathSnapshot,
+    LeafMonitor,
+    LeafTrainerCallback,
     LocalDataMatrix,
     LocalDataMatrixEffectiveRank,
     LocalDataMatrixMonitor,
     LocalDataMatrixTrace,
 )
-from tests.support.trainers.checks import trace_and_probabilities, train
+from tests.support.trainers.checks import final_state, trace_and_probabilities, train
 from tests.support.trainers.kinds import Lit, Report, Training, kind, loader, pairs, rows
 
 
@@ -63,6 +66,79 @@ def both_packages(root: Path) -> None:
         end = monitor.history["trace_mean"][-1]
         assert abs(end / expected_trace(module.net, rows()[:4]) - 1) < 1e-4
         assert monitor.history["trace_mean"][0] != end
+
+
+def looped(setup: Any, monitor: LeafMonitor | None, root: Path) -> nn.Module:
+    """Train a linear model in a loop of our own."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(12, 6), nn.Tanh(), nn.Dropout(0.2), nn.Linear(6, 3))
+    model, optimizer = setup(net, torch.optim.SGD(net.parameters(), lr=0.1))
+    for step, (x, y) in enumerate(loader(pairs(), shuffle=True)):
+        if monitor is not None:
+            monitor.measure_if_due(model, step)
+        optimizer.zero_grad()
+        cross_entropy(model(x), y).backward()
+        optimizer.step()
+    if monitor is not None:
+        monitor.measure(model, step + 1)
+    return net.eval()
+
+
+def require_the_same_loop(setup: Any, root: Path) -> None:
+    """The last value is right, and the weights are those of a loop without a monitor."""
+    monitor = LeafMonitor(rows()[:4], writer=root / "logs", every_n_steps=2, on_error="raise")
+    watched = looped(setup, monitor, root)
+    plain = looped(setup, None, root)
+    assert final_state(watched) == final_state(plain)
+    assert monitor.history["step"] == [0, 2, 4, 6]
+    last = monitor.history["trace_mean"][-1]
+    assert abs(last / expected_trace(watched, rows()[:4]) - 1) < 1e-4
+    assert abs(last / expected_trace(watched, rows()[4:8]) - 1) > 1e-4
+    assert list((root / "logs").glob("events.out.tfevents.*"))
+
+
+@kind(
+    "Loops",
+    "a loop in plain PyTorch",
+    write="monitor = LeafMonitor(probe, writer=folder); monitor.measure_if_due(model, step)",
+    happens="see [Use it without a Lightning trainer](other-loops.md)",
+)
+def plain_loop(root: Path) -> None:
+    require_the_same_loop(lambda net, optimizer: (net, optimizer), root)
+
+
+@kind(
+    "Loops",
+    "Lightning Fabric",
+    write="monitor = LeafMonitor(probe, writer=fabric.logger); monitor.measure_if_due(model, step)",
+    happens="see [Use it without a Lightning trainer](other-loops.md)",
+)
+def lightning_fabric(root: Path) -> None:
+    fabric = L.Fabric(accelerator="cpu", devices=1)
+    require_the_same_loop(fabric.setup, root)
+
+
+@kind(
+    "Loops",
+    "the `Trainer` of Hugging Face",
+    Report(
+        "huggingface/transformers #31647",
+        "predictions of each training example, collected by a `TrainerCallback`",
+        "no such callback",
+    ),
+    Report(
+        "huggingface/sentence-transformers #2413",
+        "metrics of the model during a training",
+        "no such callback",
+    ),
+    write="callbacks=[LeafTrainerCallback(probe)]",
+    happens="see [Use it without a Lightning trainer](other-loops.md)",
+)
+def hugging_face_trainer(root: Path) -> None:
+    if importlib.util.find_spec("transformers") is None:
+        return  # tests/loops/test_hugging_face.py tests the hooks without transformers
+    callback = LeafTrainerCallback(rows()[:4], log_dir=root)
+    assert callback.monitor.history["step"] == []
 
 
 class Manual(Lit):
