@@ -37,10 +37,8 @@ if TYPE_CHECKING:
 EVIDENCE = 64
 """Examples of a data set whose targets are read, to judge what they are."""
 
-_seen: WeakKeyDictionary[Any, Target] = WeakKeyDictionary()
-"""The targets that were read with each loader."""
-_unreadable: WeakKeyDictionary[Any, LeafError] = WeakKeyDictionary()
-"""Why a loader's examples cannot be read. Finding out can take long, so it is done once."""
+_seen: WeakKeyDictionary[Any, tuple[Split | None, Target]] = WeakKeyDictionary()
+"""The targets that were last read with each loader, and where in its batches they were."""
 
 
 class ExamplePool:
@@ -76,6 +74,7 @@ class ExamplePool:
         self._batch, self._dataset = batch, dataset
         self._split, self._class_names = split, class_names
         self.shapes_differ = False
+        self._order: list[Any] | None = None
 
     def take(self, positions: Sequence[int], seed: int) -> Examples:
         """Return the examples at these positions.
@@ -88,7 +87,8 @@ class ExamplePool:
             raise LeafError("Expected at least one position in the data set; got an empty list.")
         distinct = tuple(dict.fromkeys(positions))
         examples = self._read(Request(distinct, len(distinct), seed, self._split, EVIDENCE))
-        rows = {position: row for row, position in enumerate(examples.indices or distinct)}
+        known = distinct if self._order is None else self._order
+        rows = {position: row for row, position in enumerate(known)}
         if len(examples) < len(distinct):
             raise LeafError(
                 f"Expected an example at each of {len(distinct)} positions; got {len(examples)} "
@@ -135,20 +135,9 @@ class ExamplePool:
         )
 
     def _read_part(self, part: LoaderPart, request: Request) -> Examples:
+        answer = reader_of(part.loader, self._shared()).read(request)
         with suppress(TypeError):  # loaders without hash or weak references
-            if part.loader in _unreadable:
-                raise _unreadable[part.loader]
-        try:
-            answer = reader_of(part.loader, self._shared()).read(request)
-        except NoExamples:
-            raise
-        except LeafError as error:
-            with suppress(TypeError):
-                if request.positions is None:
-                    _unreadable[part.loader] = error
-            raise
-        with suppress(TypeError):
-            _seen[part.loader] = answer.target
+            _seen[part.loader] = self._split, answer.target
         return self._examples(answer, request, part)
 
     def _shared(self) -> tuple[Any, ...]:
@@ -186,7 +175,7 @@ class ExamplePool:
         inputs, target = _first_readable(read, received)
         shape = Counter(x.shape for x in inputs).most_common(1)[0][0]
         rows = [row for row, x in enumerate(inputs) if x.shape == shape]
-        known = all(isinstance(position, int) for position in positions)
+        self._order = [positions[row] for row in rows]
         joined = Examples(
             torch.cat([inputs[row] for row in rows]),
             targets=target.kind,
@@ -195,7 +184,7 @@ class ExamplePool:
         return replace(
             joined,
             labels=None if target.labels is None else tuple(target.labels[row] for row in rows),
-            indices=tuple(positions[row] for row in rows) if known else None,
+            indices=_indices(self._order, answer),
         )
 
     def _of_whole_batches(self, answer: Answer, request: Request, part: LoaderPart) -> Examples:
@@ -207,8 +196,8 @@ class ExamplePool:
 
         examples = _joined(_first_readable(read, received))
         if positions is not None and len(positions) == len(examples):
-            known = all(isinstance(position, int) for position in positions)
-            return replace(examples, indices=tuple(positions) if known else None)
+            self._order = positions
+            return replace(examples, indices=_indices(positions, answer))
         return _chosen(examples, request)
 
     def _received(self, batch: Any, part: LoaderPart) -> tuple[Any, Any]:
@@ -250,22 +239,26 @@ def labels_seen(
     for part in sorted(trainer_state.loader_parts(trainer), key=_preference):
         if not _is_indexable(part):
             continue
-        with suppress(TypeError):
-            if part.loader in _unreadable:
+        target = _target_seen(part.loader, split)
+        if target is None:
+            reader = reader_of(part.loader, (trainer, trainer.lightning_module))
+            try:
+                target = reader.read(Request(None, 1, seed, split, count)).target
+            except LeafError:
                 return None
-            if part.loader in _seen:
-                if _seen[part.loader].labels is not None or part.whole is None:
-                    return _seen[part.loader].labels
-                continue
-        try:
-            answer = reader_of(part.loader, (trainer,)).read(Request(None, 1, seed, split, count))
-        except LeafError:
-            return None
-        with suppress(TypeError):
-            _seen[part.loader] = answer.target
-        if answer.target.labels is not None or part.whole is None:
-            return answer.target.labels
+            with suppress(TypeError):
+                _seen[part.loader] = split, target
+        if target.labels is not None or part.whole is None:
+            return target.labels
     return None
+
+
+def _target_seen(loader: Any, split: Split | None) -> Target | None:
+    try:
+        seen, target = _seen.get(loader, (None, None))
+    except TypeError:
+        return None
+    return target if seen == split else None
 
 
 def _preference(part: LoaderPart) -> tuple[bool, bool]:
@@ -278,6 +271,12 @@ def _is_indexable(part: LoaderPart) -> bool:
     return getattr(part.loader, "batch_sampler", None) is not None and has_positions(
         getattr(part.loader, "dataset", None)
     )
+
+
+def _indices(positions: list[Any], answer: Answer) -> tuple[int, ...] | None:
+    """Return positions in the data set, unless they are keys, or the order of a stream."""
+    numbers = all(isinstance(position, int) for position in positions)
+    return tuple(positions) if numbers and not answer.streamed else None
 
 
 def _first_readable(read: Callable[[list[Any]], Any], received: list[tuple[Any, Any]]) -> Any:

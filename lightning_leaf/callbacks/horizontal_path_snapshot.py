@@ -10,8 +10,9 @@ from typing_extensions import override
 from lightning_leaf._arguments import positive_number, whole_number
 from lightning_leaf.callbacks.base import OnError
 from lightning_leaf.callbacks.pairs import Pairs, choose_pairs
-from lightning_leaf.callbacks.path_snapshot import Normalize, PathSnapshot, StepsAllowed
+from lightning_leaf.callbacks.path_snapshot import Normalize, PathSnapshot
 from lightning_leaf.callbacks.triggers import When
+from lightning_leaf.callbacks.walk_time import StepsAllowed
 from lightning_leaf.data.batches import Split
 from lightning_leaf.data.normalization import Bound
 from lightning_leaf.model.forward import Forward

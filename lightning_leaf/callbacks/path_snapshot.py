@@ -7,7 +7,6 @@ import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -18,7 +17,12 @@ from lightning_leaf.callbacks.base import LeafCallback, OnError
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
 from lightning_leaf.callbacks.notices import inform
 from lightning_leaf.callbacks.triggers import Moment, When, triggers
-from lightning_leaf.callbacks.walk_time import WalkTime, duration, time_limit
+from lightning_leaf.callbacks.walk_time import (
+    StepsAllowed,
+    WalkTime,
+    announcement,
+    time_limit,
+)
 from lightning_leaf.data.batches import Split
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.display.files import save_files
@@ -45,23 +49,6 @@ if TYPE_CHECKING:
 Normalize = Normalization | tuple[Bound, Bound] | nn.Module
 DEV_RUN_STEPS = 2
 """Largest number of path steps under ``fast_dev_run``."""
-
-
-@dataclass(frozen=True)
-class StepsAllowed:
-    """Whether paths may take as many steps as the arguments say, or fewer.
-
-    Attributes:
-        at_most: Largest number of path steps; None for no limit.
-        progress: Whether to show a progress bar.
-    """
-
-    at_most: int | None = None
-    progress: bool = False
-
-    def of(self, steps: int) -> int:
-        """Return the number of steps that are allowed of some."""
-        return steps if self.at_most is None else min(steps, self.at_most)
 
 
 class PathSnapshot(LeafCallback):
@@ -327,17 +314,11 @@ class PathSnapshot(LeafCallback):
         limit = time_limit(self.max_time, self.fit.elapsed())
 
         def announce(seconds: float) -> None:
-            text = (
-                f"{self.description} at step {step}: {paths} paths of at most {longest} steps will "
-                f"take up to about {duration(seconds)}."
+            inform(
+                f"{self.description} at step {step}: "
+                f"{announcement(paths, longest, seconds, limit)} Ctrl-C ends them, and not the "
+                "training."
             )
-            if seconds > limit:
-                rounded = f"{limit:.0f}" if limit >= 10 else f"{limit:.2g}"
-                text += (
-                    f" They are limited to max_time={rounded} seconds and end with the steps "
-                    "taken until then."
-                )
-            inform(f"{text} Ctrl-C ends them, and not the training.")
 
         batches = math.ceil(len(self.processes.share(paths)) / self._chunks.size)
         walk = WalkTime(limit, batches * longest, announce)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 SHARE_OF_FIT = 0.1
 """Default time limit of a snapshot, relative to the time that the fit has taken so far."""
@@ -14,6 +14,23 @@ ANNOUNCED_FROM = 10.0
 """Estimated seconds from which a snapshot is announced."""
 TIMED_STEPS = 4
 """Path steps from which the time of all steps is estimated."""
+
+
+@dataclass(frozen=True)
+class StepsAllowed:
+    """Whether paths may take as many steps as the arguments say, or fewer.
+
+    Attributes:
+        at_most: Largest number of path steps; None for no limit.
+        progress: Whether to show a progress bar.
+    """
+
+    at_most: int | None = None
+    progress: bool = False
+
+    def of(self, steps: int) -> int:
+        """Return the number of steps that are allowed of some."""
+        return steps if self.at_most is None else min(steps, self.at_most)
 
 
 def time_limit(max_time: float | None, elapsed: float) -> float:
@@ -58,6 +75,29 @@ class WalkTime:
         return now - self._started >= self._limit
 
 
+def announcement(paths: int, longest: int, seconds: float, limit: float) -> str:
+    """Return what paths will cost, in a sentence or two.
+
+    Args:
+        paths: Number of paths.
+        longest: Largest number of path steps.
+        seconds: Estimated time of all path steps.
+        limit: Time limit, in seconds.
+
+    Example:
+        >>> announcement(8, 5000, seconds=20.0, limit=30.0)
+        '8 paths of at most 5000 steps will take up to about 20 seconds.'
+    """
+    text = f"{paths} paths of at most {longest} steps will take up to about {duration(seconds)}."
+    if seconds <= limit:
+        return text
+    rounded = f"{limit:.0f}" if limit >= 10 else f"{limit:.2g}"
+    return (
+        f"{text} They are limited to max_time={rounded} seconds and end with the steps taken until "
+        "then."
+    )
+
+
 def duration(seconds: float) -> str:
     """Return a duration in words, rounded to one or two digits.
 
@@ -65,8 +105,6 @@ def duration(seconds: float) -> str:
         >>> duration(12.3), duration(3000), duration(20000)
         ('12 seconds', '50 minutes', '5.6 hours')
     """
-    if math.isinf(seconds):
-        return "no limit"
     if seconds < 120:
         value, unit = seconds, "seconds"
     elif seconds < 7200:
