@@ -16,6 +16,7 @@ from torchvision import models
 from lightning_leaf import local_geometry
 from lightning_leaf.model import classifier, quiet
 from lightning_leaf.model.classifier import Classifier, measuring
+from lightning_leaf.model.forward_pass import ForwardPass
 from tests.benchmarks.machine import describe
 from tests.benchmarks.models import PAPER_CNN, Subject
 from tests.benchmarks.timing import Timing, devices, interleaved, readable, table
@@ -94,15 +95,15 @@ def counted() -> Iterator[Counts]:
     def is_parameter_copy(*_: Any, kept_on: Any = None) -> bool:
         return kept_on is not None
 
-    def is_half_precision(opened: Classifier, *_: Any) -> bool:
-        return opened._full_precision is not None
+    def is_half_precision(opened: Classifier, *_: Any, **__: Any) -> bool:
+        return opened._run.precision.copies
 
     patches = [
         (torch.autograd, "grad", "backward", always),
         (classifier, "quiet", "quiet", always),
-        (quiet, "_restoring", "weight_copies", is_parameter_copy),
+        (quiet, "unchanged_tensors", "weight_copies", is_parameter_copy),
         (Classifier, "__init__", "weight_copies", is_half_precision),
-        (Classifier, "_output", "forward", always),
+        (ForwardPass, "__call__", "forward", always),
     ]
     with ExitStack() as stack:
         for owner, attribute, name, condition in patches:

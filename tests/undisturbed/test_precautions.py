@@ -22,7 +22,7 @@ from lightning_leaf import (
 from lightning_leaf.data import reading
 from lightning_leaf.data.requests import Answer, Request
 from lightning_leaf.geometry import contrast_gradients
-from lightning_leaf.model import classifier, quiet
+from lightning_leaf.model import precision, quiet
 from lightning_leaf.paths import projectors
 from tests.support.callbacks.training import digits, make_trainer
 from tests.support.undisturbed import modules
@@ -157,7 +157,7 @@ def test_examples_must_not_be_read_from_the_data_set_of_the_training(
 def test_half_precision_modules_must_be_measured_on_copies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classifier, "HALF_PRECISION", ())
+    monkeypatch.setattr(precision, "HALF_PRECISION", ())
     with pytest.raises(RuntimeError, match="should be the same"):
         outcome(TRAININGS["bf16-true"], tmp_path, leaf_callbacks())
 
