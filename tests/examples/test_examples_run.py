@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import runpy
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,36 @@ def test_existing_trainer_logs_measurements_and_paths(tmp_path: Path) -> None:
 def test_existing_trainer_needs_two_more_lines() -> None:
     source = (EXAMPLES / "existing_trainer.py").read_text().splitlines()
     assert sum(line.endswith("# added") for line in source) == 2
+
+
+def test_plain_loop_logs_measurements_and_paths(tmp_path: Path) -> None:
+    printed = run_here("plain_loop.py", "--steps=60", f"--logdir={tmp_path}")
+    assert re.findall(r"step (\d+): mean trace", printed) == ["0", "50", "60"]
+    logged = scalars(tmp_path)
+    assert logged["leaf/trace_mean"].keys() == {0, 50, 60}
+    assert logged["leaf/trace_mean"][60] > 10 * logged["leaf/trace_mean"][0]
+    assert len(logged["train_loss"]) == 60
+    (snapshot,) = snapshots(tmp_path, "horizontal_path")
+    assert (snapshot.step, len(snapshot.paths)) == (60, 4)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
+def test_fabric_loop_logs_measurements(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed = run_here("fabric_loop.py", "--steps=60", f"--precision={precision}")
+    assert "at step 60" in printed
+    assert scalars(tmp_path)["leaf/trace_mean"].keys() == {0, 50, 60}
+
+
+@pytest.mark.skipif(not find_spec("transformers"), reason="transformers is not installed")
+def test_hugging_face_logs_measurements_into_its_run(tmp_path: Path) -> None:
+    run("hugging_face.py", "--steps=12", cwd=tmp_path)
+    (folder,) = (tmp_path / "leaf_logs" / "hugging_face" / "runs").iterdir()
+    logged = scalars(folder)
+    assert logged["leaf/trace_mean"].keys() == {0, 12}
+    assert "train/loss" in logged
 
 
 def test_lightning_cli_takes_the_configured_snapshots(tmp_path: Path) -> None:
