@@ -75,6 +75,8 @@ def test_list_has_the_snapshot_that_was_written(log: LogDirectory, loader: str, 
         "class_count": 10,
         "input_shape": [1, 28, 28],
         "scaled": False,
+        "likelihood": "categorical",
+        "frame_note": "",
     }
     horizontal = kind == "horizontal"
     assert paths[0]["source"] == "4"
