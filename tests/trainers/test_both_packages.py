@@ -101,22 +101,14 @@ def test_trainers_still_save_checkpoints_by_default(tmp_path: Path, package: Mod
     assert [(shown.step, shown.reason) for shown in found][-1] == (16, "epoch")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_warning_recommends_the_order_with_averaging_callbacks(
-    tmp_path: Path, package: ModuleType, kind: type
+@pytest.mark.parametrize("last", [False, True], ids=["averaging first", "averaging last"])
+def test_averaging_callbacks_of_both_packages_are_recognised_in_any_order(
+    tmp_path: Path, package: ModuleType, last: bool
 ) -> None:
-    averaging = package.callbacks.StochasticWeightAveraging(swa_lrs=0.01)
-    warning = f"{kind.__name__} is listed before StochasticWeightAveraging"
-    leaf = kind(4, on_error="raise") if kind is LocalDataMatrixMonitor else kind(when=99)
-    with pytest.warns(UserWarning, match=warning):
-        train(package, tmp_path, leaf, averaging, fast_dev_run=2)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_recommended_order_causes_no_warning(
-    tmp_path: Path, package: ModuleType, kind: type
-) -> None:
-    """Negative control: a warning would be an error here."""
-    averaging = package.callbacks.StochasticWeightAveraging(swa_lrs=0.01)
-    leaf = kind(4, on_error="raise") if kind is LocalDataMatrixMonitor else kind(when=99)
-    train(package, tmp_path, averaging, leaf, fast_dev_run=2)
+    averaging = package.callbacks.StochasticWeightAveraging(swa_lrs=0.01, swa_epoch_start=1)
+    leaf = leaf_callbacks()
+    callbacks = [*leaf, averaging] if last else [averaging, *leaf]
+    train(package, tmp_path, *callbacks)
+    shown = snapshots(tmp_path, "horizontal_path")
+    assert shown
+    assert all(each.reason.endswith(("trained weights", "averaged weights")) for each in shown)
