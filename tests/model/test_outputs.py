@@ -138,6 +138,22 @@ def test_advice_is_short_and_works(model, message, x, expected):
         assert torch.allclose(g, expected, rtol=1e-5, atol=1e-9)
 
 
+PROBABILITIES = {
+    "softmax": (lambda f, s: s.softmax(1), r"sum to one.*log_softmax.*model\(x\).log\(\)"),
+    "sigmoid": (lambda f, s: s[:, 0].sigmoid(), r"from a sigmoid.*model\(x\).logit\(\)"),
+}
+
+
+@pytest.mark.parametrize(("output", "message"), PROBABILITIES.values(), ids=PROBABILITIES.keys())
+def test_the_advice_for_probabilities_works(output, message, x, expected):
+    with pytest.raises(LeafError, match=message) as caught:
+        LocalDataMatrix.at(Net(output), x)
+    g = followed(Net(output), str(caught.value), x)
+    if output is PROBABILITIES["sigmoid"][0]:
+        expected = LocalDataMatrix.at(Net(lambda f, s: s[:, 0]), x).dense()
+    assert torch.allclose(g.dense(), expected, rtol=1e-4, atol=1e-7)
+
+
 def test_a_head_on_the_features_is_suggested(x, expected):
     model = Net(lambda f, s: f)
     with measuring(model) as classifier:
