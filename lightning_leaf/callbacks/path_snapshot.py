@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -320,8 +321,13 @@ class PathSnapshot(LeafCallback):
                 "training."
             )
 
-        batches = math.ceil(len(self.processes.share(paths)) / self._chunks.size)
-        walk = WalkTime(limit, batches * longest, announce)
+        rounds = longest * math.ceil(len(self.processes.share(paths)) / self._chunks.size)
+
+        def report(taken: int) -> None:
+            if not (steps.progress and sys.stderr.isatty()):  # there is no progress bar
+                inform(f"{self.description}: {taken} of at most {rounds} path steps are taken.")
+
+        walk = WalkTime(limit, rounds, announce, report)
         ended = self.processes.shared_flag(lambda: walk.is_over() or self._ctrl_c())
         with interrupted_when(self._flag(trainer, lambda: False)), ended_when(ended):
             yield

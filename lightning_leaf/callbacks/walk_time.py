@@ -13,7 +13,7 @@ SHORTEST_LIMIT = 30.0
 ANNOUNCED_FROM = 10.0
 """Estimated seconds from which a snapshot is announced."""
 TIMED_STEPS = 4
-"""Path steps from which the time of all steps is estimated."""
+"""Path steps from which the time of all steps is estimated; fewer if they take two seconds."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def time_limit(max_time: float | None, elapsed: float) -> float:
 
 
 class WalkTime:
-    """Ends paths at their time limit, and announces long ones after a few path steps.
+    """Ends paths at their time limit, announces long ones, and reports their progress.
 
     It is called before every path step. The first step is not timed: it is slower than the others.
 
@@ -52,27 +52,42 @@ class WalkTime:
         limit: Time limit of all paths, in seconds.
         steps: Largest number of path steps, over all batches of paths.
         announce: Called with the estimated time of all path steps, in seconds, if this is long.
+        report: Called with the number of path steps taken, after 10, 20, 40, … seconds.
     """
 
-    def __init__(self, limit: float, steps: int, announce: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        limit: float,
+        steps: int,
+        announce: Callable[[float], None],
+        report: Callable[[int], None],
+    ) -> None:
         self._limit = limit
         self._steps = steps
-        self._announce = announce
-        self._started = time.monotonic()
+        self._announce, self._report = announce, report
+        self._started = self._timed_from = time.monotonic()
         self._calls = 0
-        self._timed_from = self._started
+        self._is_estimated = False
+        self._next_report = ANNOUNCED_FROM
 
     def is_over(self) -> bool:
         """Return whether the paths must end now."""
         now = time.monotonic()
         self._calls += 1
-        if self._calls == 2:
+        if self._calls <= 2:
             self._timed_from = now
-        elif self._calls == 2 + TIMED_STEPS:
-            estimate = (now - self._timed_from) / TIMED_STEPS * self._steps
-            if estimate >= ANNOUNCED_FROM:
-                self._announce(estimate)
-        return now - self._started >= self._limit
+        elif not self._is_estimated:
+            self._estimate(now - self._timed_from, self._calls - 2)
+        elapsed = now - self._started
+        if elapsed >= self._next_report:
+            self._next_report *= 2
+            self._report(self._calls - 1)
+        return elapsed >= self._limit
+
+    def _estimate(self, seconds: float, steps: int) -> None:
+        self._is_estimated = steps == TIMED_STEPS or seconds >= 2
+        if self._is_estimated and (estimate := seconds / steps * self._steps) >= ANNOUNCED_FROM:
+            self._announce(estimate)
 
 
 def announcement(paths: int, longest: int, seconds: float, limit: float) -> str:

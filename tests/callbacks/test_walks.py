@@ -50,14 +50,16 @@ def test_the_time_of_all_steps_is_announced_after_a_few_and_the_limit_ends_them(
 ) -> None:
     monkeypatch.setattr(walk_time, "time", Clock())
     announced: list[float] = []
-    walk = WalkTime(limit=20, steps=3000, announce=announced.append)
-    over = [walk.is_over() for _ in range(30)]
+    reported: list[int] = []
+    walk = WalkTime(50, 3000, announced.append, reported.append)
+    over = [walk.is_over() for _ in range(60)]
     assert announced == [3000.0]  # one second for each step
-    assert over.index(True) + 1 == 20
+    assert over.index(True) + 1 == 50
+    assert reported == [9, 19, 39]
     # Negative control: short paths are not announced.
-    short = WalkTime(limit=math.inf, steps=9, announce=announced.append)
-    assert not any(short.is_over() for _ in range(30))
-    assert announced == [3000.0]
+    short = WalkTime(math.inf, 9, announced.append, reported.append)
+    assert not any(short.is_over() for _ in range(9))
+    assert (len(announced), len(reported)) == (1, 3)
 
 
 def test_the_default_limit_is_a_share_of_the_fit() -> None:
