@@ -23,7 +23,6 @@ from lightning_leaf.data import reading
 from lightning_leaf.data.requests import Answer, Request
 from lightning_leaf.geometry import contrast_gradients
 from lightning_leaf.model import precision, quiet
-from lightning_leaf.paths import projectors
 from tests.support.callbacks.training import digits, make_trainer
 from tests.support.undisturbed import modules
 from tests.support.undisturbed.contract import (
@@ -232,7 +231,6 @@ def test_gradients_of_parameters_do_not_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: Outcome
 ) -> None:
     monkeypatch.setattr(contrast_gradients, "contrast_gradients", accumulating)
-    monkeypatch.setattr(projectors, "contrast_gradients", accumulating, raising=False)
     found = differences(plain, outcome(Training(), tmp_path / "with", leaf_callbacks()))
     assert any(where.startswith("/gradients/") for where in found)
     assert any(where.startswith("/hooks/") for where in found)
