@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from lightning_leaf.data.normalization import Normalization
 from lightning_leaf.data.targets import LABEL_KEYS
@@ -16,27 +18,41 @@ from lightning_leaf.errors import LeafError
 TO_UNIT_PIXELS = ("ToTensor", "ConvertImageDtype", "ToDtype", "ConvertDtype")
 """Names of transforms whose results are pixels from 0 to 1."""
 
+DEPTH = 10
+"""Largest number of wrappers around a data set that are looked through."""
+
 
 def class_names_of(dataset: Any) -> tuple[str, ...] | None:
     """Return the class names of a data set or of the data set that it wraps; None if unknown.
 
-    Names are read from ``classes``, a list or tuple, else from the label's ``names`` in the
-    ``features`` of a Hugging Face data set. The names "0 - zero", "1 - one", … of torchvision's
-    MNIST become "0", "1", ….
+    Names are read from ``classes`` or ``class_names``, a sequence; from ``class_to_idx``; or from
+    the label's ``names`` in the ``features`` of a Hugging Face data set. The names "0 - zero",
+    "1 - one", … of torchvision's MNIST become "0", "1", …. Attributes can be properties that open
+    files, so call this function with copies, or in a process of its own.
 
     Args:
         dataset: Any data set.
     """
     for layer in _layers(dataset):
-        names = getattr(layer, "classes", None)
-        features = getattr(layer, "features", None)
-        if names is None and isinstance(features, Mapping):
-            candidates = (getattr(features.get(key), "names", None) for key in LABEL_KEYS)
-            names = next((value for value in candidates if value is not None), None)
-        if isinstance(names, (list, tuple)) and names:
+        names = _names_of(layer)
+        if isinstance(names, (list, tuple, np.ndarray)) and len(names):
             texts = [str(name) for name in names]
             numbered = all(text.startswith(f"{i} - ") for i, text in enumerate(texts))
             return tuple(str(i) for i in range(len(texts))) if numbered else tuple(texts)
+    return None
+
+
+def _names_of(layer: Any) -> Any:
+    for name in ("classes", "class_names"):
+        if getattr(layer, name, None) is not None:
+            return getattr(layer, name)
+    numbers = getattr(layer, "class_to_idx", None)
+    if isinstance(numbers, Mapping) and sorted(numbers.values()) == list(range(len(numbers))):
+        return sorted(numbers, key=numbers.__getitem__)
+    features = getattr(layer, "features", None)
+    if isinstance(features, Mapping):
+        candidates = (getattr(features.get(key), "names", None) for key in LABEL_KEYS)
+        return next((value for value in candidates if value is not None), None)
     return None
 
 
@@ -71,12 +87,25 @@ def normalization_of(dataset: Any) -> Normalization | None:
 def _layers(dataset: Any) -> Iterator[Any]:
     """Yield a data set, then those that it wraps, as ``Subset`` and ``ConcatDataset`` do."""
     visited: set[int] = set()
-    while dataset is not None and id(dataset) not in visited:
-        visited.add(id(dataset))
-        yield dataset
-        parts = getattr(dataset, "datasets", None)
-        inner = parts[0] if isinstance(parts, (list, tuple)) and parts else None
-        dataset = getattr(dataset, "dataset", inner)
+    level = [dataset]
+    for _ in range(DEPTH):
+        new = [each for each in level if id(each) not in visited]
+        visited.update(map(id, new))
+        yield from new
+        level = [part for each in new for part in _wrapped(each)]
+
+
+def _wrapped(dataset: Any) -> list[Any]:
+    """Return the data sets in the attributes of a data set."""
+    attributes = getattr(dataset, "__dict__", {})
+    parts = [*(attributes.get("datasets") or ()), *attributes.values()]
+    first = attributes.get("dataset")
+    return [part for part in (first, *parts) if part is first is not None or _is_dataset(part)]
+
+
+def _is_dataset(part: Any) -> bool:
+    kind = type(part)
+    return isinstance(part, Dataset) or (hasattr(kind, "__getitem__") and hasattr(part, "features"))
 
 
 def _flattened(transform: Any) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -38,6 +38,7 @@ class Answer:
         positions: Position of each example in the data set; None where it is unknown.
         batches: One batch for each example, or one for all (``joint``).
         joint: Whether there is one batch for all examples.
+        streamed: Whether the positions are those in the order of an iterable data set.
         target: The targets of these and more examples.
         note: A sentence about examples that were left out; empty if there are none.
     """
@@ -47,6 +48,7 @@ class Answer:
     positions: list[Any] | None = None
     batches: list[Any] = field(default_factory=list)
     joint: bool = False
+    streamed: bool = False
     target: Target = field(default_factory=Target)
     note: str = ""
 
@@ -91,6 +93,7 @@ class Request:
         if source.kind in ("batches", "loader"):
             yield from self._batches(source)
         elif source.kind == "stream":
+            yield {"streamed": True}
             yield from self._examples(Streamed(source))
         else:
             yield from self._examples(Positioned(source))
@@ -180,11 +183,7 @@ class Request:
         if order is None:
             return None
         known = list(singles)
-        return {
-            "batch": batch,
-            "joint": True,
-            "positions": [data.known(known[row]) for row in order],
-        }
+        return {"batch": batch, "joint": True, "positions": [known[row] for row in order]}
 
     def _alike(
         self,
@@ -217,7 +216,7 @@ class Request:
             }
         for position in chosen:
             yield {"batch": singles[position]}
-        yield {"positions": [data.known(position) for position in chosen]}
+        yield {"positions": chosen}
 
     def _shapes_by_use(
         self, singles: dict[Any, Any], shapes: dict[Any, Size | None]
@@ -240,8 +239,9 @@ class Request:
     ) -> Iterator[dict[str, Any] | None]:
         """Yield the targets of these and more examples, as far as time allows."""
         batches = dict(singles)
+        sample = data.choose(self.evidence, self.seed)
         end = time.monotonic() + EVIDENCE_SECONDS
-        for position in data.choose(self.evidence, self.seed):
+        for position in sample:
             if time.monotonic() > end:
                 break
             if batches.get(position) is None:
@@ -252,6 +252,10 @@ class Request:
             _, target = read_singles(list(known.values()), self.split, list(known))
         except Exception:  # transfer hooks may make another structure
             return
+        if target.labels is not None and self.positions is not None:
+            # Positions that the user chose are no random sample.
+            chosen = zip(known, target.labels, strict=True)
+            target = replace(target, labels=tuple(y for p, y in chosen if p in set(sample)))
         yield {"target": target}
 
     def _batches(self, source: Source) -> Iterator[dict[str, Any] | None]:

@@ -77,10 +77,6 @@ class Positioned:
         except Exception as error:
             raise At(f"example {position} of the data set") from error
 
-    def known(self, position: Any) -> Any:
-        """Return the position that users know the example by, if there is one."""
-        return position
-
     def single(self, item: Any) -> Any:
         """Return a batch of one example; None if the collate function leaves it out."""
         if isinstance(item, list) and len(item) == 1 and item[0] is None:
@@ -141,10 +137,6 @@ class Streamed(Positioned):
     @override
     def item(self, position: Any) -> Any:
         return [self._items[position]]
-
-    @override
-    def known(self, position: Any) -> Any:
-        return None
 
 
 def _require_below(count: int, positions: list[Any]) -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import lightning as L
 import pytest
 import torch
+from lightning.fabric.utilities.distributed import DistributedSamplerWrapper
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader, Subset, SubsetRandomSampler, TensorDataset
@@ -14,6 +15,7 @@ from lightning_leaf import LeafError
 from lightning_leaf.callbacks.example_pool import labels_seen
 from lightning_leaf.callbacks.pairs import choose_pairs
 from lightning_leaf.callbacks.probes import choose_inputs
+from lightning_leaf.data.sampling import positions_of
 from tests.support.callbacks.choosing import (
     Digits,
     InFirstStep,
@@ -183,6 +185,11 @@ def test_data_that_the_sampler_leaves_out_are_not_validation_data(tmp_path):
     assert len(examples) == 20
     assert all(index % 2 == 0 for index in examples.indices)
     assert are_from(examples, validation_data())
+
+
+def test_samplers_of_lightning_distribute_those_of_the_loader():
+    wrapped = DistributedSamplerWrapper(SubsetRandomSampler([7, 2, 5]), num_replicas=2, rank=0)
+    assert list(positions_of(range(10), wrapped, None)) == [2, 5, 7]
 
 
 def test_labels_of_a_sample_are_those_of_the_data_set(tmp_path):

@@ -3,6 +3,7 @@
 import struct
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -30,12 +31,22 @@ class Transformed(Dataset):
         self.dataset, self.transform = dataset, transform
 
 
+class Renamed(Dataset):
+    """A wrapper with a name of its own for what it wraps."""
+
+    def __init__(self, base):
+        self.base = base
+
+
 WRAPPERS = {
     "itself": lambda data: data,
     "subset": lambda data: Subset(data, [0, 1]),
     "split": lambda data: random_split(data, [0.5, 0.5])[1],
     "concatenation": lambda data: ConcatDataset([data, data]),
     "wrapper": Transformed,
+    "wrappers with other names": lambda data: SimpleNamespace(
+        base=SimpleNamespace(data=Subset(data, [0]))
+    ),
     "nested wrappers": lambda data: Transformed(ConcatDataset([Subset(Subset(data, [1, 2]), [0])])),
 }
 
@@ -46,6 +57,15 @@ def test_class_names_and_normalization_are_found_through_wrappers(tmp_path, wrap
     dataset = wrap(folder_of_images(tmp_path, transform=transform))
     assert class_names_of(dataset) == ("ant", "bee")
     assert normalization_of(dataset) == Normalization((0.4,) * 3, (0.2,) * 3)
+
+
+def test_class_names_are_read_from_other_attributes():
+    for names in (
+        {"class_to_idx": {"dog": 1, "cat": 0}},
+        {"class_names": np.array(["cat", "dog"])},
+    ):
+        assert class_names_of(SimpleNamespace(**names)) == ("cat", "dog")
+    assert class_names_of(SimpleNamespace(class_to_idx={"dog": 1, "cat": 3})) is None
 
 
 def test_class_names_are_read_from_hugging_face_features():

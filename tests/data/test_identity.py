@@ -238,13 +238,6 @@ def test_only_positions_that_the_sampler_yields_are_used(sampler: Any, expected:
         assert list(positions_of(DATA, sampler, batches)) == expected
 
 
-def test_samplers_of_lightning_distribute_those_of_the_loader() -> None:
-    from lightning.fabric.utilities.distributed import DistributedSamplerWrapper
-
-    wrapped = DistributedSamplerWrapper(SubsetRandomSampler([7, 2, 5]), num_replicas=2, rank=0)
-    assert list(positions_of(DATA, wrapped, None)) == [2, 5, 7]
-
-
 def test_samplers_of_the_loader_are_not_iterated() -> None:
     sampler, batches = Fixed([5, 1, 7]), Fixed([[2, 3], [11]])
     for loading in (

@@ -183,6 +183,8 @@ def pairs_read(loader: Any, positions: Any = None, count: int = 6) -> list[tuple
         rows, target = read_singles(answer.batches, None, answer.positions)
         inputs, labels = torch.cat(rows), list(target.labels or ())
     numbers = inputs.flatten(1).amax(1).long().tolist()
+    if answer.streamed:
+        answer.positions = None
     return list(zip(answer.positions or [None] * len(numbers), numbers, labels, strict=True))
 
 
