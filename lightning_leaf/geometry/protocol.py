@@ -7,11 +7,13 @@ from typing import Protocol
 from torch import Tensor
 
 from lightning_leaf.geometry.estimates import LeadingSpectrum, TraceEstimate
+from lightning_leaf.model.likelihood import Likelihood
 
 
 class DataMatrix(Protocol):
-    r"""G(x, w) = AᵀA of every input of a batch, with A = diag(√p) ∇ₓ log p, shape ``(C, d)``.
+    r"""G(x, w) = AᵀA of every input of a batch, with a factor A of shape ``(C, d)``.
 
+    A = diag(√p) ∇ₓ log p for exclusive classes, A = diag(√(p (1 − p))) ∇ₓ s for independent labels.
     :class:`~lightning_leaf.LocalDataMatrix` and :class:`~lightning_leaf.MatrixFreeDataMatrix`
     implement it.
 
@@ -25,10 +27,12 @@ class DataMatrix(Protocol):
       device and shape of their argument, which may be flattened, so that both can be added.
 
     Attributes:
-        log_probs: log p(y|x), ``(B, C)``.
+        log_probs: log p(y|x), or log p_k(x) of independent labels, ``(B, C)``.
+        likelihood: What the scores mean.
     """
 
     log_probs: Tensor
+    likelihood: Likelihood
 
     def __len__(self) -> int:
         """Return the number of inputs B."""
@@ -46,7 +50,7 @@ class DataMatrix(Protocol):
     def eigenvalues(self, count: int | None = None) -> Tensor:  # (B, count)
         """Return the ``count`` largest eigenvalues, descending, at most C.
 
-        At most C − 1 of them are not zero.
+        At most C − 1 of them are not zero for exclusive classes, at most d for independent labels.
         """
 
     def spectrum(self, count: int | None = None) -> LeadingSpectrum:
