@@ -11,6 +11,7 @@ The rows are those of ``tests/support/trainers``, which ``tests/trainers/test_ki
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -43,9 +44,20 @@ def kinds() -> list[Kind]:
 def supported(group: str) -> str:
     """Return the rows of a group as a table in Markdown."""
     return _table(
-        ("you have", "what happens", "what to write"),
-        ((row.what, happens(row), f"`{row.write}`" if row.write else "") for row in _of(group)),
+        ("you have", "what happens", "what to write", "reported as"),
+        ((row.what, happens(row), arguments(row.write), sources(row)) for row in _of(group)),
     )
+
+
+def arguments(write: str) -> str:
+    """Return arguments as code, each alone so that lines break between them."""
+    parts = re.split(r", (?=(?:forward|batch)=)|; ", write)
+    return ", ".join(f"`{part}`" for part in parts if part)
+
+
+def sources(row: Kind) -> str:
+    """Return the numbers of the public reports, without the owners of the repositories."""
+    return ", ".join(report.source.partition("/")[2] for report in row.reports)
 
 
 def happens(row: Kind) -> str:
@@ -71,7 +83,7 @@ def public_reports() -> str:
 def now(row: Kind) -> str:
     """Return the outcome for a row in a few words."""
     if row.write and row.refused is not None:
-        return f"an error that says what to write: `{row.write}`"
+        return f"an error that says what to write: {arguments(row.write)}"
     return happens(row).split(". ")[0]
 
 
@@ -94,6 +106,8 @@ class _Inserted(Directive):
     def parsed(self, text: str) -> list[Node]:
         parent = nodes.Element()
         self.state.nested_parse(StringList(text.splitlines()), self.content_offset, parent)
+        for table in parent.findall(nodes.table):
+            table["classes"].append("supported")
         return list(parent.children)
 
 

@@ -584,6 +584,7 @@ def module_level_scores(module: Any, x: Tensor) -> Tensor:
     "`forward=` in a YAML file: the dotted name of a function",
     write='forward="tests.support.trainers.forwards.module_level_scores"',
     refused="forward=",
+    happens="the function is imported",
 )
 def forward_by_name(root: Path) -> Training:
     return Training(Features(24), pairs(), head_of_backbone)
