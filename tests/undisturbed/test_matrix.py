@@ -35,12 +35,14 @@ def require_identical_trainings(root: Path, training: Training) -> None:
     if training.options.get("fast_dev_run"):  # one step, without loggers
         assert monitor.history["step"] == [0, 1]
         return
-    assert len(monitor.history["step"]) >= 3
+    steps = monitor.history["step"]
+    assert len(steps) >= 3
     assert horizontal.last_snapshot is not None
     assert walk.last_snapshot is not None
     if list((root / "with").rglob("events.out.tfevents.*")):
         assert len(snapshots(root / "with", horizontal.name)) >= 3
-        assert len(snapshots(root / "with", walk.name)) == 2
+        # A module that the first step builds has no walk before it.
+        assert len(snapshots(root / "with", walk.name)) == (2 if steps[0] == 0 else 1)
 
 
 @pytest.mark.parametrize("training", TRAININGS.values(), ids=TRAININGS.keys())

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
 from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
@@ -37,6 +38,8 @@ ignore_advice = [
         pytest.mark.filterwarnings(f"ignore:{start}")
         for start in (
             ".*weight_norm. is deprecated",
+            ".*torch.jit.script. is deprecated",
+            "Full backward hook is firing when gradients are computed with respect to module",
             "Using ModelCheckpoint with manual optimization",
             "You requested to overfit but enabled train dataloader shuffling",
             "LocalDataMatrixMonitor is listed before",
@@ -102,7 +105,7 @@ class Witness(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         for name, parameter in pl_module.named_parameters():
-            if parameter.requires_grad:
+            if parameter.requires_grad and not is_lazy(parameter):
                 parameter.register_hook(partial(self._count, f"{name}: gradient"))
                 parameter.register_post_accumulate_grad_hook(
                     partial(self._count, f"{name}: accumulated")

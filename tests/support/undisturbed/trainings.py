@@ -16,7 +16,7 @@ from torch.nn import utils
 from torch.utils.data import DataLoader, Dataset
 
 from tests.support.callbacks.training import SmallCNN, digits, validation_data
-from tests.support.undisturbed import modules
+from tests.support.undisturbed import modules, public_data, public_modules
 from tests.support.undisturbed.contract import Training
 
 
@@ -116,6 +116,25 @@ MODULES = {
     "activation checkpointing": Training(modules.Checkpointed),
 }
 
+PUBLIC = {
+    "state in hooks, helpers, hidden modules": Training(public_modules.Holding),
+    "backward hooks, reentrant checkpointing": Training(public_modules.Hooked),
+    "built by the first forward pass": Training(
+        public_modules.Late, options={"num_sanity_val_steps": 0}
+    ),
+    "scripted and traced parts": Training(public_modules.Scripted),
+    "observers of quantization": Training(public_modules.Observed),
+    "data that reading changes": Training(
+        loaders=public_data.changing, options={"num_sanity_val_steps": 0}
+    ),
+    "data that reading changes, in a worker": Training(
+        loaders=public_data.changing_in_a_worker, options={"num_sanity_val_steps": 0}
+    ),
+    "a stream that continues": Training(
+        loaders=public_data.streamed, options={"num_sanity_val_steps": 0}
+    ),
+}
+
 COMPILED = {
     "compiled sub-module": Training(modules.with_compiled_part, options={"limit_val_batches": 0}),
     "compiled module": Training(modules.compiled, options={"limit_val_batches": 0}),
@@ -200,6 +219,7 @@ TRAININGS = {
     **PRECISIONS,
     **OPTIMIZATIONS,
     **MODULES,
+    **PUBLIC,
     **COMPILED,
     **AVERAGED,
     **CHANGED,
