@@ -16,13 +16,14 @@ from lightning_leaf.data.evidence import Judgement
 from lightning_leaf.geometry.effective_rank import checked_ranks
 from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.loops.guard import Guard, OnError
-from lightning_leaf.loops.wrappers import is_rank_zero, unwrapped
+from lightning_leaf.loops.processes import is_rank_zero, require_whole_module
 from lightning_leaf.loops.writer import LeafWriter
 from lightning_leaf.model.chunks import checked_chunk_size
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
+from lightning_leaf.model.wrappers import unwrapped
 from lightning_leaf.monitoring.advice import Task, advice_for, calling
 from lightning_leaf.monitoring.history import (
     append_row,
@@ -176,6 +177,7 @@ class LeafMonitor:
             return None
         with self._guard.catching("reading the arguments"):
             step, model = index(step), unwrapped(model)
+            require_whole_module(model)
             if step < self._postponed_to or (only_if_due and not self._is_due(step)):
                 return None
         if not self._guard.active:

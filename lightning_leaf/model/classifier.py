@@ -19,8 +19,9 @@ from lightning_leaf.model.pixels import as_floats, pixel_scale
 from lightning_leaf.model.precision import Precision, precisions
 from lightning_leaf.model.quiet import quiet
 from lightning_leaf.model.suggestions import suggested_forward
-from lightning_leaf.model.trial import Trial, find_forward_pass
+from lightning_leaf.model.trial import find_forward_pass, first_that_runs
 from lightning_leaf.model.unbuilt import require_built
+from lightning_leaf.model.wrappers import unwrapped
 
 
 class Classifier:
@@ -144,7 +145,8 @@ class Classifier:
         Raises:
             LeafError: If the output is not one row of scores for each input.
         """
-        output = self._run(x)
+        with self._with_advice(x):
+            self._run, output = first_that_runs(self._run, self._ways, lambda run: run(x))
         return torch.cat([-0.5 * output, 0.5 * output], 1) if self._is_one_logit(output) else output
 
     def log_probs(self, scores: Tensor) -> Tensor:  # (B, C) -> (B, C)
@@ -176,7 +178,8 @@ class Classifier:
         known = self._usable.get((shape, pair))
         if known is not None:
             return known
-        trial = self._trial(x[:2])
+        with self._with_advice(x):
+            trial = find_forward_pass(self._run, self._ways, x[:2])
         self._run, output, gradient = trial.run, trial.scores, trial.gradient
         self._run_is_known = True
         require_no_probabilities(output)
@@ -208,18 +211,21 @@ class Classifier:
         """
         return suggested_forward(self._run, x[:2], classes)
 
-    def _trial(self, x: Tensor) -> Trial:
+    @contextmanager
+    def _with_advice(self, x: Tensor) -> Iterator[None]:
+        """Name a ``forward=`` that works in errors about the output of the model."""
         try:
-            return find_forward_pass(self._run, self._ways, x)
+            yield
         except UnusableOutput as error:
             advice = self.suggested_forward(x, self.classes)
             raise LeafError(f"{error} {advice}".strip()) from error
         except NotImplementedError as error:
             if 'missing the required "forward"' not in str(error):
                 raise
+            advice = self.suggested_forward(x, self.classes)
             raise LeafError(
                 f"{type(self.model).__name__} has no forward method. Name the method or sub-module "
-                f"that returns scores with forward=. {self.suggested_forward(x, self.classes)}"
+                f"that returns scores with forward=. {advice}".strip()
             ) from error
 
     @property
@@ -244,7 +250,8 @@ def measuring(
     takes an open classifier too, and does not open it again.
 
     Args:
-        model: A module or function, or a :class:`Classifier`. A classifier that has been closed is
+        model: A module or function, or a :class:`Classifier`. Of a wrapped module (Fabric, DDP,
+            ``torch.compile``) the module inside is opened. A classifier that has been closed is
             opened again from its model, in the same way.
         forward: See :class:`Classifier`, as the other arguments.
         likelihood: None for ``"categorical"``.
@@ -266,6 +273,7 @@ def measuring(
             return
         forward, likelihood, classes = model.forward, model.likelihood, model.classes
         closed, model = model, model.model
+    model = unwrapped(model)
     require_built(model)
     with quiet(model):
         classifier = Classifier(model, forward=forward, likelihood=likelihood, classes=classes)

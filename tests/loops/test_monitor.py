@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lightning_leaf import LeafError, LeafMonitor
-from lightning_leaf.loops import wrappers
-from lightning_leaf.loops.wrappers import unwrapped
+from lightning_leaf.loops.processes import is_rank_zero
+from lightning_leaf.model.wrappers import unwrapped
 from tests.support import oracle
 from tests.support.callbacks.training import scalars
 from tests.support.loops.training import make_model, probe
@@ -118,7 +118,7 @@ def test_other_processes_measure_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("lightning_leaf.loops.monitor.is_rank_zero", lambda: False)
     assert monitor.measure(make_model(), 0) is None
     assert monitor.history["step"] == []
-    assert wrappers.is_rank_zero()
+    assert is_rank_zero()
 
 
 def test_sharded_models_are_refused() -> None:

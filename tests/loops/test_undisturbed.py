@@ -46,10 +46,9 @@ def test_training_is_bitwise_identical_with_monitor_and_snapshots(
     def measure(model: nn.Module, step: int) -> None:
         monitor.measure_if_due(model, step)
         if step in (0, STEPS):
-            inner = getattr(model, "module", model)  # Fabric's wrapper
             writer.snapshot(
                 lambda: horizontal_path(
-                    inner, images[:2], images[2:4], max_steps=3, progress=False
+                    model, images[:2], images[2:4], max_steps=3, progress=False
                 ),
                 step,
                 sources=(images[:2], labels[:2]),

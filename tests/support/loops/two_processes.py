@@ -37,7 +37,7 @@ def train_with_ddp(folder: Path | None) -> list[Any]:
         optimizer.step()
     if writer is not None:
         writer.snapshot(
-            lambda: horizontal_path(inner, images[:2], images[2:4], max_steps=3, progress=False),
+            lambda: horizontal_path(model, images[:2], images[2:4], max_steps=3, progress=False),
             STEPS,
         )
         writer.close()
