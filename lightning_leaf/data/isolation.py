@@ -6,14 +6,16 @@ import contextlib
 import ctypes
 import mmap
 import os
+import signal
 import stat
 from typing import Literal
 
 SHARED_MEMORY = ("/dev/shm/", "/dev/zero", "/memfd:")
 """Beginnings of the names of shared memory. Memory of devices has other names."""
-MAX_BYTES = 2**30
+MAX_BYTES = 2**28
 """Total size of shared memory that is copied. What is larger is data, which is only read."""
 MAP_FIXED = 0x10
+PR_SET_PDEATHSIG = 1
 
 Inherited = dict[int, Literal["file", "connection"]]
 """Descriptors that a forked process inherits, and what they are."""
@@ -36,13 +38,16 @@ def separate(inherited: Inherited) -> None:
     """Separate this process, which was forked, from its parent (Linux).
 
     Afterwards this process has its own position in every open file and a private copy of shared
-    memory; using a connection of the parent (a socket or a pipe) raises an OSError.
+    memory; using a connection of the parent (a socket or a pipe) raises an OSError. It ends when
+    the parent ends.
 
     Args:
         inherited: What :func:`open_files` returned before the fork.
     """
     import fcntl  # not on Windows
 
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     nothing = os.open(os.devnull, os.O_RDWR)
     for number, kind in inherited.items():
         if kind == "connection":
@@ -53,12 +58,11 @@ def separate(inherited: Inherited) -> None:
         os.lseek(own, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)
         os.dup2(own, number)
         os.close(own)
-    _copy_shared_memory()
+    _copy_shared_memory(libc)
 
 
-def _copy_shared_memory() -> None:
+def _copy_shared_memory(libc: ctypes.CDLL) -> None:
     """Replace shared memory that can be written by private memory of the same content."""
-    libc = ctypes.CDLL(None, use_errno=True)
     libc.mmap.restype = ctypes.c_void_p
     libc.mmap.argtypes = [
         *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int),

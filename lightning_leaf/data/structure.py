@@ -16,6 +16,8 @@ from lightning_leaf.errors import LeafError
 Place = tuple[Any, ...]
 """Keys, positions and names of fields that lead to a leaf of a batch."""
 
+MAX_KEYS = 1000
+"""Largest number of keys of an object that behaves like a mapping."""
 DEPTH = 6
 """Depth up to which a batch is searched."""
 
@@ -50,7 +52,7 @@ def look_up(batch: Any, key: Any) -> Any:
     Raises:
         LookupError: If there is nothing.
     """
-    if _is_mapping(batch) and key in batch.keys():  # noqa: SIM118
+    if _is_mapping(batch) and key in _keys(batch):
         return batch[key]
     if isinstance(key, str) and "." in key:
         first, _, rest = key.partition(".")
@@ -118,7 +120,7 @@ def split_batch(batch: Any, split: Any) -> tuple[Any, Any, bool]:
 def description(batch: Any) -> str:
     """Return what a batch is, for messages."""
     if _is_mapping(batch):
-        return f"a dict with the keys {', '.join(map(repr, batch.keys()))}"
+        return f"a dict with the keys {', '.join(map(repr, _keys(batch)))}"
     if isinstance(batch, (list, tuple)):
         return f"a {type(batch).__name__} of {', '.join(type(part).__name__ for part in batch)}"
     if isinstance(batch, Tensor):
@@ -137,8 +139,11 @@ def _leaves(tree: Any, place: Place, depth: int) -> Iterator[tuple[Place, Any]]:
 def _parts(tree: Any) -> list[tuple[Any, Any]]:
     if tree is None or isinstance(tree, (str, bytes, int, float, complex, type)) or callable(tree):
         return []
+    if isinstance(tree, Mapping):
+        return list(tree.items())
     if _is_mapping(tree):
-        return [(key, tree[key]) for key in tree.keys()]  # noqa: SIM118
+        keys = _keys(tree)
+        return [(key, tree[key]) for key in keys] if len(keys) <= MAX_KEYS else []  # not a table
     if isinstance(tree, (list, tuple)):
         return list(enumerate(tree))
     if dataclasses.is_dataclass(tree):
@@ -151,6 +156,10 @@ def _is_mapping(tree: Any) -> bool:
         return True
     kind = type(tree)
     return hasattr(kind, "keys") and hasattr(kind, "__getitem__") and not isinstance(tree, Tensor)
+
+
+def _keys(tree: Any) -> list[Any]:
+    return list(tree.keys() if callable(tree.keys) else tree.keys)
 
 
 def _is_number(value: Any) -> bool:

@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import ConcatDataset, Dataset, Subset, get_worker_info
 
 from lightning_leaf import LeafError
-from lightning_leaf.data import isolation, workers
+from lightning_leaf.data import copies, isolation, reading, workers
 from lightning_leaf.data.reading import reader_of_dataset
 from lightning_leaf.data.requests import Request
 from tests.support.data_sets import (
@@ -106,7 +107,7 @@ def test_shared_memory_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     assert right(pairs_read(loader(data)))
     assert (data.reads.value, data.cache.sum()) == (0, 0)
     # Negative control: a worker writes to shared memory unless it has its own.
-    monkeypatch.setattr(isolation, "_copy_shared_memory", lambda: None)
+    monkeypatch.setattr(isolation, "_copy_shared_memory", lambda _: None)
     pairs_read(loader(data))
     assert data.reads.value > 0
     assert data.cache.sum() > 0
@@ -150,6 +151,32 @@ def test_processes_that_cannot_read_are_replaced_by_a_copy() -> None:
     data = NotInForks()
     assert right(pairs_read(loader(data)))
     assert data.reads == 0
+
+
+def test_without_forks_a_copy_is_read(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading.sys, "platform", "darwin")
+    data = InZip(tmp_path)
+    assert right(pairs_read(loader(data)))
+    assert (data.file, data.reads) == (None, 0)
+    # Negative control: two copies would share the position in a file that is open.
+    data.open()
+    with pytest.raises(LeafError, match=r"cannot fork.*cannot be copied.*BufferedReader.*probe="):
+        pairs_read(loader(data))
+
+
+def test_large_data_are_shared_with_a_copy() -> None:
+    small, large = torch.zeros(4), torch.zeros(copies.SHARED_BYTES // 4)
+    fixed = np.zeros(4)
+    fixed.flags.writeable = False
+    copied = copies.independent_copy(TensorsIn({"a": [small, large], "b": fixed}))
+    assert copied.content["a"][1] is large
+    assert copied.content["b"] is fixed
+    assert copied.content["a"][0] is not small
+
+
+class TensorsIn:
+    def __init__(self, content: Any) -> None:
+        self.content = content
 
 
 def test_processes_that_wait_for_a_lock_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
