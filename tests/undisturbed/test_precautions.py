@@ -22,7 +22,7 @@ from lightning_leaf import (
 from lightning_leaf.data import reading
 from lightning_leaf.data.requests import Answer, Request
 from lightning_leaf.geometry import contrast_gradients
-from lightning_leaf.model import precision, quiet
+from lightning_leaf.model import held_state, precision, quiet
 from tests.support.callbacks.training import digits, make_trainer
 from tests.support.undisturbed import modules
 from tests.support.undisturbed.contract import (
@@ -131,6 +131,16 @@ def test_each_precaution_is_needed(
     assert expected <= found
 
 
+def test_objects_that_modules_hold_must_be_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = TRAININGS["state in hooks, helpers, hidden modules"]
+    without = outcome(training, tmp_path / "without")
+    monkeypatch.setattr(held_state, "MOST_SEARCHED", 0)
+    watched = outcome(training, tmp_path / "with", leaf_callbacks())
+    assert {"/losses[0]", "/attributes//center"} <= set(differences(without, watched))
+
+
 def test_logging_of_the_module_must_be_silenced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +240,7 @@ def accumulating(scores: Tensor, x: Tensor) -> Tensor:
 def test_gradients_of_parameters_do_not_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: Outcome
 ) -> None:
+    monkeypatch.setattr(quiet, "gradients_set_aside", nothing)
     monkeypatch.setattr(contrast_gradients, "contrast_gradients", accumulating)
     found = differences(plain, outcome(Training(), tmp_path / "with", leaf_callbacks()))
     assert any(where.startswith("/gradients/") for where in found)
