@@ -207,7 +207,8 @@ class Classifier:
             classes: Expected number of classes, if known.
 
         Returns:
-            Such as "For example, forward='head' returns scores."; empty if none was found.
+            Such as "For example, forward='head' returns 3 scores for each input."; empty if none
+            was found.
         """
         return suggested_forward(self._run, x[:2], classes)
 

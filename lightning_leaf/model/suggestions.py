@@ -34,8 +34,9 @@ def suggested_forward(run: ForwardPass, x: Tensor, classes: int | None = None) -
     if not isinstance(run.model, nn.Module) or sharded_parts([run.model]):
         return ""
     for text, function in _candidates(run.model):
-        if _gives_scores(replace(run, function=function, classes=classes), x, classes):
-            return f"For example, {text} returns scores."
+        count = _number_of_scores(replace(run, function=function, classes=classes), x)
+        if count == classes or (classes is None and count > 1):
+            return f"For example, {text} returns {count} scores for each input."
     return ""
 
 
@@ -60,10 +61,10 @@ def _on_output(name: str) -> Function:
     return lambda model, x: model.get_submodule(name)(model(x))
 
 
-def _gives_scores(run: ForwardPass, x: Tensor, classes: int | None) -> bool:
+def _number_of_scores(run: ForwardPass, x: Tensor) -> int:
+    """Return the number of scores for each input; 0 if the output is unusable."""
     try:
         with torch.no_grad():
-            scores = run(x.clone())
+            return run(x.clone()).shape[1]
     except Exception:
-        return False
-    return scores.shape[1] == classes if classes is not None else scores.shape[1] > 1
+        return 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import torch
@@ -17,6 +17,8 @@ from lightning_leaf.model.forward_pass import ForwardPass, Watch, weighted
 from lightning_leaf.model.memory import is_out_of_memory
 from lightning_leaf.model.precision import Precision
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
+
+T = TypeVar("T")
 
 _KNOWN_AS_COARSE: WeakSet[Any] = WeakSet()
 
@@ -66,8 +68,7 @@ def find_forward_pass(run: ForwardPass, precisions: Sequence[Precision], x: Tens
         LeafError: If the scores change with the input, but their derivatives are missing.
     """
     watch = None if run.tensors.sharded or run.through_no_grad else Watch()
-    trial = _in_first_precision(run, precisions, x, watch)
-    run = trial.run
+    run, trial = first_that_runs(run, precisions, lambda run: derivatives(run, x, watch))
     if watch is not None and watch.half and not (run.precision.full or run.precision.coarse):
         full = replace(run, precision=replace(run.precision, full=True))
         trial = _attempt(full, x) or trial
@@ -110,17 +111,29 @@ def derivatives(run: ForwardPass, x: Tensor, watch: Watch | None = None) -> Tria
     return Trial(run, scores, gradient)
 
 
-def _in_first_precision(
-    run: ForwardPass, precisions: Sequence[Precision], x: Tensor, watch: Watch | None
-) -> Trial:
-    if len(precisions) == 1:
-        return derivatives(replace(run, precision=precisions[0]), x, watch)
+def first_that_runs(
+    run: ForwardPass, precisions: Sequence[Precision], work: Callable[[ForwardPass], T]
+) -> tuple[ForwardPass, T]:
+    """Do some work with the first precision in which the model runs.
+
+    Args:
+        run: The forward pass.
+        precisions: Precisions to try, in this order.
+        work: A function of a forward pass.
+
+    Returns:
+        The forward pass in this precision, and the result.
+
+    Raises:
+        Exception: The first error, if the model runs in none of them.
+    """
     first: Exception | None = None
     for precision in precisions:
+        attempt = replace(run, precision=precision)
         try:
-            trial = derivatives(replace(run, precision=precision), x, watch)
+            result = work(attempt)
         except Exception as error:
-            if is_out_of_memory(error) or isinstance(error, (Interrupted, ModelIsUnbuilt)):
+            if len(precisions) == 1 or _is_final(error):
                 raise
             first = first or error
             continue
@@ -132,7 +145,7 @@ def _in_first_precision(
                 type(run.model).__name__,
                 _in_one_line(first),
             )
-        return trial
+        return attempt, result
     assert first is not None
     raise first
 
@@ -142,9 +155,14 @@ def _attempt(run: ForwardPass, x: Tensor) -> Trial | None:
     try:
         return derivatives(run, x)
     except Exception as error:
-        if is_out_of_memory(error) or isinstance(error, (Interrupted, ModelIsUnbuilt)):
+        if _is_final(error):
             raise
         return None
+
+
+def _is_final(error: Exception) -> bool:
+    """Return whether another way to run the model would not help."""
+    return is_out_of_memory(error) or isinstance(error, (Interrupted, ModelIsUnbuilt))
 
 
 def _better(plain: Trial, through: Trial, x: Tensor) -> Trial:

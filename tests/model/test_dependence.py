@@ -177,6 +177,26 @@ def test_missing_derivatives_of_scores_that_change_are_refused(features, message
         LocalDataMatrix.at(model, x)
 
 
+def test_the_advice_for_missing_derivatives_works(x):
+    model = made(CUT["detach"][0])
+    expected = traces(made(open_features(None)), x)
+    g = LocalDataMatrix.at(model, x, forward=lambda m, x: m.head(m.backbone(x)))
+    assert g.trace().tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_backbone_in_half_precision_under_no_grad_is_measured(x):
+    def half(model, x):
+        with torch.no_grad():
+            return model.backbone(x.bfloat16()).float()
+
+    model = made(half)
+    model.backbone.bfloat16()
+    same = made(open_features(None))
+    same.backbone.load_state_dict(model.backbone.state_dict())
+    expected = traces(same, x)
+    assert LocalDataMatrix.at(model, x).trace().tolist() == pytest.approx(expected, rel=1e-5)
+
+
 CONSTANT = {
     "zero head": lambda model, x: 0 * model.backbone(x),
     "inactive units": lambda model, x: torch.relu(model.backbone(x) - 2),

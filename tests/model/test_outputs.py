@@ -131,6 +131,8 @@ ADVISED = {
 def test_advice_is_short_and_works(model, message, x, expected):
     with pytest.raises(LeafError, match=message) as caught:
         LocalDataMatrix.at(model, x)
+    with measuring(model) as classifier, pytest.raises(LeafError, match=message):
+        classifier.scores(x[:2])
     assert len(str(caught.value)) < 400
     assert "\n" not in str(caught.value)
     if "lambda" not in message and "flatten" not in message:
@@ -158,7 +160,7 @@ def test_a_head_on_the_features_is_suggested(x, expected):
     model = Net(lambda f, s: f)
     with measuring(model) as classifier:
         advice = classifier.suggested_forward(classifier.prepare(x), 3)
-        assert "forward=lambda model, x: model.head(model(x)) returns scores" in advice
+        assert "forward=lambda model, x: model.head(model(x)) returns 3 scores" in advice
         assert classifier.suggested_forward(classifier.prepare(x), 4) == ""
     g = LocalDataMatrix.at(model, x, forward=lambda model, x: model.head(model(x)))
     assert torch.allclose(g.dense(), expected, rtol=1e-5, atol=1e-9)

@@ -182,6 +182,16 @@ def test_shared_layers_and_weights_are_replaced_and_restored(x):
 COARSE = ["to(bfloat16)", "self.dtype", "own autocast", "a cast in between"]
 
 
+def test_scores_alone_have_full_precision(x):
+    """They may be computed before anything was differentiated."""
+    for name in ("float64 at first", "to(bfloat16)", "the trainer's autocast"):
+        model, same = made(CASES[name])
+        with measuring(model) as classifier:
+            scores = classifier.scores(classifier.prepare(x))
+        assert scores.dtype is classifier.dtype
+        assert torch.allclose(scores.double(), same(x.double()), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", COARSE)
 def test_half_precision_would_be_coarse(name, x):
     """Negative control: without the precautions the error is a thousand times larger."""
