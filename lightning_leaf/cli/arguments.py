@@ -41,6 +41,16 @@ def positive_whole_number(text: str) -> int:
     return number
 
 
+def local_folder(text: str) -> Path:
+    """Convert an argument to a path, as a type for argparse. URLs of remote folders are errors."""
+    from lightning_leaf.display.locations import local_path
+
+    path = local_path(text)
+    if path is None:
+        raise argparse.ArgumentTypeError(f"expected a local folder; got {text!r}")
+    return path
+
+
 def fail(command: str, message: str) -> int:
     """Print an error of a command and return its exit status, 1."""
     print(f"lightning-leaf {command}: {message}", file=sys.stderr)

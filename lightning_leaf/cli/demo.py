@@ -10,6 +10,7 @@ from lightning_leaf.cli.arguments import (
     add_accelerator,
     add_data_dir,
     fail,
+    local_folder,
     positive_whole_number,
 )
 
@@ -33,7 +34,7 @@ def add_parser(commands: Any) -> None:
     add_data_dir(parser)
     parser.add_argument(
         "--logdir",
-        type=Path,
+        type=local_folder,
         default=Path("leaf_logs"),
         metavar="DIR",
         help="folder of the logs (default: %(default)s)",

@@ -13,6 +13,7 @@ from lightning_leaf.cli.arguments import (
     add_accelerator,
     add_data_dir,
     fail,
+    local_folder,
     positive_whole_number,
 )
 from lightning_leaf.errors import Interrupted, LeafError
@@ -60,7 +61,7 @@ def add_parser(commands: Any) -> None:
         "validation images of the demo)",
     )  # fmt: skip
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR",
+        "--out", type=local_folder, required=True, metavar="DIR",
         help="output folder, created if missing",
     )  # fmt: skip
     parser.add_argument(

@@ -6,6 +6,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+from lightning_leaf.cli import main
+
 PROGRAM = """
 import contextlib, io, json, sys
 from lightning_leaf.cli import main
@@ -27,6 +31,13 @@ OPTIONS = {
         "limit", "data-dir", "forward", "batch", "likelihood", "class-names", "exact",
     },
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["demo --logdir", "measure --checkpoint a --out"])
+def test_remote_folders_are_refused(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*command.split(), "s3://bucket/logs"])
+    assert "expected a local folder; got 's3://bucket/logs'" in capsys.readouterr().err
 
 
 def test_help_lists_all_options_without_slow_imports() -> None:
