@@ -82,17 +82,7 @@ def advice_for(
         return f"Pass the inputs themselves: {inputs_argument}."
     if forward is not None:
         return ""
-    if isinstance(error, NotImplementedError):
-        return _without_forward(module)
     return _with_forward(error, module, batch)
-
-
-def _without_forward(module: nn.Module) -> str:
-    names = [name for name, _ in module.named_children()]
-    return (
-        "Name the method or sub-module that computes the scores, such as "
-        f"forward={names[0] if names else 'net'!r}."
-    )
 
 
 def _with_forward(error: Exception, module: nn.Module, batch: Any) -> str:
