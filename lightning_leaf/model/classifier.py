@@ -43,8 +43,9 @@ class Classifier:
         forward: The argument.
         likelihood: What the scores mean.
         classes: The argument.
-        dtype: float64 if the model has float64 parameters, else float32. Half-precision models
-            run on float32 copies of their parameters and buffers.
+        dtype: Type of inputs and scores: float64 if most parameters are float64, else float32.
+            Half-precision models run in float32, see
+            :func:`~lightning_leaf.model.precision.precisions`.
         device: Device of the model; None for a function.
         is_open: False after the end of :func:`measuring`.
         jacobian_products: How to compute products with the Jacobian, after the first product.
@@ -266,8 +267,8 @@ def measuring(
     if isinstance(model, Classifier):
         if not (forward is None and likelihood is None and classes is None):
             raise LeafError(
-                "forward, likelihood and classes are arguments of the function that opens the "
-                "model; this one is already open. Pass them to measuring(model, ...)."
+                "forward, likelihood and classes belong to the call that opens the model; got an "
+                "open classifier together with them. Pass them to measuring(model, ...)."
             )
         if model.is_open:
             yield model

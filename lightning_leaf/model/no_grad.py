@@ -51,10 +51,13 @@ class ThroughNoGrad(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         in_place = name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
         target = args[0] if in_place and args else kwargs.get("out")
-        if not isinstance(target, Tensor):
-            return False
+        targets = target if isinstance(target, (list, tuple)) else [target]
         # The slice of a buffer is a view.
-        return id(target) in self._kept or id(target._base) in self._kept
+        return any(
+            id(each) in self._kept or id(each._base) in self._kept
+            for each in targets
+            if isinstance(each, Tensor)
+        )
 
 
 def starts_no_grad(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:

@@ -54,7 +54,8 @@ def that_fill_a_queue(model, x):
         model.backbone[0].weight.mul_(1.0)
         features = model.backbone(x)
         model.queue[: len(x)] = features
-        model.queue.mul_(0.5)
+        model.queue[1].mul_(0.5)
+        torch._foreach_mul_([model.queue], 0.5)
     return features
 
 

@@ -116,7 +116,7 @@ def test_an_open_classifier_keeps_its_arguments(x):
         given = {"forward": "net"}, {"likelihood": "categorical"}, {"classes": 3}
         for arguments in given:
             with (
-                pytest.raises(LeafError, match="opens the model"),
+                pytest.raises(LeafError, match="Pass them to measuring"),
                 measuring(classifier, **arguments),
             ):
                 pass
