@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_leaf.data.inputs import input_place, no_inputs
 from lightning_leaf.data.normalization import Normalization
 from lightning_leaf.data.structure import (
     Place,
@@ -18,23 +18,9 @@ from lightning_leaf.data.structure import (
     numeric_leaves,
     split_batch,
 )
-from lightning_leaf.data.targets import LABEL_KEYS, Kind, Target, choose_target, read_target
+from lightning_leaf.data.targets import Kind, Target, choose_target, read_target
 from lightning_leaf.errors import LeafError
 
-INPUT_KEYS = (
-    "image",
-    "images",
-    "img",
-    "pixel_values",
-    "x",
-    "input",
-    "inputs",
-    "input_values",
-    "data",
-    "features",
-    "signal",
-)
-"""Keys of the inputs in a batch that is a mapping; the first one with numbers is used."""
 Split = str | Sequence[str] | Callable[[Any], Any]
 """Where inputs and labels are in a batch: keys, or a function or its importable dotted name."""
 
@@ -93,9 +79,9 @@ def read_batch(
 ) -> Examples:
     """Return the inputs of a batch and, if it has labels, its class numbers.
 
-    The inputs are the tensor with one of the :data:`INPUT_KEYS`, else the first tensor of floats
-    (or bytes, if it has at least three axes) with as many rows as the batch has. For the labels
-    see :func:`~lightning_leaf.data.targets.choose_target`: integers, floats with whole values
+    The inputs are the tensor with one of the :data:`~lightning_leaf.data.inputs.INPUT_KEYS`, else
+    the first tensor of floats (or bytes, if it has at least three axes) with as many rows as the
+    batch has. For the labels see :func:`~lightning_leaf.data.targets.choose_target`: integers, floats with whole values
     (binary targets), or one-hot or soft rows that sum to one.
 
     Args:
@@ -194,7 +180,7 @@ def _inputs_and_target(
         ]
         place: Place = next((at for at, leaf in trees[0].items() if _same(leaf, inputs[0])), ())
     else:
-        place = _input_place(trees[0], batches[0], rows)
+        place = input_place(trees[0], batches[0], rows)
         inputs = [_leaf_at(tree, place, batch) for tree, batch in zip(trees, batches, strict=True)]
     count = sum(len(x[:rows]) for x in inputs)
     if given and given[0][2]:
@@ -223,47 +209,8 @@ def _given_inputs(x: Any, split: Split, batch: Any) -> Tensor:
 
 def _leaf_at(tree: dict[Place, Tensor], place: Place, batch: Any) -> Tensor:
     if place not in tree:
-        raise _no_inputs(batch)
+        raise no_inputs(batch)
     return tree[place]
-
-
-def _input_place(tree: dict[Place, Tensor], batch: Any, rows: int | None) -> Place:
-    """Return the place of the inputs in a batch."""
-    candidates = {
-        place: leaf
-        for place, leaf in tree.items()
-        if leaf.ndim > 1 and len(leaf) and not _has_key(place, LABEL_KEYS)
-    }
-    measurable = [place for place, leaf in candidates.items() if _is_measurable(leaf)]
-    by_key = sorted(
-        (place for place in candidates if _has_key(place, INPUT_KEYS)),
-        # Bytes without the axes of an image, or integers, only if there is nothing else.
-        key=lambda place: (place not in measurable, INPUT_KEYS.index(str(place[-1]).lower())),
-    )
-    lengths = Counter(len(leaf) for leaf in tree.values())
-    most = max(lengths.values(), default=0)
-    usual = {length for length, times in lengths.items() if times == most}
-    ordered = [
-        *(place for place in by_key if place in measurable),
-        *(place for place in measurable if len(candidates[place]) in usual),
-        *measurable,
-        *by_key,
-        *candidates,  # token numbers: refused later, with advice
-    ]
-    for place in ordered:
-        # A list of images (channels, H, W) is not a batch of as many examples as channels.
-        alone = rows is not None and len(candidates[place]) > 2 and lengths[len(tree[place])] == 1
-        if not (alone and len(place) > 1 and isinstance(place[-1], int)):
-            return place
-    raise _no_inputs(batch)
-
-
-def _is_measurable(leaf: Tensor) -> bool:
-    return leaf.is_floating_point() or (leaf.dtype == torch.uint8 and leaf.ndim > 2)
-
-
-def _has_key(place: Place, keys: Sequence[str]) -> bool:
-    return bool(place) and isinstance(place[-1], str) and place[-1].lower() in keys
 
 
 def _joined(leaves: Sequence[Tensor | None], rows: int | None) -> Tensor | None:
@@ -276,12 +223,3 @@ def _joined(leaves: Sequence[Tensor | None], rows: int | None) -> Tensor | None:
 
 def _same(leaf: Tensor, inputs: Tensor) -> bool:
     return leaf.shape == inputs.shape and leaf.data_ptr() == inputs.data_ptr()
-
-
-def _no_inputs(batch: Any) -> LeafError:
-    return LeafError(
-        "A batch expects inputs: a tensor (B, ...), or tuples, lists, dicts or dataclasses that "
-        f"contain one; got {description(batch)}. Say where they are, for example "
-        'batch="pixels" or batch=("pixels", "target"), or pass inputs to the callback: probe=x, '
-        "pairs=(sources, destinations) or starts=x."
-    )

@@ -57,6 +57,7 @@ LABELLED = {
     "two inputs": (X, torch.rand(3, 4), Y),
     "several loaders": {"unknown": (torch.rand(5, 2, 5),), "known": (X, Y)},
     "array": (X.numpy(), Y.tolist()),
+    "mask": {"pixel_mask": torch.ones(3, 5), "target_weight": torch.ones(3, 2), "a": X, "y": Y},
     "weights before": {"weight": torch.rand(3), "y": Y, "x": X},
 }
 
@@ -81,6 +82,12 @@ def test_inputs_without_labels_are_read(batch):
     examples = read_batch(batch)
     assert torch.equal(examples.inputs, X)
     assert examples.labels is None
+
+
+def test_token_numbers_are_inputs_and_not_their_mask():
+    tokens = torch.randint(9, (3, 7))
+    batch = {"input_ids": tokens, "attention_mask": torch.ones(3, 7), "labels": Y}
+    assert torch.equal(read_batch(batch).inputs, tokens)
 
 
 def test_inputs_are_a_copy_of_the_batch():
