@@ -20,6 +20,11 @@ REASONS = {
     "tolist": ".tolist()",
     "item": ".item()",
     "argmax": "argmax",
+    "argmin": "argmin",
+    "one_hot": "one_hot",
+    "bucketize": "bucketize",
+    "multinomial": "multinomial",
+    "bernoulli": "bernoulli",
     "round": "round",
     "sign": "sign",
     "floor": "floor",
@@ -75,6 +80,7 @@ def _not_differentiable(run: ForwardPass, connected: bool, x: Tensor) -> LeafErr
     run(x.clone().requires_grad_(), watch)
     used = dict.fromkeys(REASONS[name] for name in sorted(watch.names) if name in REASONS)
     used |= {"torch.no_grad()": None} if watch.no_grad else {}
+    used |= {"torch.inference_mode()": None} if watch.inference else {}
     used |= {"quantized layers": None} if run.tensors.quantized else {}
     how = "their derivative is zero" if connected else "they have no grad_fn that leads to it"
     return LeafError(

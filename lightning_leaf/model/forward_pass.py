@@ -145,6 +145,7 @@ class Watch(TorchFunctionMode):
 
     Attributes:
         no_grad: Whether it disables gradients.
+        inference: Whether it computes anything in inference mode.
         half: Whether it computes anything in half precision.
         names: Names of all operations and properties.
     """
@@ -152,6 +153,7 @@ class Watch(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.no_grad = False
+        self.inference = False
         self.half = False
         self.names: set[str] = set()
 
@@ -168,6 +170,7 @@ class Watch(TorchFunctionMode):
             self.names.add(getattr(named, "__name__", ""))
         result = func(*args, **(kwargs or {}))
         self.half |= is_half(result)
+        self.inference |= isinstance(result, Tensor) and result.is_inference()
         return result
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-_GRAD_MODE_FILES = (torch.autograd.grad_mode.__file__, torch.utils._contextlib.__file__)
+_BLOCKS = torch.autograd.grad_mode.__file__
+_DECORATORS = torch.utils._contextlib.__file__
 
 
 class ThroughNoGrad(TorchFunctionMode):
@@ -69,7 +70,12 @@ def starts_no_grad(func: Callable[..., Any], args: tuple[Any, ...]) -> bool:
     if func is not torch._C._set_grad_enabled or not args or args[0]:
         return False
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename in _GRAD_MODE_FILES:
+    while frame is not None and frame.f_code.co_filename == _BLOCKS:
         frame = frame.f_back
-    module = "" if frame is None else str(frame.f_globals.get("__name__", ""))
+    if frame is None:
+        return True
+    decorated = None
+    if frame.f_code.co_filename == _DECORATORS:
+        decorated = getattr(frame.f_locals.get("func"), "__module__", None)
+    module = str(decorated or frame.f_globals.get("__name__", ""))
     return not module.startswith("torch.")

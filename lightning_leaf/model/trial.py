@@ -169,11 +169,12 @@ def _better(plain: Trial, through: Trial, x: Tensor) -> Trial:
     """Return the trial whose derivatives are those of the function.
 
     Usually these are the derivatives through ``no_grad``. Straight-through estimators are the
-    exception: operations whose derivative is zero are put under ``no_grad`` on purpose.
+    exception: operations whose derivative is zero are put under ``no_grad`` on purpose. They are
+    recognized by a zero derivative, or by a finite difference.
     """
     if plain.gradient is None or not plain.shows_dependence:
         return plain if through.gradient is None else through
-    if through.gradient is None:
+    if through.gradient is None or not through.shows_dependence:
         return plain
     difference = (through.gradient - plain.gradient)[-1].double()
     norm = torch.linalg.vector_norm(difference)

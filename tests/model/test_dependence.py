@@ -120,6 +120,19 @@ def test_products_and_paths_lead_through_no_grad(x):
     assert path.steps.tolist() == [2]
 
 
+class Decorated(Parts):
+    @torch.no_grad()
+    def forward(self, x):
+        return super().forward(x)
+
+
+def test_a_decorated_forward_does_not_hide_derivatives(x):
+    torch.manual_seed(0)
+    model = Decorated(open_features(None))
+    expected = traces(made(open_features(None)), x)
+    assert LocalDataMatrix.at(model, x).trace().tolist() == pytest.approx(expected, rel=1e-5)
+
+
 STRAIGHT_THROUGH = {
     "detach": lambda x: x + (torch.round(16 * x) / 16 - x).detach(),
     "no_grad": lambda x: x + _rounding(x),
@@ -129,6 +142,23 @@ STRAIGHT_THROUGH = {
 @torch.no_grad()
 def _rounding(x):
     return torch.round(16 * x) / 16 - x
+
+
+def nearest(x):
+    """Return the nearest of four points, with the derivative of the identity."""
+    points = torch.tensor([[0.1], [0.4], [0.6], [0.9]]).expand(4, 400).to(x)
+    with torch.no_grad():
+        step = points[torch.cdist(x, points).argmin(1)] - x
+    return x + step
+
+
+def test_zero_derivatives_of_a_nearest_point_are_replaced_on_purpose():
+    x = torch.rand(4, 400)
+    torch.manual_seed(0)
+    linear = nn.Linear(400, 3)
+    expected = traces(linear, nearest(x))
+    g = LocalDataMatrix.at(lambda x: linear(nearest(x)), x)
+    assert g.trace().tolist() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("quantize", STRAIGHT_THROUGH.values(), ids=STRAIGHT_THROUGH.keys())
@@ -164,6 +194,10 @@ CUT = {
     "NumPy": (with_numpy, "grad_fn.*NumPy"),
     "argmax": (one_hot_of_the_largest, "grad_fn.*argmax"),
     "round": (rounded, "derivative is zero.*round"),
+    "copied": (
+        lambda model, x: torch.inference_mode()(model.backbone)(x).clone(),
+        r"grad_fn.*torch.inference_mode\(\)",
+    ),
     "inference": (torch.inference_mode()(lambda m, x: m.backbone(x)), "inference_mode.*no_grad"),
 }
 
