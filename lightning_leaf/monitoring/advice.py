@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from lightning_leaf.data.batches import INPUT_KEYS
+from lightning_leaf.data.inputs import INPUT_KEYS
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.memory import is_out_of_memory
