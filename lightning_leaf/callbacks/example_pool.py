@@ -102,7 +102,7 @@ class ExamplePool:
             reader = reader_of_dataset(self._dataset, self._shared())
             return self._examples(reader.read(request), request, LoaderPart(None, True))
         first: LeafError | None = None
-        without_labels: Examples | None = None
+        without_labels: tuple[Examples, list[Any] | None] | None = None
         for part in sorted(trainer_state.loader_parts(self._trainer), key=_preference):
             if self._batch is not None and not _is_indexable(part) and not part.for_validation:
                 continue
@@ -116,9 +116,10 @@ class ExamplePool:
             # Of loaders whose batches are combined, the first one with labels.
             if part.whole is None or examples.labels is not None or examples.targets is not None:
                 return examples
-            without_labels = without_labels or examples
+            without_labels = without_labels or (examples, self._order)
         if without_labels is not None:
-            return without_labels
+            examples, self._order = without_labels
+            return examples
         if self._batch is not None:
             return self._from_batch(request)
         raise first or LeafError(
@@ -150,6 +151,7 @@ class ExamplePool:
         return replace(examples, class_names=names)
 
     def _from_batch(self, request: Request) -> Examples:
+        self._order = None
         examples = read_finite_batch(self._batch, self._split)
         names = names_for(self._class_names, None, self._module)
         return chosen(replace(examples, class_names=names), request)

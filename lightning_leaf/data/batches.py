@@ -81,8 +81,8 @@ def read_batch(
 
     The inputs are the tensor with one of the :data:`~lightning_leaf.data.inputs.INPUT_KEYS`, else
     the first tensor of floats (or bytes, if it has at least three axes) with as many rows as the
-    batch has. For the labels see :func:`~lightning_leaf.data.targets.choose_target`: integers, floats with whole values
-    (binary targets), or one-hot or soft rows that sum to one.
+    batch has. For the labels see :func:`~lightning_leaf.data.targets.choose_target`: integers,
+    floats with whole values (binary targets), or one-hot or soft rows that sum to one.
 
     Args:
         batch: A tensor of inputs ``(B, ...)``, or tuples, lists, mappings or dataclasses of
