@@ -48,7 +48,7 @@ else:
 
 OnError = Literal["warn", "raise"]
 PATIENCE = 4
-"""Steps before each of which the callback tries to measure a model that is not built yet."""
+"""Successive steps at which the callback tries to measure a model that is not built yet."""
 
 
 class LeafCallback(Callback):
@@ -105,6 +105,7 @@ class LeafCallback(Callback):
         self._switched_off = False
         self._measured = False  # in this fit
         self._postponed_to = 0  # the step until which the model is not expected to be built
+        self._attempts = 0  # to measure a model that was not built
         self._judgement: Judgement | None = None
         self._task = Task("choosing", "starting")
         self._origin = ""  # of the inputs, in messages
@@ -122,7 +123,7 @@ class LeafCallback(Callback):
             return
         self._switched_off = self._measured = False
         self._judgement = None
-        self._postponed_to = 0
+        self._postponed_to = self._attempts = 0
         require_evaluation_between_steps(trainer)
         others = _leaf_callbacks_of(trainer)
         names = [other.name for other in others]
@@ -219,7 +220,8 @@ class LeafCallback(Callback):
             postponed.pop(self.description, None)
         except ModelIsUnbuilt as error:
             postponed[self.description] = error
-            self._postponed_to = step + 1 if step < PATIENCE else 2 * step
+            self._attempts += 1
+            self._postponed_to = step + 2 ** max(0, self._attempts - PATIENCE)
         except Interrupted:
             self._switched_off = trainer_state.is_ending(trainer)
             inform(f"{self.description} was interrupted while {self._task.text}.")

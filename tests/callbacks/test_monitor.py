@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from csv import DictReader
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,11 @@ def test_all_loggers_receive_the_values(tmp_path: Path) -> None:
     loggers = [TensorBoardLogger(tmp_path / "tb"), CSVLogger(tmp_path / "csv")]
     fit(tmp_path, LocalDataMatrixMonitor(every_n_steps=4), logger=loggers)
     (csv,) = (tmp_path / "csv").rglob("metrics.csv")
-    assert set(csv.read_text().partition("\n")[0].split(",")) >= LOGGED
+    rows = list(DictReader(csv.read_text().splitlines()))
+    assert rows[0].keys() >= LOGGED
+    # Rows have an epoch, as those that Lightning writes.
+    measured = [row for row in rows if row["leaf/trace_mean"]]
+    assert [(row["step"], row["epoch"]) for row in measured] == [("0", "0"), ("4", "0"), ("8", "1")]
     assert set(scalars(tmp_path / "tb")) >= LOGGED
 
 

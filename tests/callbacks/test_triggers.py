@@ -1,6 +1,7 @@
 """Triggers fire at the right steps."""
 
 import math
+from collections import UserList
 
 import pytest
 
@@ -99,6 +100,17 @@ def test_when_is_converted_to_triggers():
     assert kinds == [AtSteps, AtEpochEnd, AtCheckpoint, TraceReturn, AtFitEnd, TraceReturn]
     assert triggers(trigger) == (trigger,)
     assert triggers("trace_return")[0].statistic == "median"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [range(0, 300, 100), (0, 100, 200), UserList([0, 100, 200])],
+    ids=lambda s: type(s).__name__,
+)
+def test_when_takes_sequences_of_any_kind(steps):
+    """Lists of configurations, such as OmegaConf's, have classes of their own."""
+    fired = [step for step in range(300) for each in triggers(steps) if each.fires(Moment(step, 0))]
+    assert fired == [0, 100, 200]
 
 
 @pytest.mark.parametrize("when", ["epochs", -1, True, 2.5, None, [], [[1]], ["epoch", "never"]])
