@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import queue
 import random
+import threading
 import types
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,8 @@ LARGEST_COPIED = 2**26
 LIBRARIES = {"torch", "lightning", "pytorch_lightning", "lightning_fabric", "lightning_leaf"}
 COLLECTIONS = list, dict, set, deque
 GENERATORS = torch.Generator, np.random.Generator, np.random.RandomState, random.Random
+LOCKS = type(threading.Lock()), type(threading.RLock())
+OF_THREADS = (*LOCKS, threading.Thread, threading.Event, threading.Condition, queue.Queue)
 PLAIN = (int, float, str, bool, bytes, complex, type(None), torch.dtype, torch.device, torch.Size)
 
 # Contents of these attributes are parts, parameters and buffers of the module, or not called.
@@ -51,7 +56,7 @@ class HeldState:
 
     The search follows the attributes and forward hooks of all sub-modules: collections and what
     they contain, objects of classes from the packages of the modules, and the variables that
-    functions refer to.
+    functions refer to. Objects that several threads share are left out.
 
     Attributes:
         namespaces: Attributes of modules and other objects.
@@ -147,9 +152,11 @@ class HeldState:
             self._add_function(value)
         elif _package(kind) in self._packages and not isinstance(value, (Dataset, type)):
             attributes = getattr(value, "__dict__", None)
-            if isinstance(attributes, dict):
+            attributes = attributes if isinstance(attributes, dict) else {}
+            # What another thread changes at the same time must not be restored.
+            if not any(isinstance(each, OF_THREADS) for each in attributes.values()):
                 self._add_namespace(attributes)
-            self._add_slots(value)
+                self._add_slots(value)
 
     def _add_slots(self, value: object) -> None:
         for kind in type(value).__mro__:
@@ -162,13 +169,13 @@ class HeldState:
     def _add_function(self, function: Any) -> None:
         if not isinstance(function, types.FunctionType):
             return
+        of_library = function.__globals__.get("__name__", "").partition(".")[0] in LIBRARIES
         for cell in function.__closure__ or ():
-            self.cells.append(cell)
-            try:
+            if not of_library:
+                self.cells.append(cell)
+            with suppress(ValueError):  # a variable without a value
                 self._pending.append(cell.cell_contents)
-            except ValueError:  # a variable without a value
-                continue
-        for name in function.__code__.co_names:
+        for name in () if of_library else function.__code__.co_names:
             if name in function.__globals__:
                 self.variables.append((function.__globals__, name))
                 value = function.__globals__[name]

@@ -41,15 +41,14 @@ def unchanged_attributes(module: nn.Module) -> Iterator[None]:
         *(partial(_restore_slot, *each, getattr(*each, _ABSENT)) for each in held.slots),
         *(partial(_restore_variable, *each, each[0][each[1]]) for each in held.variables),
         *(partial(_restore_cell, cell, _contents(cell)) for cell in held.cells),
-        *(partial(_restore_class_attributes, kind, dict(vars(kind))) for kind in held.classes),
+        *(partial(_restore_class_attributes, kind, _attributes(kind)) for kind in held.classes),
         *(partial(_restore_array, array, array.copy()) for array in held.arrays),
         *map(_restoring_generator, held.generators),
         *(step for part in (*parts, *hidden) for step in _restoring_script(part)),
     ]
     with (
-        unchanged_tensors(parameters_of(hidden), kept_on=torch.device("cpu")),
+        unchanged_tensors([*parameters_of(hidden), *held.tensors], torch.device("cpu")),
         unchanged_tensors(buffers_of(hidden)),
-        unchanged_tensors(held.tensors),
     ):
         try:
             yield
@@ -64,9 +63,15 @@ def _restoring_collections(held: HeldState, parts: Iterable[nn.Module]) -> Itera
     left_out = {id(vars(part)["_parameters"]) for part in sharded_parts(parts)}
     for collection in held.collections:
         if collection and id(collection) not in left_out:
-            yield partial(_restore_items, collection, collection.copy())
+            yield partial(_restore_items, collection, _copied(collection))
     for namespace in held.namespaces:
         yield partial(_restore_items, namespace, dict(namespace))
+
+
+def _copied(collection: Any) -> Any:
+    """Return a plain copy: a subclass may not be able to copy itself."""
+    kind = next((kind for kind in (dict, set) if isinstance(collection, kind)), list)
+    return kind(collection)
 
 
 def _empty(collections: Iterable[Any]) -> None:
@@ -137,8 +142,12 @@ def _restore_cell(cell: CellType, contents: Any) -> None:
         cell.cell_contents = contents
 
 
+def _attributes(kind: type) -> dict[str, Any]:
+    return {name: value for name, value in vars(kind).items() if not name.startswith("__")}
+
+
 def _restore_class_attributes(kind: type, before: dict[str, Any]) -> None:
-    now = vars(kind)
+    now = _attributes(kind)
     for name in now.keys() - before.keys():
         delattr(kind, name)
     for name, value in before.items():

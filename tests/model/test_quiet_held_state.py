@@ -3,7 +3,8 @@
 import functools
 import os
 import random
-from collections import defaultdict, deque
+import threading
+from collections import OrderedDict, defaultdict, deque
 
 import numpy as np
 import pytest
@@ -29,6 +30,14 @@ class Meter:
         self.history["sizes"].append(len(x))
 
 
+class Named(OrderedDict):
+    """A dict that cannot copy itself, because a name is required."""
+
+    def __init__(self, name, *items):
+        super().__init__(*items)
+        self.name = name
+
+
 class Remembering(nn.Module):
     """A module with state that is neither a parameter, a buffer nor a plain attribute."""
 
@@ -38,6 +47,7 @@ class Remembering(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.nested = defaultdict(list, {"sizes": [0]})
+        self.named = Named("sizes", {"largest": 0})
         self.latest = deque([0, 0, 0], maxlen=3)
         self.pair = ([0], {"x": {0}})
         self.plain = torch.zeros(3)
@@ -73,6 +83,7 @@ class Remembering(nn.Module):
         self.shared["calls"] = calls
         self.nested["sizes"].append(len(x))
         self.nested["new"].append(x)
+        self.named["largest"] = len(x)
         self.latest.append(len(x))
         self.pair[0].append(1)
         self.pair[1]["x"].add(1)
@@ -95,6 +106,7 @@ def state(model):
     python, numpy, older = model.others
     return {
         "nested": {name: list(values) for name, values in model.nested.items()},
+        "subclass": dict(model.named),
         "deque": list(model.latest),
         "in a tuple": ([*model.pair[0]], {*model.pair[1]["x"]}),
         "plain tensor": model.plain.tolist(),
@@ -159,6 +171,41 @@ def test_long_chains_of_objects_are_searched_without_recursion():
     with quiet(model):
         link.append("changed")
     assert link == []
+
+
+class Shared:
+    """An object that another thread changes during a measurement."""
+
+    def __init__(self) -> None:
+        self.lock, self.items = threading.Lock(), []
+
+
+def test_objects_that_threads_share_are_left_alone():
+    model = Remembering()
+    model.shared_object, model.own = Shared(), Meter()
+    with quiet(model):
+        thread = threading.Thread(target=model.shared_object.items.append, args=(1,))
+        thread.start()
+        thread.join()
+        model.own.count = 5
+    assert (model.shared_object.items, model.own.count) == ([1], 0)
+
+
+@torch.no_grad()
+def decorated(module, inputs, output):
+    SEEN.append(1)
+
+
+def test_functions_of_libraries_are_searched_for_the_functions_that_they_wrap():
+    model = nn.Linear(3, 3)
+    model.register_forward_hook(decorated)
+    before = [*SEEN]
+    with quiet(model):
+        model(torch.rand(2, 3))
+        assert before != SEEN
+    assert before == SEEN
+    found = held_state.HeldState(model)
+    assert all(namespace["__name__"] == __name__ for namespace, _ in found.variables)
 
 
 def change_settings() -> None:
