@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from lightning_leaf.model.forward import forward_function
 from lightning_leaf.model.forward_pass import ForwardPass
-from lightning_leaf.model.parts import sharded_parts
 
 HEADS = ("classifier", "head", "fc", "heads", "linear", "logits", "output")
 """Usual names of the last layer, or of the part that returns scores."""
@@ -31,7 +30,7 @@ def suggested_forward(run: ForwardPass, x: Tensor, classes: int | None = None) -
         x: One or two prepared inputs.
         classes: Expected number of classes, if known.
     """
-    if not isinstance(run.model, nn.Module) or sharded_parts([run.model]):
+    if not isinstance(run.model, nn.Module) or run.tensors.sharded:
         return ""
     for text, function in _candidates(run.model):
         count = _number_of_scores(replace(run, function=function, classes=classes), x)
