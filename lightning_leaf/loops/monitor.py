@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PATIENCE = 4
-"""Steps before each of which a model that is not built yet is tried."""
+"""Calls at each of which a model that is not built yet is tried; later ones are spaced."""
 
 
 class LeafMonitor:
@@ -140,7 +140,8 @@ class LeafMonitor:
         self._seed = seed
         self._chunks = FittingChunks(checked_chunk_size(chunk_size))
         self._judgement: Judgement | None = None
-        self._postponed_to = 0
+        self._attempts = 0  # to measure a model that was not built
+        self._calls_to_skip = 0
 
     def measure_if_due(
         self, model: nn.Module, step: int, *, examples_per_step: int | None = None
@@ -178,9 +179,12 @@ class LeafMonitor:
         with self._guard.catching("reading the arguments"):
             step, model = index(step), unwrapped(model)
             require_whole_module(model)
-            if step < self._postponed_to or (only_if_due and not self._is_due(step)):
+            if only_if_due and not self._is_due(step):
                 return None
         if not self._guard.active:
+            return None
+        if only_if_due and self._calls_to_skip:
+            self._calls_to_skip -= 1
             return None
         steps = self.history["step"]
         if steps and steps[-1] == step:
@@ -188,7 +192,7 @@ class LeafMonitor:
         try:
             row = self._row(model, step, examples_per_step)
         except ModelIsUnbuilt as error:
-            self._postpone(step, error)
+            self._postpone(error)
             return None
         except Exception as error:
             self._fail(error, model)
@@ -246,10 +250,11 @@ class LeafMonitor:
             advice = advice_for(error, task, module, forward, None, "LeafMonitor(probe)")
         self._guard.fail(error, doing, advice)
 
-    def _postpone(self, step: int, error: Exception) -> None:
-        if not self._postponed_to:
+    def _postpone(self, error: Exception) -> None:
+        if not self._attempts:
             inform(f"{self._guard.owner} waits until the model is built. Cause: {error}")
-        self._postponed_to = step + 1 if step < PATIENCE else 2 * step
+        self._attempts += 1
+        self._calls_to_skip = 2 ** max(0, self._attempts - PATIENCE) - 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return the history and the interval, for a checkpoint."""

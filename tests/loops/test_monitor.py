@@ -16,6 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lightning_leaf import LeafError, LeafMonitor
 from lightning_leaf.loops.processes import is_rank_zero
 from lightning_leaf.model.wrappers import unwrapped
+from lightning_leaf.monitoring.reading import Reading
 from tests.support import oracle
 from tests.support.callbacks.training import scalars
 from tests.support.loops.training import make_model, probe
@@ -185,6 +186,20 @@ def test_lazy_models_are_measured_once_they_are_built() -> None:
     model(probe()[0])
     assert monitor.measure(model, 1) is not None
     assert monitor.history["step"] == [1]
+
+
+def test_attempts_to_measure_an_unbuilt_model_are_spaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, monitor, attempts = nn.LazyLinear(5), LeafMonitor(probe()), []
+    judge = Reading.judge
+
+    def counted(self: Reading, *arguments: Any) -> Any:
+        attempts.append(step)
+        return judge(self, *arguments)
+
+    monkeypatch.setattr(Reading, "judge", counted)
+    for step in range(1000, 1040):
+        monitor.measure_if_due(model, step)
+    assert attempts == [1000, 1001, 1002, 1003, 1004, 1006, 1010, 1018, 1034]
 
 
 def test_diverged_weights_give_nan() -> None:
