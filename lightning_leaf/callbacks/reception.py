@@ -71,7 +71,7 @@ class Reception:
         received = [self._received(batch) for batch in answer.batches]
 
         def read(batches: list[Any]) -> tuple[list[Tensor], Target]:
-            return read_singles(batches, self._split, positions)
+            return read_singles(batches, self._split, positions, answer.target.place)
 
         inputs, target = _first_readable(read, received)
         shape = Counter(x.shape for x in inputs).most_common(1)[0][0]

@@ -103,14 +103,17 @@ def read_batch(
         >>> read_batch({"a": torch.rand(2, 4), "b": torch.rand(2, 5)}, split="b").inputs.shape
         torch.Size([2, 5])
     """
-    x, target = _inputs_and_target([batch], split, positions, rows=None)
+    x, target = _inputs_and_target([batch], split, positions)
     # A copy, because the training uses the same tensor and inference tensors allow no gradients.
     inputs = x[0].clone().cpu()
     return Examples(inputs, target.labels, targets=target.kind, target_columns=target.columns)
 
 
 def read_singles(
-    batches: Sequence[Any], split: Split | None, positions: Sequence[Any] | None
+    batches: Sequence[Any],
+    split: Split | None,
+    positions: Sequence[Any] | None,
+    target_place: Place | None = None,
 ) -> tuple[list[Tensor], Target]:
     """Return the inputs, each ``(1, ...)``, and the targets of batches of one example each.
 
@@ -120,11 +123,12 @@ def read_singles(
         batches: The batches, all of the same structure.
         split: See :func:`read_batch`.
         positions: Position of each example in the data set, if known.
+        target_place: Where the targets are, if more examples have shown it.
 
     Raises:
         LeafError: If a batch has no tensor of inputs.
     """
-    inputs, target = _inputs_and_target(batches, split, positions, rows=1)
+    inputs, target = _inputs_and_target(batches, split, positions, 1, target_place)
     return [x[:1].clone().cpu() for x in inputs], target
 
 
@@ -161,7 +165,8 @@ def _inputs_and_target(
     batches: Sequence[Any],
     split: Split | None,
     positions: Sequence[Any] | None,
-    rows: int | None,
+    rows: int | None = None,
+    target_place: Place | None = None,
 ) -> tuple[list[Tensor], Target]:
     """Return the inputs of batches of one structure, and the targets of all of them.
 
@@ -170,6 +175,7 @@ def _inputs_and_target(
         split: See :func:`read_batch`.
         positions: See :func:`read_batch`.
         rows: Number of rows to use of each batch; None for all.
+        target_place: See :func:`read_singles`.
     """
     trees = [numeric_leaves(batch) for batch in batches]
     given: list[tuple[Any, Any, bool]] = []
@@ -194,7 +200,7 @@ def _inputs_and_target(
         for at, leaf in joined.items()
         if leaf is not None or at == place
     }
-    return inputs, choose_target(known, place, count, positions)
+    return inputs, choose_target(known, place, count, positions, target_place)
 
 
 def _given_inputs(x: Any, split: Split, batch: Any) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from torch import Tensor
@@ -27,11 +27,13 @@ class Target:
         labels: Class number of each row; None if the targets are not classes.
         kind: What the targets are; None if there are none.
         columns: Number of columns of targets that are rows.
+        place: Where they are in the batch; None if unknown.
     """
 
     labels: tuple[int, ...] | None = None
     kind: Kind | None = None
     columns: int | None = None
+    place: Place | None = field(default=None, compare=False)
 
 
 def read_target(y: Any, count: int) -> Target:
@@ -75,7 +77,11 @@ def _are_labels(y: Tensor) -> bool:
 
 
 def choose_target(
-    leaves: dict[Place, Tensor], inputs: Place, count: int, positions: Sequence[Any] | None = None
+    leaves: dict[Place, Tensor],
+    inputs: Place,
+    count: int,
+    positions: Sequence[Any] | None = None,
+    known: Place | None = None,
 ) -> Target:
     """Return the targets among the tensors of a batch.
 
@@ -88,10 +94,13 @@ def choose_target(
         inputs: The place of the inputs.
         count: Number of rows.
         positions: Position of each row in the data set, if known.
+        known: Place of the targets in a larger batch of the same structure, if known.
     """
+    if known in leaves and (target := read_target(leaves[known], count)).kind is not None:
+        return replace(target, place=known)
     candidates = []
     for place, y in _in_order(leaves, inputs):
-        target = read_target(y, count)
+        target = replace(read_target(y, count), place=place)
         if target.kind is not None and not _are_positions(target, positions):
             candidates.append((place, target))
     discrete = [target for _, target in candidates if target.kind != "values"]

@@ -198,6 +198,19 @@ def test_targets_of_more_examples_are_evidence() -> None:
     assert target.kind == "classes"
 
 
+def test_more_examples_show_which_numbers_are_positions() -> None:
+    class Numbered(Numbers):
+        def __getitem__(self, position: int) -> Any:
+            x, y = super().__getitem__(position)
+            return x, 100 - position, y
+
+    answer = ask(loader(Numbered()), [0, 1], evidence=COUNT)
+    _, target = read_singles(answer.batches, None, answer.positions, answer.target.place)
+    assert target.labels == (0, 1)
+    # Negative control: two examples alone do not tell.
+    assert read_singles(answer.batches, None, answer.positions)[1].labels == (100, 99)
+
+
 class Fixed(Sampler[int]):
     def __init__(self, positions: Any, generator: Any = None) -> None:
         self.positions = positions
