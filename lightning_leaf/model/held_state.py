@@ -7,7 +7,7 @@ import queue
 import random
 import threading
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from contextlib import suppress
 from typing import Any
 
@@ -31,7 +31,7 @@ COLLECTIONS = list, dict, set, deque
 GENERATORS = torch.Generator, np.random.Generator, np.random.RandomState, random.Random
 LOCKS = type(threading.Lock()), type(threading.RLock())
 OF_THREADS = (*LOCKS, threading.Thread, threading.Event, threading.Condition, queue.Queue)
-PLAIN = (int, float, str, bool, bytes, complex, type(None), torch.dtype, torch.device, torch.Size)
+PLAIN = {int, float, str, bool, bytes, complex, type(None), torch.dtype, torch.device, torch.Size}
 
 # Contents of these attributes are parts, parameters and buffers of the module, or not called.
 NOT_SEARCHED = {
@@ -117,10 +117,14 @@ class HeldState:
     def _add_namespace(self, namespace: dict[str, Any]) -> None:
         self.namespaces.append(namespace)
         for name, value in namespace.items():
-            if name not in NOT_SEARCHED:
+            if type(value) in PLAIN:
+                continue
+            if name in NOT_SEARCHED or (type(value) is OrderedDict and not value):
+                # Almost all collections of modules are these, most of them empty.
+                if isinstance(value, COLLECTIONS):
+                    self.collections.append(value)
+            else:
                 self._pending.append(value)
-            elif isinstance(value, COLLECTIONS):
-                self.collections.append(value)
 
     def _add(self, value: Any) -> None:
         kind = type(value)

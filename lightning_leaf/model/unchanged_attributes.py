@@ -36,8 +36,8 @@ def unchanged_attributes(module: nn.Module) -> Iterator[None]:
     hidden = [part for model in held.hidden for part in parts_of(model)]
     steps: list[Step] = [
         *_restoring_collections(held, parts),
-        *(partial(_restore_class, part, type(part)) for part in (*parts, *hidden)),
-        *(partial(_restore_mode, part, part.training) for part in hidden),
+        partial(_restore_classes, [(part, type(part)) for part in (*parts, *hidden)]),
+        partial(_restore_modes, [(part, part.training) for part in hidden]),
         *(partial(_restore_slot, *each, getattr(*each, _ABSENT)) for each in held.slots),
         *(partial(_restore_variable, *each, each[0][each[1]]) for each in held.variables),
         *(partial(_restore_cell, cell, _contents(cell)) for cell in held.cells),
@@ -103,13 +103,15 @@ def _restore_items(collection: Any, before: Any) -> None:
         collection.extend(before)
 
 
-def _restore_class(part: nn.Module, kind: type) -> None:
-    if type(part) is not kind:  # lazy modules change their class in the first forward pass
-        part.__class__ = kind
+def _restore_classes(classes: Iterable[tuple[nn.Module, type]]) -> None:
+    for part, kind in classes:
+        if type(part) is not kind:  # lazy modules change their class in the first forward pass
+            part.__class__ = kind
 
 
-def _restore_mode(part: nn.Module, training: bool) -> None:
-    part.training = training
+def _restore_modes(modes: Iterable[tuple[nn.Module, bool]]) -> None:
+    for part, training in modes:
+        part.training = training
 
 
 def _restore_slot(value: object, name: str, contents: Any) -> None:
