@@ -15,9 +15,7 @@ CHANCE = 1e-4
 """Probability below which labels are not a random sample of as many classes as there are scores."""
 UNIT_NORM = 1e-3
 """Largest deviation from norm one of embeddings that are normalized."""
-INSIST = (
-    'If the scores are logits of exclusive classes all the same, pass likelihood="categorical".'
-)
+INSIST = 'If the scores are logits of exclusive classes, pass likelihood="categorical".'
 
 
 @dataclass(frozen=True)
@@ -125,8 +123,8 @@ def _require_exclusive_classes(
         )
     if names is not None and len(names) != max(2, columns):
         raise LeafError(
-            f"Expected one score for each of the {len(names)} classes that the data set names; "
-            f"got {columns} scores, perhaps features. {other} {INSIST} Other names: "
+            f"Expected one score for each of the {len(names)} classes that have a name; got "
+            f"{columns} scores, perhaps features. {other} {INSIST} Other names: "
             'class_names=["cat", "dog"].'
         )
     if names is None and labels_seen:

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from torch import Size
@@ -110,19 +110,23 @@ class Request:
             wanted, spare = order[: self.count], order[self.count :]
         yield None
         singles: dict[Any, Any] = {}
-        dropped: dict[Any, Exception] = {}
+        errors: dict[Any, Exception] = {}
         items: dict[Any, Any] = {}
-        for position in wanted:
+        replacements = iter(spare)
+        for position in chain(wanted, replacements):
             items[position] = data.item(position)
             try:
-                # Some collate functions change the examples.
-                singles[position] = data.single(_copied(items[position]))
+                # Some collate functions change the examples, others leave some out.
+                batch = data.single(_copied(items[position]))
+                if batch is not None:
+                    singles[position] = batch
             except Exception as error:
-                dropped[position] = error
+                errors[position] = error
             yield None
-        singles = {position: batch for position, batch in singles.items() if batch is not None}
+            if len(items) >= len(wanted) and (len(singles) >= len(wanted) or not singles):
+                break
         if not singles:
-            yield from self._joint(data, items, dropped)
+            yield from self._joint(data, items, errors)
             return
         self._require_all(wanted, singles)
         shapes = self._shapes(singles)
@@ -133,7 +137,7 @@ class Request:
                 singles = {}
         items.clear()
         if singles:
-            yield from self._alike(data, singles, shapes, spare)
+            yield from self._alike(data, singles, shapes, replacements)
         yield from self._evidence(data, singles or dict.fromkeys(wanted))
 
     def _require_all(self, wanted: list[Any], singles: dict[Any, Any]) -> None:
@@ -190,7 +194,7 @@ class Request:
         data: Streamed | Positioned,
         singles: dict[Any, Any],
         shapes: dict[Any, Size | None],
-        spare: list[Any],
+        replacements: Iterator[Any],
     ) -> Iterator[dict[str, Any] | None]:
         """Yield the examples of one shape."""
         shape, *others = self._shapes_by_use(singles, shapes)
@@ -201,14 +205,14 @@ class Request:
                 "Choose positions of inputs of one shape, or give the number of inputs only."
             )
         chosen = [position for position in singles if shapes[position] == shape]
-        for position in spare if others else []:
-            if len(chosen) == self.count:
-                break
+        for position in islice(replacements, None if others else 0):
             batch = data.single_or_none(position)
             yield None
             if batch is not None and self._shapes({position: batch})[position] == shape:
                 singles[position] = batch
                 chosen.append(position)
+            if len(chosen) == self.count:
+                break
         if others and shape is not None:
             yield {
                 "note": f"The data set has inputs of different shapes; the {len(chosen)} examples "
@@ -254,8 +258,9 @@ class Request:
             return
         if target.labels is not None and self.positions is not None:
             # Positions that the user chose are no random sample.
-            chosen = zip(known, target.labels, strict=True)
-            target = replace(target, labels=tuple(y for p, y in chosen if p in set(sample)))
+            labels = dict(zip(known, target.labels, strict=True))
+            random_labels = tuple(labels[position] for position in sample if position in labels)
+            target = replace(target, labels=random_labels)
         yield {"target": target}
 
     def _batches(self, source: Source) -> Iterator[dict[str, Any] | None]:

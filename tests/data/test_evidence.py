@@ -90,9 +90,7 @@ def test_labels_that_exceed_the_classes_are_refused_whatever_the_user_says() -> 
 
 def test_names_of_classes_are_evidence() -> None:
     assert judged(Y, 8, class_names=tuple("abcdefgh"), labels_seen=SAMPLE).classes == 8
-    with pytest.raises(
-        LeafError, match=r"the 3 classes that the data set names; got 8 scores.*class_names="
-    ):
+    with pytest.raises(LeafError, match=r"3 classes that have a name; got 8 scores.*class_names="):
         judged(Y, 8, class_names=("a", "b", "c"))
     assert judged(Y % 2, 1, class_names=("a", "b")).classes == 2
 
