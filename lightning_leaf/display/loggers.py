@@ -124,8 +124,11 @@ def _send_to_neptune(logger: Any, snapshot: Snapshot, pictures: list[_Picture]) 
 
 
 def _keyed(snapshot: Snapshot, pictures: list[_Picture]) -> list[tuple[str, _Picture]]:
-    """Return each picture with a key of its own, under which it has one value for each step."""
-    return [(f"{snapshot.name}/path-{i}", picture) for i, picture in enumerate(pictures)]
+    """Return each picture with a key of its own, under which it has one value for each step.
+
+    Without a slash: older servers of MLflow cannot show pictures whose key contains one.
+    """
+    return [(f"{snapshot.name}-path-{i}", picture) for i, picture in enumerate(pictures)]
 
 
 _SENDERS: dict[str, _Send] = {

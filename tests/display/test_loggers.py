@@ -1,5 +1,6 @@
 """Every logger gets the part of a snapshot that it supports."""
 
+import re
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -55,6 +56,7 @@ class MlflowClient:
         assert isinstance(run_id, str)
         assert isinstance(image, Image.Image)
         assert (artifact_file is None) != (key is None)
+        assert re.fullmatch(r"[a-zA-Z0-9_\-. ]+", key)
         self.logged.append((run_id, key, step))
 
 
@@ -137,7 +139,7 @@ def test_mlflow_comet_and_neptune_get_a_strip_for_each_path(neptune):
 
     snapshot, path = take_snapshot(*PATHS), LeafPath(PATHS)
     mlflow, comet, neptune_logger = OfAUser(), CometLogger(), NeptuneLogger()
-    keys = [f"mine/path-{i}" for i in range(3)]
+    keys = [f"mine-path-{i}" for i in range(3)]
     for logger in (mlflow, comet, neptune_logger):
         assert publish(snapshot, path, [logger])
     assert mlflow.client.logged == [("run 7", key, 30) for key in keys]
