@@ -23,6 +23,8 @@ from lightning_leaf.errors import LeafError
 
 TIMEOUT = 30.0
 """Seconds without a result after which a process is given up: it may wait for a lock forever."""
+KILLED_WITHIN = 5.0
+"""Seconds to wait for the end of a process that is killed."""
 
 Work = Callable[[Any], Iterator[Any]]
 """A generator function of the object that must not change. Yielding None reports progress only."""
@@ -121,8 +123,9 @@ def run_in_worker(work: Work, carrier: Any, manner: Manner, seed: int) -> list[A
     finally:
         # The handler of SIGTERM may be the trainer's, so that is not sent.
         process.kill()
-        process.join()
-        process.close()
+        process.join(KILLED_WITHIN)
+        if process.exitcode is not None:  # else it waits for a device, as on a broken network
+            process.close()
         receiving.close()
 
 
