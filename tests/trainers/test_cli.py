@@ -69,12 +69,36 @@ SHARED: dict[str, list[tuple[Any, Any]]] = {
         ),
     ],
     "domain": [([0, 1], (0.0, 1.0)), ([[0, 0.5], [1, 2.5]], ([0.0, 0.5], [1.0, 2.5]))],
+    "max_time": [(2.5, 2.5)],
+    "forward": [
+        ("net.head", "net.head"),
+        ("project.measuring.logits", "project.measuring.logits"),
+    ],
+    "batch": [
+        ("scan", "scan"),
+        ("project.measuring.split", "project.measuring.split"),
+        (["scan", "study.diagnosis"], ("scan", "study.diagnosis")),
+    ],
+    "likelihood": [("categorical", "categorical"), ("bernoulli", "bernoulli")],
+    "class_names": [(["cat", "dog"], ["cat", "dog"])],
+    "exact": [(True, True), (False, False)],
     "name": [("custom", "custom")],
-    "save_files": [(True, True)],
+    "save_files": [(True, True), (False, False)],
     "seed": [(5, 5)],
     "chunk_size": [(2, 2)],
     "on_error": [("raise", "raise")],
 }
+MEASURING = (
+    "forward",
+    "batch",
+    "likelihood",
+    "class_names",
+    "exact",
+    "name",
+    "seed",
+    "chunk_size",
+    "on_error",
+)
 CASES: dict[type, dict[str, list[tuple[Any, Any]]]] = {
     LocalDataMatrixMonitor: {
         "probe": INPUTS,
@@ -83,7 +107,7 @@ CASES: dict[type, dict[str, list[tuple[Any, Any]]]] = {
             (["threshold"], ["threshold"]),
             (["entropy", "stable", "participation"], ("entropy", "stable", "participation")),
         ],
-        **{name: SHARED[name] for name in ("name", "seed", "chunk_size", "on_error")},
+        **{name: SHARED[name] for name in MEASURING},
     },
     HorizontalPathSnapshot: {
         "pairs": [DATA, (3, 3), ([[0, 1], [4, 2]], [(0, 1), (4, 2)])],

@@ -251,7 +251,7 @@ def tokens() -> TensorDataset:
 
 
 @pytest.mark.parametrize("make", [OfflineTransformer, OfflineLSTM])
-def test_token_ids_cause_one_warning_per_callback_and_training_continues(
+def test_token_ids_cause_one_warning_and_training_continues(
     tmp_path: Path, make: Callable[..., Any]
 ) -> None:
     torch.manual_seed(0)
@@ -263,8 +263,7 @@ def test_token_ids_cause_one_warning_per_callback_and_training_continues(
     warnings = [
         str(warning.message) for warning in caught if "switched itself off" in str(warning.message)
     ]
-    assert len(warnings) == 3
-    for message in warnings:
-        assert "for token ids measure the model on embeddings" in message
+    (message,) = warnings  # once for all callbacks
+    assert "for token ids measure the model on embeddings" in message
     assert not snapshots(tmp_path)
     assert not any(name.startswith("leaf/") for name in scalars(tmp_path))
