@@ -105,7 +105,7 @@ class LocalDataMatrix:
             NonFiniteError: If x or the model's output contains NaN or infinity.
         """
         size = checked_chunk_size(chunk_size)
-        with measuring(model, forward=forward, likelihood=likelihood) as classifier:
+        with measuring(model, forward=forward, likelihood=likelihood, inputs=x) as classifier:
             return local_data_matrix(classifier, classifier.prepare(x), size)
 
     def __len__(self) -> int:

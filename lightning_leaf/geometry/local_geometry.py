@@ -112,7 +112,7 @@ def local_geometry(
     whole_number(eigenvalues, "eigenvalues", at_least=0)
     size = checked_chunk_size(chunk_size)
     checked_inputs(x, "x")
-    with measuring(model, forward=forward, likelihood=likelihood) as classifier:
+    with measuring(model, forward=forward, likelihood=likelihood, inputs=x) as classifier:
         classes = _classes(classifier, x[:size])
         all_classes = classes <= EXACT_CLASSES if exact is None else exact
 

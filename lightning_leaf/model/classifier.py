@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.errors import LeafError, NonFiniteError
+from lightning_leaf.model.built_copy import built_copy
 from lightning_leaf.model.forward import Forward, forward_function
 from lightning_leaf.model.forward_pass import ForwardPass, ModelTensors
 from lightning_leaf.model.likelihood import Likelihood, checked_likelihood, log_probabilities
@@ -20,7 +21,7 @@ from lightning_leaf.model.precision import Precision, precisions
 from lightning_leaf.model.quiet import quiet
 from lightning_leaf.model.suggestions import suggested_forward
 from lightning_leaf.model.trial import find_forward_pass, first_that_runs
-from lightning_leaf.model.unbuilt import require_built
+from lightning_leaf.model.unbuilt import is_unbuilt, require_built
 from lightning_leaf.model.wrappers import unwrapped
 
 
@@ -245,6 +246,7 @@ def measuring(
     forward: Forward | None = None,
     likelihood: Likelihood | None = None,
     classes: int | None = None,
+    inputs: Tensor | None = None,  # (B, ...)
 ) -> Iterator[Classifier]:
     """Open ``model`` for measuring: a :class:`Classifier` inside ``quiet``.
 
@@ -258,10 +260,13 @@ def measuring(
         forward: See :class:`Classifier`, as the other arguments.
         likelihood: None for ``"categorical"``.
         classes: None if unknown.
+        inputs: The inputs that will be measured, if a model with lazy modules may be opened: a
+            copy is then built from them, see :func:`~lightning_leaf.model.built_copy.built_copy`.
 
     Raises:
-        LeafError: If ``model`` is not callable, or if it is a :class:`Classifier` and other
-            arguments are given.
+        ModelIsUnbuilt: If the model has lazy modules and no inputs are given.
+        LeafError: If ``model`` is not callable, or if it is a :class:`Classifier` and ``forward``,
+            ``likelihood`` or ``classes`` are given.
     """
     closed: Classifier | None = None
     if isinstance(model, Classifier):
@@ -276,6 +281,9 @@ def measuring(
         forward, likelihood, classes = model.forward, model.likelihood, model.classes
         closed, model = model, model.model
     model = unwrapped(model)
+    if inputs is not None and is_unbuilt(model):
+        checked_inputs(inputs, "x")
+        model = built_copy(model, forward_function(model, forward), inputs)
     require_built(model)
     with quiet(model):
         classifier = Classifier(model, forward=forward, likelihood=likelihood, classes=classes)

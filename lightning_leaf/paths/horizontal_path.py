@@ -150,7 +150,7 @@ def horizontal_path(
         positive_number(max_time, "max_time")
     with (
         ended_after(max_time),
-        measuring(model, forward=forward, likelihood=likelihood) as classifier,
+        measuring(model, forward=forward, likelihood=likelihood, inputs=start) as classifier,
     ):
         x, y = classifier.prepare(start, "start"), classifier.prepare(end, "end")
         if x.shape != y.shape:

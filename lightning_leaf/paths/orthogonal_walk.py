@@ -123,7 +123,7 @@ def orthogonal_walk(
         positive_number(max_time, "max_time")
     with (
         ended_after(max_time),
-        measuring(model, forward=forward, likelihood=likelihood) as classifier,
+        measuring(model, forward=forward, likelihood=likelihood, inputs=start) as classifier,
     ):
         x = classifier.prepare(start, "start")
         if direction is None:

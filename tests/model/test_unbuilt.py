@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_leaf import LocalDataMatrix, horizontal_path
+from lightning_leaf import LocalDataMatrix, MatrixFreeDataMatrix, horizontal_path
 from lightning_leaf.model import quiet as quiet_module
 from lightning_leaf.model import unbuilt
+from lightning_leaf.model.classifier import measuring
 from lightning_leaf.model.quiet import quiet
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt, is_unbuilt
 
@@ -27,24 +28,48 @@ def parameters(model: nn.Module) -> list[tuple[str, int]]:
     return [(name, id(parameter)) for name, parameter in model.named_parameters()]
 
 
-@pytest.mark.parametrize("measure", [LocalDataMatrix.at, horizontal_path])
-def test_uninitialized_modules_are_refused_and_can_be_built_afterwards(measure):
+def test_uninitialized_modules_are_refused_and_can_be_built_afterwards():
     model = lazy()
     before = [vars(part).copy() for part in model.modules()]
-    arguments = (images(), images()) if measure is horizontal_path else (images(),)
-    with pytest.raises(ModelIsUnbuilt, match=r"its LazyConv2d '0.0' has lazy.* model\(x\)"):
-        measure(model, *arguments)
+    with (
+        pytest.raises(ModelIsUnbuilt, match=r"its LazyConv2d '0.0' has lazy.* model\(x\)"),
+        measuring(model),
+    ):
+        pass
     assert [vars(part) for part in model.modules()] == before
     assert is_unbuilt(model)
-    torch.manual_seed(0)
     model(images())  # the advice
-    torch.manual_seed(0)
-    expected = lazy()
-    expected(images())
-    for actual, value in zip(model.parameters(), expected.parameters(), strict=True):
-        assert torch.equal(actual, value)
     assert not is_unbuilt(model)
-    measure(model, *arguments)
+    with measuring(model):
+        pass
+
+
+def test_inputs_measure_the_weights_that_the_next_call_draws():
+    x = images()
+    for training in (True, False):
+        model = lazy().train(training)
+        before = [vars(part).copy() for part in model.modules()]
+        trace = LocalDataMatrix.at(model, x).trace()
+        path = horizontal_path(model, x, x.flip(0), max_steps=2, progress=False)
+        assert [vars(part) for part in model.modules()] == before
+        model(x)
+        assert torch.equal(LocalDataMatrix.at(model, x).trace(), trace)
+        after = horizontal_path(model, x, x.flip(0), max_steps=2, progress=False)
+        assert torch.equal(after.points, path.points)
+        # Negative control: after other draws the weights are others.
+        other = lazy().train(training)
+        other(x)
+        assert not torch.allclose(LocalDataMatrix.at(other, x).trace(), trace, rtol=1e-3)
+
+
+def test_results_by_products_keep_the_weights_of_their_matrix():
+    x = torch.rand(2, 5)
+    model = nn.Sequential(nn.LazyLinear(4), nn.Tanh(), nn.LazyLinear(3))
+    g = MatrixFreeDataMatrix.at(model, x)
+    trace = g.trace()
+    assert is_unbuilt(model)
+    torch.rand(7)
+    assert torch.equal(g.trace(), trace)
 
 
 def test_reading_data_around_an_unbuilt_model_is_possible():

@@ -109,7 +109,7 @@ class MatrixFreeDataMatrix:
             LeafError, NonFiniteError: See :meth:`LocalDataMatrix.at`.
         """
         size = checked_chunk_size(chunk_size)
-        with measuring(model, forward=forward, likelihood=likelihood) as classifier:
+        with measuring(model, forward=forward, likelihood=likelihood, inputs=x) as classifier:
             return matrix_free_data_matrix(classifier, classifier.prepare(x), size, seed)
 
     def __len__(self) -> int:
