@@ -77,26 +77,29 @@ def _register_nothing(tensor: Tensor, hook: Callable[..., Any]) -> RemovableHand
 
 @contextmanager
 def gradients_set_aside(module: nn.Module) -> Iterator[None]:
-    """Take the gradients out of the parameters and put them back afterwards.
+    """Take the gradients out of the parameters, and put them back afterwards.
 
     A forward pass that calls ``backward`` or ``zero_grad`` then changes none of the training's.
+    Whether a parameter requires gradients is restored too.
     """
     parts = parts_of(module)
     sharded = set(map(id, parameters_of(sharded_parts(parts))))
     gradients = [
-        (parameter, parameter.grad)
+        (parameter, parameter.grad, parameter.requires_grad)
         for parameter in parameters_of(parts)
         if parameter.is_leaf and id(parameter) not in sharded
     ]
     try:
-        for parameter, gradient in gradients:
+        for parameter, gradient, _ in gradients:
             if gradient is not None:
                 parameter.grad = None
         yield
     finally:
-        for parameter, gradient in gradients:
+        for parameter, gradient, required in gradients:
             if parameter.grad is not gradient:
                 parameter.grad = gradient
+            if parameter.requires_grad != required:
+                parameter.requires_grad_(required)
 
 
 @contextmanager

@@ -146,6 +146,8 @@ class HeldState:
         elif isinstance(value, np.ndarray):
             if value.nbytes <= LARGEST_COPIED and value.flags.writeable:
                 self.arrays.append(value)
+        elif isinstance(value, random.SystemRandom):  # without a state
+            return
         elif isinstance(value, GENERATORS):
             self.generators.append(value)
         elif isinstance(value, functools.partial):

@@ -65,6 +65,7 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
         stack.enter_context(no_checkpointing())
         if isinstance(model, nn.Module):
             stack.enter_context(evaluation_mode(model))
+            stack.enter_context(gradients_set_aside(model))
             stack.enter_context(unchanged_parameters(model))
             stack.enter_context(unchanged_buffers(model))
             stack.enter_context(silent_log(model))
@@ -72,7 +73,6 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
             stack.enter_context(refusing_new_parameters(model))
             stack.enter_context(refusing_initialization(model))
             stack.enter_context(no_backward_hooks(model))
-            stack.enter_context(gradients_set_aside(model))
         yield
 
 

@@ -90,8 +90,8 @@ def _restore_items(collection: Any, before: Any) -> None:
     if isinstance(collection, dict):
         for name in collection.keys() - before.keys():
             del collection[name]
-        if any(name not in collection for name in before):  # restore their order too
-            collection.clear()
+        if len(collection) < len(before) or not all(map(operator.is_, collection, before)):
+            collection.clear()  # restore their order too
         for name, value in before.items():
             if collection.get(name, _ABSENT) is not value:
                 collection[name] = value

@@ -48,6 +48,8 @@ class Remembering(nn.Module):
         super().__init__()
         self.nested = defaultdict(list, {"sizes": [0]})
         self.named = Named("sizes", {"largest": 0})
+        self.recent = OrderedDict(first=0, second=0)
+        self.system = random.SystemRandom()
         self.latest = deque([0, 0, 0], maxlen=3)
         self.pair = ([0], {"x": {0}})
         self.plain = torch.zeros(3)
@@ -84,6 +86,7 @@ class Remembering(nn.Module):
         self.nested["sizes"].append(len(x))
         self.nested["new"].append(x)
         self.named["largest"] = len(x)
+        self.recent.move_to_end("first")
         self.latest.append(len(x))
         self.pair[0].append(1)
         self.pair[1]["x"].add(1)
@@ -107,6 +110,7 @@ def state(model):
     return {
         "nested": {name: list(values) for name, values in model.nested.items()},
         "subclass": dict(model.named),
+        "order": list(model.recent),
         "deque": list(model.latest),
         "in a tuple": ([*model.pair[0]], {*model.pair[1]["x"]}),
         "plain tensor": model.plain.tolist(),

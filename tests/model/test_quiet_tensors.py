@@ -92,6 +92,19 @@ def test_buffers_of_every_kind_are_restored(kind):
     assert kind in ("meta", "MKL-DNN") or not same(written, before)
 
 
+def test_assignments_of_other_types_and_layouts_are_undone():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Conv2d(4, 4, 3))
+    sum(p.sum() for p in model.parameters()).backward()
+    before = [(p, parts(p)) for p in model.parameters()]
+    with quiet(model):
+        model[0].bfloat16()
+        model[1].to(memory_format=torch.channels_last)
+        model[1].bias.data = torch.empty(0)
+        assert all(not same(parts(p), kept) for p, kept in before)
+    assert all(a is b for a, (b, _) in zip(model.parameters(), before, strict=True))
+    assert all(same(parts(p), kept) and p.grad.dtype == p.dtype for p, kept in before)
+
+
 def test_sparse_parameters_are_restored():
     model = nn.Linear(4, 4)
     model.sparse = nn.Parameter(torch.eye(4).to_sparse())
