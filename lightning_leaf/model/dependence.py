@@ -12,6 +12,7 @@ NEAR = 1e-3
 SCALES = (NEAR, 1e-2, 1e-1, 1.0)
 """Changes of the input, relative to its largest number."""
 
+NO_WAY = "they have no grad_fn that leads to it"
 REASONS = {
     "detach": ".detach()",
     "data": ".data",
@@ -53,9 +54,7 @@ def require_zero_derivative(
     Raises:
         LeafError: If the scores change with the input, or do not depend on any tensor.
     """
-    generator = torch.Generator().manual_seed(0)
-    signs = (torch.randint(0, 2, x.shape, generator=generator) * 2 - 1).to(x)
-    direction = signs * (float(x.abs().max()) or 1.0)
+    direction = random_direction(x)
     connected = gradient is not None
     if connected:
         near = (x + NEAR * direction).requires_grad_()
@@ -67,7 +66,8 @@ def require_zero_derivative(
         noise = (run(x.clone()) - scores).abs().max()  # of models that draw random numbers
         for scale in SCALES[:1] if connected else SCALES:
             if bool((run(x + scale * direction) - scores).abs().max() > 4 * noise):
-                raise _not_differentiable(run, connected, x)
+                how = "their derivative is zero" if connected else NO_WAY
+                raise not_differentiable(run, how, x)
     if not scores.requires_grad:
         raise LeafError(
             "The classifier's output does not depend on its input (it has no grad_fn, and does "
@@ -75,16 +75,28 @@ def require_zero_derivative(
         )
 
 
-def _not_differentiable(run: ForwardPass, connected: bool, x: Tensor) -> LeafError:
+def random_direction(x: Tensor, seed: int = 0) -> Tensor:
+    """Return plus or minus the largest number of x in every coordinate."""
+    generator = torch.Generator().manual_seed(seed)
+    signs = (torch.randint(0, 2, x.shape, generator=generator) * 2 - 1).to(x)
+    return signs * (float(x.abs().max()) or 1.0)
+
+
+def not_differentiable(run: ForwardPass, how: str, x: Tensor) -> LeafError:
+    """Return the error about scores that change with the input although ``how``."""
+    return LeafError(
+        f"The classifier's scores change with its input, but {how}: its forward pass uses "
+        f"{used_reasons(run, x)}. Remove this, or pass forward= a function (model, inputs) -> "
+        "scores without it."
+    )
+
+
+def used_reasons(run: ForwardPass, x: Tensor) -> str:
+    """Return the operations in a forward pass that end the graph of derivatives, as a list."""
     watch = Watch()
     run(x.clone().requires_grad_(), watch)
     used = dict.fromkeys(REASONS[name] for name in sorted(watch.names) if name in REASONS)
     used |= {"torch.no_grad()": None} if watch.no_grad else {}
     used |= {"torch.inference_mode()": None} if watch.inference else {}
     used |= {"quantized layers": None} if run.tensors.quantized else {}
-    how = "their derivative is zero" if connected else "they have no grad_fn that leads to it"
-    return LeafError(
-        f"The classifier's scores change with its input, but {how}: its forward pass uses "
-        f"{', '.join(used) or 'operations outside of autograd'}. Remove this, or pass forward= a "
-        "function (model, inputs) -> scores without it."
-    )
+    return ", ".join(used) or "operations outside of autograd"

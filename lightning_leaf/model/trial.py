@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.errors import Interrupted, LeafError
-from lightning_leaf.model.dependence import require_zero_derivative
+from lightning_leaf.model.dependence import REASONS, require_zero_derivative
 from lightning_leaf.model.forward_pass import ForwardPass, Watch, weighted
 from lightning_leaf.model.memory import is_out_of_memory
+from lightning_leaf.model.partial_dependence import check_all_derivatives
 from lightning_leaf.model.precision import Precision
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
 
@@ -77,6 +78,8 @@ def find_forward_pass(run: ForwardPass, precisions: Sequence[Precision], x: Tens
         trial = trial if through is None else _better(trial, through, x)
     if not trial.shows_dependence:
         require_zero_derivative(trial.run, trial.scores, trial.gradient, x)
+    elif watch is not None and watch.names & REASONS.keys():
+        check_all_derivatives(trial.run, x)
     return trial
 
 
