@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from lightning_leaf.callbacks.example_pool import ExamplePool
 from lightning_leaf.callbacks.probes import DEFAULT_COUNT, AnyDataset, LabelledBatch
-from lightning_leaf.callbacks.user_inputs import as_pairs_of_positions, names_for
+from lightning_leaf.callbacks.user_inputs import as_number, as_pairs_of_positions, names_for
 from lightning_leaf.data.batches import Examples, Split, read_finite_batch
 from lightning_leaf.data.workers import seed_global_streams
 from lightning_leaf.errors import LeafError
@@ -77,7 +77,8 @@ def choose_pairs(
     if isinstance(wanted, (Tensor, tuple)):
         examples = replace(read_finite_batch(wanted), class_names=names)
         return pair_up(examples, default_count, seed)
-    count, dataset = (wanted, None) if isinstance(wanted, int) else (default_count, wanted)
+    number = as_number(wanted)
+    count, dataset = (default_count, wanted) if number is None else (number, None)
     pool = ExamplePool(trainer, module, batch, dataset, split=split, class_names=class_names)
     candidates = pool.sample(CANDIDATES_PER_PAIR * count, seed)
     if pool.shapes_differ and len(set(candidates.labels or (0, 1))) < 2:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightning_leaf.callbacks.example_pool import ExamplePool
-from lightning_leaf.callbacks.user_inputs import as_positions, names_for
+from lightning_leaf.callbacks.user_inputs import as_number, as_positions, names_for
 from lightning_leaf.data.batches import Examples, Split, read_finite_batch
 from lightning_leaf.data.workers import seed_global_streams
 
@@ -68,7 +68,8 @@ def choose_inputs(
     if isinstance(wanted, (Tensor, np.ndarray)) or _holds_tensors(wanted):
         names = names_for(class_names, None, module)
         return replace(read_finite_batch(wanted), class_names=names)
-    count, dataset = (wanted, None) if isinstance(wanted, int) else (default_count, wanted)
+    number = as_number(wanted)
+    count, dataset = (default_count, wanted) if number is None else (number, None)
     pool = ExamplePool(trainer, module, batch, dataset, split=split, class_names=class_names)
     return pool.sample(count, seed)
 

@@ -14,6 +14,15 @@ from torch.utils.data import Dataset
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
+def as_number(value: Any) -> int | None:
+    """Return a whole number of Python, NumPy or torch as an int; None for anything else."""
+    if isinstance(value, Tensor):
+        return int(value) if value.ndim == 0 and value.dtype in INTEGERS else None
+    if isinstance(value, (bool, np.bool_, np.ndarray)) or not hasattr(value, "__index__"):
+        return None
+    return int(value)
+
+
 def as_positions(wanted: Any) -> list[int] | None:
     """Return positions in a data set that are given as a sequence of whole numbers.
 
@@ -29,7 +38,7 @@ def as_positions(wanted: Any) -> list[int] | None:
         return [int(each) for each in wanted] if is_vector else None
     if not _is_sequence(wanted):
         return None
-    numbers = [_whole(each) for each in wanted]
+    numbers = [as_number(each) for each in wanted]
     return None if None in numbers else [number for number in numbers if number is not None]
 
 
@@ -99,12 +108,3 @@ def _names_by_number(mapping: Any) -> tuple[str, ...] | None:
 
 def _is_sequence(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes, Dataset))
-
-
-def _whole(value: Any) -> int | None:
-    """Return a whole number of Python, NumPy or torch as an int; None for anything else."""
-    if isinstance(value, Tensor):
-        return int(value) if value.ndim == 0 and not value.is_floating_point() else None
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        return None
-    return int(value) if not isinstance(value, np.ndarray) else None

@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from lightning_leaf.callbacks.user_inputs import (
+    as_number,
     as_pairs_of_positions,
     as_positions,
     names_for,
@@ -31,6 +32,13 @@ SEQUENCES = {
 def test_any_sequence_of_whole_numbers_holds_positions(given):
     assert as_positions(given) == [3, 1, 2]
     assert as_pairs_of_positions(given) is None
+
+
+def test_a_number_of_any_library_is_a_count():
+    for number in (3, np.int64(3), torch.tensor(3)):
+        assert as_number(number) == 3
+    for other in (True, 3.0, "3", [3], np.array([3]), torch.tensor(3.0)):
+        assert as_number(other) is None
 
 
 def test_a_range_and_an_empty_sequence_hold_positions():
