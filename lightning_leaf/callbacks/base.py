@@ -217,7 +217,8 @@ class LeafCallback(Callback):
                 self._ctrl_c = pressed
                 with interrupted_when(self._flag(trainer, pressed)):
                     yield
-            postponed.pop(self.description, None)
+            if postponed:
+                postponed.pop(self.description, None)
         except ModelIsUnbuilt as error:
             postponed[self.description] = error
             self._attempts += 1
