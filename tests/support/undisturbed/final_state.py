@@ -19,6 +19,8 @@ from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, Ortho
 
 Outcome = dict[str, Any]
 
+LEAF_VALUES = "leaf/", "leaf_averaged/"
+
 LEAF_CALLBACKS = LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot
 # The state of ModelCheckpoint contains file paths, which differ between runs.
 IGNORED_STATES = (*(kind.__name__ for kind in LEAF_CALLBACKS), "ModelCheckpoint")
@@ -79,7 +81,11 @@ def logged(root: Path) -> Outcome:
         with file.open() as lines:
             rows += [without_leaf_values(row) for row in csv.DictReader(lines)]
     return {
-        "events": {name: entries for name, entries in events.items() if " leaf/" not in name},
+        "events": {
+            name: entries
+            for name, entries in events.items()
+            if not name.partition(" ")[2].startswith(LEAF_VALUES)
+        },
         "csv": [row for row in rows if any(row[key] for key in row if key != "step")],
     }
 
@@ -99,4 +105,4 @@ def checkpoints(root: Path) -> Outcome:
 
 
 def without_leaf_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if not name.startswith("leaf/")}
+    return {name: value for name, value in values.items() if not name.startswith(LEAF_VALUES)}
