@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import queue
 import random
+import sys
 import threading
 import types
 from collections import OrderedDict, deque
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of
 
@@ -25,7 +25,7 @@ MOST_SEARCHED = 100_000
 LARGEST_COPIED = 2**26
 """Number of bytes of a larger tensor or array, which is data rather than state."""
 
-# Modules of these packages keep their state in attributes, and know their trainer.
+# Objects of these packages belong to the training itself: optimizers, data sets, the trainer.
 LIBRARIES = {"torch", "lightning", "pytorch_lightning", "lightning_fabric", "lightning_leaf"}
 COLLECTIONS = list, dict, set, deque
 GENERATORS = torch.Generator, np.random.Generator, np.random.RandomState, random.Random
@@ -104,15 +104,15 @@ class HeldState:
                 self._add_slots(part)
 
     def _add_class(self, kind: type) -> None:
-        if kind in self.classes or _package(kind) in LIBRARIES:
+        package = _package(kind)
+        if kind in self.classes or package in LIBRARIES or package in sys.stdlib_module_names:
             return
         self.classes.add(kind)
-        self._packages.add(_package(kind))
+        self._packages.add(package)
         self._add_function(vars(kind).get("forward"))
         self._pending += (value for value in vars(kind).values() if isinstance(value, COLLECTIONS))
         for base in kind.__bases__:
-            if base is not object:
-                self._add_class(base)
+            self._add_class(base)
 
     def _add_namespace(self, namespace: dict[str, Any]) -> None:
         self.namespaces.append(namespace)
@@ -156,13 +156,22 @@ class HeldState:
             self._pending += value.__self__, value.__func__
         elif isinstance(value, types.FunctionType):
             self._add_function(value)
-        elif _package(kind) in self._packages and not isinstance(value, (Dataset, type)):
+        elif self._is_of_the_model(kind):
             attributes = getattr(value, "__dict__", None)
             attributes = attributes if isinstance(attributes, dict) else {}
             # What another thread changes at the same time must not be restored.
             if not any(isinstance(each, OF_THREADS) for each in attributes.values()):
                 self._add_namespace(attributes)
                 self._add_slots(value)
+
+    def _is_of_the_model(self, kind: type) -> bool:
+        """Return whether a class is of the model's packages, and no data set, trainer or callback.
+
+        Those are based on classes of libraries.
+        """
+        return _package(kind) in self._packages and not any(
+            issubclass(base, type) or _package(base) in LIBRARIES for base in kind.__mro__
+        )
 
     def _add_slots(self, value: object) -> None:
         for kind in type(value).__mro__:

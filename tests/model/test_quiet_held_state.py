@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from lightning_leaf.model import held_state
 from lightning_leaf.model import quiet as quiet_module
@@ -193,6 +194,23 @@ def test_objects_that_threads_share_are_left_alone():
         thread.join()
         model.own.count = 5
     assert (model.shared_object.items, model.own.count) == ([1], 0)
+
+
+class Keeping(Dataset):
+    """A data set, which belongs to the training and not to the model."""
+
+    def __init__(self) -> None:
+        self.items = []
+
+
+def test_data_sets_are_left_alone():
+    model = Remembering()
+    model.data = Keeping()
+    found = held_state.HeldState(model)
+    namespaces = [id(namespace) for namespace in found.namespaces]
+    assert id(vars(model.meter)) in namespaces
+    assert id(vars(model.data)) not in namespaces
+    assert all(id(each) != id(model.data.items) for each in found.collections)
 
 
 @torch.no_grad()
