@@ -60,7 +60,7 @@ def test_a_range_and_an_empty_sequence_hold_positions():
         (torch.rand(3, 4), torch.tensor([0, 1, 2])),
         TensorDataset(torch.rand(3)),
     ],
-    ids=str,
+    ids=lambda given: type(given).__name__,
 )
 def test_other_values_are_no_positions(given):
     assert as_positions(given) is None
