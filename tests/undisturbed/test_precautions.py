@@ -20,6 +20,7 @@ from lightning_leaf import (
     LocalDataMatrixMonitor,
 )
 from lightning_leaf.data import reading
+from lightning_leaf.data.reading import Reader
 from lightning_leaf.data.requests import Answer, Request
 from lightning_leaf.geometry import contrast_gradients
 from lightning_leaf.model import held_state, precision, quiet
@@ -139,6 +140,16 @@ def test_objects_that_modules_hold_must_be_restored(
     monkeypatch.setattr(held_state, "MOST_SEARCHED", 0)
     watched = outcome(training, tmp_path / "with", leaf_callbacks())
     assert {"/losses[0]", "/attributes//center"} <= set(differences(without, watched))
+
+
+def test_data_sets_must_not_be_read_by_the_process_of_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = TRAININGS["data that reading changes"]
+    without = outcome(training, tmp_path / "without")
+    monkeypatch.setattr(Reader, "read", lambda self, request: Answer.of([*request(self.source)]))
+    watched = outcome(training, tmp_path / "with", leaf_callbacks())
+    assert "/losses[1]" in differences(without, watched)
 
 
 def test_logging_of_the_module_must_be_silenced(
