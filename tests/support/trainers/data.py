@@ -93,7 +93,7 @@ class OpenFiles(L.Callback):
     Report(
         "zhuyu-cs/MeanFlow #28",
         "latents in an LMDB file, opened lazily in each worker",
-        "other data in forked workers",
+        "other data in forked workers, or the training ended",
     ),
     Report("zhuyu-cs/MeanFlow PR #43", "ImageNet in an LMDB file", "other data in forked workers"),
     Report("pytorch/pytorch #11887", "homographies in an HDF5 file", "other data"),
@@ -102,7 +102,7 @@ class OpenFiles(L.Callback):
         "ModelNet40 in an HDF5 file, whose workers read labels of 255 for 40 classes",
         "other data",
     ),
-    Report("pytorch/vision #689", "LSUN in LMDB files with spawned workers", "switched off"),
+    Report("pytorch/vision #689", "LSUN in LMDB files with spawned workers", "the training ended"),
     note="Examples are read without leaving anything in the data set of the trainer.",
 )
 def lazily_opened_file(root: Path) -> Training:
