@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor
 
+from lightning_leaf.data.managed_objects import is_managed
+
 T = TypeVar("T")
 
 SHARED_BYTES = 64 * 2**20
@@ -34,6 +36,8 @@ def independent_copy(original: T, shared: tuple[Any, ...] = ()) -> T:
     """
     memo: dict[int, Any] = {id(each): each for each in shared}
     for part in _reachable(original, set(memo)):
+        if is_managed(part):
+            raise TypeError(f"a {type(part).__name__} cannot be copied, because a server holds it")
         if _is_large(part):
             memo[id(part)] = part
     return copy.deepcopy(original, memo)

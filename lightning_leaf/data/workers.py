@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch.utils.data import _utils
 
+from lightning_leaf.data import managed_objects
 from lightning_leaf.data.isolation import Inherited, open_files, separate
 from lightning_leaf.errors import LeafError
 
@@ -179,6 +180,7 @@ def _serve(
         if inherited is not None:
             gc.disable()  # the finalizers of the training's objects must not run here
             separate(inherited)
+        managed_objects.use_own_copies()
         torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
         seed_global_streams(seed)
         _utils.worker._worker_info = _utils.worker.WorkerInfo(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 import time
@@ -25,6 +26,7 @@ from tests.support.data_sets import (
     InFile,
     InZip,
     Locked,
+    Managed,
     NotInForks,
     Numbers,
     Remote,
@@ -111,6 +113,20 @@ def test_shared_memory_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs_read(loader(data))
     assert data.reads.value > 0
     assert data.cache.sum() > 0
+
+
+def test_objects_of_a_manager_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    with multiprocessing.Manager() as manager:
+        data = Managed(manager.dict({3: (torch.full((1, 64, 64), 3.0), 0)}))
+        assert right(pairs_read(loader(data)))
+        assert right(pairs_read(loader(data), [3, 5]))
+        assert set(data.cache.keys()) == {3}
+        with pytest.raises(TypeError, match="because a server holds it"):
+            copies.independent_copy(data)
+        # Negative control: a process of its own writes to the same server.
+        monkeypatch.setattr(workers.managed_objects, "use_own_copies", lambda: None)
+        pairs_read(loader(data), [5])
+        assert set(data.cache.keys()) == {3, 5}
 
 
 def test_connections_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,18 @@ class Counting(Numbers):
         return super().__getitem__(position)
 
 
+class Managed(Numbers):
+    """A data set that keeps what was read in a dict of a server (multiprocessing.Manager)."""
+
+    def __init__(self, cache: Any) -> None:
+        self.cache = cache
+
+    def __getitem__(self, position: int) -> Any:
+        if position not in self.cache:
+            self.cache[position] = super().__getitem__(position)
+        return self.cache[position]
+
+
 class Remote(Numbers):
     """A data set that asks a server."""
 
