@@ -231,6 +231,8 @@ class LeafCallback(Callback):
                 error,
                 advice_for(error, self._task, module, self.forward, batch, self._inputs_argument),
             )
+        finally:
+            self._ctrl_c = _never  # a callback can be pickled between measurements
 
     def _flag(self, trainer: Trainer, pressed: Callable[[], bool]) -> Callable[[], bool]:
         return self.processes.shared_flag(lambda: trainer_state.is_ending(trainer) or pressed())

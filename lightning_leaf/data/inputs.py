@@ -59,8 +59,40 @@ def input_place(tree: dict[Place, Tensor], batch: Any, rows: int | None) -> Plac
         # A list of images (channels, H, W) is not a batch of as many examples as channels.
         alone = rows is not None and len(candidates[place]) > 2 and lengths[len(tree[place])] == 1
         if not (alone and len(place) > 1 and isinstance(place[-1], int)):
+            if place not in by_key:
+                _require_unique(place, {each: candidates[each] for each in measurable})
             return place
     raise no_inputs(batch)
+
+
+def _require_unique(chosen: Place, candidates: dict[Place, Tensor]) -> None:
+    """Check that no other key of a mapping could be that of the inputs.
+
+    Raises:
+        LeafError: If another tensor has the same shape, or both are images.
+    """
+    x = candidates.get(chosen)
+    if x is None or not _is_key(chosen):
+        return
+    alike = [
+        str(place[-1])
+        for place, leaf in candidates.items()
+        if _is_key(place)
+        and place[:-1] == chosen[:-1]
+        and (leaf.shape == x.shape or min(leaf.ndim, x.ndim) > 3)
+    ]
+    if len(alike) > 1:
+        raise LeafError(
+            f"A batch expects one tensor of inputs; {', '.join(map(repr, alike))} can be inputs. "
+            f'Say which, for example batch="{alike[1]}" or batch=("{alike[1]}", "target"). For '
+            "several inputs stack them: batch=lambda batch: "
+            f'torch.stack([batch["{alike[0]}"], batch["{alike[1]}"]], 1), and call the module with '
+            "forward=lambda module, x: module(x[:, 0], x[:, 1])."
+        )
+
+
+def _is_key(place: Place) -> bool:
+    return bool(place) and isinstance(place[-1], str)
 
 
 def _is_measurable(leaf: Tensor) -> bool:

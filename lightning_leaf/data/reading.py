@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from torch.utils.data import DataLoader, IterableDataset, default_collate
+from torch import Tensor
+from torch.utils.data import (
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+    default_collate,
+)
 
 from lightning_leaf.data.copies import independent_copy
 from lightning_leaf.data.requests import Answer, Request
@@ -28,6 +39,9 @@ ADVICE = (
     "Pass the inputs themselves, for example probe=(inputs, labels), "
     "pairs=(sources, destinations) or starts=inputs."
 )
+
+_PLAIN_SAMPLERS = (type(None), SequentialSampler, RandomSampler)
+"""Samplers that need not be iterated."""
 
 _failures: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 """Why a process cannot read a loader's examples. Finding out can take long, so it is done once."""
@@ -60,6 +74,8 @@ class Reader:
             LeafError: If the data set raises an error, or if neither a process nor a copy can
                 read it.
         """
+        if _is_constant(self.source):
+            return _read(self.source, request)
         failed = "the platform cannot fork processes, and the data loader has no workers"
         problem: WorkError | None = None
         if (earlier := self._earlier_failure()) is not None:
@@ -84,13 +100,7 @@ class Reader:
                 "Examples cannot be read without a change of the data set that the training uses: "
                 f"{failed}, and the data set cannot be copied ({one_line(error)}). {ADVICE}"
             ) from error
-        seed_global_streams(request.seed)
-        try:
-            return Answer.of(list(request(source)))
-        except LeafError:
-            raise
-        except Exception as error:
-            raise _of_the_data_set(problem or WorkError.of(error)) from error
+        return _read(source, request, problem)
 
     def _earlier_failure(self) -> str | None:
         try:
@@ -141,6 +151,56 @@ def reader_of_dataset(dataset: Any, shared: tuple[Any, ...] = ()) -> Reader:
 def has_positions(dataset: Any) -> bool:
     """Return whether a data set can be indexed. Its own code is not run."""
     return hasattr(type(dataset), "__getitem__") and not isinstance(dataset, IterableDataset)
+
+
+def _read(source: Source, request: Request, earlier: WorkError | None = None) -> Answer:
+    """Read examples in this process.
+
+    Raises:
+        LeafError: If the data set raises an error. It reports the earlier one, if there is one.
+    """
+    seed_global_streams(request.seed)
+    try:
+        return Answer.of(list(request(source)))
+    except LeafError:
+        raise
+    except Exception as error:
+        raise _of_the_data_set(earlier or WorkError.of(error)) from error
+
+
+def _is_constant(source: Source) -> bool:
+    """Return whether reading cannot change anything: tensors, read by classes of PyTorch alone.
+
+    These may be on an accelerator, which a forked process cannot use.
+    """
+    return (
+        source.kind == "examples"
+        and source.collate is default_collate
+        and type(source.sampler) in _PLAIN_SAMPLERS
+        and type(source.batch_sampler) in (type(None), BatchSampler)
+        and type(getattr(source.batch_sampler, "sampler", None)) in _PLAIN_SAMPLERS
+        and _holds_tensors_only(source.dataset)
+    )
+
+
+def _holds_tensors_only(dataset: Any) -> bool:
+    attributes = getattr(dataset, "__dict__", {})
+    if type(dataset) is TensorDataset:
+        return attributes.keys() == {"tensors"} and all(
+            type(tensor) is Tensor for tensor in dataset.tensors
+        )
+    if type(dataset) is Subset:
+        plain = type(dataset.indices) in (list, tuple, range, Tensor)
+        return (
+            plain
+            and attributes.keys() == {"dataset", "indices"}
+            and _holds_tensors_only(dataset.dataset)
+        )
+    if type(dataset) is ConcatDataset:
+        return attributes.keys() == {"datasets", "cumulative_sizes"} and all(
+            map(_holds_tensors_only, dataset.datasets)
+        )
+    return False
 
 
 def _manner_of(loader: Any, dataset: Any) -> Manner | None:

@@ -104,6 +104,10 @@ def choose_target(
         if target.kind is not None and not _are_positions(target, positions):
             candidates.append((place, target))
     discrete = [target for _, target in candidates if target.kind != "values"]
+    if len(discrete) > 1 and inputs in leaves:  # zeros and ones of the shape of the inputs: a mask
+        shape = leaves[inputs].shape
+        masks = [place for place, _ in candidates if leaves[place].shape == shape]
+        discrete = [target for target in discrete if target.place not in masks] or discrete
     if len(discrete) > 1:
         # A constant, such as a sampling rate, or a number of each row, such as its index.
         telling = [

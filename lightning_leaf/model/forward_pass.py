@@ -15,7 +15,13 @@ from lightning_leaf.model.forward import Calling
 from lightning_leaf.model.no_grad import ThroughNoGrad, starts_no_grad
 from lightning_leaf.model.outputs import score_rows
 from lightning_leaf.model.parts import buffers_of, parameters_of, sharded_parts
-from lightning_leaf.model.precision import FullPrecision, Precision, is_half, main_type
+from lightning_leaf.model.precision import (
+    FullPrecision,
+    Precision,
+    is_half,
+    main_type,
+    needs_copy,
+)
 
 
 class ModelTensors:
@@ -55,21 +61,23 @@ class ModelTensors:
         return next(iter(accelerators or devices), None)
 
     def full_copies(self) -> dict[str, Tensor]:
-        """Return copies of the half-precision tensors in full precision, by their names.
+        """Return full copies of the tensors that need one, by their names.
 
         A tensor of several modules has a name in each, with the same copy.
         """
         if self._full_copies is None:
             copies = {
-                id(tensor): tensor.detach().to(self.dtype)
+                id(tensor): tensor.detach().to(
+                    self.dtype if is_half(tensor) else tensor.dtype, copy=True
+                )
                 for tensor in (*self.parameters, *self.buffers)
-                if is_half(tensor)
+                if needs_copy(tensor)
             }
             self._full_copies = {
                 path + name: copies[id(tensor)]
                 for part, path in self._paths.items()
                 for name, tensor in (*part._parameters.items(), *part._buffers.items())
-                if is_half(tensor)
+                if tensor is not None and needs_copy(tensor)
             }
         return self._full_copies
 

@@ -22,7 +22,8 @@ class Precision:
 
     Attributes:
         inputs: Type of the inputs that the model gets. None for the type they have.
-        copies: Whether half-precision parameters and buffers are replaced by full copies.
+        copies: Whether parameters and buffers that cannot be used as they are, see
+            :func:`needs_copy`, are replaced by full copies.
         full: Whether casts to half precision in the forward pass, and autocast, are ignored.
         coarse: Whether the model computes in half precision, so that derivatives are coarse.
     """
@@ -52,7 +53,8 @@ def precisions(
 
     1. Inputs in the type of most parameters. Half-precision tensors are replaced by float32
        copies, and the forward pass runs in full precision even where it casts to half precision,
-       because derivatives in half precision are too coarse for a spectrum.
+       because derivatives in half precision are too coarse for a spectrum. Tensors created in
+       inference mode, which allow no derivatives, are replaced by copies too.
     2. Inputs in the other of float32 and float64, if the model has tensors of that type: a first
        layer that expects it.
     3. In full precision without copies: each operation converts its half-precision arguments. For
@@ -74,8 +76,9 @@ def precisions(
     other = torch.float32 if main == torch.float64 else torch.float64
     halves = sorted(set(floating) & set(HALF_PRECISION), key=str)
     has_half = bool(halves)
+    copies = any(map(needs_copy, (*parameters, *buffers)))
     ways = [
-        Precision(dtype, copies=has_half, full=has_half)
+        Precision(dtype, copies=copies, full=has_half)
         for dtype in (main, other)
         if dtype == main or dtype in floating
     ]
@@ -129,6 +132,11 @@ class FullPrecision(TorchFunctionMode):
         if isinstance(value, Tensor):
             return value.to(self._dtype) if is_half(value) else value
         return value
+
+
+def needs_copy(tensor: Tensor) -> bool:
+    """Return whether derivatives need a copy: of half precision, or created in inference mode."""
+    return is_half(tensor) or (tensor.is_inference() and tensor.is_floating_point())
 
 
 def is_half(value: Any) -> bool:

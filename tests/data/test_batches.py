@@ -58,6 +58,7 @@ LABELLED = {
     "several loaders": {"unknown": (torch.rand(5, 2, 5),), "known": (X, Y)},
     "array": (X.numpy(), Y.tolist()),
     "mask": {"pixel_mask": torch.ones(3, 5), "target_weight": torch.ones(3, 2), "a": X, "y": Y},
+    "mask of zeros and ones": (X[:, :, 0], (X[:, :, 0] > 0.5).float(), Y),
     "weights before": {"weight": torch.rand(3), "y": Y, "x": X},
 }
 
@@ -65,8 +66,25 @@ LABELLED = {
 @pytest.mark.parametrize("batch", LABELLED.values(), ids=LABELLED.keys())
 def test_inputs_and_labels_are_read(batch):
     examples = read_batch(batch)
-    assert torch.equal(examples.inputs, X)
+    assert torch.equal(examples.inputs, X if examples.inputs.ndim > 2 else X[:, :, 0])
     assert examples.labels == (2, 0, 1)
+
+
+AMBIGUOUS = {
+    "same shape": {"radar": X, "optical": X + 1, "cover": Y},
+    "images": {"left": torch.rand(3, 3, 8, 8), "depth": torch.rand(3, 1, 8, 8), "label": Y},
+    "nested": {"a": {"radar": X, "optical": X + 1}, "label": Y},
+}
+
+
+@pytest.mark.parametrize("batch", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+def test_several_possible_inputs_under_unknown_keys_are_refused(batch):
+    with pytest.raises(LeafError, match=r"can be inputs.*batch=\("):
+        read_batch(batch)
+    # Negative control: a known key, another shape, or a name decides.
+    assert torch.equal(read_batch({"image": X, "radar": X + 1}).inputs, X)
+    assert torch.equal(read_batch({"radar": X, "meta": torch.rand(3, 2)}).inputs, X)
+    assert torch.equal(read_batch({"radar": X + 1, "optical": X}, "optical").inputs, X)
 
 
 UNLABELLED = {

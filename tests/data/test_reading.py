@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import ConcatDataset, Dataset, Subset, get_worker_info
+from torch.utils.data import (
+    ConcatDataset,
+    Dataset,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    default_collate,
+    get_worker_info,
+)
 
 from lightning_leaf import LeafError
 from lightning_leaf.data import copies, isolation, reading, workers
@@ -178,6 +186,32 @@ def test_without_forks_a_copy_is_read(tmp_path: Any, monkeypatch: pytest.MonkeyP
     data.open()
     with pytest.raises(LeafError, match=r"cannot fork.*cannot be copied.*BufferedReader.*probe="):
         pairs_read(loader(data))
+
+
+def test_tensors_are_read_without_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> Any:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(reading, "run_in_worker", refuse)
+    images = torch.arange(float(COUNT))[:, None, None, None].expand(-1, 1, 4, 4)
+    data = TensorDataset(images, torch.arange(COUNT) % 3)
+    parts = ConcatDataset([Subset(data, range(12)), Subset(data, range(12, COUNT))])
+    for dataset in (data, parts):
+        assert right(pairs_read(loader(dataset)))
+        assert right(pairs_read(loader(dataset, num_workers=2, shuffle=True), [5, 3]))
+
+    class Other(TensorDataset):
+        pass
+
+    # Negative control: the code of a subclass, a collate function or a sampler may do anything.
+    with pytest.raises(AssertionError):
+        pairs_read(loader(Other(*data.tensors)))
+    with pytest.raises(AssertionError):
+        pairs_read(loader(Subset(Other(*data.tensors), [0, 1, 2])))
+    with pytest.raises(AssertionError):
+        pairs_read(loader(data, collate_fn=lambda items: default_collate(items)))
+    with pytest.raises(AssertionError):
+        pairs_read(loader(data, sampler=SubsetRandomSampler(range(COUNT))))
 
 
 def test_large_data_are_shared_with_a_copy() -> None:

@@ -303,7 +303,7 @@ class Satellite(Lit):
     "Data",
     "dicts with several tensors that can be inputs; `batch=` by name, as in a YAML file",
     write='batch="tests.support.trainers.data.optical"',
-    happens="the first tensor of floating-point numbers is measured",
+    refused="'optical' can be inputs",
     note='A key, `batch="optical"`, is enough if no labels are needed.',
 )
 def batch_by_name(root: Path) -> Training:
