@@ -167,8 +167,8 @@ def loader_parts(trainer: Trainer) -> Iterator[LoaderPart]:
 
 
 def has_validation_data(trainer: Trainer) -> bool:
-    """Return whether the trainer has a data loader for validation."""
-    return any(part.for_validation for part in loader_parts(trainer))
+    """Return whether the trainer has data loaders for validation, without creating them."""
+    return bool(trainer.val_dataloaders is not None or trainer.enable_validation)
 
 
 def _parts(loaders: Any, for_validation: bool, mode: str) -> Iterator[LoaderPart]:

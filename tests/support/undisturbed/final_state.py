@@ -65,6 +65,10 @@ def compilations() -> int:
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
+COLUMNS = ("step", "epoch")
+"""Columns that the rows of the callbacks have too."""
+
+
 def logged(root: Path) -> Outcome:
     """Return scalars as written, by file and tag, and the rows of CSV files."""
     events: dict[str, list[tuple[int, float]]] = {}
@@ -86,7 +90,7 @@ def logged(root: Path) -> Outcome:
             for name, entries in events.items()
             if not name.partition(" ")[2].startswith(LEAF_VALUES)
         },
-        "csv": [row for row in rows if any(row[key] for key in row if key != "step")],
+        "csv": [row for row in rows if any(row[key] for key in row if key not in COLUMNS)],
     }
 
 
