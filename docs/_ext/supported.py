@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.support.trainers.kinds import Kind
 
-HAPPENS = {"works": "is measured", "error": "an error that says what to write"}
+HAPPENS = {"works": "works", "error": "fails without an argument; the error names it"}
 
 
 def kinds() -> list[Kind]:
@@ -83,7 +83,7 @@ def public_reports() -> str:
 def now(row: Kind) -> str:
     """Return the outcome for a row in a few words."""
     if row.write and row.refused is not None:
-        return f"an error that says what to write: {arguments(row.write)}"
+        return f"works with {arguments(row.write)}, as the error says"
     return happens(row).split(". ")[0]
 
 

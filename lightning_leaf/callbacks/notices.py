@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -24,7 +24,7 @@ class Failure:
 
     Attributes:
         who: The callback, such as ``"LocalDataMatrixMonitor(name='leaf')"``.
-        cause: The error in one line, and what was being done.
+        cause: The error in one line, what was being done, and what to write to make it work.
         kind: Type of the error.
         place: File and line in which it was raised; its message if that was in another process.
         measured: Whether the callback had measured something in this fit.
@@ -73,10 +73,15 @@ class Notices:
     _informed: set[str] = field(default_factory=set)
     _concluded: bool = False
 
-    def inform_once(self, message: str) -> None:
-        """Log a message, unless a LEAF callback has logged it in this fit."""
-        if message not in self._informed:
-            self._informed.add(message)
+    def inform_once(self, message: str, about: str = "") -> None:
+        """Log a message, unless a LEAF callback has logged it in this fit.
+
+        Args:
+            message: The message.
+            about: What it is about, if messages differ. Only the first is logged.
+        """
+        if (about or message) not in self._informed:
+            self._informed.add(about or message)
             inform(message)
 
     def switched_off(self, failure: Failure, advice: str) -> None:
@@ -87,12 +92,12 @@ class Notices:
             advice: What to write to make it work; empty if unknown or in the error itself.
         """
         known = any(failure.has_cause_of(other) for other in self.failures)
+        failure = replace(failure, cause=f"{failure.cause} {advice}".rstrip())
         self.failures.append(failure)
         if not known:
             warn(
                 f"{failure.who} has switched itself off for the rest of this fit; training "
-                f"continues. Cause: {failure.cause}{advice and ' ' + advice} (Pass "
-                "on_error='raise' to get the traceback.)"
+                f"continues. Cause: {failure.cause} (Pass on_error='raise' to get the traceback.)"
             )
 
     def conclude(self, measured: bool) -> None:

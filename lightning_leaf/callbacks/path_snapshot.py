@@ -315,10 +315,11 @@ class PathSnapshot(LeafCallback):
         limit = time_limit(self.max_time, self.fit.elapsed())
 
         def announce(seconds: float) -> None:
-            inform(
+            self.fit.notices.inform_once(
                 f"{self.description} at step {step}: "
                 f"{announcement(paths, longest, seconds, limit)} Ctrl-C ends them, and not the "
-                "training."
+                "training.",
+                about=f"cost of {self.description}",
             )
 
         rounds = longest * math.ceil(len(self.processes.share(paths)) / self._chunks.size)
@@ -358,7 +359,8 @@ class PathSnapshot(LeafCallback):
                 self.fit.notices.inform_once(
                     f"No logger of the trainer shows pictures, so the snapshots of "
                     f"{self.description} are written to files, such as {folder}. Use a "
-                    "TensorBoardLogger to see them in the LEAF tab."
+                    "TensorBoardLogger to see them in the LEAF tab.",
+                    about=f"files of {self.description}",
                 )
 
     @override

@@ -103,13 +103,13 @@ def announcement(paths: int, longest: int, seconds: float, limit: float) -> str:
         >>> announcement(8, 5000, seconds=20.0, limit=30.0)
         '8 paths of at most 5000 steps will take up to about 20 seconds.'
     """
-    text = f"{paths} paths of at most {longest} steps will take up to about {duration(seconds)}."
+    text = f"{paths} paths of at most {longest} steps"
     if seconds <= limit:
-        return text
+        return f"{text} will take up to about {duration(seconds)}."
     rounded = f"{limit:.0f}" if limit >= 10 else f"{limit:.2g}"
     return (
-        f"{text} They are limited to max_time={rounded} seconds and end with the steps taken until "
-        "then."
+        f"{text} would take up to about {duration(seconds)}. They end after {rounded} seconds, see "
+        "max_time=, and what was computed until then is kept."
     )
 
 

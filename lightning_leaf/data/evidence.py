@@ -69,6 +69,9 @@ def judge(
     if likelihood is None:
         _require_exclusive_classes(examples, scores, chosen, labels_seen, explicit_forward)
     because = _reason(examples, sorted(set(labels)), likelihood)
+    if likelihood is None and _speak_against(labels, columns):
+        because += f". No label above {max(labels)} was seen: if the scores are features, say with "
+        because += "forward= what computes the logits"
     if columns == 1:
         what = "The single score is read as the logit of class 1 against class 0"
     elif chosen == "bernoulli":
@@ -105,14 +108,14 @@ def _require_exclusive_classes(
         other = 'Choose another part of the module with forward="...".'
     else:
         other = (
-            "Name the part of the module, or a function, that computes the logits, for example "
-            'forward="head" or forward=lambda module, x: module.head(module(x)).'
+            "Say what computes the logits, for example "
+            'forward=lambda module, x: module.head(module(x)) or forward="predict_logits".'
         )
     if examples.targets == "values":
         raise LeafError(
             f"Expected labels of classes; the targets are {_values(examples)}. The local data "
-            f"matrix is that of a classifier. Say where the labels are, for example "
-            f'batch=("image", "label"). {INSIST}'
+            "matrix is that of a classifier. For a regression remove the callback. If there are "
+            f'labels, say where, for example batch=("image", "label"). {INSIST}'
         )
     if chosen == "bernoulli":
         return
@@ -127,14 +130,12 @@ def _require_exclusive_classes(
             f"{columns} scores, perhaps features. {other} {INSIST} Other names: "
             'class_names=["cat", "dog"].'
         )
-    if names is None and labels_seen:
-        highest, n = max(labels_seen), len(labels_seen)
-        if ((highest + 1) / max(2, columns)) ** n < CHANCE:
-            raise LeafError(
-                f"Expected as many scores as there are classes; got {columns} scores, but {n} "
-                f"random examples have no label above {highest}: the scores may be features. "
-                f"{other} {INSIST}"
-            )
+    if names is None and labels_seen and _speak_against(labels_seen, columns):
+        raise LeafError(
+            f"Expected as many scores as there are classes; got {columns} scores, but "
+            f"{len(labels_seen)} random examples have no label above {max(labels_seen)}: the "
+            f"scores may be features. {other} {INSIST}"
+        )
     norms = scores.detach().double().norm(dim=1)
     if columns > 2 and bool(((norms - 1).abs() < UNIT_NORM).all()):
         raise LeafError(
@@ -149,9 +150,14 @@ def _require_exclusive_classes(
         )
 
 
+def _speak_against(labels: Sequence[int], columns: int) -> bool:
+    """Return whether labels are unlikely to be a random sample of as many classes as scores."""
+    return bool(labels) and ((max(labels) + 1) / max(2, columns)) ** len(labels) < CHANCE
+
+
 def _labels_exceed(highest: int, columns: int) -> str:
     if columns == 1:
-        cause = "one score is the logit of two classes, and not that of a regression"
+        cause = "one score can tell only the classes 0 and 1. A regression cannot be measured"
     else:
         cause = f"{columns} scores are the logits of classes 0 to {columns - 1}"
     return (
@@ -164,7 +170,7 @@ def _labels_exceed(highest: int, columns: int) -> str:
 
 def _values(examples: Examples) -> str:
     if examples.target_columns is None:
-        return "numbers that are no class numbers, as in a regression"
+        return "numbers that are not class numbers, as in a regression"
     return (
         f"rows of {examples.target_columns} numbers that are neither probabilities nor zeros and "
         "ones, as in a regression or for several tasks"
@@ -175,7 +181,7 @@ def _reason(examples: Examples, labels: list[int], likelihood: Likelihood | None
     if likelihood is not None:
         return f'likelihood="{likelihood}" was given'
     if examples.targets == "labels":
-        return "examples have any number of labels"
+        return "some examples have no label or several"
     if not labels:
         return "the data set has no labels that say otherwise"
     if len(labels) > 2 and labels == list(range(len(labels))):

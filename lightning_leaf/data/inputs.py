@@ -60,12 +60,14 @@ def input_place(tree: dict[Place, Tensor], batch: Any, rows: int | None) -> Plac
         alone = rows is not None and len(candidates[place]) > 2 and lengths[len(tree[place])] == 1
         if not (alone and len(place) > 1 and isinstance(place[-1], int)):
             if place not in by_key:
-                _require_unique(place, {each: candidates[each] for each in measurable})
+                _require_unique(place, {each: candidates[each] for each in measurable}, tree)
             return place
     raise no_inputs(batch)
 
 
-def _require_unique(chosen: Place, candidates: dict[Place, Tensor]) -> None:
+def _require_unique(
+    chosen: Place, candidates: dict[Place, Tensor], tree: dict[Place, Tensor]
+) -> None:
     """Check that no other key of a mapping could be that of the inputs.
 
     Raises:
@@ -82,12 +84,14 @@ def _require_unique(chosen: Place, candidates: dict[Place, Tensor]) -> None:
         and (leaf.shape == x.shape or min(leaf.ndim, x.ndim) > 3)
     ]
     if len(alike) > 1:
+        first, second = alike[:2]
+        label = next((key for key in LABEL_KEYS if (key,) in tree), "target")
         raise LeafError(
             f"A batch expects one tensor of inputs; {', '.join(map(repr, alike))} can be inputs. "
-            f'Say which, for example batch="{alike[1]}" or batch=("{alike[1]}", "target"). For '
-            "several inputs stack them: batch=lambda batch: "
-            f'torch.stack([batch["{alike[0]}"], batch["{alike[1]}"]], 1), and call the module with '
-            "forward=lambda module, x: module(x[:, 0], x[:, 1])."
+            f'Say which, for example batch=("{second}", "{label}"). If the module takes several, '
+            f'stack them: batch=lambda batch: (torch.stack([batch["{first}"], batch["{second}"]], '
+            f'1), batch["{label}"]), forward=lambda module, x: module(x[:, 0], x[:, 1]), or '
+            f"module({first}=x[:, 0], {second}=x[:, 1]) if it takes keywords."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch.nn.parameter import UninitializedBuffer
 
 from lightning_leaf.model.chunks import CHUNK_SIZE
 from lightning_leaf.model.quiet import random_streams
+
+LOGGER = logging.getLogger("lightning_leaf")
 
 
 def built_copy(model: Any, function: Callable[[Any, Tensor], Any], inputs: Tensor) -> Any:
@@ -32,6 +35,11 @@ def built_copy(model: Any, function: Callable[[Any, Tensor], Any], inputs: Tenso
         for buffer in model.buffers()
         if isinstance(buffer, UninitializedBuffer)
     }
+    LOGGER.info(
+        "The lazy modules of %s are not built yet. Measured are the weights that its next call "
+        "would draw. Call the model once, model(x), to build it.",
+        type(model).__name__,
+    )
     built = copy.deepcopy(model, memo)
     with random_streams(), torch.inference_mode(False), torch.no_grad():
         function(built, inputs[:CHUNK_SIZE].detach().clone())

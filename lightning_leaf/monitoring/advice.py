@@ -10,6 +10,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from lightning_leaf.data.inputs import INPUT_KEYS
+from lightning_leaf.data.targets import LABEL_KEYS
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.memory import is_out_of_memory
@@ -85,13 +86,29 @@ def advice_for(
     return _with_forward(error, module, batch)
 
 
+def _with_keywords(keywords: list[str], batch: Any) -> str:
+    if len(keywords) == 1:
+        return f"Say how to call it: forward=lambda module, x: module({keywords[0]}=x)."
+    parts = ", ".join(f"{name}=x[:, {i}]" for i, name in enumerate(keywords))
+    keys = batch.keys() if isinstance(batch, Mapping) else ()
+    names = keywords if all(name in keys for name in keywords) else []
+    found = ", ".join(f"batch[{name!r}]" for name in names) or f"batch[:{len(keywords)}]"
+    inputs = f"[{found}]" if names else found
+    label = next((f"batch[{key!r}]" for key in LABEL_KEYS if key in keys), "labels")
+    return (
+        "If its inputs have the same shape, stack them: "
+        f"batch=lambda batch: (torch.stack({inputs}, 1), {label}), "
+        f"forward=lambda module, x: module({parts})."
+    )
+
+
 def _with_forward(error: Exception, module: nn.Module, batch: Any) -> str:
     parameters = inspect.signature(module.forward).parameters.values()
     required = [each for each in parameters if each.default is each.empty]
     positional = [each for each in required if each.kind in POSITIONAL]
     keywords = [each.name for each in required if each.kind is each.KEYWORD_ONLY]
     if keywords and not positional:
-        return f"Say how to call it: forward=lambda module, x: module({keywords[0]}=x)."
+        return _with_keywords(keywords, batch)
     if len(positional) > 1:
         count = len(positional)
         parts = ", ".join(f"x[:, {i}]" for i in range(count))

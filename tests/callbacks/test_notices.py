@@ -70,6 +70,20 @@ class Keywords(Base):
         return self.net(image)
 
 
+class TwoKeywords(Base):
+    data = staticmethod(
+        lambda: [
+            {"image": x, "depth": z, "label": y} for x, z, y in zip(X, X.flip(0), Y, strict=True)
+        ]
+    )
+
+    def forward(self, *, image: Tensor, depth: Tensor) -> Tensor:
+        return self.net(image - 2 * depth)
+
+    def reference(self, x: Tensor) -> Tensor:
+        return self.net(x[:, 0] - 2 * x[:, 1])
+
+
 class Tuples(Base):
     data = staticmethod(lambda: TensorDataset(X, Y))
 
@@ -113,6 +127,8 @@ class OtherInputs(Base):
 ADVICE: dict[type[Base], str] = {
     Whole: "forward=lambda module, x: module({'image': x})",
     Keywords: "forward=lambda module, x: module(image=x)",
+    TwoKeywords: "batch=lambda batch: (torch.stack([batch['image'], batch['depth']], 1), "
+    "batch['label']), forward=lambda module, x: module(image=x[:, 0], depth=x[:, 1])",
     Tuples: "forward=lambda module, x: module((x, None))",
     Pair: "batch=lambda batch: (torch.stack(batch[:2], 1), batch[2]), "
     "forward=lambda module, x: module(x[:, 0], x[:, 1])",
@@ -140,7 +156,7 @@ def test_the_advice_works(
     for text, known in KNOWN_TO_THE_USER.items():
         advice = advice.replace(text, known)
     module, monitor = train(on_error="raise", **eval(f"dict({advice})", {"torch": torch}))
-    inputs = torch.stack([X[:6], X.flip(0)[:6]], 1) if kind is Pair else X[:6]
+    inputs = torch.stack([X[:6], X.flip(0)[:6]], 1) if kind in (Pair, TwoKeywords) else X[:6]
     matrices = data_matrix(module.double().reference, inputs)
     expected = matrices.diagonal(dim1=1, dim2=2).sum(1).mean().item()
     assert monitor.history["step"] == [0, 2]

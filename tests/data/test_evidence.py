@@ -33,7 +33,7 @@ MEANINGS = {
     "soft rows": ((torch.full((6, 3), 1 / 3), 3), ("categorical", 3), "the labels are 0"),
     "one logit": ((Y % 2, 1), ("categorical", 2), "the labels are 0 and 1"),
     "float targets of one logit": (((Y % 2).float(), 1), ("categorical", 2), "class 1 against"),
-    "several labels": ((MULTI_HOT.float(), 3), ("bernoulli", 3), "any number of labels"),
+    "several labels": ((MULTI_HOT.float(), 3), ("bernoulli", 3), "no label or several"),
     "no labels": ((None, 3), ("categorical", 3), "no labels that say otherwise"),
 }
 
@@ -55,7 +55,7 @@ def unit(columns: int) -> torch.Tensor:
 
 SAMPLE = tuple(random.Random(0).choices(range(3), k=64))
 MEANINGLESS: dict[str, tuple[Any, Any, str]] = {
-    "regression": ((X, torch.rand(6)), scores(1), "numbers that are no class numbers"),
+    "regression": ((X, torch.rand(6)), scores(1), "numbers that are not class numbers"),
     "several outputs": ((X, torch.randn(6, 2)), scores(2), "rows of 2 numbers"),
     "several tasks": ((X, torch.stack([Y, Y + 1], 1)), scores(3), "for several tasks"),
     "features": ((X, Y), scores(8), "no label above 2: the scores may be features"),
@@ -82,7 +82,7 @@ def test_labels_that_exceed_the_classes_are_refused_whatever_the_user_says() -> 
     for likelihood in (None, "categorical", "bernoulli"):
         with pytest.raises(LeafError, match=r'label 2, but .* classes 0 to 1.*batch=\("image"'):
             judged(Y, 2, likelihood=likelihood)
-        with pytest.raises(LeafError, match="not that of a regression"):
+        with pytest.raises(LeafError, match="regression cannot be measured"):
             judged(Y, 1, likelihood=likelihood)
     with pytest.raises(LeafError, match="got label 7"):
         judged(None, 3, labels_seen=(0, 7))
