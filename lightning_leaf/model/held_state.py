@@ -17,6 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of
+from lightning_leaf.model.user_code import (
+    LIBRARIES,
+    is_user_code,
+    methods_called,
+    names_used,
+    package_of,
+)
 
 LARGEST_SEARCHED = 4096
 """Longer collections are restored, but not searched for others."""
@@ -25,9 +32,7 @@ MOST_SEARCHED = 100_000
 LARGEST_COPIED = 2**26
 """Number of bytes of a larger tensor or array, which is data rather than state."""
 
-# Objects of these packages belong to the training itself: optimizers, data sets, the trainer.
-LIBRARIES = {"torch", "lightning", "pytorch_lightning", "lightning_fabric", "lightning_leaf"}
-COLLECTIONS = list, dict, set, deque
+COLLECTIONS = list, dict, set, deque, bytearray
 GENERATORS = torch.Generator, np.random.Generator, np.random.RandomState, random.Random
 LOCKS = type(threading.Lock()), type(threading.RLock())
 OF_THREADS = (*LOCKS, threading.Thread, threading.Event, threading.Condition, queue.Queue)
@@ -55,8 +60,9 @@ class HeldState:
     """The objects that the forward pass of a model may change.
 
     The search follows the attributes and forward hooks of all sub-modules: collections and what
-    they contain, objects of classes from the packages of the modules, and the variables that
-    functions refer to. Objects that several threads share are left out.
+    they contain, objects of classes from the user's code and from the packages of the modules, and
+    the variables to which ``forward``, what it calls, and hooks refer. Objects that several threads
+    share are left out.
 
     Attributes:
         namespaces: Attributes of modules and other objects.
@@ -104,12 +110,13 @@ class HeldState:
                 self._add_slots(part)
 
     def _add_class(self, kind: type) -> None:
-        package = _package(kind)
+        package = package_of(kind)
         if kind in self.classes or package in LIBRARIES or package in sys.stdlib_module_names:
             return
         self.classes.add(kind)
         self._packages.add(package)
-        self._add_function(vars(kind).get("forward"))
+        for method in methods_called(kind, "forward"):
+            self._add_function(method)
         self._pending += (value for value in vars(kind).values() if isinstance(value, COLLECTIONS))
         for base in kind.__bases__:
             self._add_class(base)
@@ -133,7 +140,7 @@ class HeldState:
         self._seen.add(id(value))
         if isinstance(value, COLLECTIONS):
             self.collections.append(value)
-            if 0 < len(value) <= LARGEST_SEARCHED:
+            if 0 < len(value) <= LARGEST_SEARCHED and not isinstance(value, bytearray):
                 self._pending += value.values() if isinstance(value, dict) else value
         elif isinstance(value, tuple):
             self._pending += value
@@ -156,6 +163,8 @@ class HeldState:
             self._pending += value.__self__, value.__func__
         elif isinstance(value, types.FunctionType):
             self._add_function(value)
+        elif isinstance(value, type):
+            self._add_used_class(value)
         elif self._is_of_the_model(kind):
             attributes = getattr(value, "__dict__", None)
             attributes = attributes if isinstance(attributes, dict) else {}
@@ -164,13 +173,27 @@ class HeldState:
                 self._add_namespace(attributes)
                 self._add_slots(value)
 
-    def _is_of_the_model(self, kind: type) -> bool:
-        """Return whether a class is of the model's packages, and no data set, trainer or callback.
+    def _add_used_class(self, kind: type) -> None:
+        """Add the attributes and methods of a class to which a function refers."""
+        if not self._is_of_the_model(kind) or kind in self.classes:
+            return
+        self.classes.add(kind)
+        for value in vars(kind).values():
+            value = getattr(value, "__func__", value)
+            if not isinstance(value, type) and type(value) not in PLAIN:
+                self._pending.append(value)
 
-        Those are based on classes of libraries.
+    def _is_of_the_model(self, kind: type) -> bool:
+        """Return whether a class is of the user or the model's packages, and no data set.
+
+        Those are based on classes of libraries. Callbacks are too, but may have hooks of the model.
         """
-        return _package(kind) in self._packages and not any(
-            issubclass(base, type) or _package(base) in LIBRARIES for base in kind.__mro__
+        if not (package_of(kind) in self._packages or is_user_code(kind.__module__)):
+            return False
+        return not any(
+            issubclass(base, type)
+            or (package_of(base) in LIBRARIES and base.__name__ != "Callback")
+            for base in kind.__mro__
         )
 
     def _add_slots(self, value: object) -> None:
@@ -190,13 +213,19 @@ class HeldState:
                 self.cells.append(cell)
             with suppress(ValueError):  # a variable without a value
                 self._pending.append(cell.cell_contents)
-        for name in () if of_library else function.__code__.co_names:
-            if name in function.__globals__:
-                self.variables.append((function.__globals__, name))
-                value = function.__globals__[name]
-                if not isinstance(value, (types.FunctionType, nn.Module)):
-                    self._pending.append(value)
+        if of_library:
+            return
+        self._pending += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        names = names_used(function.__code__)
+        self._add_variables(function.__globals__, names)
 
-
-def _package(kind: type) -> str:
-    return kind.__module__.partition(".")[0]
+    def _add_variables(self, namespace: dict[str, Any], names: set[str]) -> None:
+        for name in names & namespace.keys():
+            value = namespace[name]
+            if isinstance(value, types.ModuleType):
+                if is_user_code(value.__name__):
+                    self._add_variables(vars(value), names - {name})
+                continue
+            self.variables.append((namespace, name))
+            if not isinstance(value, types.FunctionType) or is_user_code(value.__module__ or ""):
+                self._pending.append(value)
