@@ -13,6 +13,8 @@ from lightning_leaf.model.likelihood import Likelihood
 
 CHANCE = 1e-4
 """Probability below which labels are not a random sample of as many classes as there are scores."""
+ENOUGH = 16
+"""Number of scores between 0 and 1 from which on they are probabilities: 2⁻¹⁶ for random logits."""
 UNIT_NORM = 1e-3
 """Largest deviation from norm one of embeddings that are normalized."""
 INSIST = 'If the scores are logits of exclusive classes, pass likelihood="categorical".'
@@ -65,7 +67,7 @@ def judge(
     classes = columns if chosen == "bernoulli" else max(2, columns)
     labels = [*(labels_seen or ()), *(examples.labels or ())]
     if labels and max(labels) >= max(2, columns):
-        raise LeafError(_labels_exceed(max(labels), columns))
+        raise LeafError(_labels_exceed(sorted(set(labels)), columns))
     if likelihood is None:
         _require_exclusive_classes(examples, scores, chosen, labels_seen, explicit_forward)
     because = _reason(examples, sorted(set(labels)), likelihood)
@@ -115,7 +117,14 @@ def _require_exclusive_classes(
         raise LeafError(
             f"Expected labels of classes; the targets are {_values(examples)}. The local data "
             "matrix is that of a classifier. For a regression remove the callback. If there are "
-            f'labels, say where, for example batch=("image", "label"). {INSIST}'
+            f'labels, say where, for example batch=("image", "label"). {INSIST} If they are '
+            'logits of independent labels, pass likelihood="bernoulli".'
+        )
+    if (chosen == "bernoulli" or columns == 1) and _are_probabilities(scores):
+        raise LeafError(
+            f"Expected logits; all {scores.numel()} scores lie between 0 and 1, as probabilities "
+            "do. Pass forward=lambda module, x: module(x).logit(), or "
+            f'likelihood="{chosen}" if they are logits.'
         )
     if chosen == "bernoulli":
         return
@@ -136,18 +145,29 @@ def _require_exclusive_classes(
             f"{len(labels_seen)} random examples have no label above {max(labels_seen)}: the "
             f"scores may be features. {other} {INSIST}"
         )
+    if chosen == "categorical":
+        _require_no_embeddings(examples, scores, f"{other} {INSIST}")
+
+
+def _require_no_embeddings(examples: Examples, scores: Tensor, advice: str) -> None:
+    columns = scores.shape[1]
     norms = scores.detach().double().norm(dim=1)
     if columns > 2 and bool(((norms - 1).abs() < UNIT_NORM).all()):
         raise LeafError(
             f"Expected logits of classes; all {len(scores)} rows of scores have norm 1, as "
-            f"embeddings have. {other} {INSIST}"
+            f"embeddings have. {advice}"
         )
     if examples.targets is None and columns > 1 and scores.shape == examples.inputs.shape:
         raise LeafError(
             f"Expected logits of classes; the scores have the shape of the inputs, "
             f"{tuple(scores.shape)}, and there are no labels: they may be reconstructions. "
-            f"{other} {INSIST}"
+            f"{advice}"
         )
+
+
+def _are_probabilities(scores: Tensor) -> bool:
+    """Return whether all scores are between 0 and 1, which logits are by chance only."""
+    return scores.numel() >= ENOUGH and bool(((scores > 0) & (scores < 1)).all())
 
 
 def _speak_against(labels: Sequence[int], columns: int) -> bool:
@@ -155,7 +175,14 @@ def _speak_against(labels: Sequence[int], columns: int) -> bool:
     return bool(labels) and ((max(labels) + 1) / max(2, columns)) ** len(labels) < CHANCE
 
 
-def _labels_exceed(highest: int, columns: int) -> str:
+def _labels_exceed(labels: list[int], columns: int) -> str:
+    highest = labels[-1]
+    if highest == columns > 1 and labels[0] > 0:
+        return (
+            f"Expected labels from 0 to {columns - 1}, one for each score; got labels from "
+            f"{labels[0]} to {highest}. If they count from 1, pass batch=lambda batch: (batch[0], "
+            "batch[1] - 1)."
+        )
     if columns == 1:
         cause = "one score can tell only the classes 0 and 1. A regression cannot be measured"
     else:

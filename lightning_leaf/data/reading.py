@@ -79,14 +79,16 @@ class Reader:
         failed = "the platform cannot fork processes, and the data loader has no workers"
         problem: WorkError | None = None
         if (earlier := self._earlier_failure()) is not None:
-            failed = earlier
-        elif self.manner is not None:
+            raise _unreadable(earlier)
+        if self.manner is not None:
             try:
                 return Answer.of(run_in_worker(request, self.source, self.manner, request.seed))
             except WorkerError as error:
                 failed = f"a separate process failed: {error}"
-                with suppress(TypeError):  # loaders without hash or weak references
-                    _failures[self.loader] = failed
+                if error.started:
+                    with suppress(TypeError):  # loaders without hash or weak references
+                        _failures[self.loader] = failed
+                    raise _unreadable(failed) from None
             except WorkError as error:
                 if not error.may_be_of_the_process:
                     raise _of_the_data_set(error) from None
@@ -96,9 +98,8 @@ class Reader:
         except Exception as error:
             if problem is not None:
                 raise _of_the_data_set(problem) from None
-            raise LeafError(
-                "Examples cannot be read without a change of the data set that the training uses: "
-                f"{failed}, and the data set cannot be copied ({one_line(error)}). {ADVICE}"
+            raise _unreadable(
+                f"{failed}, and the data set cannot be copied ({one_line(error)})"
             ) from error
         return _read(source, request, problem)
 
@@ -118,11 +119,16 @@ def reader_of(loader: Any, shared: tuple[Any, ...] = ()) -> Reader:
     """
     dataset = getattr(loader, "dataset", None)
     batch_sampler = getattr(loader, "batch_sampler", None)
-    is_torch = isinstance(loader, DataLoader)
+    # The batches of a subclass can be others than those of its data set.
+    is_torch = isinstance(loader, DataLoader) and type(loader).__iter__ is DataLoader.__iter__
     if is_torch and isinstance(dataset, IterableDataset):
         batched = batch_sampler is not None
         source = Source("stream" if batched else "batches", dataset, loader.collate_fn)
-    elif batch_sampler is not None and has_positions(dataset):
+    elif (
+        batch_sampler is not None
+        and has_positions(dataset)
+        and (is_torch or not isinstance(loader, DataLoader))
+    ):
         sampler = getattr(loader, "sampler", None)
         collate = getattr(loader, "collate_fn", default_collate)
         source = Source("examples", dataset, collate, sampler, batch_sampler)
@@ -218,6 +224,13 @@ def _manner_of(loader: Any, dataset: Any) -> Manner | None:
     if sys.platform == "linux" and "fork" in methods:
         return Manner("fork", dataset, worker_init_fn)
     return None
+
+
+def _unreadable(reason: str) -> LeafError:
+    return LeafError(
+        "Examples cannot be read without a change of the data set that the training uses: "
+        f"{reason}. {ADVICE}"
+    )
 
 
 def _of_the_data_set(error: WorkError) -> LeafError:

@@ -32,7 +32,15 @@ Work = Callable[[Any], Iterator[Any]]
 
 
 class WorkerError(Exception):
-    """The process could not be started, ended early, or gave no result in time."""
+    """The process could not be started, ended early, or gave no result in time.
+
+    Attributes:
+        started: Whether it was started: what ended it would happen in this process too.
+    """
+
+    def __init__(self, message: str, started: bool = True) -> None:
+        super().__init__(message)
+        self.started = started
 
 
 class WorkError(Exception):
@@ -104,7 +112,9 @@ def run_in_worker(work: Work, carrier: Any, manner: Manner, seed: int) -> list[A
     try:
         inherited = open_files() if manner.method == "fork" else None
     except OSError as error:
-        raise WorkerError(f"open files are unknown on this platform ({one_line(error)})") from error
+        raise WorkerError(
+            f"open files are unknown on this platform ({one_line(error)})", started=False
+        ) from error
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(
         target=_serve, args=(sending, work, carrier, manner, seed, inherited), daemon=True
@@ -116,7 +126,7 @@ def run_in_worker(work: Work, carrier: Any, manner: Manner, seed: int) -> list[A
             process.start()
     except Exception as error:
         receiving.close()
-        raise WorkerError(f"it could not be started ({one_line(error)})") from error
+        raise WorkerError(f"it could not be started ({one_line(error)})", started=False) from error
     finally:
         sending.close()
     try:

@@ -23,8 +23,9 @@ def find_scores(output: Any, batch: int | None = None, classes: int | None = Non
             ``"logits"`` or with tensors, of which one is chosen.
         batch: Number of inputs.
         classes: Expected number of classes. Of several tensors the first with the shape
-            ``(batch, classes)`` is taken. Without it, and if none has this shape, all tensors with
-            one row for each input must have the same shape; the first of them is taken.
+            ``(batch, classes)`` is taken, if only one has it. Without it, and if none has this
+            shape, all tensors with one row for each input must have the same shape; the first of
+            them is taken.
 
     Raises:
         LeafError: If the output has none of these forms, or if the choice is open.
@@ -45,7 +46,7 @@ def find_scores(output: Any, batch: int | None = None, classes: int | None = Non
         return next(iter(tensors.values()))
     candidates = _candidates(tensors, batch)
     expected = [name for name, rows in candidates.items() if rows.shape[1] == classes]
-    if expected:
+    if len(expected) == 1:
         return tensors[expected[0]]
     if not candidates:
         raise UnusableOutput(
@@ -53,7 +54,9 @@ def find_scores(output: Any, batch: int | None = None, classes: int | None = Non
             f"({batch}, C); got {_described(output, named)}."
         )
     shapes = {rows.shape for rows in candidates.values()}
-    if len(candidates) == 1 or (len(shapes) == 1 and isinstance(output, (tuple, list))):
+    if len(candidates) == 1 or (
+        not expected and len(shapes) == 1 and isinstance(output, (tuple, list))
+    ):
         return tensors[next(iter(candidates))]
     raise LeafError(
         "The classifier returns several tensors, and which of them are the logits is not clear: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from contextlib import suppress
 
 from lightning_leaf.errors import LeafError
 
@@ -22,7 +23,8 @@ def inform(message: str) -> None:
 def warn(message: str) -> None:
     """Log a warning, and warn: Python shows an equal warning only once."""
     log_warning(message)
-    warnings.warn(message, UserWarning, stacklevel=2)
+    with suppress(UserWarning):  # a program may turn warnings into errors
+        warnings.warn(message, UserWarning, stacklevel=2)
 
 
 def log_warning(message: str) -> None:

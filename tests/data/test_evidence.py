@@ -114,3 +114,23 @@ def test_the_advice_suits_a_part_that_the_user_chose() -> None:
     for explicit, advice in ((False, "forward=lambda module"), (True, "another part")):
         with pytest.raises(LeafError, match=advice):
             judged(Y, 8, labels_seen=SAMPLE, explicit_forward=explicit)
+
+
+def test_probabilities_of_labels_are_refused_unless_the_user_insists() -> None:
+    examples = read_batch((X, MULTI_HOT.float()))
+    probabilities = (3 * torch.randn(6, 3)).sigmoid().clamp(1e-6, 1 - 1e-6)
+    with pytest.raises(LeafError, match=r"module\(x\)\.logit\(\)"):
+        judge(examples, probabilities, likelihood=None)
+    assert judge(examples, probabilities, likelihood="bernoulli").likelihood == "bernoulli"
+    # Negative control: logits, and the scores of a last layer that is zero.
+    for logits in (probabilities.logit(), torch.zeros(6, 3)):
+        assert judge(examples, logits, likelihood=None).likelihood == "bernoulli"
+
+
+def test_labels_that_count_from_one_are_refused_with_advice_that_works() -> None:
+    labels = Y + 1
+    assert set(labels.tolist()) == {1, 2, 3}
+    with pytest.raises(LeafError, match=r"count from 1.*batch\[1\] - 1"):
+        judge(read_batch((X, labels)), scores(3), likelihood=None)
+    moved = read_batch((X, labels), lambda batch: (batch[0], batch[1] - 1))
+    assert judge(moved, scores(3), likelihood=None).classes == 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 import torch
 from torch.utils.data import (
     ConcatDataset,
+    DataLoader,
     Dataset,
     Subset,
     SubsetRandomSampler,
@@ -28,9 +28,7 @@ from lightning_leaf.data.reading import reader_of_dataset
 from lightning_leaf.data.requests import Request
 from tests.support.data_sets import (
     COUNT,
-    GLOBAL_LOCK,
     Counting,
-    GloballyLocked,
     InFile,
     InZip,
     Locked,
@@ -234,22 +232,40 @@ def test_processes_that_wait_for_a_lock_are_given_up(monkeypatch: pytest.MonkeyP
     assert right(pairs_read(loader(Locked(lock))))  # a lock that is free does not matter
     monkeypatch.setattr(workers, "TIMEOUT", 0.5)
     locked = loader(Locked(lock))
-    with lock, pytest.raises(LeafError, match=r"no result for 0.5 seconds.*cannot.*lock.*probe=\("):
+    with lock, pytest.raises(LeafError, match=r"no result for 0.5 seconds.*probe=\("):
         pairs_read(locked)
     # The next callback does not wait again.
     monkeypatch.setattr(workers, "TIMEOUT", 1000)
     with lock, pytest.raises(LeafError, match=r"no result for 0\.5 seconds"):
         pairs_read(locked)
 
-    # Here the copy waits as well, until the lock is released.
-    def release() -> None:
-        time.sleep(1)
-        GLOBAL_LOCK.release()
 
-    monkeypatch.setattr(workers, "TIMEOUT", 0.5)
-    GLOBAL_LOCK.acquire()
-    threading.Thread(target=release).start()
-    assert right(pairs_read(loader(GloballyLocked())))
+def test_an_example_that_ends_the_process_is_not_read_again() -> None:
+    class Fatal(Numbers):
+        """A data set whose example 7 ends the process, as a crash or too little memory does."""
+
+        def __getitem__(self, position: int) -> Any:
+            if position == 7:
+                os._exit(9)
+            return super().__getitem__(position)
+
+    fatal = loader(Fatal())
+    with pytest.raises(LeafError, match=r"ended without a result.*probe=\("):
+        pairs_read(fatal, [3, 7])  # a copy would end this process
+    with pytest.raises(LeafError, match="ended without a result"):
+        pairs_read(fatal, [3, 6])
+    assert right(pairs_read(loader(Fatal()), [3, 6]))
+
+
+def test_batches_of_a_loader_with_an_own_iterator_are_those_it_makes() -> None:
+    class Doubling(DataLoader[Any]):
+        def __iter__(self) -> Any:
+            return ([2 * x, y] for x, y in super().__iter__())
+
+    doubled = pairs_read(Doubling(Numbers(), batch_size=4))
+    assert all(number % 2 == 0 and number // 2 % 3 == label for _, number, label in doubled)
+    # Negative control: the examples of the data set are not what the model gets.
+    assert not all(number % 2 == 0 for _, number, _ in pairs_read(loader(Numbers())))
 
 
 def test_errors_of_a_data_set_are_reported_once_with_the_position() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
-import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -100,17 +99,6 @@ class Locked(Numbers):
 
     def __getitem__(self, position: int) -> Any:
         with self.lock:
-            return super().__getitem__(position)
-
-
-GLOBAL_LOCK = threading.Lock()
-
-
-class GloballyLocked(Numbers):
-    """A data set that waits for a lock that is not part of it."""
-
-    def __getitem__(self, position: int) -> Any:
-        with GLOBAL_LOCK:
             return super().__getitem__(position)
 
 
