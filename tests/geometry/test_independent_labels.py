@@ -202,7 +202,7 @@ def test_an_open_classifier_has_its_own_likelihood():
     with measuring(model, likelihood="bernoulli") as classifier:
         assert torch.equal(local_geometry(classifier, x).trace, expected)
         lazily = MatrixFreeDataMatrix.at(classifier, x)
-        with pytest.raises(LeafError, match="already open"):
+        with pytest.raises(LeafError, match="got an open classifier"):
             local_geometry(classifier, x, likelihood="categorical")
     # Results after the end of the measurement, for which the model is opened again.
     assert torch.allclose(lazily.trace(), expected, rtol=1e-4)
