@@ -157,12 +157,10 @@ class ExamplePool:
         return chosen(replace(examples, class_names=names), request)
 
 
-def labels_seen(
-    trainer: Trainer, split: Split | None, seed: int, count: int = EVIDENCE
-) -> tuple[int, ...] | None:
-    """Return the labels of a random sample of the data set from which examples are chosen.
+def targets_seen(trainer: Trainer, split: Split | None, seed: int, count: int = EVIDENCE) -> Target:
+    """Return the targets of a random sample of the data set from which examples are chosen.
 
-    If examples were chosen from the data set before, their labels are returned. Call this function
+    If examples were chosen from the data set before, their targets are returned. Call this function
     inside of :func:`~lightning_leaf.model.quiet.quiet`, like
     :func:`~lightning_leaf.callbacks.probes.choose_inputs`.
 
@@ -174,7 +172,7 @@ def labels_seen(
         count: Size of the sample.
 
     Returns:
-        Class numbers; None if they are unknown.
+        Targets without a kind if there are none, or they cannot be read.
     """
     for part in sorted(trainer_state.loader_parts(trainer), key=_preference):
         if not _is_indexable(part):
@@ -185,12 +183,12 @@ def labels_seen(
             try:
                 target = reader.read(Request(None, 1, seed, split, count)).target
             except LeafError:
-                return None
+                return Target()
             with suppress(TypeError):
                 _seen[part.loader] = split, target
         if target.labels is not None or part.whole is None:
-            return target.labels
-    return None
+            return target
+    return Target()
 
 
 def _target_seen(loader: Any, split: Split | None) -> Target | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lightning_leaf.callbacks.example_pool import labels_seen
+from lightning_leaf.callbacks.example_pool import targets_seen
 from lightning_leaf.data.batches import Examples, Split
 from lightning_leaf.data.evidence import Judgement
 from lightning_leaf.model.forward import Forward
@@ -57,7 +58,10 @@ def judge_scores(
     """
     examples = examples.select(range(min(len(examples), JUDGED_INPUTS)))
     with quiet(module):  # reading a data set may draw random numbers
-        seen = processes.on_rank_zero(lambda: labels_seen(trainer, split, SEED))
+        target = processes.on_rank_zero(lambda: targets_seen(trainer, split, SEED))
+    seen = target.labels
+    if examples.targets is None:  # inputs that were passed without labels
+        examples = replace(examples, targets=target.kind, target_columns=target.columns)
     # With "bernoulli" a single column stays a single column.
     with processes.measuring(
         module, forward=forward, likelihood="bernoulli", classes=expected_classes(examples, seen)

@@ -101,7 +101,11 @@ def test_independent_labels_are_recognised_by_their_targets(
     # Negative controls: as exclusive classes they have another value.
     assert measured != pytest.approx(traces(module, "categorical"), rel=0.01)
     other = LocalDataMatrixMonitor(POSITIONS, 1, likelihood="categorical", on_error="raise")
-    module = trained(tmp_path / "other", Labels(), labels(), other)
+    alone = LocalDataMatrixMonitor(inputs()[POSITIONS], 1, name="alone", on_error="raise")
+    module = trained(tmp_path / "other", Labels(), labels(), other, alone)
+    # Inputs that are passed without targets are judged by those of the data set.
+    expected = traces(module, "bernoulli")
+    assert alone.history["trace_mean"][-1] == pytest.approx(expected, rel=1e-4)
     expected = traces(module, "categorical")
     assert other.history["trace_mean"][-1] == pytest.approx(expected, rel=1e-4)
 

@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader, Subset, SubsetRandomSampler, TensorDataset
 
 from lightning_leaf import LeafError
-from lightning_leaf.callbacks.example_pool import labels_seen
+from lightning_leaf.callbacks.example_pool import targets_seen
 from lightning_leaf.callbacks.pairs import choose_pairs
 from lightning_leaf.callbacks.probes import choose_inputs
 from lightning_leaf.data.sampling import positions_of
@@ -195,7 +195,7 @@ def test_samplers_of_lightning_distribute_those_of_the_loader():
 def test_labels_of_a_sample_are_those_of_the_data_set(tmp_path):
     class Seeing(InFirstStep):
         def after(self):
-            self.seen = labels_seen(self.trainer, None, seed=0)
+            self.seen = targets_seen(self.trainer, None, seed=0).labels
 
         def on_train_batch_start(self, trainer, *others):
             self.trainer = trainer
