@@ -50,14 +50,16 @@ def separate(inherited: Inherited) -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     nothing = os.open(os.devnull, os.O_RDWR)
     for number, kind in inherited.items():
-        if kind == "connection":
-            os.dup2(nothing, number)
-            continue
-        flags = fcntl.fcntl(number, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_APPEND)
-        own = os.open(f"/proc/self/fd/{number}", flags)
-        os.lseek(own, os.lseek(number, 0, os.SEEK_CUR), os.SEEK_SET)
-        os.dup2(own, number)
-        os.close(own)
+        own = -1
+        if kind == "file":
+            with contextlib.suppress(OSError):  # closed since, or without permission to open it
+                flags = fcntl.fcntl(number, fcntl.F_GETFL) & (os.O_ACCMODE | os.O_APPEND)
+                position = os.lseek(number, 0, os.SEEK_CUR)
+                own = os.open(f"/proc/self/fd/{number}", flags)
+                os.lseek(own, position, os.SEEK_SET)
+        os.dup2(nothing if own < 0 else own, number)
+        if own >= 0:
+            os.close(own)
     _copy_shared_memory(libc)
 
 
@@ -71,13 +73,20 @@ def _copy_shared_memory(libc: ctypes.CDLL) -> None:
     remaining = MAX_BYTES
     with open("/proc/self/maps") as file:
         regions = [line.split(maxsplit=5) for line in file]
+    memory = os.open("/proc/self/mem", os.O_RDONLY)
     for addresses, permissions, *_, name in (region for region in regions if len(region) == 6):
         begin, end = (int(address, 16) for address in addresses.split("-"))
         is_shared = permissions.startswith("rw") and permissions.endswith("s")
         if not (is_shared and name.startswith(SHARED_MEMORY)) or end - begin > remaining:
             continue
+        try:
+            # Reading it directly would end the process where its file has become shorter.
+            content = os.pread(memory, end - begin, begin)
+        except OSError:
+            continue
+        if len(content) < end - begin:
+            continue
         remaining -= end - begin
-        content = ctypes.string_at(begin, end - begin)
         protection = mmap.PROT_READ | mmap.PROT_WRITE
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | MAP_FIXED
         if libc.mmap(begin, end - begin, protection, flags, -1, 0) != begin:
