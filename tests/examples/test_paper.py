@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,8 @@ class Passes:
     def __init__(self) -> None:
         self.forward = 0
         self.inputs = 0
+        # Measurements do not restore what threads may share.
+        self.lock = threading.Lock()
 
     def count(self, module: nn.Module, arguments: tuple[Any, ...]) -> None:
         if isinstance(module, nn.Flatten):  # every network of the experiments has one

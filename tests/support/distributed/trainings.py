@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import lightning as L
 import torch
@@ -86,10 +87,15 @@ def measured(root: Path) -> dict[str, Any]:
     }
 
 
-class Counter:
-    """A counter outside of the module, whose attributes are restored after a measurement."""
+class _Counter:
+    """A counter that a measurement does not restore, because threads may share it."""
 
-    count: ClassVar[int] = 0
+    def __init__(self) -> None:
+        self.count = 0
+        self.lock = threading.Lock()
+
+
+Counter = _Counter()
 
 
 class Counted(SmallCNN):
