@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
+from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from lightning_leaf.data.sampling import choose, positions_of
@@ -156,6 +157,8 @@ def _rows(batch: Any) -> int | None:
 def iterated(source: Source) -> Iterator[Any]:
     """Yield the batches of a loader, or of a data set of batches."""
     if source.kind == "loader":
+        if isinstance(source.dataset, DataLoader):
+            source.dataset.num_workers = 0  # the reading process may have no children
         return iter(source.dataset)
     assert source.collate is not None
     collate = source.collate

@@ -262,8 +262,11 @@ def test_batches_of_a_loader_with_an_own_iterator_are_those_it_makes() -> None:
         def __iter__(self) -> Any:
             return ([2 * x, y] for x, y in super().__iter__())
 
-    doubled = pairs_read(Doubling(Numbers(), batch_size=4))
-    assert all(number % 2 == 0 and number // 2 % 3 == label for _, number, label in doubled)
+    for workers_of_loader in (0, 1):
+        doubling = Doubling(Numbers(), batch_size=4, num_workers=workers_of_loader)
+        doubled = pairs_read(doubling)
+        assert all(number % 2 == 0 and number // 2 % 3 == label for _, number, label in doubled)
+        assert doubling.num_workers == workers_of_loader
     # Negative control: the examples of the data set are not what the model gets.
     assert not all(number % 2 == 0 for _, number, _ in pairs_read(loader(Numbers())))
 
