@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import Any
 
-from torch import Size
+from torch import Size, Tensor
+from torch.utils._pytree import tree_map
 
 from lightning_leaf.data.batches import Split, read_batch, read_singles
 from lightning_leaf.data.dataset_attributes import class_names_of, normalization_of
@@ -279,9 +280,14 @@ class Request:
 
 def _copied(item: Any) -> Any:
     try:
-        return copy.deepcopy(item)
+        return tree_map(_copied_leaf, item)
     except Exception:  # not every example can be copied
         return item
+
+
+def _copied_leaf(leaf: Any) -> Any:
+    # A deep copy of a row would copy the whole tensor of which it is a view.
+    return leaf.clone() if isinstance(leaf, Tensor) else copy.deepcopy(leaf)
 
 
 def _or_none(function: Callable[[Any], Any], dataset: Any) -> Any:

@@ -23,7 +23,7 @@ from torch.utils.data import (
 )
 
 from lightning_leaf import LeafError
-from lightning_leaf.data import copies, isolation, reading, workers
+from lightning_leaf.data import copies, isolation, reading, requests, workers
 from lightning_leaf.data.reading import reader_of_dataset
 from lightning_leaf.data.requests import Request
 from tests.support.data_sets import (
@@ -210,6 +210,12 @@ def test_tensors_are_read_without_a_process(monkeypatch: pytest.MonkeyPatch) -> 
         pairs_read(loader(data, collate_fn=lambda items: default_collate(items)))
     with pytest.raises(AssertionError):
         pairs_read(loader(data, sampler=SubsetRandomSampler(range(COUNT))))
+
+
+def test_a_row_is_copied_without_the_tensor_of_which_it_is_a_view() -> None:
+    row, label = requests._copied((torch.zeros(1000, 50)[3], {"label": [torch.ones(9)[2]]}))
+    assert row.untyped_storage().nbytes() == 50 * 4
+    assert label["label"][0].untyped_storage().nbytes() == 4
 
 
 def test_large_data_are_shared_with_a_copy() -> None:
