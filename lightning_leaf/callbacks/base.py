@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from torch import Tensor
 from typing_extensions import override
@@ -26,6 +26,7 @@ from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
 from lightning_leaf.monitoring.advice import Task, advice_for, calling
+from lightning_leaf.monitoring.messages import OnError
 from lightning_leaf.monitoring.reading import Reading
 from lightning_leaf.trainer import state as trainer_state
 from lightning_leaf.trainer.processes import Processes
@@ -46,7 +47,6 @@ else:
             """A callback for ``lightning.pytorch`` and for ``pytorch_lightning``."""
 
 
-OnError = Literal["warn", "raise"]
 PATIENCE = 4
 """Successive steps at which the callback tries to measure a model that is not built yet."""
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from lightning_leaf._arguments import positive_number, whole_number
-from lightning_leaf.callbacks.base import OnError
 from lightning_leaf.callbacks.pairs import Pairs, choose_pairs
 from lightning_leaf.callbacks.path_snapshot import Normalize, PathSnapshot
 from lightning_leaf.callbacks.triggers import When
@@ -17,6 +16,7 @@ from lightning_leaf.data.batches import Split
 from lightning_leaf.data.normalization import Bound
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
+from lightning_leaf.monitoring.messages import OnError
 from lightning_leaf.paths.horizontal_path import MAX_STEPS, horizontal_path
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.orthogonal_walk import orthogonal_walk, random_directions

@@ -10,7 +10,7 @@ import torch
 from typing_extensions import override
 
 from lightning_leaf._arguments import whole_number
-from lightning_leaf.callbacks.base import LeafCallback, OnError
+from lightning_leaf.callbacks.base import LeafCallback
 from lightning_leaf.callbacks.notices import inform
 from lightning_leaf.callbacks.probes import Inputs, choose_inputs
 from lightning_leaf.data.batches import Split
@@ -36,6 +36,7 @@ from lightning_leaf.monitoring.measurements import (
     measure,
     probe_statistics,
 )
+from lightning_leaf.monitoring.messages import OnError
 from lightning_leaf.trainer import state as trainer_state
 
 if TYPE_CHECKING:

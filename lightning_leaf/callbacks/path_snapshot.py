@@ -14,7 +14,7 @@ from torch import nn
 from typing_extensions import override
 
 from lightning_leaf._arguments import positive_number, whole_number
-from lightning_leaf.callbacks.base import LeafCallback, OnError
+from lightning_leaf.callbacks.base import LeafCallback
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
 from lightning_leaf.callbacks.notices import inform
 from lightning_leaf.callbacks.triggers import Moment, When, triggers
@@ -38,6 +38,7 @@ from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.quiet import quiet, random_streams
 from lightning_leaf.model.unbuilt import require_built
 from lightning_leaf.monitoring.advice import Task
+from lightning_leaf.monitoring.messages import OnError
 from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
 from lightning_leaf.trainer import state as trainer_state
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import get_args
 
 from lightning_leaf._arguments import one_of
-from lightning_leaf.monitoring.messages import one_line, warn
-
-OnError = Literal["warn", "raise"]
+from lightning_leaf.monitoring.messages import OnError, one_line, warn
 
 
 class Guard:

@@ -13,11 +13,11 @@ from typing_extensions import override
 from lightning_leaf.data.batches import Split
 from lightning_leaf.errors import LeafError
 from lightning_leaf.geometry.rank_kinds import RankKind
-from lightning_leaf.loops.guard import OnError
 from lightning_leaf.loops.monitor import LeafMonitor
 from lightning_leaf.loops.writer import LeafWriter
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
+from lightning_leaf.monitoring.messages import OnError
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback

@@ -15,7 +15,7 @@ from lightning_leaf.data.batches import Split, require_finite
 from lightning_leaf.data.evidence import Judgement
 from lightning_leaf.geometry.effective_rank import checked_ranks
 from lightning_leaf.geometry.rank_kinds import RankKind
-from lightning_leaf.loops.guard import Guard, OnError
+from lightning_leaf.loops.guard import Guard
 from lightning_leaf.loops.processes import is_rank_zero, require_whole_module
 from lightning_leaf.loops.writer import LeafWriter
 from lightning_leaf.model.chunks import checked_chunk_size
@@ -34,7 +34,7 @@ from lightning_leaf.monitoring.history import (
 )
 from lightning_leaf.monitoring.interval import affordable_interval
 from lightning_leaf.monitoring.measurements import are_finite, measure, probe_statistics
-from lightning_leaf.monitoring.messages import inform
+from lightning_leaf.monitoring.messages import OnError, inform
 from lightning_leaf.monitoring.reading import Reading
 
 if TYPE_CHECKING:

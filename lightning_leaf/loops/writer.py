@@ -18,9 +18,10 @@ from lightning_leaf.display.files import save_files
 from lightning_leaf.display.loggers import publish, write_summary
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.errors import LeafError
-from lightning_leaf.loops.guard import Guard, OnError
+from lightning_leaf.loops.guard import Guard
 from lightning_leaf.loops.processes import is_rank_zero
 from lightning_leaf.model.quiet import random_streams
+from lightning_leaf.monitoring.messages import OnError
 from lightning_leaf.monitoring.reading import Reading
 from lightning_leaf.paths.leaf_path import LeafPath
 

@@ -37,7 +37,7 @@ class Classifier:
         likelihood: What the scores mean: ``"categorical"`` (default) for exclusive classes,
             ``"bernoulli"`` for independent labels.
         classes: Expected number of classes. In an output with several tensors, such as
-            ``(features, logits)``, the tensor with so many columns is taken.
+            ``(features, logits)``, the tensor with this number of columns is taken.
 
     Attributes:
         model: The model itself.

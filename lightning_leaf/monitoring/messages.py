@@ -6,8 +6,12 @@ import logging
 import sys
 import warnings
 from contextlib import suppress
+from typing import Literal
 
 from lightning_leaf.errors import LeafError
+
+OnError = Literal["warn", "raise"]
+"""What to do after an error: warn and switch off, or raise it."""
 
 LOGGER = logging.getLogger("lightning_leaf")
 LONGEST_MESSAGE = 240
