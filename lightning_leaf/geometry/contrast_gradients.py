@@ -45,20 +45,32 @@ def contrast_gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...)
         x: Inputs that require gradients.
     """
     contrasts = (scores - scores[:, :1])[:, 1:]  # (B, C − 1)
-    return torch.nn.functional.pad(gradients(contrasts, x), (0, 0, 1, 0))
+    return gradients(contrasts, x, zero_rows=1)
 
 
-def gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, n), (B, ...) -> (B, n, d)
+def gradients(
+    scores: Tensor,  # (B, n)
+    x: Tensor,  # (B, ...)
+    *,
+    zero_rows: int = 0,
+) -> Tensor:  # (B, zero_rows + n, d)
     """Return ∇s_i for every input, from one backward pass for each column of scores.
 
     One backward pass differentiates the sum of a column over the batch. This is correct because
     the classifier does not mix inputs, see :meth:`Classifier.require_usable`.
+
+    Args:
+        scores: Scores with the graph that leads to ``x``.
+        x: Inputs that require gradients.
+        zero_rows: Number of rows of zeros before the gradients.
     """
     rows = None
     small = len(x) <= INPUTS_IN_ONE_PASS and scores[0].numel() * x.numel() <= NUMBERS_IN_ONE_PASS
     if small and x.device.type == "cpu":
         rows = in_one_pass(scores, x)
-    return one_by_one(scores, x) if rows is None else rows
+    if rows is None:
+        return one_by_one(scores, x, zero_rows=zero_rows)
+    return torch.nn.functional.pad(rows, (0, 0, zero_rows, 0)) if zero_rows else rows
 
 
 def in_one_pass(scores: Tensor, x: Tensor) -> Tensor | None:  # (B, n), (B, ...) -> (B, n, d)
@@ -81,13 +93,19 @@ def in_one_pass(scores: Tensor, x: Tensor) -> Tensor | None:  # (B, n), (B, ...)
     return gradients.flatten(2).transpose(0, 1)
 
 
-def one_by_one(scores: Tensor, x: Tensor) -> Tensor:  # (B, n), (B, ...) -> (B, n, d)
+def one_by_one(
+    scores: Tensor,  # (B, n)
+    x: Tensor,  # (B, ...)
+    *,
+    zero_rows: int = 0,
+) -> Tensor:  # (B, zero_rows + n, d)
     """Return the gradients from one backward pass for each column of scores."""
     count = scores.shape[1]
-    rows = x.new_zeros(x.shape[0], count, x[0].numel())
+    # The rows of zeros are here from the start: adding them later would copy the gradients.
+    rows = x.new_zeros(x.shape[0], zero_rows + count, x[0].numel())
     for column in range(count):
         (gradient,) = torch.autograd.grad(
             scores[:, column].sum(), x, retain_graph=column < count - 1, materialize_grads=True
         )
-        rows[:, column] = gradient.reshape(x.shape[0], -1)
+        rows[:, zero_rows + column] = gradient.reshape(x.shape[0], -1)
     return rows

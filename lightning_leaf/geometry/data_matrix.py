@@ -250,5 +250,10 @@ def local_data_matrix(
         log_probs.append(classifier.log_probs(scores))
         jacobians.append(spanning_gradients(scores, chunk, classifier.likelihood))
     return LocalDataMatrix(
-        torch.cat(log_probs), torch.cat(jacobians), inputs.shape[1:], classifier.likelihood
+        _joined(log_probs), _joined(jacobians), inputs.shape[1:], classifier.likelihood
     )
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """Return the rows of all parts, without a copy if there is one part, as usual."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

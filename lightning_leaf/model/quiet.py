@@ -101,7 +101,8 @@ def no_autocast() -> Iterator[None]:
     """Measure in full precision: half-precision gradients are too coarse for a spectrum."""
     with ExitStack() as stack:
         stack.enter_context(torch.autocast("cpu", enabled=False))
-        if torch.cuda.is_available():
+        # Asking whether there is a GPU takes longer than the rest of this function.
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
             stack.enter_context(torch.autocast("cuda", enabled=False))
         yield
 

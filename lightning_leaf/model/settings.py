@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,19 +30,22 @@ SETTINGS: list[tuple[Callable[[], Any], Callable[[Any], Any]]] = [
 ]
 """Functions that read and change a setting."""
 
+ENVIRONMENT: MutableMapping[Any, Any] = getattr(os, "environb", os.environ)
+"""Environment variables, as bytes where the system keeps them so: decoding takes most of a copy."""
+
 
 @contextmanager
 def unchanged_settings() -> Iterator[None]:
     """Restore the settings of torch that decide how a training computes, and the environment."""
     before = [read() for read, _ in SETTINGS]
-    environment = dict(os.environ)
+    environment = dict(ENVIRONMENT)
     try:
         yield
     finally:
         for (read, change), value in zip(SETTINGS, before, strict=True):
             if read() != value:
                 change(value)
-        if dict(os.environ) != environment:
-            for name in os.environ.keys() - environment.keys():
-                del os.environ[name]
-            os.environ.update(environment)
+        if dict(ENVIRONMENT) != environment:
+            for name in ENVIRONMENT.keys() - environment.keys():
+                del ENVIRONMENT[name]
+            ENVIRONMENT.update(environment)

@@ -41,9 +41,9 @@ def passes(count: int, size: int, monkeypatch) -> list[str]:
     for name in ("in_one_pass", "one_by_one"):
         original = getattr(contrast_gradients, name)
 
-        def recorded(*arguments, name=name, original=original):
+        def recorded(*arguments, name=name, original=original, **options):
             called.append(name)
-            return original(*arguments)
+            return original(*arguments, **options)
 
         monkeypatch.setattr(contrast_gradients, name, recorded)
     LocalDataMatrix.at(nn.Linear(size, 10), torch.randn(count, size), chunk_size=count)
