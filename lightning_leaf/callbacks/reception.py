@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from lightning_leaf.data.requests import Answer, Request
 from lightning_leaf.data.sources import NoExamples
 from lightning_leaf.data.targets import Target
 from lightning_leaf.errors import LeafError
+from lightning_leaf.model.unchanged_attributes import unchanged_attributes
 from lightning_leaf.trainer import state as trainer_state
 from lightning_leaf.trainer.state import LoaderPart
 
@@ -30,11 +32,13 @@ if TYPE_CHECKING:
 
 
 class Reception:
-    """Passes batches through the transfer hooks of a module and reads them.
+    """Passes batches through the transfer hooks and reads them.
+
+    The hooks are those of the module or of the data module. What they change is restored.
 
     Args:
         trainer: The trainer.
-        module: The module, whose batch transfer hooks are applied.
+        module: The module.
         part: The loader to which the batches belong.
         split: Where inputs and labels are in a batch.
 
@@ -55,10 +59,13 @@ class Reception:
         Raises:
             LeafError: If there are none, or they contain NaN or infinity.
         """
-        if answer.joint:
-            examples = self._of_whole_batches(answer, request)
-        else:
-            examples = self._of_singles(answer)
+        with ExitStack() as stack:
+            for owner in trainer_state.owners_of_transfer_hooks(self._trainer, self._module):
+                stack.enter_context(unchanged_attributes(owner, trainer_state.TRANSFER_HOOKS))
+            if answer.joint:
+                examples = self._of_whole_batches(answer, request)
+            else:
+                examples = self._of_singles(answer)
         require_finite(examples.inputs)
         evidence = answer.target.kind
         if examples.targets == "classes" and evidence in ("labels", "values"):

@@ -1,4 +1,4 @@
-"""Find the objects in which modules keep state besides parameters and buffers."""
+"""Find the objects in which modules and others keep state besides parameters and buffers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import threading
 import types
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -57,12 +58,17 @@ Variable = tuple[dict[str, Any], str]
 
 
 class HeldState:
-    """The objects that the forward pass of a model may change.
+    """The objects that the forward pass of a model, or methods of another object, may change.
 
     The search follows the attributes and forward hooks of all sub-modules: collections and what
     they contain, objects of classes from the user's code and from the packages of the modules, and
     the variables to which ``forward``, what it calls, and hooks refer. Objects that several threads
     share are left out.
+
+    Args:
+        owner: A model, or another object that has methods of the user, such as a
+            ``LightningDataModule``. The data sets and the trainer that it holds are left out.
+        methods: Its methods that are called besides ``forward``.
 
     Attributes:
         namespaces: Attributes of modules and other objects.
@@ -77,7 +83,7 @@ class HeldState:
         classes: Classes of the model that were not defined by a library.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, owner: object, methods: Iterable[str] = ()) -> None:
         self.namespaces: list[dict[str, Any]] = []
         self.collections: list[Any] = []
         self.slots: list[tuple[object, str]] = []
@@ -91,7 +97,13 @@ class HeldState:
         self._packages: set[str] = set()
         self._seen: set[int] = set()
         self._pending: list[Any] = []
-        self._add_modules(model)
+        self._methods = ("forward", *methods)
+        if isinstance(owner, nn.Module):
+            self._add_modules(owner)
+        else:
+            self._seen.add(id(owner))
+            self._add_class(type(owner))
+            self._add_object(owner)
         self._pending += nn.modules.module._global_forward_hooks.values()
         self._pending += nn.modules.module._global_forward_pre_hooks.values()
         while self._pending and len(self._seen) < MOST_SEARCHED:
@@ -115,8 +127,9 @@ class HeldState:
             return
         self.classes.add(kind)
         self._packages.add(package)
-        for method in methods_called(kind, "forward"):
-            self._add_function(method)
+        for name in self._methods:
+            for method in methods_called(kind, name):
+                self._add_function(method)
         self._pending += (value for value in vars(kind).values() if isinstance(value, COLLECTIONS))
         for base in kind.__bases__:
             self._add_class(base)
@@ -166,12 +179,15 @@ class HeldState:
         elif isinstance(value, type):
             self._add_used_class(value)
         elif self._is_of_the_model(kind):
-            attributes = getattr(value, "__dict__", None)
-            attributes = attributes if isinstance(attributes, dict) else {}
-            # What another thread changes at the same time must not be restored.
-            if not any(isinstance(each, OF_THREADS) for each in attributes.values()):
-                self._add_namespace(attributes)
-                self._add_slots(value)
+            self._add_object(value)
+
+    def _add_object(self, value: object) -> None:
+        attributes = getattr(value, "__dict__", None)
+        attributes = attributes if isinstance(attributes, dict) else {}
+        # What another thread changes at the same time must not be restored.
+        if not any(isinstance(each, OF_THREADS) for each in attributes.values()):
+            self._add_namespace(attributes)
+            self._add_slots(value)
 
     def _add_used_class(self, kind: type) -> None:
         """Add the attributes and methods of a class to which a function refers."""

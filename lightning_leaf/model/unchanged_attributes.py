@@ -23,16 +23,20 @@ _ABSENT = object()
 
 
 @contextmanager
-def unchanged_attributes(module: nn.Module) -> Iterator[None]:
+def unchanged_attributes(owner: object, methods: Iterable[str] = ()) -> Iterator[None]:
     """Restore the attributes of modules, and the state of the objects that they hold.
 
     Examples are counters, stored features, buffers, parameters and modules created at first use,
     items of nested collections, tensors that are no buffers, random number generators, and lists
     in which forward hooks collect features.
     :class:`~lightning_leaf.model.held_state.HeldState` finds them.
+
+    Args:
+        owner: The module, or another object that has methods of the user.
+        methods: Its methods that are called besides ``forward``.
     """
-    held = HeldState(module)
-    parts = parts_of(module)
+    held = HeldState(owner, methods)
+    parts = parts_of(owner) if isinstance(owner, nn.Module) else []
     hidden = [part for model in held.hidden for part in parts_of(model)]
     steps: list[Step] = [
         *_restoring_collections(held, parts),

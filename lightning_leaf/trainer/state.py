@@ -177,6 +177,19 @@ def _parts(loaders: Any, for_validation: bool, mode: str) -> Iterator[LoaderPart
         yield LoaderPart(loader, for_validation, whole, place)
 
 
+TRANSFER_HOOKS = "on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"
+"""Hooks that :func:`transferred` calls, of the module or of the data module."""
+
+
+def owners_of_transfer_hooks(trainer: Trainer, module: LightningModule) -> list[Any]:
+    """Return the objects whose batch transfer hooks are called: the module or the data module."""
+    selector = trainer._data_connector._datahook_selector
+    if selector is None:
+        return [module]
+    owners = map(selector.get_instance, TRANSFER_HOOKS)
+    return list({id(owner): owner for owner in owners}.values())
+
+
 def transferred(trainer: Trainer, module: LightningModule, batch: Any) -> Any:
     """Return a batch as validation steps receive it, after the batch transfer hooks."""
     stage = trainer.state.stage
