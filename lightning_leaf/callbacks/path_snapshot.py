@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -16,14 +15,9 @@ from typing_extensions import override
 from lightning_leaf._arguments import positive_number, whole_number
 from lightning_leaf.callbacks.base import LeafCallback
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
-from lightning_leaf.callbacks.notices import inform
 from lightning_leaf.callbacks.triggers import Moment, When, triggers
-from lightning_leaf.callbacks.walk_time import (
-    StepsAllowed,
-    WalkTime,
-    announcement,
-    time_limit,
-)
+from lightning_leaf.callbacks.walk_messages import WalkMessages
+from lightning_leaf.callbacks.walk_time import StepsAllowed, WalkTime, time_limit
 from lightning_leaf.data.batches import Split
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.display.files import save_files
@@ -312,24 +306,16 @@ class PathSnapshot(LeafCallback):
     def _limited(self, trainer: Trainer, step: int, steps: StepsAllowed) -> Iterator[None]:
         """End the paths at the time limit or after Ctrl-C, and announce paths that take long."""
         assert self._sources is not None
-        paths, longest = len(self._sources), steps.of(self._longest_path())
+        count, longest = len(self._sources), steps.of(self._longest_path())
+        rounds = longest * math.ceil(len(self.processes.share(count)) / self._chunks.size)
         limit = time_limit(self.max_time, self.fit.elapsed())
-
-        def announce(seconds: float) -> None:
-            self.fit.notices.inform_once(
-                f"{self.description} at step {step}: "
-                f"{announcement(paths, longest, seconds, limit)} Ctrl-C ends them, and not the "
-                "training.",
-                about=f"cost of {self.description}",
-            )
-
-        rounds = longest * math.ceil(len(self.processes.share(paths)) / self._chunks.size)
-
-        def report(taken: int) -> None:
-            if not (steps.progress and sys.stderr.isatty()):  # there is no progress bar
-                inform(f"{self.description}: {taken} of at most {rounds} path steps are taken.")
-
-        walk = WalkTime(limit, rounds, announce, report)
+        messages = WalkMessages(self.description, step, count, longest, rounds, limit)
+        walk = WalkTime(
+            limit,
+            rounds,
+            announce=lambda seconds: messages.announce(seconds, self.fit.notices),
+            report=lambda taken: messages.report(taken, has_bar=steps.progress),
+        )
         ended = self.processes.shared_flag(lambda: walk.is_over() or self._ctrl_c())
         with interrupted_when(self._flag(trainer, lambda: False)), ended_when(ended):
             yield

@@ -1,4 +1,4 @@
-"""The time limit of a snapshot, and the announcement of what it will cost."""
+"""The steps and the time that the paths of a snapshot may take."""
 
 from __future__ import annotations
 
@@ -88,43 +88,3 @@ class WalkTime:
         self._is_estimated = steps == TIMED_STEPS or seconds >= 2
         if self._is_estimated and (estimate := seconds / steps * self._steps) >= ANNOUNCED_FROM:
             self._announce(estimate)
-
-
-def announcement(paths: int, longest: int, seconds: float, limit: float) -> str:
-    """Return what paths will cost, in a sentence or two.
-
-    Args:
-        paths: Number of paths.
-        longest: Largest number of path steps.
-        seconds: Estimated time of all path steps.
-        limit: Time limit, in seconds.
-
-    Example:
-        >>> announcement(8, 5000, seconds=20.0, limit=30.0)
-        '8 paths of at most 5000 steps will take up to about 20 seconds.'
-    """
-    text = f"{paths} paths of at most {longest} steps"
-    if seconds <= limit:
-        return f"{text} will take up to about {duration(seconds)}."
-    rounded = f"{limit:.0f}" if limit >= 10 else f"{limit:.2g}"
-    return (
-        f"{text} would take up to about {duration(seconds)}. They end after {rounded} seconds, see "
-        "max_time=, and what was computed until then is kept."
-    )
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in words, rounded to one or two digits.
-
-    Example:
-        >>> duration(12.3), duration(3000), duration(20000)
-        ('12 seconds', '50 minutes', '5.6 hours')
-    """
-    if seconds < 120:
-        value, unit = seconds, "seconds"
-    elif seconds < 7200:
-        value, unit = seconds / 60, "minutes"
-    else:
-        value, unit = seconds / 3600, "hours"
-    digits = f"{value:.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
-    return f"{digits} {unit}"

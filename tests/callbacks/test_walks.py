@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
 from lightning_leaf.callbacks import walk_time
 from lightning_leaf.callbacks.interrupts import ctrl_c
-from lightning_leaf.callbacks.walk_time import WalkTime, duration, time_limit
+from lightning_leaf.callbacks.walk_messages import duration
+from lightning_leaf.callbacks.walk_time import WalkTime, time_limit
 from lightning_leaf.trainer import state
 from tests.support.callbacks.training import (
     SmallCNN,
