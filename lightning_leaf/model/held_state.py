@@ -8,6 +8,7 @@ import random
 import sys
 import threading
 import types
+from array import array
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from contextlib import suppress
@@ -33,7 +34,9 @@ MOST_SEARCHED = 100_000
 LARGEST_COPIED = 2**26
 """Number of bytes of a larger tensor or array, which is data rather than state."""
 
-COLLECTIONS = list, dict, set, deque, bytearray
+COLLECTIONS = list, dict, set, deque, bytearray, array
+FLAT = bytearray, array
+"""Collections of numbers, which are never searched."""
 GENERATORS = torch.Generator, np.random.Generator, np.random.RandomState, random.Random
 LOCKS = type(threading.Lock()), type(threading.RLock())
 OF_THREADS = (*LOCKS, threading.Thread, threading.Event, threading.Condition, queue.Queue)
@@ -72,7 +75,7 @@ class HeldState:
 
     Attributes:
         namespaces: Attributes of modules and other objects.
-        collections: Lists, dicts, sets and deques.
+        collections: Lists, dicts, sets, deques, and arrays of the standard library.
         slots: Objects and the names of their slots.
         variables: Global variables by their namespace and name.
         cells: Variables of enclosing functions.
@@ -152,8 +155,12 @@ class HeldState:
             return
         self._seen.add(id(value))
         if isinstance(value, COLLECTIONS):
+            if isinstance(value, FLAT):
+                if memoryview(value).nbytes <= LARGEST_COPIED:
+                    self.collections.append(value)
+                return
             self.collections.append(value)
-            if 0 < len(value) <= LARGEST_SEARCHED and not isinstance(value, bytearray):
+            if 0 < len(value) <= LARGEST_SEARCHED:
                 self._pending += value.values() if isinstance(value, dict) else value
         elif isinstance(value, tuple):
             self._pending += value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import random
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightning_leaf.model.held_state import HeldState
+from lightning_leaf.model.held_state import FLAT, HeldState
 from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of, sharded_parts
 from lightning_leaf.model.unchanged_tensors import unchanged_tensors
 from lightning_leaf.model.undo import Step, run_all
@@ -46,7 +47,7 @@ def unchanged_attributes(owner: object, methods: Iterable[str] = ()) -> Iterator
         *(partial(_restore_variable, *each, each[0][each[1]]) for each in held.variables),
         *(partial(_restore_cell, cell, _contents(cell)) for cell in held.cells),
         *(partial(_restore_class_attributes, kind, _attributes(kind)) for kind in held.classes),
-        *(partial(_restore_array, array, array.copy()) for array in held.arrays),
+        *(partial(_restore_array, each, each.copy()) for each in held.arrays),
         *map(_restoring_generator, held.generators),
         *(step for part in (*parts, *hidden) for step in _restoring_script(part)),
     ]
@@ -74,18 +75,25 @@ def _restoring_collections(held: HeldState, parts: Iterable[nn.Module]) -> Itera
 
 def _copied(collection: Any) -> Any:
     """Return a plain copy: a subclass may not be able to copy itself."""
+    if isinstance(collection, FLAT):
+        return memoryview(collection).tobytes()
     kind = next((kind for kind in (dict, set) if isinstance(collection, kind)), list)
     return kind(collection)
 
 
 def _empty(collections: Iterable[Any]) -> None:
     for collection in collections:
-        if collection:
+        if isinstance(collection, FLAT):
+            del collection[:]
+        elif collection:
             collection.clear()
 
 
 def _restore_items(collection: Any, before: Any) -> None:
     """Restore the items of a collection if one of them is another object than before."""
+    if isinstance(collection, FLAT):
+        _restore_numbers(collection, before)
+        return
     if len(collection) == len(before) and all(map(operator.is_, collection, before)):
         if not isinstance(collection, dict):
             return
@@ -105,6 +113,12 @@ def _restore_items(collection: Any, before: Any) -> None:
     else:
         collection.clear()
         collection.extend(before)
+
+
+def _restore_numbers(numbers: Any, before: bytes) -> None:
+    if memoryview(numbers).tobytes() != before:
+        # In place: numbers of which there are views, as of NumPy, cannot be resized.
+        numbers[:] = array(numbers.typecode, before) if isinstance(numbers, array) else before
 
 
 def _restore_classes(classes: Iterable[tuple[nn.Module, type]]) -> None:
@@ -161,9 +175,9 @@ def _restore_class_attributes(kind: type, before: dict[str, Any]) -> None:
             setattr(kind, name, value)
 
 
-def _restore_array(array: np.ndarray[Any, Any], copy: np.ndarray[Any, Any]) -> None:
-    if array.shape == copy.shape and array.tobytes() != copy.tobytes():
-        array[...] = copy
+def _restore_array(values: np.ndarray[Any, Any], copy: np.ndarray[Any, Any]) -> None:
+    if values.shape == copy.shape and values.tobytes() != copy.tobytes():
+        values[...] = copy
 
 
 def _restoring_generator(generator: Any) -> Step:

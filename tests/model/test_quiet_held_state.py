@@ -4,6 +4,7 @@ import functools
 import os
 import random
 import threading
+from array import array
 from collections import OrderedDict, defaultdict, deque
 
 import numpy as np
@@ -56,6 +57,9 @@ class Remembering(nn.Module):
         self.plain = torch.zeros(3)
         self.not_a_number = torch.tensor(float("nan"))
         self.array = np.zeros(2)
+        self.numbers = [array("d", [0.5, float("nan")]), array("l", [2]), array("l")]
+        self.bytes = bytearray(2)
+        self.views = np.frombuffer(self.numbers[0]), memoryview(self.bytes)
         self.meter = Meter()
         self.generator = torch.Generator().manual_seed(0)
         self.others = [random.Random(0), np.random.default_rng(0), np.random.RandomState(0)]
@@ -93,6 +97,10 @@ class Remembering(nn.Module):
         self.pair[1]["x"].add(1)
         self.plain += 1
         self.array += 1
+        self.numbers[0][0] += 1
+        self.numbers[1].append(1)
+        self.numbers[2].extend([1, 2])
+        self.bytes[0] += 1
         self.meter.update(x)
         torch.rand(1, generator=self.generator)
         self.others[0].random()
@@ -116,6 +124,8 @@ def state(model):
         "in a tuple": ([*model.pair[0]], {*model.pair[1]["x"]}),
         "plain tensor": model.plain.tolist(),
         "array": model.array.tolist(),
+        "arrays of the standard library": [str(each) for each in model.numbers],
+        "bytes": bytes(model.bytes),
         "object": (model.meter.count, [*model.meter.history["sizes"]]),
         "torch generator": model.generator.get_state().tolist(),
         "python generator": python.getstate(),
