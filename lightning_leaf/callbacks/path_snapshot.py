@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -15,13 +15,13 @@ from typing_extensions import override
 from lightning_leaf._arguments import positive_number, whole_number
 from lightning_leaf.callbacks.base import LeafCallback
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
+from lightning_leaf.callbacks.snapshot_publisher import SnapshotPublisher
+from lightning_leaf.callbacks.snapshot_schedule import SnapshotSchedule
 from lightning_leaf.callbacks.triggers import Moment, When, triggers
 from lightning_leaf.callbacks.walk_messages import WalkMessages
 from lightning_leaf.callbacks.walk_time import StepsAllowed, WalkTime, time_limit
 from lightning_leaf.data.batches import Split
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
-from lightning_leaf.display.files import save_files
-from lightning_leaf.display.loggers import publish
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.errors import LeafError
 from lightning_leaf.geometry.matrix_free.data_matrix import PROJECTION_RTOL
@@ -97,12 +97,8 @@ class PathSnapshot(LeafCallback):
         self.last_snapshot: Snapshot | None = None
         self._sources: Examples | None = None
         self._destinations: Examples | None = None
-        self._last_epoch: int | None = None
-        self._last_taken = -1
-        self._resumed = False
+        self._schedule = SnapshotSchedule()
         self._is_prepared = False
-        self._session: str | None = None
-        self._session_start_step = 0
 
     @abstractmethod
     def _choose(
@@ -138,19 +134,16 @@ class PathSnapshot(LeafCallback):
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._session = None
+        self._schedule.start_fit(trainer)
         self._sources = self._destinations = None
         self._is_prepared = False
-        self._checkpoints = trainer_state.checkpoints_saved(trainer)
-        self._checkpoint_hook_ran = False
         self._log_dir = trainer_state.log_dir(trainer)
 
     @override
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # Only this hook detects checkpoint callbacks that are not Lightning's own.
-        self._checkpoint_hook_ran = True
+        self._schedule.note_checkpoint()
 
     @override
     def on_train_batch_start(
@@ -174,45 +167,14 @@ class PathSnapshot(LeafCallback):
             monitor.measure_if_due(trainer, module, batch, fit_ended=fit_ended)
         reason = None
         with self.guarded(trainer, module, batch, step, catch_ctrl_c=fit_ended):
-            moment = self._moment(trainer, monitor, fit_ended)
-            if self._session is None:
-                self._begin_session(moment.step)
+            history = None if monitor is None else monitor.history
+            moment = self._schedule.next_moment(trainer, history, fit_ended)
             if not self._is_prepared:
                 self._prepare(trainer, module, batch)
-            reason = self._reason(moment)
-            if moment.step == self._last_taken:
-                reason = None
+            reason = self._schedule.reason(self.triggers, moment, self.processes)
         if reason is not None:
-            self._last_taken = moment.step
             with self.guarded(trainer, module, batch, step, catch_ctrl_c=True):
                 self._take(trainer, module, moment, reason)
-
-    def _moment(
-        self, trainer: Trainer, monitor: LocalDataMatrixMonitor | None, fit_ended: bool
-    ) -> Moment:
-        epoch = trainer_state.epochs_completed(trainer)
-        epoch_ended = self._last_epoch is not None and epoch > self._last_epoch
-        checkpoints = trainer_state.checkpoints_saved(trainer)
-        saved = self._checkpoint_hook_ran or checkpoints != self._checkpoints or self._resumed
-        self._last_epoch, self._checkpoints = epoch, checkpoints
-        self._checkpoint_hook_ran = self._resumed = False
-        return Moment(
-            step=trainer_state.steps_taken(trainer),
-            epoch=epoch,
-            epoch_ended=epoch_ended,
-            checkpoint_saved=saved,
-            fit_ended=fit_ended,
-            history=None if monitor is None else monitor.history,
-        )
-
-    def _begin_session(self, start: int) -> None:
-        self._session = f"{time.time_ns():016x}"
-        # A second fit of the same trainer starts with the weights at which the first one ended.
-        # The snapshot of these weights remains valid.
-        continues = 0 < start == self._last_taken
-        self._session_start_step = start + continues
-        if not continues:
-            self._last_taken = -1
 
     def _prepare(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
         """Choose the examples at the first step, where a batch is available.
@@ -233,17 +195,6 @@ class PathSnapshot(LeafCallback):
         self._all_paths(module, StepsAllowed(0))
         self._report_judgement()
         self._is_prepared = True
-
-    def _reason(self, moment: Moment) -> str | None:
-        """Return why to take a snapshot now, or None. All processes must decide alike."""
-
-        def reason() -> str | None:
-            return next(
-                (trigger.reason for trigger in self.triggers if trigger.fires(moment)), None
-            )
-
-        alike = all(trigger.same_on_all_ranks for trigger in self.triggers)
-        return reason() if alike else self.processes.on_rank_zero(reason)
 
     def _all_paths(self, module: LightningModule, steps: StepsAllowed) -> LeafPath | None:
         """Return all paths on rank zero; each process computes its share."""
@@ -280,9 +231,11 @@ class PathSnapshot(LeafCallback):
 
     def _take(self, trainer: Trainer, module: LightningModule, moment: Moment, reason: str) -> None:
         assert self._sources is not None
+        metadata = self._schedule.begin_snapshot(self.name, moment, reason)
         if self.fit.weights.averaged:
             averaged = moment.fit_ended and self._weights_are_averaged(module)
-            reason = f"{reason}, {'averaged' if averaged else 'trained'} weights"
+            weights = "averaged" if averaged else "trained"
+            metadata = replace(metadata, reason=f"{reason}, {weights} weights")
         self._task = self._calling(
             module, self._sources.inputs, f"computing the paths at step {moment.step}"
         )
@@ -297,7 +250,7 @@ class PathSnapshot(LeafCallback):
         def publish_on_rank_zero() -> None:
             assert path is not None
             with random_streams():  # a logger may draw random numbers
-                self._publish(trainer, path, moment, reason)
+                self._publish(trainer, path, metadata)
 
         self.processes.on_rank_zero(publish_on_rank_zero)
         self._has_measured()
@@ -320,45 +273,21 @@ class PathSnapshot(LeafCallback):
         with interrupted_when(self._flag(trainer, lambda: False)), ended_when(ended):
             yield
 
-    def _publish(self, trainer: Trainer, path: LeafPath, moment: Moment, reason: str) -> None:
+    def _publish(self, trainer: Trainer, path: LeafPath, metadata: SnapshotMetadata) -> None:
         assert self._sources is not None
-        assert self._session is not None
-        snapshot = make_snapshot(
-            path,
-            SnapshotMetadata(
-                name=self.name,
-                step=moment.step,
-                epoch=moment.epoch,
-                reason=reason,
-                session=self._session,
-                session_start_step=self._session_start_step,
-            ),
-            self._sources,
-            self._destinations,
-            input_bounds(path.start, path[0].normalization, self.domain),
-        )
+        bounds = input_bounds(path.start, path[0].normalization, self.domain)
+        snapshot = make_snapshot(path, metadata, self._sources, self._destinations, bounds)
         self.last_snapshot = snapshot
-        received = publish(snapshot, path, trainer.loggers)
-        wanted = not received if self.save_files is None else self.save_files
-        if wanted and self._log_dir is not None:
-            folder = save_files(snapshot, path, self._log_dir)
-            if self.save_files is None:
-                self.fit.notices.inform_once(
-                    f"No logger of the trainer shows pictures, so the snapshots of "
-                    f"{self.description} are written to files, such as {folder}. Use a "
-                    "TensorBoardLogger to see them in the LEAF tab.",
-                    about=f"files of {self.description}",
-                )
+        publisher = SnapshotPublisher(self.description, self._log_dir, self.save_files)
+        publisher.publish(snapshot, path, trainer.loggers, self.fit.notices)
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self._last_epoch}
+        return {"epoch": self._schedule.epoch}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._last_epoch = state_dict.get("epoch")
-        self._last_taken = -1
-        self._resumed = True
+        self._schedule.resume(state_dict.get("epoch"))
 
 
 def _monitor_of(trainer: Trainer) -> LocalDataMatrixMonitor | None:
