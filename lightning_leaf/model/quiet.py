@@ -24,6 +24,7 @@ from lightning_leaf.model.backward import (
     no_checkpointing,
     replaced,
 )
+from lightning_leaf.model.exits import exits_as_errors
 from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of
 from lightning_leaf.model.settings import unchanged_settings
 from lightning_leaf.model.unbuilt import refusing_initialization, refusing_new_parameters
@@ -54,8 +55,10 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
     Raises:
         ModelIsUnbuilt: At the forward pass that gives the module a new parameter, and at the end
             if it was initialized from the measured inputs. Both are undone.
+        LeafError: If the model calls ``sys.exit``.
     """
     with ExitStack() as stack:
+        stack.enter_context(exits_as_errors())
         stack.enter_context(random_streams())
         stack.enter_context(unchanged_settings())
         stack.enter_context(torch.inference_mode(False))

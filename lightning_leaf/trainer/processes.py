@@ -14,6 +14,7 @@ from torch import nn
 
 from lightning_leaf.errors import Interrupted, LeafError
 from lightning_leaf.model.classifier import Classifier
+from lightning_leaf.model.exits import exits_as_errors
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.quiet import quiet
@@ -215,7 +216,8 @@ class _Outcome:
 
 def _attempt(work: Callable[[], T]) -> tuple[_Outcome, Exception | None]:
     try:
-        return _Outcome(work()), None
+        with exits_as_errors():
+            return _Outcome(work()), None
     except Exception as error:
         kind = type(error) if isinstance(error, (Interrupted, ModelIsUnbuilt)) else LeafError
         return _Outcome(None, f"{type(error).__name__}: {error}", kind), error

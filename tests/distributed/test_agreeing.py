@@ -36,6 +36,7 @@ def test_rank_zero_decides_if_triggers_differ_between_ranks(pair: Pair, tmp_path
             "On rank 1: LeafError: Reading examples for example 44 of the data set raised OSE",
         ),
         ("forward", "LeafError: On rank 1: RuntimeError: only in training mode"),
+        ("exit", "raised SystemExit(3). Raise another exception there"),
         ("logger", "OSError: no space left on device"),
         ("files", "NotADirectoryError"),
     ],

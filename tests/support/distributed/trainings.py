@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -213,6 +214,15 @@ class Failing(SmallCNN):
         return super().forward(x)
 
 
+class Exiting(SmallCNN):
+    """A module that exits on rank one in evaluation mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training and dist.get_rank() == 1:
+            sys.exit(3)
+        return super().forward(x)
+
+
 class FullDisk(CSVLogger):
     """A logger that cannot write the trace because the disk is full."""
 
@@ -230,6 +240,10 @@ FAILURES: dict[str, Callable[[Path], tuple[Sequence[LeafCallback], dict[str, Any
             HorizontalPathSnapshot([2, 5], pairs=2, max_steps=2),
         ],
         {"module": Failing(), "limit_val_batches": 0},
+    ),
+    "exit": lambda root: (
+        [LocalDataMatrixMonitor(every_n_steps=1)],
+        {"module": Exiting(), "limit_val_batches": 0},
     ),
     "logger": lambda root: ([LocalDataMatrixMonitor(every_n_steps=1)], {"logger": FullDisk(root)}),
     "files": lambda root: (
