@@ -6,20 +6,19 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from typing_extensions import override
 
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.callbacks.base import LeafCallback
-from lightning_leaf.callbacks.notices import inform
+from lightning_leaf.callbacks.measurement_log import MeasurementLog
 from lightning_leaf.callbacks.probes import Inputs, choose_inputs
+from lightning_leaf.callbacks.shared_measurement import common_interval, measure_share
 from lightning_leaf.data.batches import Split
 from lightning_leaf.geometry.effective_rank import checked_ranks
-from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES
 from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
-from lightning_leaf.model.quiet import quiet, random_streams
+from lightning_leaf.model.quiet import quiet
 from lightning_leaf.model.unbuilt import require_built
 from lightning_leaf.monitoring.advice import Task
 from lightning_leaf.monitoring.history import (
@@ -29,13 +28,7 @@ from lightning_leaf.monitoring.history import (
     restored_history,
     trace_ratio,
 )
-from lightning_leaf.monitoring.interval import affordable_interval
-from lightning_leaf.monitoring.measurements import (
-    Measurement,
-    are_finite,
-    measure,
-    probe_statistics,
-)
+from lightning_leaf.monitoring.measurements import Measurement, are_finite, probe_statistics
 from lightning_leaf.monitoring.messages import OnError
 from lightning_leaf.trainer import state as trainer_state
 
@@ -260,75 +253,43 @@ class LocalDataMatrixMonitor(LeafCallback):
     def _measure(
         self, trainer: Trainer, module: LightningModule, batch: Any, step: int, averaged: bool
     ) -> None:
-        measurements = self._measurements(module, step)
-        classes, exact = measurements[0].classes, measurements[0].exact
+        assert self._probe is not None
+        inputs = self._probe.inputs
+        self._task = self._calling(module, inputs, f"measuring the probe at step {step}")
+        with self._measuring(module) as classifier:
+            measurements = measure_share(
+                classifier,
+                inputs,
+                self.processes,
+                self._chunks,
+                ranks=self.ranks,
+                exact=self.exact,
+                seed=self._seed,
+            )
         if self.interval is None:
-            inputs = max(1, len(self.processes.share(len(measurements))))
             examples = trainer_state.examples_per_step(trainer, batch)
-            interval = affordable_interval(inputs, classes, examples, exact=exact)
-            # The batches of the processes may differ in size.
-            self.interval = self.processes.on_rank_zero(lambda: interval)
-        if not self.history["step"] and not exact:
-            self._report_estimates(classes)
+            self.interval = common_interval(measurements, examples, self.processes)
+        log = MeasurementLog(self.description, self.name)
+        if not self.history["step"] and not measurements[0].exact:
+            log.report_estimates(measurements[0].classes)
+        row = self._row(measurements)
+        self._task = Task("publishing", f"logging the measurement of step {step}")
+        if averaged:
+            log.report_averaged()
+        else:
+            append_row(self.history, {"step": step} | row)
+        self._last_step = step
+        log.log(row, step, trainer, self.processes, averaged=averaged)
+        self._has_measured()
+
+    def _row(self, measurements: Sequence[Measurement]) -> dict[str, float]:
+        """Return the values to log, by column name; NaN if the weights have diverged."""
         if are_finite(measurements):
             row = probe_statistics(measurements, self.ranks)
         else:
             row = {column: math.nan for column in self.history if column != "step"}
-        self._task = Task("publishing", f"logging the measurement of step {step}")
-        self._log(trainer, step, row, averaged)
-        self._has_measured()
-
-    def _measurements(self, module: LightningModule, step: int) -> list[Measurement]:
-        """Return the measurements at the probe; each process computes its share."""
-        assert self._probe is not None
-        self._task = self._calling(
-            module, self._probe.inputs, f"measuring the probe at step {step}"
-        )
-        inputs = self._probe.inputs[self.processes.share(len(self._probe))]
-        # Estimates may need different numbers of passes in different processes. Processes that
-        # share a module must make the same passes, so they take all classes.
-        exact = True if self.processes.module_is_sharded else self.exact
-        with self._measuring(module) as classifier:
-            shares = self.processes.all_gather(
-                lambda: self._chunks.run(
-                    lambda size: measure(
-                        classifier,
-                        inputs,
-                        ranks=self.ranks,
-                        chunk_size=size,
-                        exact=exact,
-                        seed=self._seed,
-                    )
-                )
-            )
-        return self.processes.merge(shares)
-
-    def _report_estimates(self, classes: int) -> None:
-        inform(
-            f"{self.description}: the classifier has {classes} classes, more than {EXACT_CLASSES}, "
-            f"so {self.name}/trace_* are estimates with a standard error, effective ranks are "
-            f"computed from the largest eigenvalues, and {self.name}/tangent_dimension is not "
-            "logged. Pass exact=True to use all classes."
-        )
-
-    def _log(self, trainer: Trainer, step: int, row: dict[str, float], averaged: bool) -> None:
         row["trace_ratio"] = trace_ratio(self.history, row["trace_median"])
-        if averaged:
-            inform(
-                f"{self.description}: the averaged weights are measured at the end of the fit. "
-                f"They are logged as {self.name}_averaged/…, apart from the curve of the weights "
-                "that were trained."
-            )
-        else:
-            append_row(self.history, {"step": step} | row)
-        self._last_step = step
-        prefix = f"{self.name}_averaged" if averaged else self.name
-        metrics = {f"{prefix}/{column}": value for column, value in row.items()}
-        with random_streams():  # a logger may draw random numbers
-            self.processes.all_gather(lambda: trainer_state.log_metrics(trainer, metrics, step))
-        trainer.callback_metrics.update(
-            {name: torch.tensor(value) for name, value in metrics.items()}
-        )
+        return row
 
     @override
     def state_dict(self) -> dict[str, Any]:
