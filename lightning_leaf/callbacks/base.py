@@ -13,6 +13,7 @@ from typing_extensions import override
 from lightning_leaf._arguments import one_of, whole_number
 from lightning_leaf.callbacks.interrupts import ctrl_c
 from lightning_leaf.callbacks.judging import judge_scores
+from lightning_leaf.callbacks.lightning_callback import Callback
 from lightning_leaf.callbacks.notices import Failure, Notices, inform
 from lightning_leaf.callbacks.shared_fit import SharedFit
 from lightning_leaf.data.batches import Examples, Split
@@ -33,19 +34,7 @@ from lightning_leaf.trainer.processes import Processes
 from lightning_leaf.trainer.strategies import require_evaluation_between_steps
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Callback, LightningModule, Trainer
-else:
-    from lightning.pytorch import Callback
-
-    try:
-        from pytorch_lightning import Callback as _StandaloneCallback
-    except ImportError:
-        pass
-    else:
-        # The trainer and the CLI of each package check for the Callback class of that package.
-        class Callback(Callback, _StandaloneCallback):
-            """A callback for ``lightning.pytorch`` and for ``pytorch_lightning``."""
-
+    from lightning.pytorch import LightningModule, Trainer
 
 PATIENCE = 4
 """Successive steps at which the callback tries to measure a model that is not built yet."""
