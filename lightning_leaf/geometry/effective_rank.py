@@ -1,13 +1,11 @@
 """Effective ranks: the number of directions over which a spectrum is spread."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 from lightning_leaf._arguments import one_of
 from lightning_leaf.errors import LeafError
-from lightning_leaf.geometry.rank_kinds import RANK_KINDS, RankKind
+from lightning_leaf.geometry.rank_kinds import RANK_KINDS, RankKind, Ranks
 
 
 def effective_rank(
@@ -75,14 +73,15 @@ def effective_rank(
     return torch.where(finite, rank, torch.nan)
 
 
-def checked_ranks(ranks: Sequence[RankKind]) -> tuple[RankKind, ...]:
-    """Return the kinds of effective ranks as a tuple.
+def checked_ranks(ranks: Ranks) -> tuple[RankKind, ...]:
+    """Return the kinds of effective ranks, given as one name or several, as a tuple.
 
     Raises:
         LeafError: If one is unknown.
     """
-    if isinstance(ranks, str) or any(kind not in RANK_KINDS for kind in ranks):
+    kinds: tuple[RankKind, ...] = (ranks,) if isinstance(ranks, str) else tuple(ranks)
+    if any(kind not in RANK_KINDS for kind in kinds):
         raise LeafError(
-            f"ranks expects a list out of {', '.join(map(repr, RANK_KINDS))}; got {ranks!r}."
+            f"ranks expects one or several of {', '.join(map(repr, RANK_KINDS))}; got {ranks!r}."
         )
-    return tuple(ranks)
+    return kinds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from lightning_leaf.geometry.matrix_free.data_matrix import (
 )
 from lightning_leaf.geometry.matrix_free.logit_jacobian import products_available
 from lightning_leaf.geometry.protocol import DataMatrix
-from lightning_leaf.geometry.rank_kinds import RankKind
+from lightning_leaf.geometry.rank_kinds import RankKind, Ranks
 from lightning_leaf.model.chunks import checked_chunk_size, fitting_chunk_size
 from lightning_leaf.model.classifier import Classifier, checked_inputs, finite_rows, measuring
 from lightning_leaf.model.forward import Forward
@@ -65,7 +65,7 @@ def local_geometry(
     model: Callable[..., Any],
     x: Tensor,  # (B, ...)
     *,
-    ranks: Sequence[RankKind] = ("entropy",),
+    ranks: Ranks = ("entropy",),
     eigenvalues: int = EIGENVALUES,
     chunk_size: int | None = None,
     exact: bool | None = None,
@@ -84,7 +84,7 @@ def local_geometry(
     Args:
         model: Any classifier, see :meth:`LocalDataMatrix.at`.
         x: Inputs, as the model takes them; some may contain NaN or infinity.
-        ranks: Which effective ranks, see :func:`effective_rank`.
+        ranks: Which effective rank or ranks, see :func:`effective_rank`.
         eigenvalues: Number of largest eigenvalues, at most C. With 0, and no ranks, no spectrum is
             computed.
         chunk_size: Largest number of inputs per forward pass. Default: 32, fewer of large inputs.

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from lightning_leaf.data.batches import Split
 from lightning_leaf.errors import LeafError
-from lightning_leaf.geometry.rank_kinds import RankKind
+from lightning_leaf.geometry.rank_kinds import Ranks
 from lightning_leaf.loops.monitor import LeafMonitor
 from lightning_leaf.loops.writer import LeafWriter
 from lightning_leaf.model.forward import Forward
@@ -85,7 +85,7 @@ class LeafTrainerCallback(_Base):  # type: ignore[misc]
         every_n_steps: int | None = None,
         *,
         log_dir: str | Path | None = None,
-        ranks: Sequence[RankKind] = ("entropy",),
+        ranks: Ranks = ("entropy",),
         name: str = "leaf",
         forward: Forward | None = None,
         batch: Split | None = None,

@@ -14,7 +14,7 @@ from lightning_leaf._arguments import whole_number
 from lightning_leaf.data.batches import Split, require_finite
 from lightning_leaf.data.evidence import Judgement
 from lightning_leaf.geometry.effective_rank import checked_ranks
-from lightning_leaf.geometry.rank_kinds import RankKind
+from lightning_leaf.geometry.rank_kinds import Ranks
 from lightning_leaf.loops.guard import Guard
 from lightning_leaf.loops.processes import is_rank_zero, require_whole_module
 from lightning_leaf.loops.writer import LeafWriter
@@ -72,8 +72,8 @@ class LeafMonitor:
         every_n_steps: Steps between measurements of :meth:`measure_if_due`. The default keeps
             measuring below 2 % of the training time if :meth:`measure_if_due` gets
             ``examples_per_step``, and is 100 otherwise; see :class:`LocalDataMatrixMonitor`.
-        ranks: Kinds of effective ranks: ``"entropy"``, ``"stable"``, ``"participation"``,
-            ``"threshold"``.
+        ranks: One or several kinds of effective ranks: ``"entropy"``, ``"stable"``,
+            ``"participation"``, ``"threshold"``.
         name: Prefix of the names.
         forward: How to call the model, see :class:`LocalDataMatrixMonitor`.
         batch: Where inputs and labels are in ``probe``, see :class:`LocalDataMatrixMonitor`.
@@ -112,7 +112,7 @@ class LeafMonitor:
         *,
         writer: LeafWriter | str | Path | Any | None = None,
         every_n_steps: int | None = None,
-        ranks: Sequence[RankKind] = ("entropy",),
+        ranks: Ranks = ("entropy",),
         name: str = "leaf",
         forward: Forward | None = None,
         batch: Split | None = None,

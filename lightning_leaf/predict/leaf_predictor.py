@@ -10,7 +10,7 @@ from typing_extensions import override
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.data.batches import Examples, Split
 from lightning_leaf.geometry.effective_rank import checked_ranks
-from lightning_leaf.geometry.rank_kinds import RankKind
+from lightning_leaf.geometry.rank_kinds import Ranks
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.predict.columns import Columns, ColumnTypes, input_column_types, input_columns
@@ -60,8 +60,8 @@ class LeafPredictor(Predictor):
     Args:
         classifier: Any classifier, see :meth:`LocalDataMatrix.at`. The batch transfer hooks of a
             LightningModule are used.
-        ranks: Effective ranks to compute: ``"entropy"``, ``"stable"``, ``"participation"``,
-            ``"threshold"``.
+        ranks: One or several effective ranks to compute: ``"entropy"``, ``"stable"``,
+            ``"participation"``, ``"threshold"``.
         eigenvalues: Largest number of eigenvalues kept of each input; G has C. For more than 160
             classes, each eigenvalue costs additional products.
         chunk_size: Inputs per forward pass, which bounds the memory. Default: 32. The number is
@@ -107,7 +107,7 @@ class LeafPredictor(Predictor):
         self,
         classifier: Callable[..., Any],
         *,
-        ranks: Sequence[RankKind] = ("entropy",),
+        ranks: Ranks = ("entropy",),
         eigenvalues: int = EIGENVALUES,
         chunk_size: int | None = None,
         forward: Forward | None = None,

@@ -259,10 +259,17 @@ def test_the_history_can_be_plotted(tmp_path: Path) -> None:
     assert panels[1].lines[0].get_xdata().tolist() == [0, 2, 4, 6, 8]
 
 
+def test_ranks_can_be_one_name() -> None:
+    one, several = LocalDataMatrixMonitor(ranks="stable"), LocalDataMatrixMonitor(ranks=["stable"])
+    assert list(one.history) == list(several.history)
+    assert "effective_rank_stable" in one.history
+    assert "effective_rank_stable" not in LocalDataMatrixMonitor().history  # negative control
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no inputs": ({"probe": 0}, "probe expects a whole number of at least 1"),
     "no steps": ({"every_n_steps": 0}, "every_n_steps expects"),
-    "ranks not in a list": ({"ranks": "entropy"}, "ranks expects a list"),
+    "unknown single rank": ({"ranks": "nuclear"}, "got 'nuclear'"),
     "unknown rank": ({"ranks": ["nuclear"]}, "'participation'"),
     "name": ({"name": "my probe/2"}, "letters, digits"),
     "on_error": ({"on_error": "ignore"}, "one of 'warn', 'raise'"),

@@ -202,10 +202,17 @@ def test_bytes_are_measured_in_the_units_of_the_model(always):
     assert not torch.allclose(other, expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("ranks", ["stable", ["stable"], ("stable",)])
+def test_ranks_are_one_name_or_several(ranks):
+    model, x = CASES[0].make(SEED)
+    assert [*local_geometry(model, x, ranks=ranks).effective_rank] == ["stable"]
+    assert [*local_geometry(model, x).effective_rank] == ["entropy"]  # negative control
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"ranks": "entropy"}, "ranks expects a list"),
+        ({"ranks": "nuclear"}, "ranks expects one or several of 'entropy'.*; got 'nuclear'"),
         ({"ranks": ["nuclear"]}, r"got \['nuclear'\]"),
         ({"eigenvalues": -1}, "eigenvalues expects a whole number of at least 0; got -1"),
         ({"chunk_size": 0}, "chunk_size expects a whole number of at least 1; got 0"),

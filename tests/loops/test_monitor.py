@@ -211,6 +211,11 @@ def test_diverged_weights_give_nan() -> None:
     assert math.isnan(row["trace_mean"])
 
 
+def test_ranks_can_be_one_name() -> None:
+    assert "effective_rank_stable" in LeafMonitor(probe(), ranks="stable").history
+    assert "effective_rank_stable" not in LeafMonitor(probe()).history  # negative control
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

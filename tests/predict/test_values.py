@@ -308,10 +308,15 @@ def test_data_without_positions_raises() -> None:
         trainer.predict(predictor, first_only)
 
 
+def test_ranks_can_be_one_name() -> None:
+    assert "effective_rank_stable" in LeafPredictor(classifier(), ranks="stable").column_types
+    assert "effective_rank_stable" not in LeafPredictor(classifier()).column_types  # negative control
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"ranks": "entropy"}, "ranks expects .*; got 'entropy'"),
+        ({"ranks": "entropi"}, "ranks expects .*; got 'entropi'"),
         ({"ranks": ["entropi"]}, "got \\['entropi'\\]"),
         ({"eigenvalues": 0}, "at least 1"),
         ({"chunk_size": 0}, "chunk_size expects .* whole number"),
