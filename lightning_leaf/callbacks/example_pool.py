@@ -19,6 +19,7 @@ from lightning_leaf.data.batches import (
 from lightning_leaf.data.reading import has_positions, reader_of, reader_of_dataset
 from lightning_leaf.data.requests import Answer, Request
 from lightning_leaf.data.sources import NoExamples
+from lightning_leaf.data.structure import first_rows
 from lightning_leaf.data.targets import Target
 from lightning_leaf.errors import LeafError
 from lightning_leaf.trainer import state as trainer_state
@@ -154,7 +155,8 @@ class ExamplePool:
         self._order = None
         examples = read_finite_batch(self._batch, self._split)
         names = names_for(self._class_names, None, self._module)
-        return chosen(replace(examples, class_names=names), request)
+        known = replace(examples, class_names=names, first_rows=first_rows(self._batch))
+        return chosen(known, request)
 
 
 def targets_seen(trainer: Trainer, split: Split | None, seed: int, count: int = EVIDENCE) -> Target:

@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lightning_leaf.callbacks.example_pool import targets_seen
+from lightning_leaf.callbacks.notices import log_warning
 from lightning_leaf.data.batches import Examples, Split
 from lightning_leaf.data.evidence import Judgement
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
 from lightning_leaf.model.quiet import quiet
+from lightning_leaf.monitoring.advice import unused_arguments
 from lightning_leaf.monitoring.reading import (
     JUDGED_INPUTS,
     Reading,
@@ -69,5 +71,7 @@ def judge_scores(
         scores = processes.run(
             lambda: chunks.run(lambda size: scores_of(classifier, examples.inputs, size))
         )
+    if forward is None and (advice := unused_arguments(module, examples)):
+        log_warning(advice)
     reading = Reading(forward, split, likelihood)
     return processes.on_rank_zero(lambda: reading.judge_scores(examples, scores, seen))

@@ -14,6 +14,8 @@ from lightning_leaf.trainer import processes
 
 inform = rank_zero_only(messages.inform)
 """Log a message on rank zero."""
+log_warning = rank_zero_only(messages.log_warning)
+"""Log a warning on rank zero."""
 warn = rank_zero_only(messages.warn)
 """Log a warning on rank zero, and warn: Python shows an equal warning only once."""
 
@@ -118,12 +120,9 @@ class Notices:
             return
         causes = " ".join(_summary(group) for group in _by_cause(failures))
         if not measured:
-            _log_warning(f"LEAF measured nothing in this fit because of an error. {causes}")
+            log_warning(f"LEAF measured nothing in this fit because of an error. {causes}")
         else:
-            _log_warning(f"LEAF did not measure all in this fit because of an error. {causes}")
-
-
-_log_warning = rank_zero_only(messages.log_warning)
+            log_warning(f"LEAF did not measure all in this fit because of an error. {causes}")
 
 
 def _by_cause(failures: Sequence[Failure]) -> list[list[Failure]]:

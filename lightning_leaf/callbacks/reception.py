@@ -21,6 +21,7 @@ from lightning_leaf.data.batches import (
 from lightning_leaf.data.normalization import Normalization, input_bounds
 from lightning_leaf.data.requests import Answer, Request
 from lightning_leaf.data.sources import NoExamples
+from lightning_leaf.data.structure import first_rows
 from lightning_leaf.data.targets import Target
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.unchanged_attributes import unchanged_attributes
@@ -88,6 +89,7 @@ class Reception:
             torch.cat([inputs[row] for row in rows]),
             targets=target.kind,
             target_columns=target.columns,
+            first_rows=first_rows(received[0][0]),
         )
         return replace(
             joined,
@@ -103,6 +105,7 @@ class Reception:
             return [read_batch(batch, self._split, positions) for batch in batches]
 
         examples = _joined(_first_readable(read, received))
+        examples = replace(examples, first_rows=first_rows(received[0][0]))
         if positions is not None and len(positions) == len(examples):
             self.order = positions
             return replace(examples, indices=_indices(positions, answer))

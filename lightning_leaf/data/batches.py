@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -37,6 +37,7 @@ class Examples:
         normalization: The map from pixels to inputs.
         targets: Kind of the targets; None if there are no targets or they are not numbers.
         target_columns: Number of columns of the targets if they are rows.
+        first_rows: See :func:`~lightning_leaf.data.structure.first_rows`; empty if unknown.
     """
 
     inputs: Tensor
@@ -46,6 +47,7 @@ class Examples:
     normalization: Normalization | None = None
     targets: Kind | None = None
     target_columns: int | None = None
+    first_rows: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.inputs)

@@ -35,6 +35,13 @@ def numeric_leaves(batch: Any) -> dict[Place, Tensor]:
     }
 
 
+def first_rows(batch: Any) -> dict[str, Tensor]:
+    """Return the first row, ``(1, ...)``, of each tensor of a mapping by its key."""
+    leaves = numeric_leaves(batch).items() if _is_mapping(batch) else ()
+    named = ((place[0], leaf) for place, leaf in leaves if len(place) == 1)
+    return {key: leaf[:1].cpu().clone() for key, leaf in named if isinstance(key, str)}
+
+
 def as_tensor(leaf: Any) -> Tensor | None:
     """Return a leaf as a tensor with at least one axis, detached; None if it has no numbers."""
     if isinstance(leaf, Tensor):

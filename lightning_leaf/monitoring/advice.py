@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
+from lightning_leaf.data.batches import Examples
 from lightning_leaf.data.inputs import INPUT_KEYS
 from lightning_leaf.data.targets import LABEL_KEYS
 from lightning_leaf.errors import LeafError
@@ -84,6 +87,54 @@ def advice_for(
     if forward is not None:
         return ""
     return _with_forward(error, module, batch)
+
+
+def unused_arguments(module: nn.Module, examples: Examples) -> str:
+    """Return how to pass optional arguments of ``forward`` that the batch has; empty without any.
+
+    Args:
+        module: The module, which is called with the inputs only.
+        examples: The inputs, and one row of each tensor of their batch.
+    """
+    try:
+        _, *others = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):  # no arguments, or TorchScript
+        return ""
+    rows = examples.first_rows
+    optional = [each.name for each in others if each.default is not each.empty]
+    names = [name for name in optional if name in rows and name not in LABEL_KEYS]
+    if not names:
+        return ""
+    shape = examples.inputs.shape[1:]
+    inputs = next((key for key in rows if key not in names and rows[key].shape[1:] == shape), "x")
+    label = next((key for key in LABEL_KEYS if key in rows), "label")
+    end = shape.numel()
+    parts, arguments = [f"batch[{inputs!r}].flatten(1)"], [_slice(0, shape)]
+    for name in names:
+        size = rows[name].numel()
+        parts.append(f"batch[{name!r}].reshape(-1, {size})")
+        arguments.append(f"{name}={_slice(end, rows[name].shape[1:])}{_as_type(rows[name])}")
+        end += size
+    plural = "s" if len(names) > 1 else ""
+    return (
+        f"{type(module).__name__}.forward is called without its optional argument{plural} "
+        f"{', '.join(map(repr, names))}, which the batch has. If the scores depend on it, pass "
+        f"batch=lambda batch: (torch.cat([{', '.join(parts)}], 1), batch[{label!r}]), "
+        f"forward=lambda module, x: module({', '.join(arguments)})."
+    )
+
+
+def _slice(start: int, shape: tuple[int, ...]) -> str:
+    if not shape:
+        return f"x[:, {start}]"
+    columns = f"x[:, {start or ''}:{start + math.prod(shape)}]"
+    return columns if len(shape) == 1 else f"{columns}.unflatten(1, {tuple(shape)})"
+
+
+def _as_type(tensor: Tensor) -> str:
+    if tensor.is_floating_point():
+        return ""
+    return ".bool()" if tensor.dtype == torch.bool else ".long()"
 
 
 def _with_keywords(keywords: list[str], batch: Any) -> str:
