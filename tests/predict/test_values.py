@@ -310,7 +310,8 @@ def test_data_without_positions_raises() -> None:
 
 def test_ranks_can_be_one_name() -> None:
     assert "effective_rank_stable" in LeafPredictor(classifier(), ranks="stable").column_types
-    assert "effective_rank_stable" not in LeafPredictor(classifier()).column_types  # negative control
+    default = LeafPredictor(classifier())  # negative control
+    assert "effective_rank_stable" not in default.column_types
 
 
 @pytest.mark.parametrize(
