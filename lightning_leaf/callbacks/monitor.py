@@ -13,9 +13,10 @@ from lightning_leaf.callbacks.base import LeafCallback
 from lightning_leaf.callbacks.measurement_log import MeasurementLog
 from lightning_leaf.callbacks.probes import Inputs, choose_inputs
 from lightning_leaf.callbacks.shared_measurement import common_interval, measure_share
+from lightning_leaf.callbacks.user_inputs import require_no_text
 from lightning_leaf.data.batches import Split
 from lightning_leaf.geometry.effective_rank import checked_ranks
-from lightning_leaf.geometry.rank_kinds import RankKind
+from lightning_leaf.geometry.rank_kinds import Ranks
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.quiet import quiet
@@ -28,7 +29,12 @@ from lightning_leaf.monitoring.history import (
     restored_history,
     trace_ratio,
 )
-from lightning_leaf.monitoring.measurements import Measurement, are_finite, probe_statistics
+from lightning_leaf.monitoring.measurements import (
+    Measurement,
+    are_finite,
+    not_finite_message,
+    probe_statistics,
+)
 from lightning_leaf.monitoring.messages import OnError
 from lightning_leaf.trainer import state as trainer_state
 
@@ -86,8 +92,8 @@ class LocalDataMatrixMonitor(LeafCallback):
             digits, for P inputs, C classes (at most 160) and B examples per step: a measurement
             costs C passes per input and a training step about three per example. For example,
             n = 120 for 32 inputs, ten classes and batches of 60.
-        ranks: Kinds of effective ranks to log: ``"entropy"``, ``"stable"``, ``"participation"``,
-            ``"threshold"``.
+        ranks: One or several kinds of effective ranks: ``"entropy"``, ``"stable"``,
+            ``"participation"``, ``"threshold"``.
         forward: How to call the module, if not as ``module(x)``: the name of a method or sub-module
             that computes the scores, such as ``"backbone"`` or ``"predict_logits"``; a function
             ``(module, inputs) -> scores``; or the dotted name of such a function.
@@ -136,7 +142,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         self,
         probe: Inputs = DEFAULT_PROBE,
         every_n_steps: int | None = None,
-        ranks: Sequence[RankKind] = ("entropy",),
+        ranks: Ranks = ("entropy",),
         *,
         forward: Forward | None = None,
         batch: Split | None = None,
@@ -166,6 +172,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         self.interval = every_n_steps
         self.ranks = checked_ranks(ranks)
         self.history: dict[str, list[float]] = empty_history(self.ranks)
+        require_no_text(probe, self._inputs_name)
         self._wanted = probe
         self._seed = seed
         self._probe: Examples | None = None
@@ -273,6 +280,9 @@ class LocalDataMatrixMonitor(LeafCallback):
         if not self.history["step"] and not measurements[0].exact:
             log.report_estimates(measurements[0].classes)
         row = self._row(measurements)
+        if not are_finite(measurements):
+            message = f"{self.description}: {not_finite_message(measurements, step)}"
+            self.fit.notices.inform_once(message, about=f"NaN of {self.description}")
         self._task = Task("publishing", f"logging the measurement of step {step}")
         if averaged:
             log.report_averaged()

@@ -18,6 +18,7 @@ from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
 from lightning_leaf.callbacks.snapshot_publisher import SnapshotPublisher
 from lightning_leaf.callbacks.snapshot_schedule import SnapshotSchedule
 from lightning_leaf.callbacks.triggers import Moment, When, triggers
+from lightning_leaf.callbacks.user_inputs import require_no_text
 from lightning_leaf.callbacks.walk_messages import WalkMessages
 from lightning_leaf.callbacks.walk_time import StepsAllowed, WalkTime, time_limit
 from lightning_leaf.data.batches import Split
@@ -85,6 +86,7 @@ class PathSnapshot(LeafCallback):
             on_error=on_error,
         )
         self.triggers = triggers(when)
+        require_no_text(wanted, self._inputs_name)
         self._wanted = wanted
         self.step_size = None if step_size is None else positive_number(step_size, "step_size")
         self.max_steps = whole_number(max_steps, "max_steps")

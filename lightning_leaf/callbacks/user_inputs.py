@@ -11,7 +11,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from lightning_leaf.errors import LeafError
+
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
+def require_no_text(wanted: Any, name: str) -> None:
+    """Raise LeafError if an argument that takes inputs, or their positions, is text."""
+    if isinstance(wanted, (str, bytes)):
+        raise LeafError(
+            f"{name} expects how many examples to choose, their positions in the data set, or "
+            f"tensors of inputs; got {wanted!r}."
+        )
 
 
 def as_number(value: Any) -> int | None:

@@ -33,7 +33,12 @@ from lightning_leaf.monitoring.history import (
     trace_ratio,
 )
 from lightning_leaf.monitoring.interval import affordable_interval
-from lightning_leaf.monitoring.measurements import are_finite, measure, probe_statistics
+from lightning_leaf.monitoring.measurements import (
+    are_finite,
+    measure,
+    not_finite_message,
+    probe_statistics,
+)
 from lightning_leaf.monitoring.messages import OnError, inform
 from lightning_leaf.monitoring.reading import Reading
 
@@ -236,6 +241,8 @@ class LeafMonitor:
             row = probe_statistics(measurements, self.ranks)
         else:
             row = dict.fromkeys(self.history, math.nan)
+            if not math.isnan(next(iter(self.history["trace_median"][-1:]), 0.0)):
+                inform(f"{self._guard.owner}: {not_finite_message(measurements, step)}")
         row["trace_ratio"] = trace_ratio(self.history, row["trace_median"])
         row["step"] = step
         append_row(self.history, row)

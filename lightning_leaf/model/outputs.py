@@ -153,13 +153,14 @@ def require_no_probabilities(scores: Tensor) -> None:  # (B, C), with its graph
     sums_to_one = classes > 1 and bool(((values.sum(1) - 1).abs() < 1e-3).all())
     # Values in [0, 1] that do not sum to one may be logits. Only the last operation decides.
     if in_unit_interval and (sums_to_one or operation.startswith("Sigmoid")):
-        inverse = "log" if sums_to_one else "logit"
+        # Probabilities of exactly 0 or 1 have no finite logarithm.
+        inverse = "clamp_min(1e-30).log()" if sums_to_one else "logit(1e-6)"
         raise LeafError(
             "The classifier returns probabilities (values in [0, 1]"
             + (", rows that sum to one" if sums_to_one else ", from a sigmoid")
             + "); expected logits or log-probabilities. Leave out the last softmax or sigmoid, "
             "return log_softmax instead of softmax, or pass forward=lambda model, x: "
-            f"model(x).{inverse}()."
+            f"model(x).{inverse}."
         )
 
 

@@ -76,6 +76,16 @@ def are_finite(measurements: Sequence[Measurement]) -> bool:
     return not any(math.isnan(each.trace) for each in measurements)
 
 
+def not_finite_message(measurements: Sequence[Measurement], step: int) -> str:
+    """Return a sentence that says why a measurement is NaN."""
+    bad = sum(math.isnan(each.trace) for each in measurements)
+    return (
+        f"The measurement at step {step} is NaN, because the scores of {bad} of "
+        f"{len(measurements)} inputs, or their derivatives, are NaN or infinite. Check the inputs, "
+        "or whether the training has diverged."
+    )
+
+
 def probe_statistics(
     measurements: Sequence[Measurement], ranks: Sequence[RankKind]
 ) -> dict[str, float]:

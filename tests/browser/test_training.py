@@ -77,6 +77,18 @@ def test_marker_keeps_the_pair(tab: LeafTab) -> None:
     expect(tab.get("path-title")).to_have_text(title)
 
 
+def test_drop_down_shows_the_open_snapshot_of_every_run(tab: LeafTab) -> None:
+    tab.get("snapshot-step").select_option(label="step 1\u202f500")
+    for run in ("digits/adam", "digits/sgd"):
+        marker = tab.frame.locator(f"[data-testid=snapshot-marker][data-run='{run}']").first
+        marker.focus()
+        tab.page.keyboard.press("Enter")
+        expect(tab.get("path")).to_contain_text(run)
+        step = marker.get_attribute("data-step")
+        label = tab.get("snapshot-step").locator("option:checked")
+        expect(label).to_have_text(f"step {int(step or -1):,}".replace(",", "\u202f"))
+
+
 def test_snapshots_are_selected_by_name_and_step(tab: LeafTab) -> None:
     expect(tab.get("snapshot-horizontal_path")).to_contain_text("· 3")
     tab.get("snapshot-step").select_option(label="step 1\u202f500")

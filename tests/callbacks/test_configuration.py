@@ -66,6 +66,20 @@ def test_functions_are_configured_by_their_import_path(kind: type) -> None:
     assert callable(function.batch)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (LocalDataMatrixMonitor, "probe"),
+        (HorizontalPathSnapshot, "pairs"),
+        (OrthogonalWalkSnapshot, "starts"),
+    ],
+)
+def test_inputs_are_no_text(kind: type, name: str) -> None:
+    with pytest.raises(LeafError, match=f"{name} expects how many examples.*got 'val'"):
+        kind(**{name: "val"})
+    kind(**{name: 2})  # negative control
+
+
 @pytest.mark.parametrize("kind", YAML)
 @pytest.mark.parametrize(
     ("arguments", "message"),

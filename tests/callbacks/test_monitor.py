@@ -207,7 +207,9 @@ def test_the_history_continues_after_a_resume(tmp_path: Path) -> None:
     assert resumed.history["trace_ratio"][-1] == resumed.history["trace_median"][-1] / first
 
 
-def test_diverged_weights_are_logged_as_nan_and_training_continues(tmp_path: Path) -> None:
+def test_diverged_weights_are_logged_as_nan_and_training_continues(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=2, on_error="raise")
     trainer = fit(tmp_path, monitor, module=Diverging(), validation=None)
     assert trainer.global_step == 8
@@ -215,6 +217,8 @@ def test_diverged_weights_are_logged_as_nan_and_training_continues(tmp_path: Pat
         True
     ] * 3
     assert math.isnan(scalars(tmp_path)["leaf/tangent_dimension"][6])
+    assert caplog.text.count("The measurement at step 4 is NaN") == 1
+    assert caplog.text.count("diverged") == 1
     monitor.plot()
 
 

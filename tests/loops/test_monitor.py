@@ -202,13 +202,19 @@ def test_attempts_to_measure_an_unbuilt_model_are_spaced(monkeypatch: pytest.Mon
     assert attempts == [1000, 1001, 1002, 1003, 1004, 1006, 1010, 1018, 1034]
 
 
-def test_diverged_weights_give_nan() -> None:
+def test_diverged_weights_give_nan_and_one_message(caplog: pytest.LogCaptureFixture) -> None:
     model, monitor = make_model(), LeafMonitor(probe())
+    caplog.set_level("INFO", "lightning_leaf")
+    monitor.measure(model, -1)
+    assert "diverged" not in caplog.text  # negative control
     with torch.no_grad():
         model[5].bias.fill_(math.nan)
     row = monitor.measure(model, 0)
     assert row is not None
     assert math.isnan(row["trace_mean"])
+    monitor.measure(model, 1)
+    assert caplog.text.count("The measurement at step 0 is NaN") == 1
+    assert caplog.text.count("diverged") == 1
 
 
 def test_ranks_can_be_one_name() -> None:

@@ -141,8 +141,11 @@ def test_advice_is_short_and_works(model, message, x, expected):
 
 
 PROBABILITIES = {
-    "softmax": (lambda f, s: s.softmax(1), r"sum to one.*log_softmax.*model\(x\).log\(\)"),
-    "sigmoid": (lambda f, s: s[:, 0].sigmoid(), r"from a sigmoid.*model\(x\).logit\(\)"),
+    "softmax": (
+        lambda f, s: s.softmax(1),
+        r"sum to one.*log_softmax.*model\(x\)\.clamp_min\(1e-30\)\.log\(\)",
+    ),
+    "sigmoid": (lambda f, s: s[:, 0].sigmoid(), r"from a sigmoid.*model\(x\)\.logit\(1e-6\)"),
 }
 
 
@@ -154,6 +157,17 @@ def test_the_advice_for_probabilities_works(output, message, x, expected):
     if output is PROBABILITIES["sigmoid"][0]:
         expected = LocalDataMatrix.at(Net(lambda f, s: s[:, 0]), x).dense()
     assert torch.allclose(g.dense(), expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(("output", "message"), PROBABILITIES.values(), ids=PROBABILITIES.keys())
+def test_the_advice_works_for_probabilities_of_exactly_zero_and_one(output, message, x):
+    certain = Net(lambda f, s: output(f, 1e4 * s))
+    with pytest.raises(LeafError, match=message) as caught:
+        LocalDataMatrix.at(certain, x)
+    assert bool(followed(certain, str(caught.value), x).dense().isfinite().all())
+    # Negative control: the logarithm alone is infinite there.
+    inverse = torch.log if output is PROBABILITIES["softmax"][0] else torch.logit
+    assert not bool(inverse(certain(x)).isfinite().all())
 
 
 def test_a_head_on_the_features_is_suggested(x, expected):

@@ -124,7 +124,6 @@ export class LeafSidebar extends LitElement {
         <select
           data-testid="snapshot-step"
           aria-label="Snapshot"
-          .value=${live(snapshot.tag)}
           @change=${(event: Event) => {
             const { value } = event.target as HTMLSelectElement;
             this.openSnapshot(steps.find(({ tag }) => tag === value));
@@ -132,7 +131,7 @@ export class LeafSidebar extends LitElement {
         >
           ${steps.map(
             (step) =>
-              html`<option value=${step.tag} ?selected=${step === snapshot}>
+              html`<option value=${step.tag} .selected=${live(step === snapshot)}>
                 step ${formatCount(step.step)}
               </option>`,
           )}
