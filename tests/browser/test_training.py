@@ -81,10 +81,10 @@ def test_drop_down_shows_the_open_snapshot_of_every_run(tab: LeafTab) -> None:
     tab.get("snapshot-step").select_option(label="step 1\u202f500")
     for run in ("digits/adam", "digits/sgd"):
         marker = tab.frame.locator(f"[data-testid=snapshot-marker][data-run='{run}']").first
+        step = marker.get_attribute("data-step")
         marker.focus()
         tab.page.keyboard.press("Enter")
         expect(tab.get("path")).to_contain_text(run)
-        step = marker.get_attribute("data-step")
         label = tab.get("snapshot-step").locator("option:checked")
         expect(label).to_have_text(f"step {int(step or -1):,}".replace(",", "\u202f"))
 
