@@ -105,6 +105,7 @@ CASES: dict[type, dict[str, list[tuple[Any, Any]]]] = {
         "every_n_steps": [(20, 20)],
         "ranks": [
             (["threshold"], ["threshold"]),
+            ("stable", ["stable"]),
             (["entropy", "stable", "participation"], ("entropy", "stable", "participation")),
         ],
         **{name: SHARED[name] for name in MEASURING},

@@ -36,7 +36,7 @@ MISTYPED: dict[str, tuple[type, dict[str, Any], list[str]]] = {
         ['"when"', '"statistic"', "['mean', 'median']"],
     ),
     "rank": (LocalDataMatrixMonitor, {"ranks": ["nuclear"]}, ['"ranks"', "'participation'"]),
-    "ranks not in a list": (LocalDataMatrixMonitor, {"ranks": "stable"}, ['"ranks"', "Sequence"]),
+    "one rank": (LocalDataMatrixMonitor, {"ranks": "nuclear"}, ['"ranks"', "Sequence"]),
     "on_error": (LocalDataMatrixMonitor, {"on_error": "ignore"}, ['"on_error"', "'raise'"]),
     "text for a number": (LocalDataMatrixMonitor, {"every_n_steps": "often"}, ["every_n_steps"]),
     "fraction of steps": (LocalDataMatrixMonitor, {"every_n_steps": 2.5}, ['"every_n_steps"']),

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 
 from lightning_leaf import Trigger
 from lightning_leaf.callbacks.base import LeafCallback
+from lightning_leaf.callbacks.snapshot_schedule import SnapshotSchedule
 from tests.support.callbacks.training import ignore_lightning
 
 ignore_cli = [
@@ -89,7 +90,7 @@ def printed(package: ModuleType, args: Sequence[str]) -> str:
 
 def described(value: Any) -> Any:
     """Return a description that is equal for equal objects: attributes instead of identities."""
-    if isinstance(value, (LeafCallback, Trigger, Dataset)):
+    if isinstance(value, (LeafCallback, SnapshotSchedule, Trigger, Dataset)):
         return type(value), {name: described(part) for name, part in vars(value).items()}
     if isinstance(value, torch.Tensor):
         return value.tolist()
