@@ -31,7 +31,7 @@ class MeasurementLog:
     name: str
 
     def report_estimates(self, classes: int) -> None:
-        """Report that values are estimates, because there are so many classes."""
+        """Report that the values are estimates, and why."""
         inform(
             f"{self.monitor}: the classifier has {classes} classes, more than {EXACT_CLASSES}, "
             f"so {self.name}/trace_* are estimates with a standard error, effective ranks are "

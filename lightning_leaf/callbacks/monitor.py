@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +26,11 @@ from lightning_leaf.monitoring.history import (
     drop_after,
     empty_history,
     restored_history,
-    trace_ratio,
 )
 from lightning_leaf.monitoring.measurements import (
-    Measurement,
     are_finite,
+    history_row,
     not_finite_message,
-    probe_statistics,
 )
 from lightning_leaf.monitoring.messages import OnError
 from lightning_leaf.trainer import state as trainer_state
@@ -279,7 +276,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         log = MeasurementLog(self.description, self.name)
         if not self.history["step"] and not measurements[0].exact:
             log.report_estimates(measurements[0].classes)
-        row = self._row(measurements)
+        row = history_row(measurements, self.ranks, self.history)
         if not are_finite(measurements):
             message = f"{self.description}: {not_finite_message(measurements, step)}"
             self.fit.notices.inform_once(message, about=f"NaN of {self.description}")
@@ -291,15 +288,6 @@ class LocalDataMatrixMonitor(LeafCallback):
         self._last_step = step
         log.log(row, step, trainer, self.processes, averaged=averaged)
         self._has_measured()
-
-    def _row(self, measurements: Sequence[Measurement]) -> dict[str, float]:
-        """Return the values to log, by column name; NaN if the weights have diverged."""
-        if are_finite(measurements):
-            row = probe_statistics(measurements, self.ranks)
-        else:
-            row = {column: math.nan for column in self.history if column != "step"}
-        row["trace_ratio"] = trace_ratio(self.history, row["trace_median"])
-        return row
 
     @override
     def state_dict(self) -> dict[str, Any]:

@@ -30,14 +30,13 @@ from lightning_leaf.monitoring.history import (
     drop_after,
     empty_history,
     restored_history,
-    trace_ratio,
 )
 from lightning_leaf.monitoring.interval import affordable_interval
 from lightning_leaf.monitoring.measurements import (
     are_finite,
+    history_row,
     measure,
     not_finite_message,
-    probe_statistics,
 )
 from lightning_leaf.monitoring.messages import OnError, inform
 from lightning_leaf.monitoring.reading import Reading
@@ -237,13 +236,10 @@ class LeafMonitor:
             )
         if self.history["step"] and step < self.history["step"][-1]:
             drop_after(self.history, step)  # the loop was restarted
-        if are_finite(measurements):
-            row = probe_statistics(measurements, self.ranks)
-        else:
-            row = dict.fromkeys(self.history, math.nan)
-            if not math.isnan(next(iter(self.history["trace_median"][-1:]), 0.0)):
-                inform(f"{self._guard.owner}: {not_finite_message(measurements, step)}")
-        row["trace_ratio"] = trace_ratio(self.history, row["trace_median"])
+        was_nan = math.isnan(next(iter(self.history["trace_median"][-1:]), 0.0))
+        if not (was_nan or are_finite(measurements)):
+            inform(f"{self._guard.owner}: {not_finite_message(measurements, step)}")
+        row = history_row(measurements, self.ranks, self.history)
         row["step"] = step
         append_row(self.history, row)
         return row

@@ -13,6 +13,7 @@ from torch import Tensor
 from lightning_leaf.geometry.local_geometry import local_geometry
 from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.model.classifier import Classifier
+from lightning_leaf.monitoring.history import Columns, trace_ratio
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,24 @@ def not_finite_message(measurements: Sequence[Measurement], step: int) -> str:
         f"{len(measurements)} inputs, or their derivatives, are NaN or infinite. Check the inputs, "
         "or whether the training has diverged."
     )
+
+
+def history_row(
+    measurements: Sequence[Measurement], ranks: Sequence[RankKind], history: Columns
+) -> dict[str, float]:
+    """Return the values to log, by column name; NaN if those of an input are not finite.
+
+    Args:
+        measurements: One for each input of the probe.
+        ranks: Kinds of effective ranks.
+        history: The rows before.
+    """
+    if are_finite(measurements):
+        row = probe_statistics(measurements, ranks)
+    else:
+        row = {column: math.nan for column in history if column != "step"}
+    row["trace_ratio"] = trace_ratio(history, row["trace_median"])
+    return row
 
 
 def probe_statistics(
