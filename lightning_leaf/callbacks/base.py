@@ -19,7 +19,6 @@ from lightning_leaf.callbacks.shared_fit import SharedFit
 from lightning_leaf.data.batches import Examples, Split
 from lightning_leaf.data.evidence import Judgement
 from lightning_leaf.errors import Interrupted, LeafError
-from lightning_leaf.model.chunks import CHUNK_SIZE
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import interrupted_when
@@ -122,7 +121,7 @@ class LeafCallback(Callback):
                 f"{self.name!r} more than once. Pass another name to one of them, such as "
                 f"name='{self.name}_2'."
             )
-        self._chunks = FittingChunks(self.chunk_size or CHUNK_SIZE)
+        self._chunks = FittingChunks(self.chunk_size)
         connected = (other._fit for other in others if other._fit is not None)
         self._fit = next(connected, None) or SharedFit(trainer)
 

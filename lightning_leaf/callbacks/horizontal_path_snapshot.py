@@ -174,7 +174,7 @@ class HorizontalPathSnapshot(PathSnapshot):
         self,
         classifier: Classifier,
         rows: list[int],
-        chunk_size: int,
+        chunk_size: int | None,
         steps: StepsAllowed,
     ) -> LeafPath:
         assert self._sources is not None

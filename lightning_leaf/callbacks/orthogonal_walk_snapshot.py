@@ -140,7 +140,7 @@ class OrthogonalWalkSnapshot(PathSnapshot):
         self,
         classifier: Classifier,
         rows: list[int],
-        chunk_size: int,
+        chunk_size: int | None,
         steps: StepsAllowed,
     ) -> LeafPath:
         assert self._sources is not None

@@ -26,6 +26,7 @@ from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.errors import LeafError
 from lightning_leaf.geometry.matrix_free.data_matrix import PROJECTION_RTOL
+from lightning_leaf.model.chunks import CHUNK_SIZE
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import ended_when, interrupted_when
@@ -113,7 +114,7 @@ class PathSnapshot(LeafCallback):
         self,
         classifier: Classifier,
         rows: list[int],
-        chunk_size: int,
+        chunk_size: int | None,
         steps: StepsAllowed,
     ) -> LeafPath:
         """Return the paths from the sources in these rows."""
@@ -204,7 +205,7 @@ class PathSnapshot(LeafCallback):
         rows = self.processes.share(len(self._sources))
         with self._measuring(module) as classifier:
 
-            def paths(chunk_size: int) -> list[SinglePath]:
+            def paths(chunk_size: int | None) -> list[SinglePath]:
                 return (
                     list(self._compute_paths(classifier, rows, chunk_size, steps)) if rows else []
                 )
@@ -262,7 +263,8 @@ class PathSnapshot(LeafCallback):
         """End the paths at the time limit or after Ctrl-C, and announce paths that take long."""
         assert self._sources is not None
         count, longest = len(self._sources), steps.of(self._longest_path())
-        rounds = longest * math.ceil(len(self.processes.share(count)) / self._chunks.size)
+        at_once = self._chunks.size or CHUNK_SIZE
+        rounds = longest * math.ceil(len(self.processes.share(count)) / at_once)
         limit = time_limit(self.max_time, self.fit.elapsed())
         messages = WalkMessages(self.description, step, count, longest, rounds, limit)
         walk = WalkTime(

@@ -18,7 +18,6 @@ from lightning_leaf.geometry.rank_kinds import Ranks
 from lightning_leaf.loops.guard import Guard
 from lightning_leaf.loops.processes import is_rank_zero, require_whole_module
 from lightning_leaf.loops.writer import LeafWriter
-from lightning_leaf.model.chunks import checked_chunk_size
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
@@ -142,7 +141,7 @@ class LeafMonitor:
         require_finite(self._probe.inputs)
         self._exact = exact
         self._seed = seed
-        self._chunks = FittingChunks(checked_chunk_size(chunk_size))
+        self._chunks = FittingChunks(chunk_size)
         self._judgement: Judgement | None = None
         self._attempts = 0  # to measure a model that was not built
         self._calls_to_skip = 0

@@ -48,6 +48,8 @@ class Classifier:
             Half-precision models run in float32, see
             :func:`~lightning_leaf.model.precision.precisions`.
         device: Device of the model; None for a function.
+        bytes_per_input: Size of the activations that a forward pass keeps for one input, after
+            :meth:`require_usable`. None before, on the CPU, and where it is unknown.
         is_open: False after the end of :func:`measuring`.
         jacobian_products: How to compute products with the Jacobian, after the first product.
         pixel_scale: Factor by which :meth:`convert` and :meth:`prepare` turn bytes into floats: 1
@@ -69,6 +71,7 @@ class Classifier:
         self.is_open = True
         self.jacobian_products: str | None = None
         self.pixel_scale: float | None = None
+        self.bytes_per_input: int | None = None
         self._tensors = ModelTensors(model)
         self.device = self._tensors.device
         self.dtype = self._tensors.dtype
@@ -184,6 +187,7 @@ class Classifier:
             trial = find_forward_pass(self._run, self._ways, x[:2])
         self._run, output, gradient = trial.run, trial.scores, trial.gradient
         self._run_is_known = True
+        self.bytes_per_input = trial.bytes_per_input
         require_no_probabilities(output)
         if gradient is None:
             gradient = torch.zeros_like(x[:2])

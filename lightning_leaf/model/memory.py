@@ -1,4 +1,4 @@
-"""Retry with smaller chunks after out-of-memory errors, instead of ending a training."""
+"""Memory of accelerators: its size, and smaller chunks after out-of-memory errors."""
 
 from __future__ import annotations
 
@@ -8,25 +8,35 @@ from typing import TypeVar
 
 import torch
 
+from lightning_leaf._arguments import whole_number
+from lightning_leaf.model.accelerators import device_module, modules_in_use
+
 T = TypeVar("T")
 
 OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "alloc_failed")
+
+FIRST_SIZE = 16
+"""Inputs per forward pass after the chunk size that was chosen automatically did not fit."""
 
 
 class FittingChunks:
     """A chunk size that is halved after each out-of-memory error.
 
     Args:
-        size: Initial number of inputs per forward pass.
+        size: Initial number of inputs per forward pass; None for a size that the work chooses
+            itself, by the device and its memory.
+
+    Raises:
+        LeafError: If the size is not a positive whole number.
 
     Attributes:
-        size: Current number of inputs per forward pass.
+        size: Current number of inputs per forward pass. None becomes 16 after the first error.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int | None) -> None:
+        self.size = None if size is None else whole_number(size, "chunk_size")
 
-    def run(self, work: Callable[[int], T]) -> T:
+    def run(self, work: Callable[[int | None], T]) -> T:
         """Return ``work(size)``. After an out-of-memory error, retry with half the size.
 
         Raises:
@@ -39,10 +49,9 @@ class FittingChunks:
                 if self.size == 1 or not is_out_of_memory(error):
                     raise
             # Outside of the handler: the traceback keeps the tensors of the attempt alive.
-            self.size //= 2
+            self.size = FIRST_SIZE if self.size is None else self.size // 2
             gc.collect()
-            if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-                torch.cuda.empty_cache()
+            empty_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -51,3 +60,57 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(
         message in text for message in OUT_OF_MEMORY_MESSAGES
     )
+
+
+def empty_cache() -> None:
+    """Release the unused memory that the allocators of accelerators keep."""
+    for module in modules_in_use():
+        if hasattr(module, "empty_cache"):
+            module.empty_cache()
+
+
+def allocated_bytes(device: torch.device | None) -> int | None:
+    """Return the size of all tensors on a device, from the counter that the host keeps.
+
+    Reading it does not wait for the device.
+
+    Args:
+        device: A device; None for that of a function without tensors.
+
+    Returns:
+        The number of bytes; None for the CPU, and where it is unknown.
+    """
+    module = device_module(device)
+    if hasattr(module, "current_allocated_memory"):  # MPS
+        return _bytes(module.current_allocated_memory)
+    return _bytes(lambda: module.memory_allocated(device))
+
+
+def available_bytes(device: torch.device | None) -> int | None:
+    """Return how much memory new tensors on a device can take.
+
+    It is the free memory of the device, and what the allocator keeps for later.
+
+    Args:
+        device: A device; None for that of a function without tensors.
+
+    Returns:
+        The number of bytes; None for the CPU, and where it is unknown.
+    """
+    module = device_module(device)
+    if hasattr(module, "recommended_max_memory"):  # MPS
+        return _bytes(lambda: module.recommended_max_memory() - module.current_allocated_memory())
+
+    def free_and_kept() -> int:
+        kept = module.memory_reserved(device) - module.memory_allocated(device)
+        return module.mem_get_info(device)[0] + kept  # type: ignore[no-any-return]
+
+    return _bytes(free_and_kept)
+
+
+def _bytes(read: Callable[[], int]) -> int | None:
+    """Return what an accelerator's module answers; None if it cannot tell."""
+    try:
+        return max(0, int(read()))
+    except (AttributeError, TypeError, RuntimeError, NotImplementedError):
+        return None

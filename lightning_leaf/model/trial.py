@@ -14,7 +14,7 @@ from torch import Tensor
 from lightning_leaf.errors import Interrupted, LeafError
 from lightning_leaf.model.dependence import REASONS, require_zero_derivative
 from lightning_leaf.model.forward_pass import ForwardPass, Watch, weighted
-from lightning_leaf.model.memory import is_out_of_memory
+from lightning_leaf.model.memory import allocated_bytes, is_out_of_memory
 from lightning_leaf.model.partial_dependence import check_all_derivatives
 from lightning_leaf.model.precision import Precision
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
@@ -41,11 +41,14 @@ class Trial:
         scores: Its scores, with their graph, ``(B, C)``.
         gradient: Derivatives of a weighted sum of the last input's scores with respect to all
             inputs, ``(B, ...)``; None if autograd finds no way from the inputs to the scores.
+        bytes_per_input: Size of the activations that the graph keeps for one input; None on the
+            CPU, and where it is unknown.
     """
 
     run: ForwardPass
     scores: Tensor
     gradient: Tensor | None
+    bytes_per_input: int | None = None
 
     @property
     def shows_dependence(self) -> bool:
@@ -90,6 +93,7 @@ def derivatives(run: ForwardPass, x: Tensor, watch: Watch | None = None) -> Tria
         LeafError: If PyTorch cannot differentiate an operation of the model.
     """
     probe = x.clone().requires_grad_()
+    before = _allocated_before(run)
     try:
         # A first layer that works in place must not modify the leaf tensor.
         scores = run(probe.clone(), watch)
@@ -100,8 +104,9 @@ def derivatives(run: ForwardPass, x: Tensor, watch: Watch | None = None) -> Tria
                 "differentiated. Use torch.no_grad() instead, which can."
             ) from error
         raise
+    size = _bytes_per_input(run, before, len(x))
     if not scores.requires_grad:
-        return Trial(run, scores, None)
+        return Trial(run, scores, None, size)
     try:
         (gradient,) = torch.autograd.grad(weighted(scores)[-1], probe, allow_unused=True)
     except RuntimeError as error:
@@ -111,7 +116,25 @@ def derivatives(run: ForwardPass, x: Tensor, watch: Watch | None = None) -> Tria
             "The classifier cannot be differentiated with respect to its input: "
             f"{_in_one_line(error)}"
         ) from error
-    return Trial(run, scores, gradient)
+    return Trial(run, scores, gradient, size)
+
+
+def _allocated_before(run: ForwardPass) -> int | None:
+    """Return how much memory is allocated, after what the first forward pass of all would add."""
+    device = run.tensors.device
+    if allocated_bytes(device) is None:
+        return None
+    if run.precision.copies:
+        run.tensors.full_copies()
+    # The first product of matrices allocates megabytes of workspace.
+    one = torch.ones(1, 1, device=device)
+    one.mm(one)
+    return allocated_bytes(device)
+
+
+def _bytes_per_input(run: ForwardPass, before: int | None, inputs: int) -> int | None:
+    after = None if before is None else allocated_bytes(run.tensors.device)
+    return None if after is None or before is None else max(0, after - before) // inputs
 
 
 def first_that_runs(

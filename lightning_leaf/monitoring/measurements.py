@@ -42,7 +42,7 @@ def measure(
     inputs: Tensor,  # (B, ...)
     *,
     ranks: Sequence[RankKind],
-    chunk_size: int,
+    chunk_size: int | None,
     exact: bool | None,
     seed: int,
 ) -> list[Measurement]:

@@ -14,6 +14,7 @@ from lightning_leaf._arguments import one_of
 from lightning_leaf.data.batches import Examples, Split, read_batch
 from lightning_leaf.data.evidence import Judgement, judge
 from lightning_leaf.errors import LeafError
+from lightning_leaf.model.chunks import checked_chunk_size
 from lightning_leaf.model.classifier import Classifier, finite_rows, measuring
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
@@ -170,7 +171,7 @@ def expected_classes(examples: Examples, seen: tuple[int, ...] | None) -> int | 
 def scores_of(
     classifier: Classifier,
     inputs: Tensor,  # (B, ...)
-    size: int,
+    size: int | None,
 ) -> Tensor:  # (B, C)
     """Return the scores of inputs on the CPU.
 
@@ -178,10 +179,11 @@ def scores_of(
         classifier: The open classifier. Open it with ``likelihood="bernoulli"``: a single column
             then stays a single column.
         inputs: The inputs.
-        size: Inputs per forward pass.
+        size: Inputs per forward pass; None for the default.
     """
     with torch.no_grad():
         chunks = [
-            classifier.scores(classifier.convert(chunk)) for chunk in torch.split(inputs, size)
+            classifier.scores(classifier.convert(chunk))
+            for chunk in torch.split(inputs, checked_chunk_size(size))
         ]
     return torch.cat([chunk.cpu() for chunk in chunks])

@@ -44,7 +44,7 @@ def input_columns(
     *,
     ranks: Sequence[RankKind],
     eigenvalues: int,
-    chunk_size: int,
+    chunk_size: int | None,
     exact: bool | None,
 ) -> Columns:
     """Measure inputs: all columns but ``index`` and ``label``."""

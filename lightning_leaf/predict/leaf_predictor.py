@@ -151,7 +151,7 @@ class LeafPredictor(Predictor):
 
     @override
     def measure(
-        self, classifier: Callable[..., Any], batch: Any, indices: list[int], chunk_size: int
+        self, classifier: Callable[..., Any], batch: Any, indices: list[int], chunk_size: int | None
     ) -> Columns:
         examples = self.examples(batch, indices)
         with self._reading.opened(classifier) as opened:

@@ -185,7 +185,7 @@ class PathPredictor(Predictor):
 
     @override
     def measure(
-        self, classifier: Callable[..., Any], batch: Any, indices: list[int], chunk_size: int
+        self, classifier: Callable[..., Any], batch: Any, indices: list[int], chunk_size: int | None
     ) -> Columns:
         ends = self._ends(batch, indices)
         rows = [path_row_without_steps(self._kind, self.likelihood) for _ in indices]
@@ -204,7 +204,7 @@ class PathPredictor(Predictor):
         ends: PathEnds,
         rows: list[int],
         indices: list[int],
-        chunk_size: int,
+        chunk_size: int | None,
     ) -> LeafPath:
         options: dict[str, Any] = {
             "step_size": self._step_size,

@@ -15,7 +15,6 @@ from lightning_leaf.data.batches import Examples, Split
 from lightning_leaf.data.dataset_attributes import class_names_of
 from lightning_leaf.data.evidence import Judgement
 from lightning_leaf.errors import LeafError
-from lightning_leaf.model.chunks import checked_chunk_size
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import interrupted_when
 from lightning_leaf.model.likelihood import Likelihood
@@ -70,7 +69,7 @@ class Predictor(L.LightningModule, ABC):
                 f"{type(classifier).__name__}."
             )
         self.classifier = classifier
-        self._chunks = FittingChunks(checked_chunk_size(chunk_size))
+        self._chunks = FittingChunks(chunk_size)
         self._reading = Reading(forward, batch, likelihood, class_names)
         self._exact = exact
         self._judgement: Judgement | None = None
@@ -100,7 +99,7 @@ class Predictor(L.LightningModule, ABC):
 
     @abstractmethod
     def measure(
-        self, classifier: Callable[..., Any], batch: Any, indices: list[int], chunk_size: int
+        self, classifier: Callable[..., Any], batch: Any, indices: list[int], chunk_size: int | None
     ) -> Columns:
         """Measure one batch.
 
