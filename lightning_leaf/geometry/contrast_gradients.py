@@ -7,6 +7,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from lightning_leaf.model.chunks import gradients_at_once
+from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.likelihood import Likelihood
 
 INPUTS_IN_ONE_PASS = 16
@@ -18,65 +20,97 @@ Larger intermediate results do not fit into the cache, and one pass for each cla
 """
 
 
-def spanning_gradients(
+class SpanningGradients:
+    """The gradients that span D_x, for the inputs of one measurement.
+
+    Exclusive classes: the contrasts ∇s_i − ∇s_0 of C − 1 classes with the first one. Adding the
+    same row to all rows of the logit Jacobian J changes neither G nor D_x, because
+    (diag p − p pᵀ) 1 = 0, so J can be replaced by these rows below a row of zeros. Independent
+    labels: the C gradients ∇s_k.
+
+    A backward pass multiplies a cotangent, a combination of scores, with J. On an accelerator one
+    pass computes as many gradients as memory allows, because each operation of a pass of its own
+    for each class would be too small to fill it.
+
+    Args:
+        classifier: An open classifier.
+        top: Take only this number of most probable classes, or of labels with the largest variance
+            p (1 − p), at every input; None for all.
+    """
+
+    def __init__(self, classifier: Classifier, top: int | None = None) -> None:
+        self._classifier = classifier
+        self._top = top
+        self._cotangents: Tensor | None = None
+        self._is_vectorizable = True
+
+    def __call__(self, scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...) -> (B, n, d)
+        """Return the gradients.
+
+        Args:
+            scores: Scores with the graph that leads to ``x``.
+            x: Inputs that require gradients.
+        """
+        cotangents = self._cotangents_of(scores)
+        at_once = self._passes(len(cotangents), x)
+        if at_once > 1 and self._is_vectorizable:
+            rows = in_one_pass(scores, x, cotangents, at_once)
+            if rows is not None:
+                return rows
+            self._is_vectorizable = False
+        return one_by_one(scores, x, cotangents)
+
+    def _cotangents_of(self, scores: Tensor) -> Tensor:  # (n, B, C)
+        likelihood = self._classifier.likelihood
+        if self._top is not None:
+            return top_cotangents(scores.detach(), self._top, likelihood)
+        kept = self._cotangents
+        if kept is None or kept.shape[1:] != scores.shape or kept.dtype != scores.dtype:
+            self._cotangents = kept = all_cotangents(scores.detach(), likelihood)
+        return kept
+
+    def _passes(self, count: int, x: Tensor) -> int:
+        """Return the number of gradients to compute in one backward pass."""
+        if x.device.type == "cpu":
+            small = len(x) <= INPUTS_IN_ONE_PASS and count * x.numel() <= NUMBERS_IN_ONE_PASS
+            return count if small else 1
+        return gradients_at_once(self._classifier, len(x), count)
+
+
+def all_cotangents(scores: Tensor, likelihood: Likelihood) -> Tensor:  # (B, C) -> (n, B, C)
+    """Return e_i − e_0 for all other classes of every input, or e_k for all labels."""
+    one_hot = torch.eye(scores.shape[1], dtype=scores.dtype, device=scores.device)
+    rows = one_hot[1:] - one_hot[:1] if likelihood == "categorical" else one_hot
+    return rows.unsqueeze(1).expand(-1, len(scores), -1)
+
+
+def top_cotangents(
+    scores: Tensor,  # (B, C)
+    count: int,
+    likelihood: Likelihood,
+) -> Tensor:  # (n, B, C)
+    """Return the cotangents of the most probable classes, or of the labels of largest variance."""
+    # p (1 − p) decreases with |s|.
+    relevance = scores if likelihood == "categorical" else -scores.abs()
+    chosen = relevance.topk(count, dim=1).indices.T.unsqueeze(-1)  # (count, B, 1)
+    one_hot = scores.new_zeros(count, *scores.shape).scatter_(2, chosen, 1)
+    return one_hot[1:] - one_hot[:1] if likelihood == "categorical" else one_hot
+
+
+def in_one_pass(
     scores: Tensor,  # (B, C)
     x: Tensor,  # (B, ...)
-    likelihood: Likelihood,
-) -> Tensor:  # (B, C, d)
-    """Return rows that can replace the logit Jacobian J: they give the same G and D_x.
+    cotangents: Tensor,  # (n, B, C)
+    at_once: int,
+) -> Tensor | None:  # (B, n, d)
+    """Return the gradients from vectorized passes, or None if the model cannot be vectorized.
 
     Args:
         scores: Scores with the graph that leads to ``x``.
         x: Inputs that require gradients.
-        likelihood: Exclusive classes take :func:`contrast_gradients`, independent labels
-            :func:`gradients`.
+        cotangents: Combinations of scores to differentiate.
+        at_once: Number of gradients in one pass.
     """
-    return contrast_gradients(scores, x) if likelihood == "categorical" else gradients(scores, x)
-
-
-def contrast_gradients(scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...) -> (B, C, d)
-    """Return ∇s_i − ∇s_0 for every input, from C − 1 backward passes. The first row is zero.
-
-    Adding the same row to all rows of the logit Jacobian J changes neither G nor D_x of exclusive
-    classes, because (diag p − p pᵀ) 1 = 0.
-
-    Args:
-        scores: Scores with the graph that leads to ``x``.
-        x: Inputs that require gradients.
-    """
-    contrasts = (scores - scores[:, :1])[:, 1:]  # (B, C − 1)
-    return gradients(contrasts, x, zero_rows=1)
-
-
-def gradients(
-    scores: Tensor,  # (B, n)
-    x: Tensor,  # (B, ...)
-    *,
-    zero_rows: int = 0,
-) -> Tensor:  # (B, zero_rows + n, d)
-    """Return ∇s_i for every input, from one backward pass for each column of scores.
-
-    One backward pass differentiates the sum of a column over the batch. This is correct because
-    the classifier does not mix inputs, see :meth:`Classifier.require_usable`.
-
-    Args:
-        scores: Scores with the graph that leads to ``x``.
-        x: Inputs that require gradients.
-        zero_rows: Number of rows of zeros before the gradients.
-    """
-    rows = None
-    small = len(x) <= INPUTS_IN_ONE_PASS and scores[0].numel() * x.numel() <= NUMBERS_IN_ONE_PASS
-    if small and x.device.type == "cpu":
-        rows = in_one_pass(scores, x)
-    if rows is None:
-        return one_by_one(scores, x, zero_rows=zero_rows)
-    return torch.nn.functional.pad(rows, (0, 0, zero_rows, 0)) if zero_rows else rows
-
-
-def in_one_pass(scores: Tensor, x: Tensor) -> Tensor | None:  # (B, n), (B, ...) -> (B, n, d)
-    """Return the gradients from one vectorized pass, or None if the model cannot be vectorized."""
-    count = scores.shape[1]
-    one_hot = torch.eye(count, dtype=scores.dtype).unsqueeze(1).expand(-1, len(x), -1)
 
     def gradient(cotangent: Tensor) -> Tensor:
         (result,) = torch.autograd.grad(
@@ -84,28 +118,37 @@ def in_one_pass(scores: Tensor, x: Tensor) -> Tensor | None:  # (B, n), (B, ...)
         )
         return result
 
+    vectorized = torch.vmap(gradient)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="There is a performance drop")
         try:
-            gradients: Tensor = torch.vmap(gradient)(one_hot)  # (n, B, ...)
+            passes = [vectorized(part).flatten(2) for part in torch.split(cotangents, at_once)]
         except Exception:  # from PyTorch, or from hooks that expect an ordinary gradient
             return None
-    return gradients.flatten(2).transpose(0, 1)
+    gradients = passes[0] if len(passes) == 1 else torch.cat(passes)  # (n, B, d)
+    return gradients.transpose(0, 1)
 
 
 def one_by_one(
-    scores: Tensor,  # (B, n)
+    scores: Tensor,  # (B, C)
     x: Tensor,  # (B, ...)
-    *,
-    zero_rows: int = 0,
-) -> Tensor:  # (B, zero_rows + n, d)
-    """Return the gradients from one backward pass for each column of scores."""
-    count = scores.shape[1]
-    # The rows of zeros are here from the start: adding them later would copy the gradients.
-    rows = x.new_zeros(x.shape[0], zero_rows + count, x[0].numel())
-    for column in range(count):
+    cotangents: Tensor,  # (n, B, C)
+) -> Tensor:  # (B, n, d)
+    """Return the gradients from one backward pass for each of them.
+
+    One pass differentiates the sum of a combination of scores over the batch. This is correct
+    because the classifier does not mix inputs, see :meth:`Classifier.require_usable`.
+
+    Args:
+        scores: Scores with the graph that leads to ``x``.
+        x: Inputs that require gradients.
+        cotangents: Combinations of scores to differentiate.
+    """
+    count = len(cotangents)
+    rows = x.new_empty(len(x), count, x[0].numel())
+    for row, cotangent in enumerate(cotangents):
         (gradient,) = torch.autograd.grad(
-            scores[:, column].sum(), x, retain_graph=column < count - 1, materialize_grads=True
+            scores, x, cotangent, retain_graph=row < count - 1, materialize_grads=True
         )
-        rows[:, zero_rows + column] = gradient.reshape(x.shape[0], -1)
+        rows[:, row] = gradient.reshape(len(x), -1)
     return rows

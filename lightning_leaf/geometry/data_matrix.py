@@ -10,11 +10,11 @@ from torch import Tensor
 
 from lightning_leaf.errors import LeafError
 from lightning_leaf.geometry.arguments import class_vectors, eigenvalue_count, input_vectors
-from lightning_leaf.geometry.contrast_gradients import spanning_gradients
+from lightning_leaf.geometry.class_space import ClassSpace
+from lightning_leaf.geometry.contrast_gradients import SpanningGradients
 from lightning_leaf.geometry.estimates import LeadingSpectrum, TraceEstimate
-from lightning_leaf.geometry.score_weights import score_weights
 from lightning_leaf.geometry.tangent_space import TangentSpace
-from lightning_leaf.model.chunks import checked_chunk_size, fitting_chunk_size
+from lightning_leaf.model.chunks import checked_chunk_size, chosen_chunk_size
 from lightning_leaf.model.classifier import Classifier, measuring, require_finite
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import raise_if_interrupted
@@ -26,7 +26,7 @@ class LocalDataMatrix:
 
     Equation 6 of Grementieri & Fioresi, "Model-centric data manifold". G is d×d, where d is the
     size of an input, but its rank is at most C − 1, the number of classes minus one. It is stored
-    as the contrasts ∇s_i − ∇s_0 (C×d) and the log-probabilities of each input. Gradients are
+    as the contrasts ∇s_i − ∇s_0 ((C − 1)×d) and the log-probabilities of each input. Gradients are
     float32 (float64 for float64 models); probabilities, Gram matrices and spectra are float64. For
     the types of results see :class:`~lightning_leaf.geometry.protocol.DataMatrix`.
 
@@ -44,6 +44,7 @@ class LocalDataMatrix:
         log_probs: log p(y|x), or log p_k(x) of every label, shape ``(B, C)``, float64.
         likelihood: What the scores mean.
         tangent: The tangent distribution D_x = im G of every input.
+        class_space: K = AAᵀ and what follows from it.
 
     Example:
         >>> import torch
@@ -61,15 +62,17 @@ class LocalDataMatrix:
     def __init__(
         self,
         log_probs: Tensor,  # (B, C)
-        jacobian: Tensor,  # (B, C, d)
+        rows: Tensor,  # (B, n, d)
         input_shape: torch.Size,
         likelihood: Likelihood = "categorical",
     ) -> None:
         self.log_probs = log_probs
         self.likelihood = likelihood
-        self.tangent = TangentSpace(jacobian, likelihood)
+        self.tangent = TangentSpace(rows)
+        self.class_space = ClassSpace(
+            log_probs, self.tangent.gram, likelihood, self.tangent.rounding
+        )
         self._input_shape = input_shape
-        self._weights = score_weights(log_probs, likelihood)
 
     @classmethod
     def at(
@@ -92,8 +95,8 @@ class LocalDataMatrix:
             x: Inputs of any shape, ``(B, ...)``, as the model takes them: floating-point numbers,
                 or bytes (uint8), for which G is that of the floats that the model makes of them.
             chunk_size: Largest number of inputs per forward pass; bounds memory. Results of other
-                sizes differ by rounding only. Default: 32, or fewer if their gradients would need
-                more than 1 GiB.
+                sizes differ by rounding only. Default: 32 on the CPU, what memory allows on a GPU,
+                fewer if their gradients would need more than 1 GiB.
             forward: How to call the model: the name of a method or sub-module, or a function
                 ``(model, inputs) -> scores``. Default: the model itself.
             likelihood: What the scores mean: ``"categorical"`` (default), exclusive classes with
@@ -119,15 +122,14 @@ class LocalDataMatrix:
 
     def gram(self) -> Tensor:  # (B, C, C)
         """Return K = AAᵀ, float64. Its non-zero eigenvalues are those of G."""
-        half = self._weights @ self.tangent.gram
-        return self._weights @ half.mT
+        return self.class_space.gram
 
     def trace(self) -> Tensor:  # (B,)
         """Return tr G, float64, in units of 1 / input².
 
         Σ_i p_i ‖∇ log p_i‖² for exclusive classes, Σ_k p_k (1 − p_k) ‖∇s_k‖² for labels.
         """
-        return self.gram().diagonal(dim1=-2, dim2=-1).sum(-1)
+        return self.class_space.trace()
 
     def trace_estimate(self) -> TraceEstimate:
         """Return the trace with a standard error of zero."""
@@ -147,8 +149,7 @@ class LocalDataMatrix:
         """
         classes = self.log_probs.shape[1]
         count = eigenvalue_count(count, classes, classes)
-        ascending: Tensor = torch.linalg.eigvalsh(self.gram())
-        return ascending.flip(-1).clamp_min(0)[:, :count]
+        return self.class_space.eigenvalues()[:, :count]
 
     def spectrum(self, count: int | None = None) -> LeadingSpectrum:
         """Return all C eigenvalues, exact up to rounding, for every ``count``.
@@ -158,9 +159,7 @@ class LocalDataMatrix:
         """
         classes = self.log_probs.shape[1]
         eigenvalue_count(count, classes, classes)
-        values = self.eigenvalues()
-        none = values[:, :0]
-        return LeadingSpectrum(values, torch.zeros_like(values), none, none, products=0)
+        return self.class_space.spectrum()
 
     def tangent_dimension(self) -> Tensor:  # (B,)
         """Return dim D_x: the numerical rank of the contrast gradients ∇s_i − mean_j ∇s_j, int64.
@@ -168,25 +167,26 @@ class LocalDataMatrix:
         For independent labels it is the rank of the gradients ∇s_k. Unlike the spectrum of G it
         does not depend on the confidence of the model.
         """
-        return self.tangent.dimension()
+        return self.class_space.tangent_dimension()
 
     def finite_derivatives(self) -> Tensor:  # (B,)
         """Return a Boolean mask of the inputs with finite gradients."""
-        return self.tangent.gram.isfinite().flatten(1).all(1)
+        return self.class_space.finite()
 
     def factor(self) -> Tensor:  # (B, C, d)
         """Return A, with AᵀA = G and AAᵀ = K.
 
         diag(√p) · ∇ log p for exclusive classes, diag(√(p (1 − p))) · J for independent labels.
         """
-        return (self._weights @ self.tangent.jacobian).to(self.tangent.jacobian.dtype)
+        return self._factor().to(self.tangent.rows.dtype)
 
     def pushforward(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, C)
         """Return A v, float64. ‖A v‖ is the length of v in the metric G.
 
         For exclusive classes A v is the image of v under x ↦ 2√p.
         """
-        return (self._weights @ self.tangent.coefficients(self._flatten(v))).squeeze(-1)
+        products = self.class_space.with_zeros(self.tangent.coefficients(self._flatten(v)))
+        return (self.class_space.weights @ products).squeeze(-1)
 
     def pullback(self, c: Tensor) -> Tensor:  # (B, C) -> (B, ...)
         """Return Aᵀc, float64, in the shape of the inputs.
@@ -194,7 +194,9 @@ class LocalDataMatrix:
         Raises:
             LeafError: If c is not one vector of class space for each input.
         """
-        coefficients = self._weights.transposed(class_vectors(c, self.log_probs).unsqueeze(-1))
+        vectors = class_vectors(c, self.log_probs).unsqueeze(-1)
+        coefficients = self.class_space.weights.transposed(vectors)
+        coefficients = coefficients[:, -self.tangent.rows.shape[1] :]  # one of a row of zeros
         return self.tangent.combine(coefficients).reshape(len(self), *self._input_shape)
 
     def __matmul__(self, v: Tensor) -> Tensor:  # (B, ...) -> (B, ...)
@@ -225,8 +227,11 @@ class LocalDataMatrix:
                 f"would take {size * size * 8 / 2**30:.1f} GiB. Use g @ v, eigenvalues() and "
                 "project(v), which never form it."
             )
-        factor = self._weights @ self.tangent.jacobian
+        factor = self._factor()
         return factor.mT @ factor
+
+    def _factor(self) -> Tensor:  # (B, C, d)
+        return self.class_space.weights @ self.class_space.with_zeros(self.tangent.rows)
 
     def _flatten(self, v: Tensor) -> Tensor:  # (B, d)
         return input_vectors(v, (len(self), *self._input_shape)).to(self.log_probs.device)
@@ -235,23 +240,32 @@ class LocalDataMatrix:
 def local_data_matrix(
     classifier: Classifier,
     inputs: Tensor,  # (B, ...)
-    chunk_size: int,
+    chunk_size: int | None,
 ) -> LocalDataMatrix:
     """Compute the matrices of an open classifier at inputs from :meth:`Classifier.prepare`."""
     classes = classifier.require_usable(inputs[:chunk_size])
-    size = fitting_chunk_size(chunk_size, classes, inputs[0].numel())
-    log_probs, jacobians = [], []
+    size = chosen_chunk_size(chunk_size, classifier, classes, inputs[0].numel())
+    gradients = SpanningGradients(classifier)
+    log_probs, rows = [], []
     for chunk in torch.split(inputs, size):
         raise_if_interrupted()
-        chunk = chunk.detach().requires_grad_()
-        # A first layer that works in place must not modify the leaf tensor.
-        scores = classifier.scores(chunk.clone())
-        require_finite(scores.detach(), "the classifier's output")
+        scores, gradient = scores_and_gradients(classifier, gradients, chunk)
+        require_finite(scores, "the classifier's output")
         log_probs.append(classifier.log_probs(scores))
-        jacobians.append(spanning_gradients(scores, chunk, classifier.likelihood))
+        rows.append(gradient)
     return LocalDataMatrix(
-        _joined(log_probs), _joined(jacobians), inputs.shape[1:], classifier.likelihood
+        _joined(log_probs), _joined(rows), inputs.shape[1:], classifier.likelihood
     )
+
+
+def scores_and_gradients(
+    classifier: Classifier, gradients: SpanningGradients, x: Tensor
+) -> tuple[Tensor, Tensor]:  # (B, C), (B, n, d)
+    """Return the scores and the gradients that span D_x, from one forward pass."""
+    x = x.detach().requires_grad_()
+    # A first layer that works in place must not modify the leaf tensor.
+    scores = classifier.scores(x.clone())
+    return scores.detach(), gradients(scores, x)
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

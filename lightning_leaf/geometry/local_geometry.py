@@ -11,19 +11,29 @@ from torch import Tensor
 
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.errors import NonFiniteError
-from lightning_leaf.geometry.data_matrix import LocalDataMatrix, local_data_matrix
+from lightning_leaf.geometry.class_space import ClassSpace
+from lightning_leaf.geometry.contrast_gradients import SpanningGradients
+from lightning_leaf.geometry.data_matrix import scores_and_gradients
 from lightning_leaf.geometry.effective_rank import checked_ranks
+from lightning_leaf.geometry.estimates import LeadingSpectrum, TraceEstimate
 from lightning_leaf.geometry.matrix_free.data_matrix import (
     EIGENVALUES,
     EXACT_CLASSES,
+    MatrixFreeDataMatrix,
     matrix_free_data_matrix,
 )
 from lightning_leaf.geometry.matrix_free.logit_jacobian import products_available
-from lightning_leaf.geometry.protocol import DataMatrix
 from lightning_leaf.geometry.rank_kinds import RankKind, Ranks
-from lightning_leaf.model.chunks import checked_chunk_size, fitting_chunk_size
+from lightning_leaf.geometry.tangent_space import TangentSpace
+from lightning_leaf.model.chunks import (
+    CHUNK_SIZE,
+    ROWS_OF_A_GRAPH,
+    checked_chunk_size,
+    chosen_chunk_size,
+)
 from lightning_leaf.model.classifier import Classifier, checked_inputs, finite_rows, measuring
 from lightning_leaf.model.forward import Forward
+from lightning_leaf.model.interruption import raise_if_interrupted
 from lightning_leaf.model.likelihood import Likelihood
 
 
@@ -87,7 +97,8 @@ def local_geometry(
         ranks: Which effective rank or ranks, see :func:`effective_rank`.
         eigenvalues: Number of largest eigenvalues, at most C. With 0, and no ranks, no spectrum is
             computed.
-        chunk_size: Largest number of inputs per forward pass. Default: 32, fewer of large inputs.
+        chunk_size: Largest number of inputs per forward pass. Default: 32 on the CPU, what memory
+            allows on a GPU, fewer of large inputs.
         exact: Whether to use all classes. Default: for up to 160 classes, and if the model does
             not allow products. :attr:`LocalGeometry.exact` tells which.
         seed: Seed of the draws and starting vectors of estimates.
@@ -113,26 +124,28 @@ def local_geometry(
     size = checked_chunk_size(chunk_size)
     checked_inputs(x, "x")
     with measuring(model, forward=forward, likelihood=likelihood, inputs=x) as classifier:
-        classes = _classes(classifier, x[:size])
+        classes = _classes(classifier, x[: size or CHUNK_SIZE])
         all_classes = classes <= EXACT_CLASSES if exact is None else exact
-
-        def matrices(inputs: Tensor) -> DataMatrix:
-            if all_classes:
-                return local_data_matrix(classifier, inputs, size)
-            return matrix_free_data_matrix(classifier, inputs, size, seed)
-
         geometry = _all_nan(len(x), classes, min(eigenvalues, classes), kinds)
-        for first in range(0, len(x), size):
-            inputs = classifier.convert(x[first : first + size])  # one chunk on the device
+        first = 0
+        while first < len(x):
+            last = first + _fitting(classifier, size, classes if all_classes else None, x)
+            # Not all models accept NaN.
+            rows = first + finite_rows(x[first:last]).cpu().nonzero().flatten()
+            first = last
+            if not len(rows):
+                continue
+            chunk = classifier.convert(_select(x, rows))  # only one is on the device
             if exact is None and not all_classes:
-                all_classes = not products_available(classifier, inputs)
-            # Matrices of all classes keep the gradients of their inputs.
-            fitting = fitting_chunk_size(size, classes, inputs[0].numel()) if all_classes else size
-            for offset in range(0, len(inputs), fitting):
-                part = inputs[offset : offset + fitting]
-                rows, g = _where_finite(classifier, matrices, part)
-                if g is not None:
-                    _measure(g, geometry, first + offset + rows)
+                all_classes = not products_available(classifier, chunk)
+            if all_classes:
+                fitting = _fitting(classifier, size, classes, x)
+                for part in zip(
+                    torch.split(chunk, fitting), torch.split(rows, fitting), strict=True
+                ):
+                    _measure_all_classes(classifier, *part, geometry)
+            else:
+                _estimate(classifier, chunk, rows, geometry, seed)
     return replace(geometry, exact=all_classes)
 
 
@@ -141,6 +154,11 @@ def _classes(classifier: Classifier, x: Tensor) -> int:
     finite = finite_rows(inputs)
     usable = inputs[finite] if bool(finite.any()) else inputs[:1].nan_to_num(0, 0, 0)
     return classifier.require_usable(usable)
+
+
+def _fitting(classifier: Classifier, size: int | None, classes: int | None, x: Tensor) -> int:
+    """Return the number of inputs to measure at once; None as classes stands for products."""
+    return chosen_chunk_size(size, classifier, classes or ROWS_OF_A_GRAPH, x[0].numel())
 
 
 def _all_nan(inputs: int, classes: int, count: int, kinds: tuple[RankKind, ...]) -> LocalGeometry:
@@ -153,47 +171,82 @@ def _all_nan(inputs: int, classes: int, count: int, kinds: tuple[RankKind, ...])
     return LocalGeometry(nan(inputs, classes), trace, error, spectrum, ranks, dimension, True)
 
 
-def _measure(g: DataMatrix, geometry: LocalGeometry, rows: Tensor) -> None:
-    """Write the results of the matrices into the rows of their inputs."""
-    trace = g.trace_estimate()
-    geometry.log_probs[rows] = g.log_probs.cpu()
+def _measure_all_classes(
+    classifier: Classifier, inputs: Tensor, rows: Tensor, geometry: LocalGeometry
+) -> None:
+    """Measure a chunk. An accelerator sends its results to the host once."""
+    raise_if_interrupted()
+    scores, gradients = scores_and_gradients(classifier, SpanningGradients(classifier), inputs)
+    # The difference is zero, or NaN where a score is not finite.
+    log_probs = classifier.log_probs(scores) + (scores - scores)
+    tangent = TangentSpace(gradients)
+    space = ClassSpace(log_probs, tangent.gram, classifier.likelihood, tangent.rounding).on_host()
+    finite = space.finite()
+    if not bool(finite.any()):
+        return
+    if not bool(finite.all()):
+        space, rows = space.select(finite), rows[finite]
+    trace = space.trace()
+    exact = TraceEstimate(trace, torch.zeros_like(trace), scores.shape[1])
+    geometry.tangent_dimension[rows] = space.tangent_dimension().double()
+    _write(geometry, rows, space.log_probs, exact, lambda _: space.spectrum())
+
+
+def _estimate(
+    classifier: Classifier, inputs: Tensor, rows: Tensor, geometry: LocalGeometry, seed: int
+) -> None:
+    """Measure a chunk by products."""
+    finite, g = _where_finite(classifier, inputs, seed)
+    if g is not None:
+        _write(geometry, rows[finite], g.log_probs, g.trace_estimate(), g.spectrum)
+
+
+def _write(
+    geometry: LocalGeometry,
+    rows: Tensor,
+    log_probs: Tensor,
+    trace: TraceEstimate,
+    spectrum: Callable[[int], LeadingSpectrum],
+) -> None:
+    """Write the results of some inputs into their rows."""
+    geometry.log_probs[rows] = log_probs.cpu()
     geometry.trace[rows] = trace.value.cpu()
     geometry.standard_error[rows] = trace.standard_error.cpu()
-    if isinstance(g, LocalDataMatrix):  # products do not determine the dimension
-        geometry.tangent_dimension[rows] = g.tangent_dimension().double().cpu()
     count, ranks = geometry.eigenvalues.shape[1], geometry.effective_rank
     if count == 0 and not ranks:
         return
-    spectrum = g.spectrum(max(count, 1))
-    geometry.eigenvalues[rows] = spectrum.eigenvalues[:, :count].cpu()
+    leading = spectrum(max(count, 1))
+    geometry.eigenvalues[rows] = leading.eigenvalues[:, :count].cpu()
     for kind, values in ranks.items():
-        values[rows] = spectrum.effective_rank(trace.value, kind).cpu()
+        values[rows] = leading.effective_rank(trace.value, kind).cpu()
 
 
 def _where_finite(
     classifier: Classifier,
-    matrices: Callable[[Tensor], DataMatrix],
     inputs: Tensor,  # (n, ...)
-) -> tuple[Tensor, DataMatrix | None]:
-    """Return the rows where inputs, scores and derivatives are finite, and the matrices there."""
-    rows = finite_rows(inputs).cpu().nonzero().flatten()
-    if not len(rows):
-        return rows, None
+    seed: int,
+) -> tuple[Tensor, MatrixFreeDataMatrix | None]:
+    """Return the rows where scores and derivatives are finite, and the matrices there."""
+
+    def matrices(rows: Tensor) -> MatrixFreeDataMatrix:
+        return matrix_free_data_matrix(classifier, _select(inputs, rows), None, seed)
+
+    rows = torch.arange(len(inputs))
     try:
-        g = matrices(_select(inputs, rows))
+        g = matrices(rows)
     except NonFiniteError:
         with torch.no_grad():
-            scores = classifier.scores(inputs[rows])
-        rows = rows[finite_rows(scores).cpu()]
+            scores = classifier.scores(inputs)
+        rows = finite_rows(scores).cpu().nonzero().flatten()
         if not len(rows):
             return rows, None
-        g = matrices(_select(inputs, rows))
+        g = matrices(rows)
     # Finite scores can have derivatives that are not finite, such as √x at zero.
     derivatives = g.finite_derivatives().cpu()
     if bool(derivatives.all()):
         return rows, g
     rows = rows[derivatives]
-    return rows, matrices(_select(inputs, rows)) if len(rows) else None
+    return rows, matrices(rows) if len(rows) else None
 
 
 def _select(inputs: Tensor, rows: Tensor) -> Tensor:

@@ -8,117 +8,129 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lightning_leaf.model.likelihood import Likelihood
-
 COLUMNS_AT_ONCE = 2**14
-"""Columns of the Jacobian to convert to float64 at once. All of them would need twice the memory of
+"""Columns of the rows to convert to float64 at once. All of them would need twice the memory of
 the gradients."""
+LEAST_TRACE = 1e-280
+"""Smallest trace of a Gram matrix, to which its damping is relative."""
 
 
 class TangentSpace:
-    r"""D_x of every input of a batch (equation 9), from the logit Jacobian.
+    r"""D_x of every input of a batch (equation 9): the row space of M, and projections on it.
 
-    Exclusive classes: D_x = span{∇s_i − ∇s_j}. The contrast rows ∇s_i − mean_j ∇s_j span D_x for
-    every confidence of the model, whereas the rows ∇ log p_i of a confident model underflow to
-    rounding noise. They are rank deficient by construction (C rows, rank at most C − 1), so every
-    solve is rank-revealing: an eigendecomposition in class space, without the eigenvalues that are
-    rounding noise. Independent labels: D_x = span{∇s_k}, without centring.
+    The rows are contrasts ∇s_i − ∇s_0 of exclusive classes, or gradients ∇s_k of independent
+    labels. They span D_x for every confidence of the model, whereas the rows ∇ log p_i of a
+    confident model underflow to rounding noise.
+
+    The rows can be linearly dependent. The projection Mᵀ(K + δI)⁻¹M v, with the Gram matrix
+    K = M Mᵀ in float64, is damped by the rounding noise δ of K, so that noise in place of missing
+    directions is left out. The solution c is refined once, which is exact to (δ / σ²)² in a
+    direction with the singular value σ. It takes a Cholesky factorization, which no accelerator
+    has to report to the host, instead of an eigendecomposition.
 
     Args:
-        jacobian: J = ∂s/∂x, ``(B, C, d)``. For exclusive classes, the same row may be added to all
-            rows: gradients of log-probabilities or of contrasts with one class serve as well as
-            those of scores.
-        likelihood: What the scores mean.
+        rows: M, ``(B, n, d)``.
+        rounding: Relative rounding error of the rows. Default: the machine precision of their type.
 
     Attributes:
-        jacobian: The argument.
-        gram: Gram matrix of the spanning rows in float64, ``(B, C, C)``: Q J Jᵀ Q, with
-            Q = I − 11ᵀ/C for exclusive classes, whose null vector 1 is then exact instead of
-            rounding noise, and Q = I for independent labels.
+        rows: The argument.
+        rounding: The argument.
     """
 
-    def __init__(self, jacobian: Tensor, likelihood: Likelihood = "categorical") -> None:
-        self.jacobian = jacobian
-        self._likelihood = likelihood
-        gram = torch.stack([part @ part.mT for _, part in self._blocks()]).sum(0)
-        self.gram = self._spanning(self._spanning(gram).mT)
+    def __init__(self, rows: Tensor, rounding: float | None = None) -> None:
+        self.rows = rows
+        self.rounding = torch.finfo(rows.dtype).eps if rounding is None else rounding
 
-    def dimension(self) -> Tensor:  # (B,)
-        """Return the numerical rank of the spanning rows, int64.
+    @cached_property
+    def gram(self) -> Tensor:  # (B, n, n)
+        """The Gram matrix M Mᵀ, float64."""
+        return self._products()
 
-        At most C − 1 for exclusive classes, at most C and d for independent labels.
-        """
-        values, _ = self._eigen
-        return (values > self._cut(values)).sum(-1)
-
-    def coefficients(self, v: Tensor) -> Tensor:  # (B, d) -> (B, C, 1)
-        """Return the inner products of v with the spanning rows, float64."""
+    def coefficients(self, v: Tensor) -> Tensor:  # (B, d) -> (B, n, 1)
+        """Return the inner products of v with the rows, float64."""
         column = v.double().unsqueeze(-1)
-        products = [part @ column[:, rows] for rows, part in self._blocks()]
-        return self._spanning(torch.stack(products).sum(0))
+        return _total([part @ column[:, rows] for rows, part in self._blocks()])
 
-    def combine(self, coefficients: Tensor) -> Tensor:  # (B, C, 1) -> (B, d)
-        """Return a linear combination of the spanning rows, float64."""
-        factors = self._spanning(coefficients)
-        return torch.cat([(part.mT @ factors).squeeze(-1) for _, part in self._blocks()], dim=1)
+    def combine(self, coefficients: Tensor) -> Tensor:  # (B, n, 1) -> (B, d)
+        """Return a linear combination of the rows, float64."""
+        return _side_by_side([part.mT @ coefficients for _, part in self._blocks()])
 
     def project(self, v: Tensor) -> Tensor:  # (B, d) -> (B, d)
-        """Return the orthogonal projection on D_x, Mᵀ (M Mᵀ)⁺ M v with spanning rows M, float64."""
-        inverse, vectors = self._inverse
-        rotated = vectors.mT @ self.coefficients(v)
-        return self.combine(vectors @ (inverse * rotated))
+        """Return the orthogonal projection Πv on D_x, float64."""
+        return self.combine(self._solve(self.coefficients(v)))
 
-    def share(self, v: Tensor) -> Tensor:  # (B, d) -> (B,)
-        """Return ‖Πv‖ / ‖v‖, the share of v that lies in D_x; NaN where v is zero."""
-        inverse, vectors = self._inverse
-        rotated = vectors.mT @ self.coefficients(v)
-        square = (inverse * rotated.square()).sum((1, 2))  # ‖Πv‖²
-        share: Tensor = square.sqrt() / torch.linalg.vector_norm(v, dim=1)
-        return share
+    def projected_square(self, v: Tensor) -> Tensor:  # (B, d) -> (B,)
+        """Return ‖Πv‖²."""
+        products = self.coefficients(v)
+        return (products * self._solve(products)).sum((1, 2))
 
-    def restricted(self, free: Tensor) -> TangentSpace:  # (B, d)
-        """Return the tangent space of the inputs if only some of their coordinates may change.
-
-        A vector that is zero in the other coordinates is orthogonal to it if and only if it is
-        orthogonal to D_x.
+    def reject(self, v: Tensor, free: Tensor | None = None) -> Tensor:  # (B, d) -> (B, d)
+        """Return v minus its projection, which is orthogonal to D_x, float64.
 
         Args:
-            free: Boolean mask of the coordinates that may change.
+            v: One vector for each input.
+            free: Boolean mask of the coordinates that may change, ``(B, d)``; None for all. The
+                result is zero in the others, and D_x is restricted to these: a vector that is zero
+                in the others is orthogonal to D_x if and only if it is orthogonal to this.
         """
-        return TangentSpace(self.jacobian * free.unsqueeze(1), self._likelihood)
+        if free is not None:
+            return TangentSpace(self.rows * free.unsqueeze(1), self.rounding).reject(v * free)
+        solution = self._solve(self.coefficients(v))
+        column = v.double().unsqueeze(-1)
+        return _side_by_side(
+            [
+                torch.baddbmm(column[:, rows], part.mT, solution, alpha=-1)
+                for rows, part in self._blocks()
+            ]
+        )
 
-    def _spanning(self, rows: Tensor) -> Tensor:  # (B, C, n)
-        return spanning_rows(rows, self._likelihood)
+    @property
+    def damping(self) -> Tensor:  # (B,)
+        """The damping δ in units of its relative size; it is finite where all rows are finite."""
+        return self._factorization[0].flatten()
+
+    def _solve(self, products: Tensor) -> Tensor:  # (B, n, 1) -> (B, n, 1)
+        """Return (M Mᵀ)⁺ times products."""
+        trace, factor = self._factorization
+        solution = torch.cholesky_solve(products, factor)
+        # What the damping left over, δ (K + δI)⁻¹ products, is solved for once more.
+        rest = torch.cholesky_solve(solution, factor)
+        return torch.addcmul(solution, trace, rest, value=self._relative_damping)
 
     @cached_property
-    def _eigen(self) -> tuple[Tensor, Tensor]:
-        return tuple(torch.linalg.eigh(self.gram))
+    def _factorization(self) -> tuple[Tensor, Tensor]:  # (B, 1, 1), (B, n, n)
+        """Return the trace of K, and the Cholesky factor of K + δI."""
+        damped = self._products()
+        diagonal = damped.diagonal(dim1=-2, dim2=-1)
+        # The smallest trace makes the Gram matrix of zero gradients invertible.
+        trace = diagonal.sum(-1, keepdim=True).clamp_min_(LEAST_TRACE)
+        diagonal.add_(trace, alpha=self._relative_damping)
+        factor: Tensor = torch.linalg.cholesky_ex(damped).L
+        return trace.unsqueeze(-1), factor
 
-    @cached_property
-    def _inverse(self) -> tuple[Tensor, Tensor]:  # (B, C, 1), (B, C, C)
-        """Return the eigenvalues of (M Mᵀ)⁺, zero below the cut, and its eigenvectors."""
-        values, vectors = self._eigen
-        inverse = torch.where(values > self._cut(values), values.reciprocal(), 0)
-        return inverse.unsqueeze(-1), vectors
+    @property
+    def _relative_damping(self) -> float:
+        """δ / tr K.
 
-    def _blocks(self) -> Iterator[tuple[slice, Tensor]]:  # (B, C, at most 2¹⁴) each
-        """Yield the columns of the Jacobian in float64, in blocks."""
-        for first in range(0, self.jacobian.shape[-1], COLUMNS_AT_ONCE):
+        Rows with a relative rounding error ε have noise with singular values up to n·ε·σ_max.
+        Computing the Gram matrix in float64 adds n·ε₆₄·λ_max, and the trace is at least λ_max.
+        """
+        rows = self.rows.shape[1]
+        return max((rows * self.rounding) ** 2, 8 * rows * torch.finfo(torch.float64).eps)
+
+    def _products(self) -> Tensor:  # (B, n, n)
+        return _total([part @ part.mT for _, part in self._blocks()])
+
+    def _blocks(self) -> Iterator[tuple[slice, Tensor]]:  # (B, n, at most 2¹⁴) each
+        """Yield the columns of the rows in float64, in blocks."""
+        for first in range(0, self.rows.shape[-1], COLUMNS_AT_ONCE):
             columns = slice(first, first + COLUMNS_AT_ONCE)
-            yield columns, self.jacobian[..., columns].double()
-
-    def _cut(self, values: Tensor) -> Tensor:  # (B, C) -> (B, 1)
-        """Return the value below which eigenvalues of the Gram matrix are rounding noise.
-
-        Rows with a relative rounding error ε have noise with singular values up to C·ε·σ_max.
-        Computing the Gram matrix in float64 adds C·ε₆₄·λ_max.
-        """
-        classes = values.shape[-1]
-        rounding = torch.finfo(self.jacobian.dtype).eps
-        relative = max((classes * rounding) ** 2, classes * torch.finfo(torch.float64).eps)
-        return relative * values[..., -1:].clamp_min(torch.finfo(torch.float64).tiny)
+            yield columns, self.rows[..., columns].double()
 
 
-def spanning_rows(rows: Tensor, likelihood: Likelihood) -> Tensor:  # (B, C, n)
-    """Return Q times rows: centred for exclusive classes, unchanged for independent labels."""
-    return rows - rows.mean(1, keepdim=True) if likelihood == "categorical" else rows
+def _total(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+
+
+def _side_by_side(parts: list[Tensor]) -> Tensor:  # (B, k, 1) each -> (B, d)
+    return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).squeeze(-1)

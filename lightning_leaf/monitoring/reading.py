@@ -14,7 +14,7 @@ from lightning_leaf._arguments import one_of
 from lightning_leaf.data.batches import Examples, Split, read_batch
 from lightning_leaf.data.evidence import Judgement, judge
 from lightning_leaf.errors import LeafError
-from lightning_leaf.model.chunks import checked_chunk_size
+from lightning_leaf.model.chunks import chosen_chunk_size
 from lightning_leaf.model.classifier import Classifier, finite_rows, measuring
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
@@ -184,6 +184,8 @@ def scores_of(
     with torch.no_grad():
         chunks = [
             classifier.scores(classifier.convert(chunk))
-            for chunk in torch.split(inputs, checked_chunk_size(size))
+            for chunk in torch.split(
+                inputs, chosen_chunk_size(size, classifier, 1, inputs[0].numel())
+            )
         ]
     return torch.cat([chunk.cpu() for chunk in chunks])

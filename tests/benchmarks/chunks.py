@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lightning_leaf.geometry.contrast_gradients import (
     INPUTS_IN_ONE_PASS,
     NUMBERS_IN_ONE_PASS,
+    all_cotangents,
     in_one_pass,
     one_by_one,
 )
@@ -33,7 +34,7 @@ SIZES: Mapping[tuple[str, str], tuple[int, ...]] = {
 """Chunk sizes of each subject on each kind of device."""
 TOLERANCE = 1e-9
 
-Jacobian = Callable[[nn.Module, Tensor], Tensor]  # (b, ...) -> (b, C, d)
+Jacobian = Callable[[nn.Module, Tensor], Tensor]  # (b, ...) -> (b, C − 1, d)
 
 
 @product_precision("highest")
@@ -47,49 +48,38 @@ def run() -> None:
 
 
 def loop(model: nn.Module, x: Tensor) -> Tensor:
-    """Compute the Jacobian by one backward pass per contrast over all inputs."""
+    """Compute the contrasts by one backward pass for each of them over all inputs."""
     x = x.clone().requires_grad_()
-    return with_first_row(one_by_one(contrasts(model(x.clone())), x))
+    scores = model(x.clone())
+    return one_by_one(scores, x, all_cotangents(scores, "categorical"))
 
 
 def batched(model: nn.Module, x: Tensor) -> Tensor:
-    """Compute the Jacobian by one backward pass, vectorised over contrasts of classes."""
+    """Compute the contrasts by one backward pass, vectorised over them."""
     x = x.clone().requires_grad_()
-    rows = in_one_pass(contrasts(model(x.clone())), x)
+    scores = model(x.clone())
+    cotangents = all_cotangents(scores, "categorical")
+    rows = in_one_pass(scores, x, cotangents, len(cotangents))
     assert rows is not None
-    return with_first_row(rows)
-
-
-def contrasts(scores: Tensor) -> Tensor:  # (b, C) -> (b, C − 1)
-    return scores[:, 1:] - scores[:, :1]
+    return rows
 
 
 def copies(model: nn.Module, x: Tensor) -> Tensor:
-    """Compute the Jacobian by one backward pass over C − 1 copies of every input."""
+    """Compute the contrasts by one backward pass over C − 1 copies of every input."""
     with torch.no_grad():
         classes = model(x[:1]).shape[1]
     many = x.repeat_interleave(classes - 1, dim=0).requires_grad_()  # (b (C − 1), ...)
     scores = model(many.clone()).reshape(len(x), classes - 1, classes)
-    contrasts = contrast_matrix(classes, x.device)
+    contrasts = all_cotangents(scores[:, 0], "categorical")[:, 0]  # (C − 1, C)
     (gradients,) = torch.autograd.grad((scores * contrasts).sum(), many)
-    return with_first_row(gradients.reshape(len(x), classes - 1, -1))
-
-
-def contrast_matrix(classes: int, device: torch.device) -> Tensor:  # (C − 1, C)
-    """Return the rows e_i − e_0."""
-    one_hot = torch.eye(classes, device=device)
-    return one_hot[1:] - one_hot[0]
-
-
-def with_first_row(gradients: Tensor) -> Tensor:  # (b, C − 1, d) -> (b, C, d)
-    """Add the row of e_0 − e_0, which is zero."""
-    return nn.functional.pad(gradients, (0, 0, 1, 0))
+    return gradients.reshape(len(x), classes - 1, -1)
 
 
 def loop_channels_last(model: nn.Module, x: Tensor) -> Tensor:
     """Compute the loop on inputs in the channels-last memory format."""
     x = x.clone(memory_format=torch.channels_last).requires_grad_()
-    return with_first_row(one_by_one(contrasts(model(x.clone())), x))
+    scores = model(x.clone())
+    return one_by_one(scores, x, all_cotangents(scores, "categorical"))
 
 
 WAYS: dict[str, Jacobian] = {

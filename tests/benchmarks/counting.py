@@ -75,16 +75,16 @@ def count(subject: Subject, batch: int) -> Count:
         torch.autograd.grad(scores[:, 0].sum(), x, retain_graph=True)
     activations = sum(saved.values())
 
-    jacobian = torch.empty(batch, subject.classes, x[0].numel(), device="meta")
+    rows = torch.empty(batch, subject.classes - 1, x[0].numel(), device="meta")
     log_probs = classifier.log_probs(scores)
 
     def matrix() -> None:
-        LocalDataMatrix(log_probs, jacobian, x.shape[1:]).eigenvalues()
+        LocalDataMatrix(log_probs, rows, x.shape[1:]).gram()
 
     def projections() -> None:
-        tangent = TangentSpace(jacobian)
+        tangent = TangentSpace(rows)
         tangent.project(x.flatten(1))  # the displacement
-        tangent.share(x.flatten(1).double())  # of the step
+        tangent.projected_square(x.flatten(1).double())  # of the step
 
     one_forward = Work(
         forward.get_total_flops(), parameters + x.nbytes + activations + scores.nbytes
@@ -97,8 +97,8 @@ def count(subject: Subject, batch: int) -> Count:
     return Count(
         forward=one_forward,
         backward=one_backward,
-        exact=network + Work(0, jacobian.nbytes, flops(matrix)),
-        step=network + Work(0, jacobian.nbytes * 5, flops(projections)),
+        exact=network + Work(0, rows.nbytes, flops(matrix)),
+        step=network + Work(0, rows.nbytes * 5, flops(projections)),
         activation_bytes=activations,
     )
 

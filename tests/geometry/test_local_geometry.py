@@ -6,8 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-import lightning_leaf
-from lightning_leaf import LeafError, LocalDataMatrix, effective_rank, local_geometry
+from lightning_leaf import (
+    LeafError,
+    LocalDataMatrix,
+    MatrixFreeDataMatrix,
+    effective_rank,
+    local_geometry,
+)
+from lightning_leaf.geometry.class_space import ClassSpace
 from lightning_leaf.model import classifier
 from lightning_leaf.model.classifier import Classifier, measuring
 from tests.support import many_classes, oracle
@@ -148,20 +154,19 @@ def test_inputs_that_overflow_in_the_precision_of_the_model_are_not_finite():
     assert local_geometry(nn.Linear(20, 4), x).finite.tolist() == [True, False, True]
 
 
-@pytest.mark.parametrize("owner", ["LocalDataMatrix", "MatrixFreeDataMatrix"])
+@pytest.mark.parametrize("owner", [ClassSpace, MatrixFreeDataMatrix], ids=["exact", "products"])
 @pytest.mark.parametrize(
     ("ranks", "eigenvalues", "computed"), [((), 0, 0), ((), 2, 1), (("stable",), 0, 1)]
 )
 def test_a_spectrum_is_computed_only_if_needed(monkeypatch, owner, ranks, eigenvalues, computed):
-    kind = getattr(lightning_leaf, owner)
-    original, calls = kind.spectrum, []
+    original, calls = owner.spectrum, []
 
     def counted_spectrum(*arguments):
         calls.append(arguments)
         return original(*arguments)
 
-    monkeypatch.setattr(kind, "spectrum", counted_spectrum)
-    model = nn.Linear(20, 4 if owner == "LocalDataMatrix" else 200)
+    monkeypatch.setattr(owner, "spectrum", counted_spectrum)
+    model = nn.Linear(20, 4 if owner is ClassSpace else 200)
     geometry = local_geometry(model, torch.randn(3, 20), ranks=ranks, eigenvalues=eigenvalues)
     assert len(calls) == computed
     assert geometry.eigenvalues.shape == (3, eigenvalues)

@@ -22,7 +22,7 @@ from lightning_leaf import (
 from lightning_leaf.data import reading
 from lightning_leaf.data.reading import Reader
 from lightning_leaf.data.requests import Answer, Request
-from lightning_leaf.geometry import contrast_gradients
+from lightning_leaf.geometry.contrast_gradients import SpanningGradients
 from lightning_leaf.model import held_state, precision, quiet
 from tests.support.callbacks.training import digits, make_trainer
 from tests.support.undisturbed import modules
@@ -237,11 +237,11 @@ def test_values_have_full_precision_under_autocast(
     assert first_value(tmp_path / "without precaution", under_autocast) != expected
 
 
-def accumulating(scores: Tensor, x: Tensor) -> Tensor:
+def accumulating(_: SpanningGradients, scores: Tensor, x: Tensor) -> Tensor:
     """Compute the same gradients with ``backward``, which also changes those of parameters."""
     x.retain_grad()
     rows = []
-    for label in range(scores.shape[1]):
+    for label in range(1, scores.shape[1]):
         x.grad = None
         (scores[:, label] - scores[:, 0]).sum().backward(retain_graph=True)
         rows.append(x.grad.flatten(1).clone())
@@ -252,7 +252,7 @@ def test_gradients_of_parameters_do_not_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: Outcome
 ) -> None:
     monkeypatch.setattr(quiet, "gradients_set_aside", nothing)
-    monkeypatch.setattr(contrast_gradients, "contrast_gradients", accumulating)
+    monkeypatch.setattr(SpanningGradients, "__call__", accumulating)
     found = differences(plain, outcome(Training(), tmp_path / "with", leaf_callbacks()))
     assert any(where.startswith("/gradients/") for where in found)
     assert any(where.startswith("/hooks/") for where in found)
@@ -275,11 +275,11 @@ def test_training_is_identical_after_an_error_in_a_measurement(
 ) -> None:
     """The error is raised in the middle of a measurement."""
 
-    def broken(scores: Tensor, x: Tensor) -> Tensor:
+    def broken(_: SpanningGradients, scores: Tensor, x: Tensor) -> Tensor:
         torch.rand(5)
         raise ArithmeticError("in a measurement")
 
-    monkeypatch.setattr(contrast_gradients, "contrast_gradients", broken)
+    monkeypatch.setattr(SpanningGradients, "__call__", broken)
     with pytest.warns(UserWarning, match="switched itself off.*ArithmeticError: in a measurement"):
         watched = outcome(Training(), tmp_path / "with", [LocalDataMatrixMonitor()])
     assert differences(plain, watched) == []

@@ -17,7 +17,7 @@ from lightning_leaf.geometry.matrix_free.leading_spectrum import leading_spectru
 from lightning_leaf.geometry.matrix_free.least_squares import RowSpaceProjection
 from lightning_leaf.geometry.matrix_free.products import Products
 from lightning_leaf.geometry.matrix_free.trace_estimate import estimate_trace
-from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, fitting_chunk_size
+from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, chosen_chunk_size
 from lightning_leaf.model.classifier import Classifier, measuring, require_finite
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import raise_if_interrupted
@@ -261,12 +261,12 @@ class MatrixFreeDataMatrix:
 def matrix_free_data_matrix(
     classifier: Classifier,
     inputs: Tensor,  # (B, ...)
-    chunk_size: int,
+    chunk_size: int | None,
     seed: int,
 ) -> MatrixFreeDataMatrix:
     """Create the matrices of an open classifier at inputs from :meth:`Classifier.prepare`."""
-    size = fitting_chunk_size(chunk_size, ROWS_OF_A_GRAPH, inputs[0].numel())
-    classifier.require_usable(inputs[:size])
+    classifier.require_usable(inputs[:chunk_size])
+    size = chosen_chunk_size(chunk_size, classifier, ROWS_OF_A_GRAPH, inputs[0].numel())
     scores = []
     for chunk in torch.split(inputs, size):
         raise_if_interrupted()

@@ -28,25 +28,29 @@ class RowSpaceProjection:
         error: Estimate of ‖Mᵀc − Πv‖, relative to ‖Πv‖ or to the ``scale`` if that is larger,
             ``(B,)``.
         iterations: Number of iterations, of one product with M and one with Mᵀ each.
+        residual: ‖M v‖², or that of what remained of v after an earlier solution, ``(B,)``.
     """
 
     coefficients: Tensor
     projection: Tensor
     error: Tensor
     iterations: int
+    residual: Tensor
 
     def select(self, rows: Tensor) -> RowSpaceProjection:
         """Return the projections of some of the systems."""
         coefficients, projection = self.coefficients[rows], self.projection[rows]
-        return RowSpaceProjection(coefficients, projection, self.error[rows], self.iterations)
+        return RowSpaceProjection(
+            coefficients, projection, self.error[rows], self.iterations, self.residual[rows]
+        )
 
     def extended(self, count: int) -> RowSpaceProjection:
         """Return the projections followed by ``count`` rows of zeros, for further systems."""
-        parts = (self.coefficients, self.projection, self.error)
-        coefficients, projection, error = (
+        parts = (self.coefficients, self.projection, self.error, self.residual)
+        coefficients, projection, error, residual = (
             torch.cat([part, part.new_zeros(count, *part.shape[1:])]) for part in parts
         )
-        return RowSpaceProjection(coefficients, projection, error, self.iterations)
+        return RowSpaceProjection(coefficients, projection, error, self.iterations, residual)
 
 
 def project_on_rows(
@@ -89,7 +93,7 @@ def project_on_rows(
     remainder = v - projection  # (B, d)
     residual = forward(remainder).double()  # (B, C)
     coefficients = torch.zeros_like(residual) if start is None else factor * start.coefficients
-    square = residual.square().sum(1)
+    first = square = residual.square().sum(1)
     direction = residual
     cut = (residual.shape[1] * rounding) ** 2
     largest = torch.zeros_like(square)  # σ² of M, from the directions so far
@@ -124,7 +128,7 @@ def project_on_rows(
         residual, square = following, following_square
     noise = residual.shape[1] ** 0.5 * rounding
     error = torch.maximum(error, noise * _ratio(largest, smallest).sqrt())
-    return RowSpaceProjection(coefficients, projection, error, len(decreases))
+    return RowSpaceProjection(coefficients, projection, error, len(decreases), first)
 
 
 def _orthogonalized(vector: Tensor, basis: Tensor) -> Tensor:  # (B, C), (B, C, m) -> (B, C)

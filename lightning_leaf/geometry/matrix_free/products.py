@@ -10,7 +10,6 @@ from torch import Tensor
 from lightning_leaf.geometry.matrix_free.least_squares import RowSpaceProjection, project_on_rows
 from lightning_leaf.geometry.matrix_free.logit_jacobian import LogitJacobian
 from lightning_leaf.geometry.score_weights import score_weights
-from lightning_leaf.geometry.tangent_space import spanning_rows
 from lightning_leaf.model.classifier import Classifier
 
 
@@ -79,10 +78,10 @@ class Products:
 
         def along(vector: Tensor) -> Tensor:
             scores = self._jacobian @ (vector if free is None else vector * free)
-            return spanning_rows(scores.double(), self._likelihood)
+            return self._spanning(scores.double())
 
         def combined(coefficients: Tensor) -> Tensor:
-            vector = self._jacobian.transposed(spanning_rows(coefficients, self._likelihood))
+            vector = self._jacobian.transposed(self._spanning(coefficients))
             return vector if free is None else vector * free
 
         return project_on_rows(
@@ -95,6 +94,12 @@ class Products:
             start=start,
             scale=scale,
         )
+
+    def _spanning(self, vectors: Tensor) -> Tensor:  # (B, C)
+        """Return the products with rows minus their mean, for exclusive classes."""
+        if self._likelihood == "categorical":
+            return vectors - vectors.mean(1, keepdim=True)
+        return vectors
 
     def generators(self, seed: int) -> list[torch.Generator]:
         """Return a generator for each input, seeded by its values.
