@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from lightning_leaf._arguments import positive_number, whole_number
@@ -15,6 +15,7 @@ from lightning_leaf.model.classifier import measuring
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import ended_after
 from lightning_leaf.model.likelihood import Likelihood
+from lightning_leaf.paths.goal import Flags, Numbers, advanced, norms
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.projectors import ProjectionSettings, Projector
 from lightning_leaf.paths.settings import (
@@ -25,7 +26,7 @@ from lightning_leaf.paths.settings import (
     known_normalization,
     length_per_path,
 )
-from lightning_leaf.paths.walk import Goal, norms, scaled, walk
+from lightning_leaf.paths.walk import walk
 
 MAX_STEPS = 5000
 """Default of ``max_steps``: the value of the paper."""
@@ -173,8 +174,9 @@ def horizontal_path(
             likelihood=classifier.likelihood,
         )
         projection = ProjectionSettings(top_classes, rtol, chunk_size)
-        goal = TowardDestination(y, alpha, radius)
-        return walk(classifier, x, goal, settings, projection, progress)
+        goal = TowardDestination(y, alpha)
+        rule = ComesCloser(alpha.cpu().numpy())
+        return walk(classifier, x, goal, rule, settings, projection, progress)
 
 
 class TowardDestination:
@@ -183,54 +185,45 @@ class TowardDestination:
     Args:
         destinations: Destinations, ``(n, ...)``.
         step_size: α, ``(n,)``.
-        threshold: Distance that counts as reached, ``(n,)``.
-        closest: Distance at the last progress, ``(n,)``. Default: infinity.
-        idle: Number of path steps since then, ``(n,)``. Default: 0.
     """
 
-    def __init__(
-        self,
-        destinations: Tensor,
-        step_size: Tensor,
-        threshold: Tensor,
-        closest: Tensor | None = None,
-        idle: Tensor | None = None,
-    ) -> None:
+    def __init__(self, destinations: Tensor, step_size: Tensor) -> None:
         self.destinations = destinations
         self._step_size = step_size
-        self._threshold = threshold
-        self._closest = torch.full_like(step_size, torch.inf) if closest is None else closest
-        self._idle = torch.zeros_like(step_size) if idle is None else idle
 
-    def distance(self, x: Tensor) -> Tensor:
-        """Return the distance to the destination."""
-        return norms((self.destinations - x).flatten(1).double())
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Destinations and step sizes."""
+        return self.destinations, self._step_size
 
-    def displacement(self, x: Tensor, projector: Projector) -> Tensor:
-        """Return Πu, shortened to the step size."""
-        v = projector.project((self.destinations - x).flatten(1))
+    def move(self, x: Tensor, projector: Projector) -> tuple[Tensor, Tensor]:
+        """Return the distance to the destination, and x + Πu with Πu shortened to the step size."""
+        u = (self.destinations - x).flatten(1).double()
+        v = projector.project(u)
         # A step longer than v overshoots the closest point of the tangent plane.
-        return scaled(v, torch.minimum(self._step_size, norms(v)))
-
-    def reached(self, distance: Tensor) -> Tensor:
-        """Return whether the distance is within the threshold."""
-        return distance <= self._threshold
-
-    def made_progress(self, distance: Tensor, displacement: Tensor) -> Tensor:
-        """Return whether the path moves and made progress within the stall window."""
-        closer = distance < self._closest - STALL_PROGRESS * self._step_size
-        self._closest = torch.where(closer, distance, self._closest)
-        self._idle = torch.where(closer, 0, self._idle + 1)
-        return (self._idle < STALL_WINDOW) & (norms(displacement) > 1e-6 * self._step_size)
+        return norms(u), advanced(x, v, (self._step_size / norms(v)).clamp(max=1))
 
     def select(self, rows: Tensor) -> TowardDestination:
         """Return the goal of some of the paths."""
-        return TowardDestination(*(values[rows] for values in self._state()))
+        return TowardDestination(self.destinations[rows], self._step_size[rows])
 
-    def concatenate(self, others: Goal) -> TowardDestination:
-        """Return the goal of these paths followed by others."""
-        assert isinstance(others, TowardDestination)
-        return TowardDestination(*map(torch.cat, zip(self._state(), others._state(), strict=True)))
 
-    def _state(self) -> tuple[Tensor, ...]:
-        return self.destinations, self._step_size, self._threshold, self._closest, self._idle
+class ComesCloser:
+    """The paths that move and came closer to their destination within the stall window.
+
+    Args:
+        step_size: α of all paths, ``(N,)``.
+    """
+
+    def __init__(self, step_size: Numbers) -> None:
+        self._step_size = step_size
+        self._closest = np.full_like(step_size, np.inf)  # distance at the last progress
+        self._idle = np.zeros(step_size.shape, dtype=np.int64)  # path steps since then
+
+    def goes_on(self, rows: list[int], distance: Numbers, moved: Numbers) -> Flags:
+        """See :class:`~lightning_leaf.paths.goal.Progress`."""
+        size, closest = self._step_size[rows], self._closest[rows]
+        closer = distance < closest - STALL_PROGRESS * size
+        self._closest[rows] = np.where(closer, distance, closest)
+        self._idle[rows] = idle = np.where(closer, 0, self._idle[rows] + 1)
+        return (idle < STALL_WINDOW) & (moved > 1e-6 * size)

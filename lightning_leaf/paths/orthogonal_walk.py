@@ -15,6 +15,7 @@ from lightning_leaf.model.classifier import measuring
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import ended_after
 from lightning_leaf.model.likelihood import Likelihood
+from lightning_leaf.paths.goal import Flags, Numbers, advanced, norms
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.projectors import ProjectionSettings, Projector
 from lightning_leaf.paths.settings import (
@@ -25,7 +26,7 @@ from lightning_leaf.paths.settings import (
     known_normalization,
     length_per_path,
 )
-from lightning_leaf.paths.walk import Goal, norms, scaled, walk
+from lightning_leaf.paths.walk import walk
 
 MAX_STEPS = 1000
 """Default of ``max_steps``: the value of the paper's Figure 3."""
@@ -149,7 +150,8 @@ def orthogonal_walk(
         )
         projection = ProjectionSettings(top_classes, rtol, chunk_size)
         goal = AcrossLeaves(x, r, settings.step_size, settings.bounds)
-        return walk(classifier, x, goal, settings, projection, progress)
+        rule = KeepsMoving(settings.step_size.cpu().numpy())
+        return walk(classifier, x, goal, rule, settings, projection, progress)
 
 
 def random_directions(start: Tensor, seed: int) -> Tensor:  # (N, ...) -> (N, ...)
@@ -190,51 +192,50 @@ class AcrossLeaves:
         self._step_size = step_size
         self._bounds = bounds
 
-    def distance(self, x: Tensor) -> Tensor:
-        """Return the distance from the start."""
-        return norms((x - self._start).flatten(1).double())
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Starting points, directions and step sizes."""
+        return self._start, self._direction, self._step_size
 
-    def displacement(self, x: Tensor, projector: Projector) -> Tensor:
-        """Return r − Πr, scaled to the step size, which stays inside the domain."""
+    def move(self, x: Tensor, projector: Projector) -> tuple[Tensor, Tensor]:
+        """Return the distance from the start, and x + r − Πr scaled to the step size."""
+        distance = norms((x - self._start).flatten(1).double())
         r = self._direction.flatten(1).double()
-        step = self._orthogonal_step(r, projector)
+        # A remainder of relative size 1e-6 is rounding error: r is tangent.
+        least = 1e-6 * norms(r)
+        target = self._across(x, projector.reject(r), least)
         if self._bounds is None:
-            return step
+            return distance, target
         low, high = (bound.expand_as(x).flatten(1) for bound in self._bounds)
-        origin = x.flatten(1)
-        free = torch.ones_like(origin, dtype=torch.bool)
+        free: Tensor | None = None
         # Freezing some coordinates lengthens the step in the others and may move them out too.
         for _ in range(FREEZING_ROUNDS):
-            target = origin + step
-            free = free & (target >= low) & (target <= high)
-            step = self._orthogonal_step(r * free, projector.restricted(free))
-        return step
+            inside = target.clamp(low, high) == target
+            free = inside if free is None else free & inside
+            target = self._across(x, projector.reject(r, free), least)
+        return distance, target
 
-    def _orthogonal_step(self, r: Tensor, projector: Projector) -> Tensor:  # -> (n, d)
-        v = r - projector.project(r)
-        # A remainder of relative size 1e-6 is rounding error: r is tangent.
-        exists = norms(v) > 1e-6 * norms(r)
-        return scaled(v, torch.where(exists, self._step_size, 0))
-
-    def reached(self, distance: Tensor) -> Tensor:
-        """Return False for every walk: a walk has no destination."""
-        return torch.zeros_like(distance, dtype=torch.bool)
-
-    def made_progress(self, distance: Tensor, displacement: Tensor) -> Tensor:
-        """Return whether each walk moves."""
-        return norms(displacement) > 1e-3 * self._step_size
+    def _across(self, x: Tensor, v: Tensor, least: Tensor) -> Tensor:  # -> (n, d)
+        norm = norms(v)
+        return advanced(x, v, self._step_size / norm.masked_fill(norm <= least, torch.inf))
 
     def select(self, rows: Tensor) -> AcrossLeaves:
         """Return the goal of some of the walks."""
         start, direction = self._start[rows], self._direction[rows]
         return AcrossLeaves(start, direction, self._step_size[rows], self._bounds)
 
-    def concatenate(self, others: Goal) -> AcrossLeaves:
-        """Return the goal of these walks followed by others."""
-        assert isinstance(others, AcrossLeaves)
-        return AcrossLeaves(
-            torch.cat([self._start, others._start]),
-            torch.cat([self._direction, others._direction]),
-            torch.cat([self._step_size, others._step_size]),
-            self._bounds,
-        )
+
+class KeepsMoving:
+    """The walks that move.
+
+    Args:
+        step_size: α of all walks, ``(N,)``.
+    """
+
+    def __init__(self, step_size: Numbers) -> None:
+        self._step_size = step_size
+
+    def goes_on(self, rows: list[int], distance: Numbers, moved: Numbers) -> Flags:
+        """See :class:`~lightning_leaf.paths.goal.Progress`."""
+        moves: Flags = moved > 1e-3 * self._step_size[rows]
+        return moves

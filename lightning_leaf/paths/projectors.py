@@ -10,15 +10,15 @@ from torch import Tensor
 
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.errors import LeafError
-from lightning_leaf.geometry.contrast_gradients import spanning_gradients
+from lightning_leaf.geometry.contrast_gradients import SpanningGradients
+from lightning_leaf.geometry.data_matrix import scores_and_gradients
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES, PROJECTION_RTOL
 from lightning_leaf.geometry.matrix_free.least_squares import RowSpaceProjection
 from lightning_leaf.geometry.matrix_free.logit_jacobian import products_available
 from lightning_leaf.geometry.matrix_free.products import Products
-from lightning_leaf.geometry.tangent_space import TangentSpace
-from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, fitting_chunk_size
+from lightning_leaf.geometry.tangent_space import COLUMNS_AT_ONCE, TangentSpace
+from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, chosen_chunk_size
 from lightning_leaf.model.classifier import Classifier
-from lightning_leaf.model.likelihood import Likelihood
 
 MAX_ITERATIONS = 64
 """Largest number of iterations at one point; those at the next point start from their solution."""
@@ -27,25 +27,28 @@ MAX_ITERATIONS = 64
 class Projector(Protocol):
     """Projections on D_x at every point of a batch."""
 
+    @property
+    def damping(self) -> Tensor:  # (n,)
+        """A number that is finite where the derivatives are finite, after a projection."""
+
     def project(self, v: Tensor) -> Tensor:  # (n, d) -> (n, d)
         """Return the orthogonal projection Πv on D_x, float64."""
 
-    def share(self, v: Tensor) -> Tensor:  # (n, d) -> (n,)
-        """Return ‖Πv‖ / ‖v‖, the share of v that lies in D_x; NaN where v is zero."""
+    def reject(self, v: Tensor, free: Tensor | None = None) -> Tensor:  # (n, d) -> (n, d)
+        """Return v − Πv, float64, with v and D_x restricted to the coordinates in ``free``."""
 
-    def restricted(self, free: Tensor) -> Projector:  # (n, d)
-        """Return the projector at the same points, restricted to the coordinates in ``free``."""
+    def projected_square(self, v: Tensor) -> Tensor:  # (n, d) -> (n,)
+        """Return ‖Πv‖², float64."""
 
 
 class Projectors(Protocol):
     """The projectors at successive points of a batch of paths."""
 
-    def at(self, x: Tensor) -> tuple[Tensor, Projector, Tensor]:
+    def at(self, x: Tensor) -> tuple[Tensor, Projector]:
         """Evaluate the classifier at the next point of every path.
 
         Returns:
-            Log-probabilities ``(n, C)``, the projector, and a Boolean mask ``(n,)`` of points at
-            which scores and derivatives are finite.
+            Log-probabilities ``(n, C)`` and the projector.
         """
 
     def select(self, rows: Tensor) -> Projectors:
@@ -58,6 +61,8 @@ class Projectors(Protocol):
 class ExactProjectors:
     """Projectors from the gradients of all classes, or of some of them at every point.
 
+    NaN in one path does not spread to the others.
+
     Args:
         classifier: An open classifier.
         top: The number of most probable classes, or of labels with the largest variance p (1 − p);
@@ -66,20 +71,16 @@ class ExactProjectors:
 
     def __init__(self, classifier: Classifier, top: int | None = None) -> None:
         self._classifier = classifier
-        self._top = top
+        self._gradients = SpanningGradients(classifier, top)
 
-    def at(self, x: Tensor) -> tuple[Tensor, Projector, Tensor]:
+    def at(self, x: Tensor) -> tuple[Tensor, Projector]:
         """See :meth:`Projectors.at`."""
-        x = x.detach().requires_grad_()
-        scores = self._classifier.scores(x.clone())
-        likelihood = self._classifier.likelihood
-        spanning = scores if self._top is None else _top_scores(scores, self._top, likelihood)
-        jacobian = spanning_gradients(spanning, x, likelihood)
-        finite = scores.isfinite().all(1) & jacobian.isfinite().flatten(1).all(1)
-        # NaN in one path would make the eigendecompositions of the whole batch fail.
-        jacobian = torch.where(finite[:, None, None], jacobian, 0)
-        tangent = TangentSpace(jacobian, likelihood)
-        return self._classifier.log_probs(scores), tangent, finite.detach()
+        scores, rows = scores_and_gradients(self._classifier, self._gradients, x)
+        rounding = torch.finfo(rows.dtype).eps
+        # Several products need the rows in float64. Large ones are converted in parts.
+        if rows.shape[-1] <= COLUMNS_AT_ONCE:
+            rows = rows.double()
+        return self._classifier.log_probs(scores), TangentSpace(rows, rounding)
 
     def select(self, rows: Tensor) -> ExactProjectors:
         """Return itself: nothing depends on the paths."""
@@ -88,17 +89,6 @@ class ExactProjectors:
     def extended(self, count: int) -> ExactProjectors:
         """Return itself: nothing depends on the paths."""
         return self
-
-
-def _top_scores(
-    scores: Tensor,  # (n, C)
-    count: int,
-    likelihood: Likelihood,
-) -> Tensor:  # (n, count)
-    relevance = scores.detach()
-    if likelihood == "bernoulli":
-        relevance = -relevance.abs()  # p (1 − p) decreases with |s|
-    return scores.gather(1, relevance.topk(count, dim=1).indices)
 
 
 class IterativeProjectors:
@@ -120,21 +110,12 @@ class IterativeProjectors:
         self._rtol = rtol
         self._solutions = [] if solutions is None else solutions
 
-    def at(self, x: Tensor) -> tuple[Tensor, Projector, Tensor]:
+    def at(self, x: Tensor) -> tuple[Tensor, Projector]:
         """See :meth:`Projectors.at`."""
         products = Products(self._classifier, x)
-        finite = products.finite()
-        log_probs = products.log_probs
-        if not bool(finite.all()):
-            if not bool(finite.any()):
-                return log_probs, TangentSpace(x.new_zeros(len(x), 1, x[0].numel())), finite
-            # NaN in one path would spread to the products of the others.
-            substitute = x[finite.nonzero()[0]]
-            mask = finite.reshape(-1, *[1] * (x.ndim - 1))
-            products = Products(self._classifier, torch.where(mask, x, substitute))
         previous, self._solutions = self._solutions, []
         projector = _IterativeProjector(products, self._rtol, previous, self._solutions)
-        return log_probs, projector, finite
+        return products.log_probs, projector
 
     def select(self, rows: Tensor) -> IterativeProjectors:
         """Return the projectors of some of the paths."""
@@ -155,7 +136,6 @@ class _IterativeProjector:
         rtol: Relative error allowed in a projection.
         previous: Solutions at the previous point, from which to start.
         solutions: The list to which the solutions at this point are appended.
-        free: Boolean mask of the coordinates that may change, ``(n, d)``; None for all.
     """
 
     def __init__(
@@ -164,39 +144,46 @@ class _IterativeProjector:
         rtol: float,
         previous: list[RowSpaceProjection],
         solutions: list[RowSpaceProjection],
-        free: Tensor | None = None,
     ) -> None:
         self._products = products
         self._rtol = rtol
         self._previous = previous
         self._solutions = solutions
-        self._free = free
+
+    @property
+    def damping(self) -> Tensor:
+        return self._solutions[0].residual
 
     def project(self, v: Tensor) -> Tensor:
+        return self._restricted(v, None)
+
+    def reject(self, v: Tensor, free: Tensor | None = None) -> Tensor:
+        v = v if free is None else v * free
+        return v - self._restricted(v, free)
+
+    def projected_square(self, v: Tensor) -> Tensor:
+        # A step along the leaf is a multiple of the last solution, so iterations start there.
+        solution = self._solve(
+            v, self._solutions[-1], None, scale=torch.linalg.vector_norm(v, dim=1)
+        )
+        return solution.projection.square().sum(1)
+
+    def _restricted(self, v: Tensor, free: Tensor | None) -> Tensor:
         position = len(self._solutions)
         start = self._previous[position] if position < len(self._previous) else None
-        solution = self._solve(v, start)
+        solution = self._solve(v, start, free)
         self._solutions.append(solution)
         return solution.projection
 
-    def share(self, v: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(v, dim=1)
-        # A step along the leaf is a multiple of the last solution, so iterations start there.
-        last = self._solutions[-1] if self._solutions else None
-        solution = self._solve(v, last, scale=length)
-        share: Tensor = torch.linalg.vector_norm(solution.projection, dim=1) / length
-        return share
-
-    def restricted(self, free: Tensor) -> _IterativeProjector:
-        return _IterativeProjector(
-            self._products, self._rtol, self._previous, self._solutions, free
-        )
-
     def _solve(
-        self, v: Tensor, start: RowSpaceProjection | None, scale: Tensor | None = None
+        self,
+        v: Tensor,
+        start: RowSpaceProjection | None,
+        free: Tensor | None,
+        scale: Tensor | None = None,
     ) -> RowSpaceProjection:
         return self._products.project(
-            v, self._rtol, MAX_ITERATIONS, free=self._free, start=start, scale=scale
+            v, self._rtol, MAX_ITERATIONS, free=free, start=start, scale=scale
         )
 
 
@@ -256,8 +243,9 @@ class ProjectionSettings:
             exact = classes <= EXACT_CLASSES or not products_available(classifier, start)
             rtol = 0 if exact else PROJECTION_RTOL
         if rtol:
-            return IterativeProjectors(classifier, rtol), fitting_chunk_size(
-                chunk, ROWS_OF_A_GRAPH, size
+            return IterativeProjectors(classifier, rtol), chosen_chunk_size(
+                chunk, classifier, ROWS_OF_A_GRAPH, size
             )
         top = None if self.top_classes is None else min(self.top_classes, classes)
-        return ExactProjectors(classifier, top), fitting_chunk_size(chunk, top or classes, size)
+        rows = top or classes
+        return ExactProjectors(classifier, top), chosen_chunk_size(chunk, classifier, rows, size)

@@ -1,4 +1,4 @@
-"""Record a batch of paths in bounded memory on the accelerator."""
+"""Record a batch of paths on the host, block by block, in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,18 +7,57 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lightning_leaf.paths.block import Curves
 from lightning_leaf.paths.leaf_path import PathStatus, SinglePath
 from lightning_leaf.paths.settings import PathSettings
 
 
 @dataclass
-class _Recording:
-    """The recorded points and curves of one path."""
+class KeptSteps:
+    """Which steps are kept of the paths that began together, and where.
 
-    row: int
+    Every 2ᵏ-th point is kept. When there are too many, every second point is dropped and k
+    increases by one.
+
+    Attributes:
+        most: Largest number of points kept, at least one of which is the last point.
+        recorded: Number of points recorded.
+        stride: 2ᵏ.
+        places: The kept steps and their places in a path's memory, in ascending order.
+    """
+
+    most: int
     recorded: int = 0
     stride: int = 1
-    points: list[tuple[int, Tensor]] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list)
+    _vacant: list[int] = field(default_factory=list)
+
+    def extend(self, count: int) -> list[tuple[int, int]]:
+        """Record further points, and return the kept ones of them with their places.
+
+        Args:
+            count: Number of points.
+        """
+        first = self.recorded
+        for step in range(first, first + count):
+            if step % self.stride == 0 and len(self.places) >= self.most - 1:
+                self.stride *= 2
+                self._vacant += [place for _, place in self.places[1::2]]
+                self.places = self.places[::2]
+            if step % self.stride == 0:
+                place = self._vacant.pop() if self._vacant else len(self.places)
+                self.places.append((step, place))
+        self.recorded += count
+        return [(step, place) for step, place in self.places if step >= first]
+
+
+@dataclass
+class _Recording:
+    """What is recorded of one path: its row among all paths, and the curves of every block."""
+
+    row: int
+    kept: KeptSteps
+    memory: int
     curves: list[tuple[Tensor, ...]] = field(default_factory=list)
 
 
@@ -26,14 +65,18 @@ class Recorder:
     """Curves at every step and evenly spaced points of the paths in a batch.
 
     Args:
-        keep_points: Largest number of points kept of each path. Every 2ᵏ-th point is kept. When
-            there are too many, every second point is dropped and k increases by one.
+        settings: Settings of all paths.
+        start: Starting points of all paths, whose shape and type the points have.
+        slots: Largest number of paths in the batch.
     """
 
-    def __init__(self, keep_points: int) -> None:
-        self._keep_points = keep_points
+    def __init__(self, settings: PathSettings, start: Tensor, slots: int) -> None:
+        self._settings = settings
+        places = min(settings.keep_points, settings.max_steps + 1)
+        # The system provides the memory when points are written.
+        self._points = torch.empty(slots, places, *start.shape[1:], dtype=start.dtype)
+        self._vacant = list(range(slots))
         self._recordings: list[_Recording] = []
-        self._unflushed: list[tuple[Tensor, ...]] = []
 
     @property
     def rows(self) -> list[int]:
@@ -43,71 +86,81 @@ class Recorder:
     @property
     def recorded(self) -> list[int]:
         """Number of points recorded of each path."""
-        return [recording.recorded for recording in self._recordings]
+        return [recording.kept.recorded for recording in self._recordings]
 
     def add_paths(self, rows: list[int]) -> None:
-        """Add new paths; call :meth:`flush` first."""
-        self._recordings += map(_Recording, rows)
+        """Add paths that begin together."""
+        kept = KeptSteps(self._settings.keep_points)
+        self._recordings += [_Recording(row, kept, self._vacant.pop()) for row in rows]
 
-    def add_points(self, x: Tensor, *curves: Tensor) -> None:
-        """Record the next point of every path.
+    def add_block(
+        self, curves: Curves, points: list[Tensor], ends: list[tuple[int, int]]
+    ) -> Tensor:
+        """Record the next points of every path.
 
         Args:
-            x: Points, ``(n, ...)``.
-            *curves: Values at the points, log-probabilities first, ``(n, ...)`` each.
+            curves: Their curves.
+            points: Points of all paths at each of the steps, ``(n, ...)`` each.
+            ends: Paths that end, and the step of the block at which they do.
+
+        Returns:
+            The last points of these paths, ``(len(ends), ...)``, on the host.
         """
-        kept = [i for i, recording in enumerate(self._recordings) if self._keeps(recording)]
-        points = x if len(kept) == len(x) else x[kept]
-        for i, point in zip(kept, points, strict=True):
-            self._recordings[i].points.append((self._recordings[i].recorded, point))
-        for recording in self._recordings:
-            recording.recorded += 1
-        log_probs, *others = curves
-        self._unflushed.append((log_probs.float(), *others))
-
-    def _keeps(self, recording: _Recording) -> bool:
-        if recording.recorded % recording.stride:
-            return False
-        if len(recording.points) >= self._keep_points - 1:  # leaves room for the last point
-            recording.stride *= 2
-            recording.points = recording.points[::2]
-        return recording.recorded % recording.stride == 0
-
-    def flush(self) -> None:
-        """Move the curves recorded since the last flush to the CPU."""
-        block = [torch.stack(values, dim=1).cpu() for values in zip(*self._unflushed, strict=True)]
+        groups: dict[int, list[int]] = {}  # paths that began together keep the same steps
         for i, recording in enumerate(self._recordings):
-            recording.curves.append(tuple(values[i] for values in block))
-        self._unflushed = []
+            recording.curves.append(curves.of(i))
+            groups.setdefault(id(recording.kept), []).append(i)
+        fetched: list[Tensor] = []
+        memory: list[int] = []
+        places: list[int] = []
+        for members in groups.values():
+            kept = self._recordings[members[0]].kept
+            first = kept.recorded
+            for step, place in kept.extend(len(points)):
+                block = points[step - first]
+                fetched.append(block if len(members) == len(block) else block[members])
+                memory += [self._recordings[i].memory for i in members]
+                places += [place] * len(members)
+        fetched += [points[step][i : i + 1] for i, step in ends]
+        if not fetched:
+            return self._points[:0, 0]
+        on_host = torch.cat(fetched).cpu()
+        self._points[memory, places] = on_host[: len(memory)]
+        return on_host[len(memory) :]
 
-    def select(self, rows: Tensor) -> None:
+    def select(self, rows: list[int]) -> None:
         """Keep only some of the paths."""
-        self._recordings = [self._recordings[i] for i in rows.tolist()]
+        kept = set(rows)
+        self._vacant += [
+            recording.memory for i, recording in enumerate(self._recordings) if i not in kept
+        ]
+        self._recordings = [self._recordings[i] for i in rows]
 
     def path(
         self,
         i: int,
-        settings: PathSettings,
         status: PathStatus,
         steps: int,
         last: Tensor,  # (...)
         end: Tensor | None,  # (...)
     ) -> SinglePath:
         """Return the i-th path, which ended after ``steps`` steps at the point ``last``."""
-        recording = self._recordings[i]
+        settings, recording = self._settings, self._recordings[i]
         log_probs, distance, horizontality, length = (
             torch.cat(pieces) for pieces in zip(*recording.curves, strict=True)
         )
-        points = [(step, x) for step, x in recording.points if step < steps] + [(steps, last)]
+        kept = [(step, place) for step, place in recording.kept.places if step < steps]
+        places = [place for _, place in kept]
+        points = torch.cat([self._points[recording.memory, places], last.unsqueeze(0)])
         threshold = settings.threshold
         return SinglePath(
             kind=settings.kind,
-            points=torch.stack([x for _, x in points]).cpu(),
-            point_steps=torch.tensor([step for step, _ in points]),
+            points=points,
+            point_steps=torch.tensor([step for step, _ in kept] + [steps]),
             log_probs=log_probs[: steps + 1],
             distance=distance[: steps + 1],
             horizontality=horizontality[:steps],
-            fisher_rao_length=length[: steps + 1],
+            fisher_rao_length=length[: steps + 1].cumsum(0),
             status=status,
             end=None if end is None else end.cpu(),
             step_size=float(settings.step_size[recording.row]),

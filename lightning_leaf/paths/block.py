@@ -1,0 +1,74 @@
+"""The results of a block of path steps, on the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+COLUMNS = ("distance", "projected square", "moved", "damping")
+"""What a path step returns of every path, after its log-probabilities."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Curves of L steps of n paths.
+
+    Attributes:
+        log_probs: Log-probabilities, ``(n, L, C)``, float32.
+        distance: Distance that the goal records, ``(n, L)``.
+        horizontality: Share of each displacement in D_x, ``(n, L)``.
+        length: Fisher–Rao length of the step before each point, ``(n, L)``.
+    """
+
+    log_probs: Tensor
+    distance: Tensor
+    horizontality: Tensor
+    length: Tensor
+
+    def of(self, path: int) -> tuple[Tensor, ...]:
+        """Return the curves of one path."""
+        curves = self.log_probs, self.distance, self.horizontality, self.length
+        return tuple(curve[path] for curve in curves)
+
+
+class Block:
+    """The results of L steps of n paths.
+
+    Args:
+        values: For every path and step the log-probabilities, the :data:`COLUMNS`, and the
+            Fisher–Rao length from the point before, ``(n, L, C + 5)``, float64, on the host.
+
+    Attributes:
+        distance: Distance that the goal records, ``(n, L)``.
+        moved: Length of the displacement, ``(n, L)``.
+        finite: Whether scores and derivatives are finite, ``(n, L)``.
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        self._log_probs = values[..., : -len(COLUMNS) - 1]
+        self.distance, square, self.moved, damping, self._length = values[
+            ..., -len(COLUMNS) - 1 :
+        ].unbind(-1)
+        self._square = square
+        self.finite = self._log_probs.isfinite().all(-1) & damping.isfinite()
+
+    def curves(self, are_first: Tensor) -> Curves:
+        """Return the curves of the paths.
+
+        Args:
+            are_first: Whether the first point of the block is the first of its path, ``(n,)``.
+        """
+        self._length[are_first, 0] = 0
+        horizontality = self._square.clamp_min(0).sqrt() / self.moved
+        return Curves(self._log_probs.float(), self.distance, horizontality, self._length)
+
+
+def on_host(values: Tensor) -> Tensor:
+    """Return a copy on the host; the only place in a block of steps that waits for the device."""
+    if values.device.type != "cuda":
+        return values.cpu()
+    copied = values.to("cpu", non_blocking=True)  # into pinned memory
+    torch.cuda.current_stream(values.device).synchronize()
+    return copied

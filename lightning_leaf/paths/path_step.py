@@ -1,0 +1,68 @@
+"""One step of a batch of paths, on the device of the model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_leaf.paths.goal import Goal, norms
+from lightning_leaf.paths.projectors import Projectors
+
+
+class PathStep:
+    """Evaluate the points of a batch of paths and move to the next points.
+
+    It never waits for the device, and does not know which paths have ended.
+
+    Args:
+        projectors: Compute the projections on D_x.
+        goal: Goal of all paths.
+        bounds: Smallest and largest valid input; None for an open domain.
+    """
+
+    def __init__(
+        self, projectors: Projectors, goal: Goal, bounds: tuple[Tensor, Tensor] | None
+    ) -> None:
+        self._projectors = projectors
+        self._goal_of_all = goal
+        self._rows = torch.zeros(0, dtype=torch.long, device=goal.tensors[0].device)
+        self._goal = goal.select(self._rows)
+        self._bounds = bounds
+
+    def add(self, rows: Tensor) -> None:
+        """Add the paths of the given rows."""
+        self._projectors = self._projectors.extended(len(rows))
+        self._arrange(torch.cat([self._rows, rows]))
+
+    def select(self, paths: Tensor) -> None:
+        """Keep only some of the paths."""
+        self._projectors = self._projectors.select(paths)
+        self._arrange(self._rows[paths])
+
+    def _arrange(self, rows: Tensor) -> None:
+        self._rows = rows
+        self._goal = self._goal_of_all.select(rows)
+
+    def destination(self, path: int) -> Tensor | None:
+        """Return the destination of a path, if it has one."""
+        destinations = self._goal.destinations
+        return None if destinations is None else destinations[path]
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the results of a step, and the next points.
+
+        The results are the log-probabilities and the columns of
+        :data:`~lightning_leaf.paths.block.COLUMNS`, ``(n, C + 4)``, float64.
+
+        Args:
+            x: The points, ``(n, ...)``.
+        """
+        log_probs, projector = self._projectors.at(x)
+        distance, target = self._goal.move(x, projector)
+        following = target.reshape(x.shape).to(x.dtype)
+        if self._bounds is not None:
+            following = following.clamp(*self._bounds)
+        actual = (following - x).flatten(1).double()
+        columns = (distance, projector.projected_square(actual), norms(actual), projector.damping)
+        results = torch.cat([log_probs, *(column.unsqueeze(1) for column in columns)], dim=1)
+        return results, following
