@@ -122,12 +122,11 @@ def main() -> None:
             draw.choice(settable)()
         for each in during:
             check(each)
-    if float32.HAS_NODES:
-        for node in NODES:
-            set_node(*node, "none")
-        torch.set_float32_matmul_precision("highest")
+    for node in NODES if float32.HAS_NODES else []:
+        set_node(*node, "none")
     float32.HAS_NODES = False  # as in PyTorch 2.6 to 2.8
     for write in choices():
+        torch.set_float32_matmul_precision("highest")
         write()
         check(lambda: None)
 
