@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,6 +17,33 @@ def device_module(device: torch.device | None) -> Any:
     if device is None or device.type in ("cpu", "meta"):
         return None
     return getattr(torch, device.type, None)
+
+
+def computing_device(devices: Sequence[torch.device]) -> torch.device | None:
+    """Return the device on which to compute with the results of a model.
+
+    Args:
+        devices: Those of the model, the most important first.
+
+    Returns:
+        The first; the CPU if it does not compute in float64; None without a device.
+    """
+    if not devices:
+        return None
+    return devices[0] if has_float64(devices[0]) else torch.device("cpu")
+
+
+def has_float64(device: torch.device) -> bool:
+    """Return whether a device computes in float64. Those of Apple and some of Intel do not."""
+    if device.type in ("cpu", "cuda"):
+        return True
+    try:
+        torch.ones(1, dtype=torch.float64, device=device)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, NotImplementedError):
+        return False
+    return True
 
 
 def modules_in_use() -> list[Any]:

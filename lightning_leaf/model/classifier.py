@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.errors import LeafError, NonFiniteError
+from lightning_leaf.model.accelerators import computing_device
 from lightning_leaf.model.built_copy import built_copy
 from lightning_leaf.model.forward import Forward, forward_function
 from lightning_leaf.model.forward_pass import ForwardPass, ModelTensors
 from lightning_leaf.model.likelihood import Likelihood, checked_likelihood, log_probabilities
 from lightning_leaf.model.outputs import UnusableOutput, require_no_probabilities
 from lightning_leaf.model.pixels import as_floats, pixel_scale
-from lightning_leaf.model.precision import Precision, precisions
+from lightning_leaf.model.precision import precisions
 from lightning_leaf.model.quiet import quiet
 from lightning_leaf.model.suggestions import suggested_forward
 from lightning_leaf.model.trial import find_forward_pass, first_that_runs
@@ -47,7 +48,8 @@ class Classifier:
         dtype: Type of inputs and scores: float64 if most parameters are float64, else float32.
             Half-precision models run in float32, see
             :func:`~lightning_leaf.model.precision.precisions`.
-        device: Device of the model; None for a function.
+        device: Device of inputs, scores and results: that of the model, or the CPU if that has no
+            float64. If the model is on several devices, one of them. None for a function.
         bytes_per_input: Size of the activations that a forward pass keeps for one input, after
             :meth:`require_usable`. None before, on the CPU, and where it is unknown.
         is_open: False after the end of :func:`measuring`.
@@ -73,7 +75,7 @@ class Classifier:
         self.pixel_scale: float | None = None
         self.bytes_per_input: int | None = None
         self._tensors = ModelTensors(model)
-        self.device = self._tensors.device
+        self.device = computing_device(self._tensors.devices)
         self.dtype = self._tensors.dtype
         self._precisions = precisions(
             self._tensors.parameters, self._tensors.buffers, self._tensors.scripted
@@ -84,6 +86,7 @@ class Classifier:
             self._tensors,
             classes,
             self._precisions[0],
+            next(iter(self._tensors.devices), None),
         )
         self._run_is_known = False
         # Number of classes by (shape of an input, whether the mixing of inputs was tested).
@@ -100,7 +103,9 @@ class Classifier:
         self._run = replace(
             self._run, precision=found.precision, through_no_grad=found.through_no_grad
         )
-        self._run_is_known = closed._run_is_known
+        if found.device is None or found.device in self._tensors.devices:  # not moved since then
+            self._run = replace(self._run, device=found.device)
+            self._run_is_known = closed._run_is_known
         self.pixel_scale = closed.pixel_scale
 
     def prepare(self, x: Tensor, name: str = "x") -> Tensor:
@@ -131,7 +136,7 @@ class Classifier:
         if x.dtype == torch.uint8:
             x = x.detach().to(self.device)
             if self.pixel_scale is None:
-                self.pixel_scale = pixel_scale(self._run, self._ways, x, dtype, name)
+                self.pixel_scale = pixel_scale(self._ways, x, dtype, name)
             return as_floats(x, self.pixel_scale, dtype)
         # The copy of a tensor made in inference mode is an ordinary tensor.
         return x.detach().to(device=self.device, dtype=dtype, copy=True)
@@ -151,7 +156,7 @@ class Classifier:
             LeafError: If the output is not one row of scores for each input.
         """
         with self._with_advice(x):
-            self._run, output = first_that_runs(self._run, self._ways, lambda run: run(x))
+            self._run, output = first_that_runs(self._ways, lambda run: run(x))
         return torch.cat([-0.5 * output, 0.5 * output], 1) if self._is_one_logit(output) else output
 
     def log_probs(self, scores: Tensor) -> Tensor:  # (B, C) -> (B, C)
@@ -184,7 +189,7 @@ class Classifier:
         if known is not None:
             return known
         with self._with_advice(x):
-            trial = find_forward_pass(self._run, self._ways, x[:2])
+            trial = find_forward_pass(self._ways, x[:2])
         self._run, output, gradient = trial.run, trial.scores, trial.gradient
         self._run_is_known = True
         self.bytes_per_input = trial.bytes_per_input
@@ -236,8 +241,15 @@ class Classifier:
             ) from error
 
     @property
-    def _ways(self) -> list[Precision]:
-        return [self._run.precision] if self._run_is_known else self._precisions
+    def _ways(self) -> list[ForwardPass]:
+        if self._run_is_known:
+            return [self._run]
+        devices: list[torch.device | None] = [*self._tensors.devices] or [None]
+        return [
+            replace(self._run, precision=precision, device=device)
+            for precision in self._precisions
+            for device in devices
+        ]
 
     def _is_one_logit(self, output: Tensor) -> bool:
         return output.shape[1] == 1 and self.likelihood == "categorical"

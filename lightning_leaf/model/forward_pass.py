@@ -34,8 +34,8 @@ class ModelTensors:
         parameters: Each once.
         buffers: Each once.
         dtype: Type of most parameters, float32 or float64.
-        device: Device of the parameters, else of the buffers; None without any. Tensors on the
-            meta device, and those kept on the CPU beside an accelerator, do not count.
+        devices: Their devices, each once: those of parameters before those of buffers, and
+            accelerators before the CPU. The meta device does not count.
         scripted: Whether parts of the model are TorchScript.
         quantized: Whether parts of the model are quantized layers.
         sharded: Whether a sharding strategy manages some of its parameters.
@@ -47,18 +47,12 @@ class ModelTensors:
         self.parameters = parameters_of(parts)
         self.buffers = buffers_of(parts)
         self.dtype = main_type(self.parameters)
-        self.device = self.device_of(self.parameters) or self.device_of(self.buffers)
+        found = (*devices_of(self.parameters), *devices_of(self.buffers))
+        self.devices = list(dict.fromkeys(found))
         self.scripted = any(isinstance(part, torch.jit.ScriptModule) for part in parts)
         self.quantized = any(".quantized" in type(part).__module__ for part in parts)
         self.sharded = bool(sharded_parts(parts))
         self._full_copies: dict[str, Tensor] | None = None
-
-    @staticmethod
-    def device_of(tensors: Iterable[Tensor]) -> torch.device | None:
-        """Return the device of the first tensor on an accelerator, else of the first one."""
-        devices = [tensor.device for tensor in tensors if tensor.device.type != "meta"]
-        accelerators = [device for device in devices if device.type != "cpu"]
-        return next(iter(accelerators or devices), None)
 
     def full_copies(self) -> dict[str, Tensor]:
         """Return full copies of the tensors that need one, by their names.
@@ -104,6 +98,7 @@ class ForwardPass:
         tensors: Those of the model.
         classes: Expected number of classes, if known.
         precision: In which precision to run.
+        device: Device of the inputs that the model gets; None for the device they are on.
         through_no_grad: Whether ``torch.no_grad()`` in the model has no effect.
     """
 
@@ -112,10 +107,11 @@ class ForwardPass:
     tensors: ModelTensors = field(repr=False)
     classes: int | None
     precision: Precision
+    device: torch.device | None = None
     through_no_grad: bool = False
 
     def __call__(self, x: Tensor, watch: Watch | None = None) -> Tensor:  # (B, ...) -> (B, C)
-        """Return the scores, in the type of x.
+        """Return the scores, in the type and on the device of x.
 
         Args:
             x: Inputs.
@@ -125,14 +121,14 @@ class ForwardPass:
             LeafError: If the output is not one row of scores for each input.
         """
         tensors, precision = self.tensors, self.precision
-        inputs = (
-            x if precision.inputs is None or not x.is_floating_point() else x.to(precision.inputs)
-        )
+        dtype = precision.inputs if x.is_floating_point() else None
+        # A copy to another device is part of the graph, as the one of the scores back from it.
+        inputs = x.to(device=self.device or x.device, dtype=dtype or x.dtype)
         copies = tensors.full_copies() if precision.copies else {}
         with ExitStack() as modes:
             if precision.full:
                 dtype = x.dtype if precision.inputs is None else tensors.dtype
-                modes.enter_context(FullPrecision(dtype, tensors.device))
+                modes.enter_context(FullPrecision(dtype, inputs.device))
             if self.through_no_grad:
                 modes.enter_context(ThroughNoGrad(tensors))
             if watch is not None:
@@ -145,7 +141,7 @@ class ForwardPass:
             else:
                 output = self.function(self.model, inputs)
         scores = score_rows(output, len(x), self.classes)
-        return scores.to(x.dtype) if x.is_floating_point() else scores
+        return scores.to(device=x.device, dtype=x.dtype if x.is_floating_point() else scores.dtype)
 
 
 class Watch(TorchFunctionMode):
@@ -185,6 +181,15 @@ class Watch(TorchFunctionMode):
 def weighted(scores: Tensor) -> Tensor:  # (B, C) -> (B,)
     """Return an unequally weighted sum: that of log-probabilities hardly changes with the input."""
     return scores @ torch.arange(1, scores.shape[1] + 1).to(scores)
+
+
+def devices_of(tensors: Iterable[Tensor]) -> list[torch.device]:
+    """Return the devices of tensors, each once, accelerators before the CPU and without meta."""
+    devices = dict.fromkeys(tensor.device for tensor in tensors)
+    return sorted(
+        (device for device in devices if device.type != "meta"),
+        key=lambda device: device.type == "cpu",
+    )
 
 
 def _paths(model: nn.Module) -> dict[nn.Module, str]:

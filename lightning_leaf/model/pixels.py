@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,25 +10,21 @@ from torch import Tensor
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.forward_pass import ForwardPass
 from lightning_leaf.model.memory import is_out_of_memory
-from lightning_leaf.model.precision import Precision
 
 SCALES = (1.0, 1 / 255)
 TOLERANCE = 1e-5
 """Largest difference of scores, relative to the largest score, of two inputs that agree."""
 
 
-def pixel_scale(
-    run: ForwardPass, precisions: Sequence[Precision], x: Tensor, dtype: torch.dtype, name: str
-) -> float:
+def pixel_scale(ways: Sequence[ForwardPass], x: Tensor, dtype: torch.dtype, name: str) -> float:
     """Return the factor by which bytes become floats with the same scores, 1 or 1/255.
 
     It is 1 for a forward pass such as ``self.net(x.float() / 255)``. It is 1/255 for one that
     scales bytes only (``if x.dtype == torch.uint8: x = x / 255``) and leaves floats as they are.
 
     Args:
-        run: The forward pass.
-        precisions: Precisions to try.
-        x: Inputs of type uint8, on the device of the model.
+        ways: Forward passes to try, in this order.
+        x: Inputs of type uint8, on the device of the classifier.
         dtype: Type of the floats.
         name: Name of the inputs, for the message.
 
@@ -37,17 +32,16 @@ def pixel_scale(
         LeafError: If the model does not take bytes, or if neither factor gives the same scores.
     """
     cause = "it gives other scores for x.float() and for x.float() / 255"
-    for precision in precisions:
-        one_way = replace(run, precision=precision)
+    for run in ways:
         try:
             with torch.no_grad():
-                expected = one_way(x[:2].clone())
+                expected = run(x[:2].clone())
                 tolerance = TOLERANCE * float(expected.abs().max())
                 for scale in SCALES:
-                    scores = one_way(as_floats(x[:2], scale, dtype))
+                    scores = run(as_floats(x[:2], scale, dtype))
                     if torch.allclose(scores.double(), expected.double(), rtol=0, atol=tolerance):
                         return scale
-        except Exception as error:
+        except Exception as error:  # noqa: PERF203
             if is_out_of_memory(error):
                 raise
             cause = str(error).strip().partition("\n")[0]

@@ -25,6 +25,7 @@ from lightning_leaf.model.backward import (
     replaced,
 )
 from lightning_leaf.model.exits import exits_as_errors
+from lightning_leaf.model.float32 import full_float32
 from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of
 from lightning_leaf.model.settings import unchanged_settings
 from lightning_leaf.model.unbuilt import refusing_initialization, refusing_new_parameters
@@ -40,9 +41,9 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
     its parameters, their gradients, its buffers and attributes and what they hold, the random
     number generators of torch (CPU and accelerators), NumPy and Python, settings of torch and
     environment variables. In the context, the model is in evaluation mode, gradients are enabled,
-    autocast and inference mode are off, compiled modules run eagerly (and are not recompiled),
-    activations are not recomputed, backward hooks are not called, and ``self.log`` of
-    LightningModules does nothing.
+    float32 is computed in float32, autocast and inference mode are off, compiled modules run
+    eagerly (and are not recompiled), activations are not recomputed, backward hooks are not called,
+    and ``self.log`` of LightningModules does nothing.
 
     Not restored are objects of other packages than the model's, tensors and arrays of more than
     64 MiB that are neither parameters nor buffers, and effects outside of the process, such as
@@ -61,6 +62,7 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
         stack.enter_context(exits_as_errors())
         stack.enter_context(random_streams())
         stack.enter_context(unchanged_settings())
+        stack.enter_context(full_float32())
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(no_autocast())

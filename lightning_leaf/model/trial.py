@@ -16,7 +16,6 @@ from lightning_leaf.model.dependence import REASONS, require_zero_derivative
 from lightning_leaf.model.forward_pass import ForwardPass, Watch, weighted
 from lightning_leaf.model.memory import allocated_bytes, is_out_of_memory
 from lightning_leaf.model.partial_dependence import check_all_derivatives
-from lightning_leaf.model.precision import Precision
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
 
 T = TypeVar("T")
@@ -56,23 +55,22 @@ class Trial:
         return self.gradient is not None and bool((self.gradient != 0).any())
 
 
-def find_forward_pass(run: ForwardPass, precisions: Sequence[Precision], x: Tensor) -> Trial:
+def find_forward_pass(ways: Sequence[ForwardPass], x: Tensor) -> Trial:
     """Return the first forward pass that runs in full precision and can be differentiated.
 
-    For most models this takes one forward and one backward pass, of ``run`` itself. Others need
+    For most models this takes one forward and one backward pass, in the first way. Others need
     further trials: if computations in half precision or ``torch.no_grad()`` blocks are seen in the
     forward pass, or if the derivatives are zero.
 
     Args:
-        run: The forward pass to start from.
-        precisions: Precisions to try, in this order.
+        ways: Forward passes to try, in this order.
         x: One or two prepared inputs.
 
     Raises:
         LeafError: If the scores change with the input, but their derivatives are missing.
     """
-    watch = None if run.tensors.sharded or run.through_no_grad else Watch()
-    run, trial = first_that_runs(run, precisions, lambda run: derivatives(run, x, watch))
+    watch = None if ways[0].tensors.sharded or ways[0].through_no_grad else Watch()
+    run, trial = first_that_runs(ways, lambda run: derivatives(run, x, watch))
     if watch is not None and watch.half and not (run.precision.full or run.precision.coarse):
         full = replace(run, precision=replace(run.precision, full=True))
         trial = _attempt(full, x) or trial
@@ -121,49 +119,48 @@ def derivatives(run: ForwardPass, x: Tensor, watch: Watch | None = None) -> Tria
 
 def _allocated_before(run: ForwardPass) -> int | None:
     """Return how much memory is allocated, after what the first forward pass of all would add."""
-    device = run.tensors.device
-    if allocated_bytes(device) is None:
+    if allocated_bytes(run.device) is None:
         return None
     if run.precision.copies:
         run.tensors.full_copies()
     # The first product of matrices allocates megabytes of workspace.
-    one = torch.ones(1, 1, device=device)
+    one = torch.ones(1, 1, device=run.device)
     one.mm(one)
-    return allocated_bytes(device)
+    return allocated_bytes(run.device)
 
 
 def _bytes_per_input(run: ForwardPass, before: int | None, inputs: int) -> int | None:
-    after = None if before is None else allocated_bytes(run.tensors.device)
+    after = None if before is None else allocated_bytes(run.device)
     return None if after is None or before is None else max(0, after - before) // inputs
 
 
 def first_that_runs(
-    run: ForwardPass, precisions: Sequence[Precision], work: Callable[[ForwardPass], T]
+    ways: Sequence[ForwardPass], work: Callable[[ForwardPass], T]
 ) -> tuple[ForwardPass, T]:
-    """Do some work with the first precision in which the model runs.
+    """Do some work in the first way in which the model runs.
 
     Args:
-        run: The forward pass.
-        precisions: Precisions to try, in this order.
+        ways: Forward passes to try, in this order.
         work: A function of a forward pass.
 
     Returns:
-        The forward pass in this precision, and the result.
+        The forward pass, and the result.
 
     Raises:
-        Exception: The first error, if the model runs in none of them.
+        Exception: The first error, if the model runs in none of these ways. Errors about tensors
+            on several devices are raised only if there is no other.
     """
     first: Exception | None = None
-    for precision in precisions:
-        attempt = replace(run, precision=precision)
+    for run in ways:
         try:
-            result = work(attempt)
+            result = work(run)
         except Exception as error:
-            if len(precisions) == 1 or _is_final(error):
+            if len(ways) == 1 or _is_final(error):
                 raise
-            first = first or error
+            if first is None or (_is_about_devices(first) and not _is_about_devices(error)):
+                first = error
             continue
-        if precision.coarse and run.model not in _KNOWN_AS_COARSE:
+        if run.precision.coarse and run.model not in _KNOWN_AS_COARSE:
             _KNOWN_AS_COARSE.add(run.model)
             LOGGER.warning(
                 "%s is measured in its own half precision, because it does not run in full "
@@ -171,7 +168,7 @@ def first_that_runs(
                 type(run.model).__name__,
                 _in_one_line(first),
             )
-        return attempt, result
+        return run, result
     assert first is not None
     raise first
 
@@ -189,6 +186,10 @@ def _attempt(run: ForwardPass, x: Tensor) -> Trial | None:
 def _is_final(error: Exception) -> bool:
     """Return whether another way to run the model would not help."""
     return is_out_of_memory(error) or isinstance(error, (Interrupted, ModelIsUnbuilt))
+
+
+def _is_about_devices(error: Exception) -> bool:
+    return any(text in str(error) for text in ("device", "Input type"))
 
 
 def _better(plain: Trial, through: Trial, x: Tensor) -> Trial:

@@ -9,7 +9,7 @@ from torch import nn
 
 from lightning_leaf import LeafError, LocalDataMatrix, horizontal_path
 from lightning_leaf.model.classifier import Classifier, measuring
-from lightning_leaf.model.forward_pass import ModelTensors
+from lightning_leaf.model.forward_pass import devices_of
 from tests.support.oracle import data_matrix
 
 pytestmark = pytest.mark.filterwarnings(
@@ -130,19 +130,19 @@ class OnDevice:
 
 
 DEVICES = {
-    "all on one": (["cuda:1", "cuda:1"], "cuda:1"),
-    "meta": (["meta", "cuda:0"], "cuda:0"),
-    "kept on the CPU": (["cpu", "cuda:0"], "cuda:0"),
-    "several": (["cuda:0", "cuda:1"], "cuda:0"),
-    "only meta": (["meta"], None),
-    "none": ([], None),
+    "all on one": (["cuda:1", "cuda:1"], ["cuda:1"]),
+    "meta": (["meta", "cuda:0"], ["cuda:0"]),
+    "kept on the CPU": (["cpu", "cuda:0"], ["cuda:0", "cpu"]),
+    "several": (["cuda:1", "cpu", "cuda:0"], ["cuda:1", "cuda:0", "cpu"]),
+    "only meta": (["meta"], []),
+    "none": ([], []),
 }
 
 
 @pytest.mark.parametrize(("devices", "expected"), DEVICES.values(), ids=DEVICES.keys())
 def test_tensors_that_do_not_run_do_not_decide_the_device(devices, expected):
-    found = ModelTensors.device_of([OnDevice(device) for device in devices])
-    assert found == (None if expected is None else torch.device(expected))
+    found = devices_of([OnDevice(device) for device in devices])
+    assert found == [torch.device(device) for device in expected]
 
 
 def test_parameters_decide_the_device_before_buffers(x):

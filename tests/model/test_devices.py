@@ -1,0 +1,114 @@
+"""Models on other devices than their inputs, on several, and on devices without float64."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_leaf import LocalDataMatrix, local_geometry
+from lightning_leaf.model.classifier import measuring
+from tests.gpu.simulated_device import DEVICE, Simulation
+from tests.support.oracle import data_matrix
+
+CPU = torch.device("cpu")
+
+
+class Refusing(Simulation):
+    """A device that refuses operations on tensors of several devices, as GPUs do."""
+
+    def mixes(self, what):
+        super().mixes(what)
+        raise RuntimeError(f"Expected all tensors to be on the same device: {what}")
+
+
+class Parallel(nn.Module):
+    """A model on two devices, whose forward pass begins at the second."""
+
+    def __init__(self, last=DEVICE) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head, self.backbone = nn.Linear(8, 3), nn.Linear(12, 8)
+        self.last = last
+
+    def forward(self, x):
+        features = self.backbone(x).tanh()
+        return self.head(features.to(self.head.weight.device)).to(self.last)
+
+
+@pytest.fixture
+def x():
+    torch.manual_seed(1)
+    return torch.rand(4, 12)
+
+
+def expected_matrices(model, x):
+    same = copy.deepcopy(model).double()
+    same.last = CPU
+    return data_matrix(same, x.double())
+
+
+@pytest.mark.parametrize("last", [DEVICE, CPU])
+def test_a_model_on_several_devices_is_measured(x, last):
+    model = Parallel(last)
+    expected = expected_matrices(model, x)
+    with Refusing() as simulation:
+        model.head.to(DEVICE)
+        g = LocalDataMatrix.at(model, x)
+        assert g.log_probs.device == DEVICE
+        assert torch.allclose(g.dense().cpu(), expected, rtol=1e-4, atol=1e-6)
+        assert local_geometry(model, x).finite.all()
+        with simulation.counting() as counts, measuring(model) as classifier:
+            assert classifier._run.device == DEVICE
+            inputs = classifier.prepare(x)
+            classifier.require_usable(inputs)
+            assert classifier._run.device == CPU
+            assert counts.mixes  # negative control: the first device was wrong
+            before = sum(counts.mixes.values())
+            scores = classifier.scores(inputs)
+            assert sum(counts.mixes.values()) == before
+            assert scores.device == inputs.device == DEVICE
+
+
+def test_errors_of_the_model_come_before_those_about_devices(x):
+    with Refusing():
+        model = Parallel()
+        model.head.to(DEVICE)
+        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+            LocalDataMatrix.at(model, torch.rand(4, 13))
+
+
+def test_everything_is_computed_on_the_host_if_a_device_has_no_float64(x):
+    model = Parallel()
+    expected = expected_matrices(model, x)
+    with Refusing(float64=False):
+        model.to(DEVICE)
+        with measuring(model) as classifier:
+            assert classifier.device == CPU
+            scores = classifier.scores(classifier.prepare(x))
+            assert scores.device == CPU
+        g = LocalDataMatrix.at(model, x)
+        assert torch.allclose(g.dense(), expected, rtol=1e-4, atol=1e-6)
+        # Negative control: inputs on the device give scores that cannot be converted.
+        with measuring(model) as classifier, pytest.raises(TypeError, match="no float64"):
+            classifier.scores(x.to(DEVICE)).double()
+
+
+def test_a_closed_classifier_follows_its_model_to_another_device(x):
+    model = Parallel(CPU)
+    with Refusing():
+        with measuring(model) as classifier:
+            classifier.require_usable(classifier.prepare(x))
+        model.to(DEVICE)
+        model.last = DEVICE
+        with measuring(classifier) as moved:
+            assert moved.scores(moved.prepare(x)).device == DEVICE
+
+
+def test_scores_of_a_function_come_back_to_its_inputs(x):
+    model = Parallel()
+    with Refusing():
+        model.to(DEVICE)
+        with measuring(lambda inputs: model(inputs.to(DEVICE))) as classifier:
+            inputs = classifier.prepare(x)
+            assert classifier.scores(inputs).device == inputs.device == CPU

@@ -1,0 +1,133 @@
+"""Measurements compute float32 in float32, whatever the training computes in."""
+
+import copy
+import queue
+import subprocess
+import sys
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import backends, nn
+
+from lightning_leaf import LocalDataMatrix
+from lightning_leaf.model import float32
+from lightning_leaf.model import quiet as quiet_module
+from tests.support.oracle import data_matrix
+from tests.support.undisturbed.float32_settings import all_ieee, set_node, settings
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    """Restore the precision of products. That of convolutions cannot always be restored."""
+    yield
+    torch.set_float32_matmul_precision("highest")
+    if float32.HAS_NODES:
+        for node in [
+            ("generic", "all"),
+            ("cuda", "all"),
+            *((b, "matmul") for b in ("cuda", "mkldnn")),
+        ]:
+            set_node(*node, "none")
+
+
+def test_every_combination_of_settings_is_restored():
+    """In both interfaces, in a process whose settings are those of PyTorch itself."""
+    command = [sys.executable, "-W", "error", "-m", "tests.support.undisturbed.float32_settings"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+class Spy(nn.Module):
+    """A classifier that looks at the settings, in its forward pass and in its backward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x):
+        seen.put(settings())
+        return Look.apply(self.layer(x))
+
+
+class Look(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        pass
+
+    @staticmethod
+    def backward(ctx, gradient):
+        seen.put(settings())
+        return gradient
+
+
+seen: queue.SimpleQueue = queue.SimpleQueue()  # a list would be restored
+
+
+def all_seen():
+    return [seen.get() for _ in range(seen.qsize())]
+
+
+def medium():
+    torch.set_float32_matmul_precision("medium")
+
+
+def tf32():
+    set_node("generic", "all", "tf32")
+
+
+def products():
+    backends.cuda.matmul.allow_tf32 = True
+
+
+CHOICES = [medium, products, *([tf32] if float32.HAS_NODES else [])]
+
+
+@pytest.mark.parametrize("choose", [lambda: None, *CHOICES])
+def test_a_model_sees_ieee_precision_during_a_measurement(choose, monkeypatch):
+    choose()
+    before = settings()
+    LocalDataMatrix.at(Spy(), torch.rand(2, 3))
+    assert seen.qsize() >= 4  # a trial and the gradients
+    assert all(map(all_ieee, all_seen()))
+    assert settings() == before
+    # Negative control: without the precaution it sees the settings of the training.
+    monkeypatch.setattr(quiet_module, "full_float32", nullcontext)
+    LocalDataMatrix.at(Spy(), torch.rand(2, 3))
+    assert not any(map(all_ieee, all_seen()))
+
+
+def test_settings_are_restored_after_an_error():
+    class Failing(Spy):
+        def forward(self, x):
+            medium()
+            raise ArithmeticError
+
+    torch.set_float32_matmul_precision("high")
+    before = settings()
+    with pytest.raises(ArithmeticError):
+        LocalDataMatrix.at(Failing(), torch.rand(2, 3))
+    assert settings() == before
+
+
+def test_matrices_are_exact_if_a_training_computes_in_bfloat16(monkeypatch):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 10))
+    x = torch.rand(16, 64)
+    expected = data_matrix(copy.deepcopy(model).double(), x.double())
+
+    def error():
+        difference = LocalDataMatrix.at(model, x).dense() - expected
+        return float(difference.abs().max() / expected.abs().max())
+
+    medium()
+    assert error() < 1e-5
+    monkeypatch.setattr(quiet_module, "full_float32", nullcontext)
+    if error() < 1e-3:
+        pytest.skip("this processor computes products of float32 matrices in float32 only")
