@@ -59,8 +59,13 @@ class TangentSpace:
         """Return the orthogonal projection Πv on D_x, float64."""
         return self.combine(self._solve(self.coefficients(v)))
 
-    def projected_square(self, v: Tensor) -> Tensor:  # (B, d) -> (B,)
-        """Return ‖Πv‖²."""
+    def displacement_square(self, v: Tensor, is_clamped: bool = False) -> Tensor:  # -> (B,)
+        """Return ‖Πv‖² for a vector of every input, ``(B, d)``.
+
+        Args:
+            v: The vectors.
+            is_clamped: Not used: the result is exact for every vector.
+        """
         products = self.coefficients(v)
         return (products * self._solve(products)).sum((1, 2))
 

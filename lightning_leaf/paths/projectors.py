@@ -13,15 +13,24 @@ from lightning_leaf.errors import LeafError
 from lightning_leaf.geometry.contrast_gradients import SpanningGradients
 from lightning_leaf.geometry.data_matrix import scores_and_gradients
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES, PROJECTION_RTOL
-from lightning_leaf.geometry.matrix_free.least_squares import RowSpaceProjection
 from lightning_leaf.geometry.matrix_free.logit_jacobian import products_available
 from lightning_leaf.geometry.matrix_free.products import Products
+from lightning_leaf.geometry.matrix_free.recycled_projection import (
+    InverseGram,
+    RecycledProjection,
+    dots,
+)
 from lightning_leaf.geometry.tangent_space import COLUMNS_AT_ONCE, TangentSpace
-from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, chosen_chunk_size
+from lightning_leaf.model.chunks import (
+    ROWS_OF_A_GRAPH,
+    checked_chunk_size,
+    chosen_chunk_size,
+    fitting_chunk_size,
+)
 from lightning_leaf.model.classifier import Classifier
 
 MAX_ITERATIONS = 64
-"""Largest number of iterations at one point; those at the next point start from their solution."""
+"""Largest number of iterations at one point; the next point starts from what they have found."""
 
 
 class Projector(Protocol):
@@ -37,8 +46,13 @@ class Projector(Protocol):
     def reject(self, v: Tensor, free: Tensor | None = None) -> Tensor:  # (n, d) -> (n, d)
         """Return v − Πv, float64, with v and D_x restricted to the coordinates in ``free``."""
 
-    def projected_square(self, v: Tensor) -> Tensor:  # (n, d) -> (n,)
-        """Return ‖Πv‖², float64."""
+    def displacement_square(self, v: Tensor, is_clamped: bool) -> Tensor:  # (n, d) -> (n,)
+        """Return ‖Πv‖² of the displacement that followed from the first projection, float64.
+
+        Args:
+            v: The displacement.
+            is_clamped: Whether it may have been clamped to a domain.
+        """
 
 
 class Projectors(Protocol):
@@ -92,40 +106,35 @@ class ExactProjectors:
 
 
 class IterativeProjectors:
-    """Projectors by iterative least squares, started from the solutions at the previous point.
+    """Projectors by iterative least squares, started from what is known of the previous point.
 
     Args:
         classifier: An open classifier.
         rtol: Relative error allowed in a projection.
-        solutions: Solutions at the previous point, in the order of the projections.
+        inverses: What is known, in the order of the projections at a point.
     """
 
     def __init__(
-        self,
-        classifier: Classifier,
-        rtol: float,
-        solutions: list[RowSpaceProjection] | None = None,
+        self, classifier: Classifier, rtol: float, inverses: list[InverseGram] | None = None
     ) -> None:
         self._classifier = classifier
         self._rtol = rtol
-        self._solutions = [] if solutions is None else solutions
+        self._inverses = [] if inverses is None else inverses
 
     def at(self, x: Tensor) -> tuple[Tensor, Projector]:
         """See :meth:`Projectors.at`."""
         products = Products(self._classifier, x)
-        previous, self._solutions = self._solutions, []
-        projector = _IterativeProjector(products, self._rtol, previous, self._solutions)
-        return products.log_probs, projector
+        return products.log_probs, _IterativeProjector(products, self._rtol, self._inverses)
 
     def select(self, rows: Tensor) -> IterativeProjectors:
         """Return the projectors of some of the paths."""
-        solutions = [solution.select(rows) for solution in self._solutions]
-        return IterativeProjectors(self._classifier, self._rtol, solutions)
+        inverses = [inverse.select(rows) for inverse in self._inverses]
+        return IterativeProjectors(self._classifier, self._rtol, inverses)
 
     def extended(self, count: int) -> IterativeProjectors:
         """Return the projectors of these paths followed by those of ``count`` new paths."""
-        solutions = [solution.extended(count) for solution in self._solutions]
-        return IterativeProjectors(self._classifier, self._rtol, solutions)
+        inverses = [inverse.extended(count) for inverse in self._inverses]
+        return IterativeProjectors(self._classifier, self._rtol, inverses)
 
 
 class _IterativeProjector:
@@ -134,57 +143,44 @@ class _IterativeProjector:
     Args:
         products: Products with the contrasts that span D_x.
         rtol: Relative error allowed in a projection.
-        previous: Solutions at the previous point, from which to start.
-        solutions: The list to which the solutions at this point are appended.
+        inverses: What is known of the matrices, in the order of the projections.
     """
 
-    def __init__(
-        self,
-        products: Products,
-        rtol: float,
-        previous: list[RowSpaceProjection],
-        solutions: list[RowSpaceProjection],
-    ) -> None:
+    def __init__(self, products: Products, rtol: float, inverses: list[InverseGram]) -> None:
         self._products = products
         self._rtol = rtol
-        self._previous = previous
-        self._solutions = solutions
+        self._inverses = inverses
+        self._found: list[RecycledProjection] = []
 
     @property
     def damping(self) -> Tensor:
-        return self._solutions[0].residual
+        return self._found[0].residual
 
     def project(self, v: Tensor) -> Tensor:
-        return self._restricted(v, None)
+        return self._solve(v, None).projection
 
     def reject(self, v: Tensor, free: Tensor | None = None) -> Tensor:
-        v = v if free is None else v * free
-        return v - self._restricted(v, free)
+        return self._solve(v if free is None else v * free, free).rejection
 
-    def projected_square(self, v: Tensor) -> Tensor:
-        # A step along the leaf is a multiple of the last solution, so iterations start there.
-        solution = self._solve(
-            v, self._solutions[-1], None, scale=torch.linalg.vector_norm(v, dim=1)
-        )
-        return solution.projection.square().sum(1)
-
-    def _restricted(self, v: Tensor, free: Tensor | None) -> Tensor:
-        position = len(self._solutions)
-        start = self._previous[position] if position < len(self._previous) else None
-        solution = self._solve(v, start, free)
-        self._solutions.append(solution)
-        return solution.projection
+    def displacement_square(self, v: Tensor, is_clamped: bool) -> Tensor:
+        if not is_clamped:
+            return self._found[0].square_of(v)
+        along, rest = self._found[0].parts_of(v)
+        projection = self._solve(rest, None, scale=dots(v, v)).projection
+        return along + dots(projection, projection)
 
     def _solve(
-        self,
-        v: Tensor,
-        start: RowSpaceProjection | None,
-        free: Tensor | None,
-        scale: Tensor | None = None,
-    ) -> RowSpaceProjection:
-        return self._products.project(
-            v, self._rtol, MAX_ITERATIONS, free=free, start=start, scale=scale
+        self, v: Tensor, free: Tensor | None, scale: Tensor | None = None
+    ) -> RecycledProjection:
+        position = len(self._found)
+        if position == len(self._inverses):
+            paths, classes = self._products.log_probs.shape
+            self._inverses.append(InverseGram(paths, classes, v.device))
+        inverse = self._inverses[position]
+        self._found.append(
+            RecycledProjection(self._products, inverse, v, self._rtol, MAX_ITERATIONS, free, scale)
         )
+        return self._found[-1]
 
 
 @dataclass(frozen=True)
@@ -243,8 +239,9 @@ class ProjectionSettings:
             exact = classes <= EXACT_CLASSES or not products_available(classifier, start)
             rtol = 0 if exact else PROJECTION_RTOL
         if rtol:
-            return IterativeProjectors(classifier, rtol), chosen_chunk_size(
-                chunk, classifier, ROWS_OF_A_GRAPH, size
+            paths = chosen_chunk_size(chunk, classifier, ROWS_OF_A_GRAPH, size)
+            return IterativeProjectors(classifier, rtol), fitting_chunk_size(
+                paths, classes, classes
             )
         top = None if self.top_classes is None else min(self.top_classes, classes)
         rows = top or classes

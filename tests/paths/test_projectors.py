@@ -86,19 +86,6 @@ def test_default_method_depends_on_the_number_of_classes(monkeypatch, classes, o
     assert used == {expected}
 
 
-def test_iterations_start_from_the_solution_at_the_previous_point(model_and_ends):
-    model, start, end = model_and_ends
-    with measuring(model) as classifier:
-        x, v = classifier.prepare(start), (end - start).flatten(1).double()
-        projectors = IterativeProjectors(classifier, 1e-3)
-        projectors.at(x)[1].project(v)
-        (first,) = projectors._solutions
-        projectors.at(x + 1e-5)[1].project(v)
-        (second,) = projectors._solutions
-    assert second.iterations < first.iterations
-    assert (second.error <= 1e-3).all()
-
-
 def test_steps_lie_in_the_span_of_the_most_probable_classes():
     model, x = many_classes.make("perceptron", SEED, batch=2)
     path = horizontal_path(model, x[:1], x[1:], top_classes=3, max_steps=1, step_size=0.01)[0]

@@ -25,32 +25,14 @@ class RowSpaceProjection:
     Attributes:
         coefficients: c, ``(B, C)``.
         projection: Mᵀc, ``(B, d)``, float64. It lies in the row space whatever its error.
-        error: Estimate of ‖Mᵀc − Πv‖, relative to ‖Πv‖ or to the ``scale`` if that is larger,
-            ``(B,)``.
+        error: Estimate of ‖Mᵀc − Πv‖, relative to ‖Πv‖, ``(B,)``.
         iterations: Number of iterations, of one product with M and one with Mᵀ each.
-        residual: ‖M v‖², or that of what remained of v after an earlier solution, ``(B,)``.
     """
 
     coefficients: Tensor
     projection: Tensor
     error: Tensor
     iterations: int
-    residual: Tensor
-
-    def select(self, rows: Tensor) -> RowSpaceProjection:
-        """Return the projections of some of the systems."""
-        coefficients, projection = self.coefficients[rows], self.projection[rows]
-        return RowSpaceProjection(
-            coefficients, projection, self.error[rows], self.iterations, self.residual[rows]
-        )
-
-    def extended(self, count: int) -> RowSpaceProjection:
-        """Return the projections followed by ``count`` rows of zeros, for further systems."""
-        parts = (self.coefficients, self.projection, self.error, self.residual)
-        coefficients, projection, error, residual = (
-            torch.cat([part, part.new_zeros(count, *part.shape[1:])]) for part in parts
-        )
-        return RowSpaceProjection(coefficients, projection, error, self.iterations, residual)
 
 
 def project_on_rows(
@@ -61,8 +43,6 @@ def project_on_rows(
     rtol: float,
     max_iterations: int,
     rounding: float,
-    start: RowSpaceProjection | None = None,
-    scale: Tensor | None = None,  # (B,)
 ) -> RowSpaceProjection:
     r"""Solve min_c ‖Mᵀc − v‖ by conjugate gradients (CGLS, Hestenes & Stiefel 1952, section 10).
 
@@ -83,17 +63,12 @@ def project_on_rows(
         max_iterations: Largest number of iterations.
         rounding: Relative rounding error ε of the products. Directions in which Mᵀ shrinks vectors
             by more than C ε relative to others are rounding noise, and are skipped.
-        start: Solution for a similar M and v.
-        scale: Lengths to which errors are relative if they exceed the projection, such as ‖v‖.
     """
-    projection = torch.zeros_like(v) if start is None else transposed(start.coefficients).double()
-    # The multiple of the earlier solution that is nearest to v.
-    factor = _ratio((projection * v).sum(1), projection.square().sum(1)).unsqueeze(1)
-    projection = factor * projection
-    remainder = v - projection  # (B, d)
+    projection = torch.zeros_like(v)
+    remainder = v  # (B, d)
     residual = forward(remainder).double()  # (B, C)
-    coefficients = torch.zeros_like(residual) if start is None else factor * start.coefficients
-    first = square = residual.square().sum(1)
+    coefficients = torch.zeros_like(residual)
+    square = residual.square().sum(1)
     direction = residual
     cut = (residual.shape[1] * rounding) ** 2
     largest = torch.zeros_like(square)  # σ² of M, from the directions so far
@@ -101,9 +76,8 @@ def project_on_rows(
     active = square > 0
     earlier: list[Tensor] = []
     decreases: list[Tensor] = []
-    projected = projection.square().sum(1)  # ‖Mᵀc‖²
-    minimum = torch.zeros_like(square) if scale is None else scale.square()
-    error = _error_bound(remainder, projected.maximum(minimum))
+    projected = torch.zeros_like(square)  # ‖Mᵀc‖²
+    error = _error_bound(remainder, projected)
     while bool((error > rtol).any()):
         step = transposed(direction).double()  # (B, d)
         curvature = step.square().sum(1)
@@ -117,8 +91,9 @@ def project_on_rows(
         remainder = remainder - length * step
         decreases.append(length.squeeze(1) * square)
         projected = projected + decreases[-1]
-        unit = projected.maximum(minimum)
-        error = torch.minimum(_estimated_error(decreases, unit), _error_bound(remainder, unit))
+        error = torch.minimum(
+            _estimated_error(decreases, projected), _error_bound(remainder, projected)
+        )
         if len(decreases) == max_iterations or not bool((error > rtol).any()):
             break  # the products of the next direction would not be used
         earlier.append(residual * _ratio(torch.ones_like(square), square.sqrt()).unsqueeze(1))
@@ -128,7 +103,7 @@ def project_on_rows(
         residual, square = following, following_square
     noise = residual.shape[1] ** 0.5 * rounding
     error = torch.maximum(error, noise * _ratio(largest, smallest).sqrt())
-    return RowSpaceProjection(coefficients, projection, error, len(decreases), first)
+    return RowSpaceProjection(coefficients, projection, error, len(decreases))
 
 
 def _orthogonalized(vector: Tensor, basis: Tensor) -> Tensor:  # (B, C), (B, C, m) -> (B, C)

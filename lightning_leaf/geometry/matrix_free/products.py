@@ -55,44 +55,41 @@ class Products:
         """Return K c = AAᵀc, float64."""
         return self.pushforward(self.pullback(c))
 
-    def project(
-        self,
-        v: Tensor,  # (B, d)
-        rtol: float,
-        max_iterations: int,
-        *,
-        free: Tensor | None = None,  # (B, d)
-        start: RowSpaceProjection | None = None,
-        scale: Tensor | None = None,  # (B,)
-    ) -> RowSpaceProjection:
+    def along(self, v: Tensor, free: Tensor | None = None) -> Tensor:  # (B, d) -> (B, C)
+        """Return M v with the rows M that span D_x, float64.
+
+        Args:
+            v: One vector for each input.
+            free: Boolean mask of the coordinates that may change. The others count as constants.
+        """
+        scores = (self._jacobian @ (v if free is None else v * free)).double()
+        return self._spanning(scores)
+
+    def combined(self, c: Tensor, free: Tensor | None = None) -> Tensor:  # (B, C) -> (B, d)
+        """Return Mᵀc, float64.
+
+        Args:
+            c: One vector of class space for each input.
+            free: See :meth:`along`.
+        """
+        vector = self._jacobian.transposed(self._spanning(c)).double()
+        return vector if free is None else vector * free
+
+    def project(self, v: Tensor, rtol: float, max_iterations: int) -> RowSpaceProjection:
         """Return the projection of v on D_x.
 
         Args:
-            v: Vectors to project.
+            v: Vectors to project, ``(B, d)``.
             rtol: Estimated relative error at which to stop.
             max_iterations: Largest number of iterations.
-            free: Boolean mask of the coordinates that may change. The others count as constants.
-            start: Solution for similar inputs.
-            scale: See :func:`project_on_rows`.
         """
-
-        def along(vector: Tensor) -> Tensor:
-            scores = self._jacobian @ (vector if free is None else vector * free)
-            return self._spanning(scores.double())
-
-        def combined(coefficients: Tensor) -> Tensor:
-            vector = self._jacobian.transposed(self._spanning(coefficients))
-            return vector if free is None else vector * free
-
         return project_on_rows(
-            along,
-            combined,
+            self.along,
+            self.combined,
             v.double(),
             rtol=rtol,
             max_iterations=max_iterations,
             rounding=self.rounding,
-            start=start,
-            scale=scale,
         )
 
     def _spanning(self, vectors: Tensor) -> Tensor:  # (B, C)
