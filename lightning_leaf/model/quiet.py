@@ -24,6 +24,7 @@ from lightning_leaf.model.backward import (
     no_checkpointing,
     replaced,
 )
+from lightning_leaf.model.dense_copies import cheapest_place
 from lightning_leaf.model.exits import exits_as_errors
 from lightning_leaf.model.float32 import full_float32
 from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of
@@ -156,15 +157,17 @@ def unchanged_parameters(module: nn.Module) -> Iterator[None]:
     """Restore parameters that a forward pass writes to, such as weights that it normalizes.
 
     Every measurement needs a copy of the weights, because any can be the first at which they
-    exceed a bound. Nested measurements share the copy of the outermost. Copies are in the memory
-    of the host, because the training needs the memory of the accelerator.
+    exceed a bound. Version counters cannot replace it: writes to ``weight.data``, the usual form
+    of such bounds, and those of extensions do not change them. Nested measurements share the copy
+    of the outermost. See :func:`~lightning_leaf.model.dense_copies.cheapest_place` for its costs.
     """
     if module in _GUARDED:
         yield
         return
     _GUARDED.add(module)
     try:
-        with unchanged_tensors(parameters_of(parts_of(module)), kept_on=torch.device("cpu")):
+        parameters = parameters_of(parts_of(module))
+        with unchanged_tensors(parameters, kept_on=cheapest_place(parameters)):
             yield
     finally:
         _GUARDED.discard(module)
