@@ -87,6 +87,7 @@ class Classifier:
             classes,
             self._precisions[0],
             next(iter(self._tensors.devices), None),
+            recurrent=self._tensors.recurrent,
         )
         self._run_is_known = False
         # Number of classes by (shape of an input, whether the mixing of inputs was tested).
@@ -101,7 +102,10 @@ class Classifier:
         """Run forward passes as a classifier of the same model did before it was closed."""
         found = closed._run
         self._run = replace(
-            self._run, precision=found.precision, through_no_grad=found.through_no_grad
+            self._run,
+            precision=found.precision,
+            through_no_grad=found.through_no_grad,
+            recurrent=found.recurrent,
         )
         if found.device is None or found.device in self._tensors.devices:  # not moved since then
             self._run = replace(self._run, device=found.device)

@@ -16,6 +16,7 @@ from lightning_leaf.model.dependence import REASONS, require_zero_derivative
 from lightning_leaf.model.forward_pass import ForwardPass, Watch, weighted
 from lightning_leaf.model.memory import allocated_bytes, is_out_of_memory
 from lightning_leaf.model.partial_dependence import check_all_derivatives
+from lightning_leaf.model.recurrent import RECURRENT
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
 
 T = TypeVar("T")
@@ -71,6 +72,9 @@ def find_forward_pass(ways: Sequence[ForwardPass], x: Tensor) -> Trial:
     """
     watch = None if ways[0].tensors.sharded or ways[0].through_no_grad else Watch()
     run, trial = first_that_runs(ways, lambda run: derivatives(run, x, watch))
+    if watch is not None and watch.names & RECURRENT:
+        run = replace(run, recurrent=True)
+        trial = replace(trial, run=run)
     if watch is not None and watch.half and not (run.precision.full or run.precision.coarse):
         full = replace(run, precision=replace(run.precision, full=True))
         trial = _attempt(full, x) or trial
