@@ -190,7 +190,8 @@ class Watch(TorchFunctionMode):
 
 def weighted(scores: Tensor) -> Tensor:  # (B, C) -> (B,)
     """Return an unequally weighted sum: that of log-probabilities hardly changes with the input."""
-    return scores @ torch.arange(1, scores.shape[1] + 1).to(scores)
+    count = scores.shape[1]
+    return scores @ torch.arange(1, count + 1, dtype=scores.dtype, device=scores.device)
 
 
 def devices_of(tensors: Iterable[Tensor]) -> list[torch.device]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakSet
 
 import torch
@@ -32,6 +33,20 @@ STEP = 1e-2
 """Finite difference, relative to the norm of an input."""
 
 
+class InputGradient(NamedTuple):
+    """What is known of the derivatives with respect to one input.
+
+    Attributes:
+        is_not_zero: Whether one of them is not zero, or is NaN.
+        has_numbers: Whether one of them is neither zero nor NaN.
+        is_finite: Whether all of them are finite.
+    """
+
+    is_not_zero: bool
+    has_numbers: bool
+    is_finite: bool
+
+
 @dataclass(frozen=True)
 class Trial:
     """The first derivatives of a forward pass.
@@ -50,10 +65,28 @@ class Trial:
     gradient: Tensor | None
     bytes_per_input: int | None = None
 
+    @cached_property
+    def inputs(self) -> list[InputGradient]:
+        """What is known of the derivatives with respect to each input.
+
+        The host waits once for the device, here.
+        """
+        if self.gradient is None:
+            return []
+        rows = self.gradient.detach().flatten(1)
+        known = torch.stack(
+            [
+                (rows != 0).any(1),
+                (rows.nan_to_num() != 0).any(1),
+                rows.isfinite().all(1),
+            ]
+        )
+        return [InputGradient(*each) for each in zip(*known.tolist(), strict=True)]
+
     @property
     def shows_dependence(self) -> bool:
         """Whether the gradient is not zero. NaN is not zero."""
-        return self.gradient is not None and bool((self.gradient != 0).any())
+        return any(each.is_not_zero for each in self.inputs)
 
 
 def find_forward_pass(ways: Sequence[ForwardPass], x: Tensor) -> Trial:
