@@ -41,7 +41,7 @@ def cheapest_place(tensors: Iterable[Tensor]) -> torch.device | None:
 
     Making and comparing the copies of 100 million float32 weights (0.4 GB) takes 0.18 s on one core
     of a Xeon. For weights on a GPU it moves 0.8 GB over PCI Express if the copies are on the host,
-    at least 32 ms at 25 GB/s, and 2 GB of its own memory otherwise, 0.6 ms at 3.35 TB/s. Times of
+    at least 32 ms at 25 GB/s, and 2.5 GB of its own memory otherwise, 0.7 ms at 3.35 TB/s. Times of
     GPUs are computed, not measured.
 
     Returns:
@@ -85,10 +85,10 @@ def restore_all(copies: Iterable[DenseCopy]) -> None:
     steps: list[Step] = []
     on_devices: dict[torch.device, list[DenseCopy]] = {}
     for copy in copies:
-        if copy.data.untyped_storage().nbytes() == 0:  # sharded again since then
+        if not has_memory(copy):
             continue
         if copy.data.is_cpu:
-            steps.append(partial(_restore, copy))
+            steps.append(partial(restore, copy))
         else:
             on_devices.setdefault(copy.data.device, []).append(copy)
     run_all([*steps, *(partial(_restore_on_device, group) for group in on_devices.values())])
@@ -98,11 +98,11 @@ def _restore_on_device(copies: Sequence[DenseCopy]) -> None:
     """Restore the tensors on one accelerator, which are compared there: the host waits once."""
     try:
         for copy in copies:
-            _restore_memory(copy)
+            restore_memory(copy)
         changed = _changed(copies)
     except Exception:
         changed = list(copies)
-    run_all([partial(_restore, copy) for copy in changed])
+    run_all([partial(restore, copy) for copy in changed])
 
 
 def _changed(copies: Iterable[DenseCopy]) -> list[DenseCopy]:
@@ -113,8 +113,9 @@ def _changed(copies: Iterable[DenseCopy]) -> list[DenseCopy]:
     return list(changed.values())
 
 
-def _restore(copy: DenseCopy) -> None:
-    _restore_memory(copy)
+def restore(copy: DenseCopy) -> None:
+    """Restore the memory and the value of a tensor."""
+    restore_memory(copy)
     try:
         if not _equal(copy.tensor, copy.value.to(copy.tensor.device)):
             write(copy.tensor, copy.value)
@@ -122,7 +123,13 @@ def _restore(copy: DenseCopy) -> None:
         run_all([partial(_restore_piece, *each) for each in _pieces(copy)])
 
 
-def _restore_memory(copy: DenseCopy) -> None:
+def has_memory(copy: DenseCopy) -> bool:
+    """Return whether the memory still exists; that of sharded parameters may not."""
+    return copy.data.untyped_storage().nbytes() > 0
+
+
+def restore_memory(copy: DenseCopy) -> None:
+    """Let a tensor use its memory again, after an assignment to its ``data``."""
     if not _same_memory(copy.tensor, copy.data):
         copy.tensor.data = copy.data
 
@@ -143,14 +150,15 @@ def _pieces(copy: DenseCopy) -> list[tuple[Tensor, Tensor]]:
     """Return views of a tensor of at most 32 MiB each, and of its copy; one view if it has gaps."""
     both = copy.tensor.detach(), copy.value
     small = copy.tensor.nbytes <= PIECE or copy.tensor.is_quantized
-    if small or both[0].stride() != both[1].stride() or not _is_without_gaps(copy.tensor):
+    if small or both[0].stride() != both[1].stride() or not is_without_gaps(copy.tensor):
         return [both]
     length = PIECE // copy.tensor.element_size()
     flat = (torch.split(each.as_strided((each.numel(),), (1,)), length) for each in both)
     return list(zip(*flat, strict=True))
 
 
-def _is_without_gaps(tensor: Tensor) -> bool:
+def is_without_gaps(tensor: Tensor) -> bool:
+    """Return whether a tensor has each number of its memory once, in any order of its axes."""
     expected = 1
     for stride, length in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if length > 1 and stride != expected:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from lightning_leaf.model.block_copies import block_copies, fits_in_block
 from lightning_leaf.model.dense_copies import dense_copy, restore_all, write
 from lightning_leaf.model.undo import Step, run_all
 
@@ -33,16 +34,20 @@ def unchanged_tensors(
         tensors: The tensors.
         kept_on: Device of the copies; None for that of each tensor.
     """
-    dense, steps = [], []
+    dense: list[Tensor] = []
+    together: list[Tensor] = []
+    steps: list[Step] = []
     for tensor in tensors:
         if _is_plain(tensor) or _is_dense(tensor):
-            dense.append(dense_copy(tensor, kept_on))
+            (together if kept_on is None and fits_in_block(tensor) else dense).append(tensor)
         elif (step := _restoring(tensor)) is not None:
             steps.append(step)
+    blocks = block_copies(together)
+    copies = [dense_copy(each, kept_on) for each in (dense if blocks else dense + together)]
     try:
         yield
     finally:
-        run_all([partial(restore_all, dense), *steps])
+        run_all([partial(restore_all, copies), *(block.restore for block in blocks), *steps])
 
 
 def _restoring(tensor: Tensor) -> Step | None:

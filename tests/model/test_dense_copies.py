@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_leaf.model import dense_copies, undo
+from lightning_leaf.model import block_copies, dense_copies, undo
 from lightning_leaf.model.dense_copies import cheapest_place
 from lightning_leaf.model.quiet import quiet
 from tests.gpu.simulated_device import DEVICE, DeviceTensor, Simulation
@@ -93,12 +93,36 @@ def test_weights_on_a_device_are_compared_with_one_wait(monkeypatch):
         versions = [each._version for each in model.parameters()]
         with device.counting() as counts, quiet(model):
             pass
-        assert sum(counts.waits.values()) <= 2  # parameters and buffers
+        assert sum(counts.waits.values()) == 3  # float32 and float64 parameters, and buffers
+        kernels = sum(counts.kernels.values())
+        with device.counting() as counts, quiet(nn.Sequential(model, network().to(DEVICE))):
+            pass
+        assert sum(counts.kernels.values()) == kernels  # however many tensors there are
         assert [each._version for each in model.parameters()] == versions
         with quiet(model):
             overwrite(model)
         after = values(model)
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_every_kind_of_write_to_a_block_is_undone(monkeypatch):
+    monkeypatch.setattr("lightning_leaf.model.quiet.cheapest_place", lambda _: None)
+    monkeypatch.setattr(block_copies, "LARGEST_BLOCK", 500)
+    model = network()
+    before = values(model)
+    with Simulation() as device:
+        model.to(DEVICE)
+        memories = [each.data_ptr() for each in model.parameters()]
+        with quiet(model), torch.no_grad():
+            model[0].weight.data.clamp_(0, 0)
+            model[0].bias.data = torch.zeros(8).to(DEVICE)
+            model[1].weight.data = model[1].weight.data.bfloat16()
+            model[2].weight[1, 1] = torch.nan
+        after = values(model)
+        assert [each.data_ptr() for each in model.parameters()] == memories
+        assert not device.counts.mixes
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert model[0].weight.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error"), KeyboardInterrupt(), MemoryError()])

@@ -221,7 +221,7 @@ def test_modules_of_many_kinds_are_restored(name, tmp_path):
 def test_an_error_does_not_keep_other_tensors_from_being_restored(monkeypatch):
     model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))
     nn.init.ones_(model[2].weight)
-    real = dense_copies._restore_memory
+    real = dense_copies.restore_memory
     failing = model[0].weight
 
     def restore(copy):
@@ -229,7 +229,7 @@ def test_an_error_does_not_keep_other_tensors_from_being_restored(monkeypatch):
             raise ArithmeticError("while restoring")
         real(copy)
 
-    monkeypatch.setattr(dense_copies, "_restore_memory", restore)
+    monkeypatch.setattr(dense_copies, "restore_memory", restore)
     with pytest.raises(ArithmeticError, match="while restoring"), quiet(model), torch.no_grad():
         model[2].weight.zero_()
     assert torch.equal(model[2].weight, torch.ones(2, 2))
