@@ -1,4 +1,4 @@
-"""Measurements on the simulated device: no mixing of devices, the CPU's values, few waits."""
+"""Measurements and paths on an accelerator: the CPU's values, no mixing of devices, few waits."""
 
 from __future__ import annotations
 
@@ -58,29 +58,31 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
 cases = pytest.mark.parametrize(("build", "options"), MODELS.values(), ids=MODELS.keys())
 
 
-def made(build: Callable[[], nn.Module], count: int = 4) -> tuple[nn.Module, nn.Module, Tensor]:
+def made(
+    build: Callable[[], nn.Module], device: torch.device, count: int = 4
+) -> tuple[nn.Module, nn.Module, Tensor]:
     """Return a model on the device, the same on the CPU, and inputs on the CPU."""
     torch.manual_seed(0)
     model = build()
-    return copy.deepcopy(model).to(DEVICE), model, torch.randn(count, *CNN)
+    return copy.deepcopy(model).to(device), model, torch.randn(count, *CNN)
 
 
-def agree(one: Tensor, other: Tensor, tolerance: float = 1e-5) -> bool:
-    """Return whether a tensor on the device has nearly the values of one on the CPU."""
-    assert one.device == DEVICE, "results of a measurement are on the device of the model"
-    return bool(torch.allclose(one.cpu().double(), other.double(), rtol=tolerance, equal_nan=True))
+def agree(one: Tensor, other: Tensor, tolerance: float = 1e-4) -> bool:
+    """Return whether a tensor on an accelerator has nearly the values of one on the CPU."""
+    assert one.device.type != "cpu", "results of a measurement are on the device of the model"
+    return bool(torch.allclose(one.cpu().double(), other.double(), rtol=tolerance))
 
 
 @cases
 def test_matrix(
-    simulation: Simulation, build: Callable[[], nn.Module], options: dict[str, Any]
+    accelerator: torch.device, build: Callable[[], nn.Module], options: dict[str, Any]
 ) -> None:
-    here, model, x = made(build)
+    here, model, x = made(build, accelerator)
     one, other = (LocalDataMatrix.at(each, x, **options) for each in (here, model))
     assert agree(one.trace(), other.trace())
-    assert relative(one.eigenvalues().cpu(), other.eigenvalues()) < 1e-5
-    assert relative(one.project(x.to(DEVICE)).cpu(), other.project(x).double()) < 1e-5
-    assert relative(one.pushforward(x.to(DEVICE)).cpu(), other.pushforward(x)) < 1e-5
+    assert relative(one.eigenvalues().cpu(), other.eigenvalues()) < 1e-4
+    assert relative(one.project(x.to(accelerator)).cpu(), other.project(x).double()) < 1e-4
+    assert relative(one.pushforward(x.to(accelerator)).cpu(), other.pushforward(x)) < 1e-4
     assert one.tangent_dimension().tolist() == other.tangent_dimension().tolist()
     # A buffer keeps its value.
     assert all(
@@ -91,31 +93,31 @@ def test_matrix(
 
 @cases
 def test_products(
-    simulation: Simulation, build: Callable[[], nn.Module], options: dict[str, Any]
+    accelerator: torch.device, build: Callable[[], nn.Module], options: dict[str, Any]
 ) -> None:
-    here, model, x = made(build, 2)
+    here, model, x = made(build, accelerator, 2)
     one, other = (MatrixFreeDataMatrix.at(each, x, **options) for each in (here, model))
-    assert relative((one @ x.to(DEVICE)).cpu(), (other @ x).double()) < 1e-5
+    assert relative((one @ x.to(accelerator)).cpu(), (other @ x).double()) < 1e-4
     assert agree(one.trace_estimate(4).value, other.trace_estimate(4).value, 1e-4)
     assert relative(one.spectrum(1).eigenvalues.cpu(), other.spectrum(1).eigenvalues) < 1e-4
-    one_projection = one.projection(x.to(DEVICE), rtol=1e-3).projection
+    one_projection = one.projection(x.to(accelerator), rtol=1e-3).projection
     assert relative(one_projection.cpu(), other.projection(x, rtol=1e-3).projection) < 1e-3
 
 
-def test_inputs_with_nan(simulation: Simulation) -> None:
-    here, model, x = made(image_cnn)
+def test_inputs_with_nan(accelerator: torch.device) -> None:
+    here, model, x = made(image_cnn, accelerator)
     x[1] = torch.nan
     one, other = local_geometry(here, x), local_geometry(model, x)
     assert one.finite.tolist() == other.finite.tolist() == [True, False, True, True]
-    assert torch.allclose(one.trace, other.trace, rtol=1e-5, equal_nan=True)
+    assert torch.allclose(one.trace, other.trace, rtol=1e-4, equal_nan=True)
 
 
-def test_metrics(simulation: Simulation) -> None:
-    here, model, x = made(image_cnn)
+def test_metrics(accelerator: torch.device) -> None:
+    here, model, x = made(image_cnn, accelerator)
     for metric in (LocalDataMatrixTrace, LocalDataMatrixEffectiveRank):
-        one, other = metric().to(DEVICE), metric()
+        one, other = metric().to(accelerator), metric()
         for part in x.split(2):
-            one.update(here, part.to(DEVICE))
+            one.update(here, part.to(accelerator))
             other.update(model, part)
         assert agree(one.compute(), other.compute())
 
@@ -135,8 +137,10 @@ PATHS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(("walk", "options"), PATHS.values(), ids=PATHS.keys())
-def test_paths(simulation: Simulation, walk: Callable[..., Any], options: dict[str, Any]) -> None:
-    here, model, x = made(image_cnn, 2)
+def test_paths(
+    accelerator: torch.device, walk: Callable[..., Any], options: dict[str, Any]
+) -> None:
+    here, model, x = made(image_cnn, accelerator, 2)
     ends = (x.flip(0) + 1,) if walk is horizontal_path else ()
     one, other = (
         walk(each, x, *ends, max_steps=3, progress=False, **options) for each in (here, model)
@@ -149,8 +153,8 @@ def test_paths(simulation: Simulation, walk: Callable[..., Any], options: dict[s
         assert torch.allclose(mine.log_probs, theirs.log_probs, atol=1e-4)
 
 
-def test_a_path_that_meets_nan(simulation: Simulation) -> None:
-    here, model, x = made(image_cnn, 2)
+def test_a_path_that_meets_nan(accelerator: torch.device) -> None:
+    here, model, x = made(image_cnn, accelerator, 2)
     x[0] = 0.5
 
     def forward(model: nn.Module, x: Tensor) -> Tensor:

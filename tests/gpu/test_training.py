@@ -1,4 +1,4 @@
-"""Trainings and predictions on the simulated device, with everything of the package."""
+"""Trainings and predictions on an accelerator, with everything of the package."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ class SimulatedAccelerator(CPUAccelerator):
         assert device == DEVICE
 
 
-def on_device() -> dict[str, Any]:
-    """Return the options of a trainer that trains on the simulated device."""
+def on_device(device: torch.device) -> dict[str, Any]:
+    """Return the options of a trainer that trains on the device."""
+    if device.type == "cuda":
+        return {"accelerator": "gpu", "devices": 1}
     strategy = SingleDeviceStrategy(device=DEVICE, accelerator=SimulatedAccelerator())
     return {"strategy": strategy, "accelerator": "auto"}
 
@@ -70,32 +72,33 @@ def trained(root: Path, *mine: Callback, **options: Any) -> tuple[Noisy, list[Te
     return module, [each.cpu() for each in module.state_dict().values()]
 
 
-def test_fit_with_the_three_callbacks(tmp_path: Path, simulation: Simulation) -> None:
+def test_fit_with_the_three_callbacks(tmp_path: Path, accelerator: torch.device) -> None:
     mine = callbacks()
-    module, _ = trained(tmp_path, *mine, **on_device())
-    assert module.trained_on == DEVICE
+    module, _ = trained(tmp_path, *mine, **on_device(accelerator))
+    assert module.trained_on == accelerator
     assert mine[0].history["step"] == [0, 2, 4]
     assert torch.tensor(mine[0].history["trace_mean"]).isfinite().all()
     assert all(each.last_snapshot is not None for each in mine[1:])
 
 
 def test_training_is_bitwise_identical_with_the_callbacks(tmp_path: Path) -> None:
+    """On a GPU, tests/undisturbed compares trainings."""
     found = []
     for name, mine in {"without": (), "with": callbacks()}.items():
         with Simulation():  # each with the random stream of a new device
-            found.append(trained(tmp_path / name, *mine, **on_device())[1])
+            found.append(trained(tmp_path / name, *mine, **on_device(DEVICE))[1])
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
 
 
-def test_plain_loop_with_a_monitor(simulation: Simulation) -> None:
+def test_plain_loop_with_a_monitor(accelerator: torch.device) -> None:
     torch.manual_seed(0)
     images, labels = digits()
-    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).to(DEVICE)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).to(accelerator)
     monitor = LeafMonitor(images[:4], every_n_steps=2, on_error="raise")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for step in range(3):
         monitor.measure_if_due(model, step)
-        x, y = (each[32 * step :][:32].to(DEVICE) for each in (images, labels))
+        x, y = (each[32 * step :][:32].to(accelerator) for each in (images, labels))
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(x), y).backward()
         optimizer.step()
@@ -104,11 +107,11 @@ def test_plain_loop_with_a_monitor(simulation: Simulation) -> None:
 
 
 @pytest.mark.parametrize("kind", ["measurements", "horizontal", "orthogonal"])
-def test_predictors(simulation: Simulation, kind: str) -> None:
+def test_predictors(accelerator: torch.device, kind: str) -> None:
     model, x = CASES[1].make(0, batch=4)
     data: Any = TensorDataset(x)
     found = []
-    for options in (on_device(), {"accelerator": "cpu"}):
+    for options in (on_device(accelerator), {"accelerator": "cpu"}):
         mine = copy.deepcopy(model)
         if kind == "measurements":
             predictor: L.LightningModule = LeafPredictor(mine)
