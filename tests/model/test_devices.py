@@ -1,6 +1,7 @@
 """Models on other devices than their inputs, on several, and on devices without float64."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from lightning_leaf import LocalDataMatrix, local_geometry
 from lightning_leaf.model.classifier import measuring
+from lightning_leaf.trainer.averaging import TrainedWeights
 from tests.gpu.simulated_device import DEVICE, Simulation
 from tests.support.oracle import data_matrix
 
@@ -112,6 +114,19 @@ def test_scores_of_a_function_come_back_to_its_inputs(x):
         with measuring(lambda inputs: model(inputs.to(DEVICE))) as classifier:
             inputs = classifier.prepare(x)
             assert classifier.scores(inputs).device == inputs.device == CPU
+
+
+def test_weights_on_a_device_without_float64_are_compared():
+    layer = nn.Linear(8, 3)
+    with Refusing(float64=False):
+        layer.to(DEVICE)
+        weights = TrainedWeights(SimpleNamespace(callbacks=[]))
+        weights.averaged = weights.training = True
+        weights.record(layer)
+        assert not weights.were_replaced(layer)
+        with torch.no_grad():
+            layer.weight.mul_(2)
+        assert weights.were_replaced(layer)
 
 
 def convolutional():
