@@ -1,7 +1,6 @@
 """Models on other devices than their inputs, on several, and on devices without float64."""
 
 import copy
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ from torch import nn
 
 from lightning_leaf import LocalDataMatrix, local_geometry
 from lightning_leaf.model.classifier import measuring
-from lightning_leaf.trainer.averaging import TrainedWeights
+from lightning_leaf.trainer import averaging
 from tests.gpu.simulated_device import DEVICE, Simulation
 from tests.support.oracle import data_matrix
 
@@ -116,17 +115,12 @@ def test_scores_of_a_function_come_back_to_its_inputs(x):
             assert classifier.scores(inputs).device == inputs.device == CPU
 
 
-def test_weights_on_a_device_without_float64_are_compared():
-    layer = nn.Linear(8, 3)
+def test_weights_on_a_device_without_float64_are_added_up_in_float64():
+    weights = torch.full((3,), 1 + 2**-20)
     with Refusing(float64=False):
-        layer.to(DEVICE)
-        weights = TrainedWeights(SimpleNamespace(callbacks=[]))
-        weights.averaged = weights.training = True
-        weights.record(layer)
-        assert not weights.were_replaced(layer)
-        with torch.no_grad():
-            layer.weight.mul_(2)
-        assert weights.were_replaced(layer)
+        assert averaging._sum(weights.to(DEVICE)).item() == 3 + 3 * 2**-20
+        with pytest.raises(TypeError, match="no float64"):  # negative control
+            weights.to(DEVICE).sum(dtype=torch.float64)
 
 
 def convolutional():
