@@ -133,7 +133,7 @@ class LeafCallback(Callback):
     @override
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._fit is not None:
-            self._fit.notices.conclude(self._fit.measured)
+            self._fit.notices.conclude(self._fit.results > 0)
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -288,7 +288,8 @@ class LeafCallback(Callback):
             self.fit.notices.inform_once(self._judgement.assumption)
 
     def _has_measured(self) -> None:
-        self._measured = self.fit.measured = True
+        self._measured = True
+        self.fit.results += 1
         self._report_judgement()
 
     def _fail(self, error: Exception, advice: str = "") -> None:

@@ -27,6 +27,8 @@ from lightning_leaf.monitoring.history import (
     empty_history,
     restored_history,
 )
+from lightning_leaf.monitoring.interval import affordable_interval
+from lightning_leaf.monitoring.interval_timer import IntervalTimer
 from lightning_leaf.monitoring.measurements import (
     are_finite,
     history_row,
@@ -85,10 +87,13 @@ class LocalDataMatrixMonitor(LeafCallback):
             positions in that data set; a tensor of inputs; a pair of inputs and labels; or a data
             set, of which the monitor takes 32 examples.
         every_n_steps: Optimizer steps between measurements. The default keeps measuring below 2 %
-            of the training time. It is n = P C / (3 B · 1.6 %), rounded up to two significant
-            digits, for P inputs, C classes (at most 160) and B examples per step: a measurement
-            costs C passes per input and a training step about three per example. For example,
-            n = 120 for 32 inputs, ten classes and batches of 60.
+            of the training time: a few of the first steps and one measurement are timed, and the
+            interval is that at which measuring takes 1.6 %, rounded up to two significant digits.
+            Until then, and in trainings with deterministic algorithms, whose intervals must not
+            depend on time, it is estimated: n = P C / (3 B · 1.6 %) for P inputs, C classes (at
+            most 160) and B examples per step, because a measurement takes C passes per input and
+            a training step about three per example. For example, n = 120 for 32 inputs, ten
+            classes and batches of 60.
         ranks: One or several kinds of effective ranks: ``"entropy"``, ``"stable"``,
             ``"participation"``, ``"threshold"``.
         forward: How to call the module, if not as ``module(x)``: the name of a method or sub-module
@@ -113,8 +118,8 @@ class LocalDataMatrixMonitor(LeafCallback):
     Attributes:
         history: All measurements so far: one list per column, named as above without the prefix,
             and ``"step"``. Checkpoints save it, and a resumed run continues it.
-        interval: Steps between measurements. Without ``every_n_steps`` it is chosen at the first
-            measurement, and is None before.
+        interval: Steps between measurements. Without ``every_n_steps`` it is None before the
+            first measurement, then estimated, and chosen by time after about 16 steps.
 
     Raises:
         LeafError: If an argument is out of its range.
@@ -175,10 +180,26 @@ class LocalDataMatrixMonitor(LeafCallback):
         self._probe: Examples | None = None
         self._has_begun = False
         self._last_step: int | None = None  # of the last measurement, also of averaged weights
+        self._timer = self._new_timer()
+        self._results_seen = 0  # of all LEAF callbacks
+
+    def _new_timer(self) -> IntervalTimer:
+        return IntervalTimer(is_over=self.every_n_steps is not None)
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._probe, self._has_begun, self._last_step = None, False, None
+        self._timer.interrupt()
+
+    @override
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._timer.interrupt()
+
+    @override
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._timer.interrupt()
 
     @override
     def on_train_batch_start(
@@ -214,14 +235,21 @@ class LocalDataMatrixMonitor(LeafCallback):
         step = trainer_state.steps_taken(trainer)
         if not self.active(trainer, step):
             return
-        if self._has_begun and not self._is_due(step, fit_ended):
+        if self._has_begun and self._timer.is_over and not self._is_due(step, fit_ended):
             return
         with self.guarded(trainer, pl_module, batch, step, catch_ctrl_c=fit_ended):
             if not self._has_begun:
                 self._begin(trainer, pl_module, batch, step)
+            if self.fit.results != self._results_seen:  # a snapshot was taken
+                self._timer.interrupt()
+            self._timer.step_begins(step, pl_module)
             if self._is_due(step, fit_ended):
                 averaged = fit_ended and self._weights_are_averaged(pl_module)
-                self._measure(trainer, pl_module, batch, step, averaged)
+                with self._timer.measuring(step, pl_module):
+                    self._measure(trainer, pl_module, batch, step, averaged)
+                if self._timer.is_ready and not fit_ended:
+                    self._choose_interval(trainer)
+            self._results_seen = self.fit.results
 
     def _begin(self, trainer: Trainer, module: LightningModule, batch: Any, step: int) -> None:
         """Choose the probe at the first step: a batch is available, and errors are raised early."""
@@ -229,7 +257,8 @@ class LocalDataMatrixMonitor(LeafCallback):
         require_built(module)
         drop_after(self.history, step)
         if not self.history["step"]:
-            self.interval = self.every_n_steps
+            self.interval, self._timer = self.every_n_steps, self._new_timer()
+        self._timer.require_reproducible()
         if self._probe is None:
             with quiet(module):  # reading a data set may draw random numbers
                 self._probe = self.processes.broadcast(
@@ -252,7 +281,9 @@ class LocalDataMatrixMonitor(LeafCallback):
         steps = self.history["step"]
         if step in (self._last_step, *steps[-1:]):
             return False
-        return fit_ended or not steps or self.interval is None or step % self.interval == 0
+        if fit_ended or not steps or self.interval is None or self._timer.needs_measurement:
+            return True
+        return step % self.interval == 0
 
     def _measure(
         self, trainer: Trainer, module: LightningModule, batch: Any, step: int, averaged: bool
@@ -289,11 +320,21 @@ class LocalDataMatrixMonitor(LeafCallback):
         log.log(row, step, trainer, self.processes, averaged=averaged)
         self._has_measured()
 
+    def _choose_interval(self, trainer: Trainer) -> None:
+        """Choose the interval by time, the same on all ranks."""
+        cost = self.processes.on_rank_zero(self._timer.finish)
+        self._timer.finish()
+        if cost is not None:
+            self.interval = affordable_interval(cost)
+            log = MeasurementLog(self.description, self.name)
+            log.report_interval(self.interval, cost, trainer)
+
     @override
     def state_dict(self) -> dict[str, Any]:
         return {
             "history": {column: list(values) for column, values in self.history.items()},
             "interval": self.interval,
+            "interval_is_chosen": self._timer.is_over,
         }
 
     @override
@@ -303,6 +344,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         self.history.update(restored_history(list(self.history), saved))
         if self.every_n_steps is None:
             self.interval = state_dict.get("interval")
+            self._timer = IntervalTimer(state_dict.get("interval_is_chosen", False))
 
     def plot(self) -> Figure:
         """Plot the trace, the effective ranks and the tangent dimension over the steps.

@@ -26,14 +26,14 @@ class SharedFit:
         processes: The processes of the training.
         notices: What was reported in this fit.
         weights: Whether the trained weights were replaced by their average.
-        measured: Whether any of the callbacks has measured something.
+        results: Number of measurements and snapshots of all callbacks so far.
     """
 
     def __init__(self, trainer: Trainer) -> None:
         self.processes = Processes(trainer)
         self.notices = Notices()
         self.weights = TrainedWeights(trainer)
-        self.measured = False
+        self.results = 0
         self._started = time.monotonic()
         self._judgements: list[tuple[tuple[Any, ...], Judgement]] = []
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.memory import FittingChunks
-from lightning_leaf.monitoring.interval import affordable_interval
+from lightning_leaf.monitoring.interval import estimated_interval
 from lightning_leaf.monitoring.measurements import Measurement, measure
 from lightning_leaf.trainer.processes import Processes
 
@@ -54,7 +54,7 @@ def measure_share(
 def common_interval(
     measurements: Sequence[Measurement], examples: int | None, processes: Processes
 ) -> int:
-    """Return the affordable interval between measurements, the same in each process.
+    """Return the estimated interval between measurements, the same in each process.
 
     All processes must call this function.
 
@@ -65,6 +65,6 @@ def common_interval(
     """
     inputs = max(1, len(processes.share(len(measurements))))
     first = measurements[0]
-    interval = affordable_interval(inputs, first.classes, examples, exact=first.exact)
+    interval = estimated_interval(inputs, first.classes, examples, exact=first.exact)
     # The batches of the processes may differ in size.
     return processes.on_rank_zero(lambda: interval)

@@ -30,7 +30,12 @@ from lightning_leaf.monitoring.history import (
     empty_history,
     restored_history,
 )
-from lightning_leaf.monitoring.interval import affordable_interval
+from lightning_leaf.monitoring.interval import (
+    affordable_interval,
+    estimated_interval,
+    interval_message,
+)
+from lightning_leaf.monitoring.interval_timer import IntervalTimer
 from lightning_leaf.monitoring.measurements import (
     are_finite,
     history_row,
@@ -73,8 +78,9 @@ class LeafMonitor:
         probe: The inputs to measure: a tensor, or a batch of a data loader.
         writer: Where to write: a :class:`LeafWriter`, or what it takes. None: nowhere.
         every_n_steps: Steps between measurements of :meth:`measure_if_due`. The default keeps
-            measuring below 2 % of the training time if :meth:`measure_if_due` gets
-            ``examples_per_step``, and is 100 otherwise; see :class:`LocalDataMatrixMonitor`.
+            measuring below 2 % of the training time, see :class:`LocalDataMatrixMonitor`: it is
+            chosen by the time between calls, so call :meth:`measure_if_due` at every step. Until
+            then it is estimated from ``examples_per_step``, or 100.
         ranks: One or several kinds of effective ranks: ``"entropy"``, ``"stable"``,
             ``"participation"``, ``"threshold"``.
         name: Prefix of the names.
@@ -89,7 +95,8 @@ class LeafMonitor:
 
     Attributes:
         history: All measurements so far: one list per column, and ``"step"``.
-        interval: Steps between measurements; None before the first one if it is chosen then.
+        interval: Steps between measurements. Without ``every_n_steps`` it is None before the
+            first measurement, then estimated, and chosen by time after about 16 steps.
 
     Raises:
         LeafError: If an argument is out of its range, or the probe cannot be read.
@@ -145,6 +152,7 @@ class LeafMonitor:
         self._judgement: Judgement | None = None
         self._attempts = 0  # to measure a model that was not built
         self._calls_to_skip = 0
+        self._timer = IntervalTimer(is_over=every_n_steps is not None)
 
     def measure_if_due(
         self, model: nn.Module, step: int, *, examples_per_step: int | None = None
@@ -154,7 +162,7 @@ class LeafMonitor:
         Args:
             model: The model, wrapped or not.
             step: Number of optimizer steps taken.
-            examples_per_step: Examples of this process per optimizer step. The default interval
+            examples_per_step: Examples of this process per optimizer step. The estimated interval
                 depends on it.
 
         Returns:
@@ -182,8 +190,10 @@ class LeafMonitor:
         with self._guard.catching("reading the arguments"):
             step, model = index(step), unwrapped(model)
             require_whole_module(model)
-            if only_if_due and not self._is_due(step):
-                return None
+            if only_if_due:
+                self._timer.step_begins(step, model)
+                if not self._is_due(step):
+                    return None
         if not self._guard.active:
             return None
         if only_if_due and self._calls_to_skip:
@@ -193,7 +203,8 @@ class LeafMonitor:
         if steps and steps[-1] == step:
             return {column: values[-1] for column, values in self.history.items()}
         try:
-            row = self._row(model, step, examples_per_step)
+            with self._timer.measuring(step, model):
+                row = self._row(model, step, examples_per_step)
         except ModelIsUnbuilt as error:
             self._postpone(error)
             return None
@@ -203,16 +214,21 @@ class LeafMonitor:
         if self.writer is not None:
             named = {f"{self.name}/{key}": value for key, value in row.items() if key != "step"}
             self.writer.scalars(named, step)
+        if only_if_due and self._timer.is_ready:
+            self._choose_interval()
         return row
 
     def _is_due(self, step: int) -> bool:
         steps = self.history["step"]
         if steps and steps[-1] == step:
             return False
-        return not steps or self.interval is None or step % self.interval == 0
+        if not steps or self.interval is None or self._timer.needs_measurement:
+            return True
+        return step % self.interval == 0
 
     def _row(self, module: Any, step: int, examples_per_step: int | None) -> dict[str, float]:
         inputs = self._probe.inputs
+        self._timer.require_reproducible()
         if self._judgement is None:
             self._judgement = self._reading.judge(module, self._probe, self._chunks)
             if self._judgement is not None:
@@ -230,7 +246,7 @@ class LeafMonitor:
             )
         first = measurements[0]
         if self.interval is None:
-            self.interval = affordable_interval(
+            self.interval = estimated_interval(
                 len(inputs), first.classes, examples_per_step, exact=first.exact
             )
         if self.history["step"] and step < self.history["step"][-1]:
@@ -242,6 +258,12 @@ class LeafMonitor:
         row["step"] = step
         append_row(self.history, row)
         return row
+
+    def _choose_interval(self) -> None:
+        cost = self._timer.finish()
+        if cost is not None:
+            self.interval = affordable_interval(cost)
+            inform(f"{self._guard.owner} {interval_message(self.interval, cost)}")
 
     def _fail(self, error: Exception, module: Any) -> None:
         forward = self._reading.forward
@@ -263,6 +285,7 @@ class LeafMonitor:
         return {
             "history": {column: list(values) for column, values in self.history.items()},
             "interval": self.interval,
+            "interval_is_chosen": self._timer.is_over,
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -274,6 +297,7 @@ class LeafMonitor:
         self.history.update(restored_history(list(self.history), state_dict["history"]))
         if self.every_n_steps is None:
             self.interval = state_dict["interval"]
+            self._timer = IntervalTimer(state_dict["interval_is_chosen"])
 
     def plot(self) -> Figure:
         """Plot the trace, the effective ranks and the tangent dimension over the steps.

@@ -46,15 +46,27 @@ def has_float64(device: torch.device) -> bool:
     return True
 
 
+def accelerator_types() -> list[str]:
+    """Return the types of accelerators for which PyTorch is built, such as ``"cuda"``."""
+    current = torch.accelerator.current_accelerator()
+    return ["cuda"] if current is None or current.type == "cuda" else ["cuda", current.type]
+
+
+def autocast_is_enabled(kind: str) -> bool:
+    """Return whether operations on a type of device run under autocast, if it has autocast."""
+    try:
+        return torch.is_autocast_enabled(kind)
+    except RuntimeError:
+        return False
+
+
 def modules_in_use() -> list[Any]:
     """Return the modules of the accelerators that this process has initialized.
 
     To read the state of an accelerator that is not in use would initialize it, which takes
     hundreds of megabytes of its memory.
     """
-    current = torch.accelerator.current_accelerator()
-    names = {"cuda"} if current is None else {"cuda", current.type}
-    modules = (getattr(torch, name, None) for name in sorted(names))
+    modules = (getattr(torch, kind, None) for kind in accelerator_types())
     return [module for module in modules if _is_in_use(module)]
 
 

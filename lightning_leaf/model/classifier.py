@@ -87,6 +87,7 @@ class Classifier:
             classes,
             self._precisions[0],
             next(iter(self._tensors.devices), None),
+            recurrent=self._tensors.recurrent,
         )
         self._run_is_known = False
         # Number of classes by (shape of an input, whether the mixing of inputs was tested).
@@ -101,7 +102,10 @@ class Classifier:
         """Run forward passes as a classifier of the same model did before it was closed."""
         found = closed._run
         self._run = replace(
-            self._run, precision=found.precision, through_no_grad=found.through_no_grad
+            self._run,
+            precision=found.precision,
+            through_no_grad=found.through_no_grad,
+            recurrent=found.recurrent,
         )
         if found.device is None or found.device in self._tensors.devices:  # not moved since then
             self._run = replace(self._run, device=found.device)
@@ -190,13 +194,11 @@ class Classifier:
             return known
         with self._with_advice(x):
             trial = find_forward_pass(self._ways, x[:2])
-        self._run, output, gradient = trial.run, trial.scores, trial.gradient
+        self._run, output, inputs = trial.run, trial.scores, trial.inputs
         self._run_is_known = True
         self.bytes_per_input = trial.bytes_per_input
         require_no_probabilities(output)
-        if gradient is None:
-            gradient = torch.zeros_like(x[:2])
-        if bool((gradient[:-1].nan_to_num() != 0).any()):
+        if any(each.has_numbers for each in inputs[:-1]):
             raise LeafError(
                 "The classifier mixes the inputs of a batch: one input's scores depend on "
                 "another's values, so G of a single input is not defined. Usual causes are "
@@ -206,7 +208,7 @@ class Classifier:
             )
         classes = 2 if self._is_one_logit(output) else output.shape[1]
         self._usable[shape, False] = classes
-        if pair and bool(gradient.isfinite().all() & (gradient[-1] != 0).any()):
+        if pair and inputs and inputs[-1].is_not_zero and all(each.is_finite for each in inputs):
             self._usable[shape, True] = classes
         return classes
 

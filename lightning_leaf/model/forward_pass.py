@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from lightning_leaf.model.precision import (
     main_type,
     needs_copy,
 )
+from lightning_leaf.model.recurrent import RecurrentWithoutCuDNN, is_recurrent, without_cudnn
 
 
 class ModelTensors:
@@ -38,6 +39,7 @@ class ModelTensors:
             accelerators before the CPU. The meta device does not count.
         scripted: Whether parts of the model are TorchScript.
         quantized: Whether parts of the model are quantized layers.
+        recurrent: Whether parts of the model are LSTM, GRU or RNN layers.
         sharded: Whether a sharding strategy manages some of its parameters.
     """
 
@@ -51,6 +53,7 @@ class ModelTensors:
         self.devices = list(dict.fromkeys(found))
         self.scripted = any(isinstance(part, torch.jit.ScriptModule) for part in parts)
         self.quantized = any(".quantized" in type(part).__module__ for part in parts)
+        self.recurrent = any(isinstance(part, nn.RNNBase) for part in parts)
         self.sharded = bool(sharded_parts(parts))
         self._full_copies: dict[str, Tensor] | None = None
 
@@ -100,6 +103,7 @@ class ForwardPass:
         precision: In which precision to run.
         device: Device of the inputs that the model gets; None for the device they are on.
         through_no_grad: Whether ``torch.no_grad()`` in the model has no effect.
+        recurrent: Whether the model calls recurrent layers.
     """
 
     model: Any
@@ -109,6 +113,7 @@ class ForwardPass:
     precision: Precision
     device: torch.device | None = None
     through_no_grad: bool = False
+    recurrent: bool = False
 
     def __call__(self, x: Tensor, watch: Watch | None = None) -> Tensor:  # (B, ...) -> (B, C)
         """Return the scores, in the type and on the device of x.
@@ -129,6 +134,8 @@ class ForwardPass:
             if precision.full:
                 dtype = x.dtype if precision.inputs is None else tensors.dtype
                 modes.enter_context(FullPrecision(dtype, inputs.device))
+            if self.recurrent:
+                modes.enter_context(RecurrentWithoutCuDNN())
             if self.through_no_grad:
                 modes.enter_context(ThroughNoGrad(tensors))
             if watch is not None:
@@ -145,7 +152,9 @@ class ForwardPass:
 
 
 class Watch(TorchFunctionMode):
-    """Record what a forward pass does. The operations themselves do not change.
+    """Record what a forward pass does.
+
+    The operations themselves do not change, but recurrent layers run without cuDNN.
 
     Attributes:
         no_grad: Whether it disables gradients.
@@ -172,7 +181,8 @@ class Watch(TorchFunctionMode):
         # A property is called through the getter of an object that has its name.
         for named in (func, getattr(func, "__self__", None)):
             self.names.add(getattr(named, "__name__", ""))
-        result = func(*args, **(kwargs or {}))
+        with without_cudnn() if is_recurrent(func) else nullcontext():
+            result = func(*args, **(kwargs or {}))
         self.half |= is_half(result)
         self.inference |= isinstance(result, Tensor) and result.is_inference()
         return result
@@ -180,7 +190,8 @@ class Watch(TorchFunctionMode):
 
 def weighted(scores: Tensor) -> Tensor:  # (B, C) -> (B,)
     """Return an unequally weighted sum: that of log-probabilities hardly changes with the input."""
-    return scores @ torch.arange(1, scores.shape[1] + 1).to(scores)
+    count = scores.shape[1]
+    return scores @ torch.arange(1, count + 1, dtype=scores.dtype, device=scores.device)
 
 
 def devices_of(tensors: Iterable[Tensor]) -> list[torch.device]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -13,7 +14,18 @@ from lightning_leaf.model.accelerators import device_module, modules_in_use
 
 T = TypeVar("T")
 
-OUT_OF_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "alloc_failed")
+OUT_OF_MEMORY = re.compile(
+    # Allocators, drivers, and the statuses of libraries.
+    r"out[ _]?of[ _]?((device|host)_)?memory|out_of_resources|not enough memory|bad_alloc"
+    r"|(can't|cannot) allocate|alloc(ation)?_?failed|not available to allocate"
+    r"|invalid buffer size"
+    # Libraries whose handle finds no memory name other reasons.
+    r"|when calling `?\w+create\(|cudnn_status_not_initialized"
+    # cuDNN found no algorithm whose workspace fits.
+    r"|unable to find (a valid cudnn algorithm|an engine)",
+    re.IGNORECASE,
+)
+"""What errors about too little memory say. PyTorch raises most of them as RuntimeError."""
 
 FIRST_SIZE = 16
 """Inputs per forward pass after the chunk size that was chosen automatically did not fit."""
@@ -56,10 +68,8 @@ class FittingChunks:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error reports too little memory, on the CPU or an accelerator."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(
-        message in text for message in OUT_OF_MEMORY_MESSAGES
-    )
+    kinds = MemoryError, torch.OutOfMemoryError
+    return isinstance(error, kinds) or OUT_OF_MEMORY.search(str(error)) is not None
 
 
 def empty_cache() -> None:

@@ -148,7 +148,7 @@ def require_no_probabilities(scores: Tensor) -> None:  # (B, C), with its graph
             "The classifier has a single class: a softmax over one score is always 1. Expected at "
             "least two classes, or one logit of a binary classifier without a softmax."
         )
-    values = scores.detach()
+    values = scores.detach().cpu()
     in_unit_interval = bool(((values >= 0) & (values <= 1)).all())
     sums_to_one = classes > 1 and bool(((values.sum(1) - 1).abs() < 1e-3).all())
     # Values in [0, 1] that do not sum to one may be logits. Only the last operation decides.

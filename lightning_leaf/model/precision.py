@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
+from lightning_leaf.model.accelerators import autocast_is_enabled
+
 HALF_PRECISION = (torch.float16, torch.bfloat16)
 
 _TO_HALF = {Tensor.half, Tensor.bfloat16}
@@ -121,7 +123,7 @@ class FullPrecision(TorchFunctionMode):
         kept = 1 if name == "__setitem__" or (name.endswith("_") and name[-2:] != "__") else 0
         args = (*args[:kept], *tree_map(self._in_full, args[kept:]))
         kwargs = tree_map(self._in_full, kwargs)
-        if torch.is_autocast_enabled(self._device_type):
+        if autocast_is_enabled(self._device_type):
             with torch.autocast(self._device_type, enabled=False):
                 return tree_map(self._in_full, func(*args, **kwargs))
         return tree_map(self._in_full, func(*args, **kwargs))

@@ -10,6 +10,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -18,12 +19,18 @@ import torch
 from torch import nn
 from torch.fx import GraphModule
 
+from lightning_leaf.model.accelerators import (
+    accelerator_types,
+    autocast_is_enabled,
+    modules_in_use,
+)
 from lightning_leaf.model.backward import (
     gradients_set_aside,
     no_backward_hooks,
     no_checkpointing,
     replaced,
 )
+from lightning_leaf.model.dense_copies import cheapest_place
 from lightning_leaf.model.exits import exits_as_errors
 from lightning_leaf.model.float32 import full_float32
 from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of
@@ -31,6 +38,7 @@ from lightning_leaf.model.settings import unchanged_settings
 from lightning_leaf.model.unbuilt import refusing_initialization, refusing_new_parameters
 from lightning_leaf.model.unchanged_attributes import unchanged_attributes
 from lightning_leaf.model.unchanged_tensors import unchanged_tensors
+from lightning_leaf.model.undo import Step, run_all
 
 
 @contextmanager
@@ -85,30 +93,31 @@ def quiet(model: Callable[..., Any]) -> Iterator[None]:
 def random_streams() -> Iterator[None]:
     """Restore every random number generator that a forward pass may draw from."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
-    # Reading the state of an unused accelerator would initialize it.
-    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    cuda = torch.cuda.get_rng_state_all() if in_use else None
-    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    steps = [step for module in modules_in_use() for step in _restoring_random_state(module)]
     try:
         yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
         torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
-        if mps is not None:
-            torch.mps.set_rng_state(mps)
+        run_all(steps)
+
+
+def _restoring_random_state(module: Any) -> Iterator[Step]:
+    """Yield how to restore the generators of an accelerator, if it has any."""
+    if hasattr(module, "get_rng_state_all"):
+        yield partial(module.set_rng_state_all, module.get_rng_state_all())
+    elif hasattr(module, "get_rng_state"):  # MPS
+        yield partial(module.set_rng_state, module.get_rng_state())
 
 
 @contextmanager
 def no_autocast() -> Iterator[None]:
     """Measure in full precision: half-precision gradients are too coarse for a spectrum."""
     with ExitStack() as stack:
-        stack.enter_context(torch.autocast("cpu", enabled=False))
-        # Asking whether there is a GPU takes longer than the rest of this function.
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            stack.enter_context(torch.autocast("cuda", enabled=False))
+        for kind in ("cpu", *accelerator_types()):
+            if autocast_is_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
         yield
 
 
@@ -156,15 +165,17 @@ def unchanged_parameters(module: nn.Module) -> Iterator[None]:
     """Restore parameters that a forward pass writes to, such as weights that it normalizes.
 
     Every measurement needs a copy of the weights, because any can be the first at which they
-    exceed a bound. Nested measurements share the copy of the outermost. Copies are in the memory
-    of the host, because the training needs the memory of the accelerator.
+    exceed a bound. Version counters cannot replace it: writes to ``weight.data``, the usual form
+    of such bounds, and those of extensions do not change them. Nested measurements share the copy
+    of the outermost. See :func:`~lightning_leaf.model.dense_copies.cheapest_place` for its costs.
     """
     if module in _GUARDED:
         yield
         return
     _GUARDED.add(module)
     try:
-        with unchanged_tensors(parameters_of(parts_of(module)), kept_on=torch.device("cpu")):
+        parameters = parameters_of(parts_of(module))
+        with unchanged_tensors(parameters, kept_on=cheapest_place(parameters)):
             yield
     finally:
         _GUARDED.discard(module)

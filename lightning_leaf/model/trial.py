@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakSet
 
 import torch
@@ -16,6 +17,7 @@ from lightning_leaf.model.dependence import REASONS, require_zero_derivative
 from lightning_leaf.model.forward_pass import ForwardPass, Watch, weighted
 from lightning_leaf.model.memory import allocated_bytes, is_out_of_memory
 from lightning_leaf.model.partial_dependence import check_all_derivatives
+from lightning_leaf.model.recurrent import RECURRENT
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
 
 T = TypeVar("T")
@@ -29,6 +31,20 @@ AGREEMENT = 1e-4
 
 STEP = 1e-2
 """Finite difference, relative to the norm of an input."""
+
+
+class InputGradient(NamedTuple):
+    """What is known of the derivatives with respect to one input.
+
+    Attributes:
+        is_not_zero: Whether one of them is not zero, or is NaN.
+        has_numbers: Whether one of them is neither zero nor NaN.
+        is_finite: Whether all of them are finite.
+    """
+
+    is_not_zero: bool
+    has_numbers: bool
+    is_finite: bool
 
 
 @dataclass(frozen=True)
@@ -49,10 +65,28 @@ class Trial:
     gradient: Tensor | None
     bytes_per_input: int | None = None
 
+    @cached_property
+    def inputs(self) -> list[InputGradient]:
+        """What is known of the derivatives with respect to each input.
+
+        The host waits once for the device, here.
+        """
+        if self.gradient is None:
+            return []
+        rows = self.gradient.detach().flatten(1)
+        known = torch.stack(
+            [
+                (rows != 0).any(1),
+                (rows.nan_to_num() != 0).any(1),
+                rows.isfinite().all(1),
+            ]
+        )
+        return [InputGradient(*each) for each in zip(*known.tolist(), strict=True)]
+
     @property
     def shows_dependence(self) -> bool:
         """Whether the gradient is not zero. NaN is not zero."""
-        return self.gradient is not None and bool((self.gradient != 0).any())
+        return any(each.is_not_zero for each in self.inputs)
 
 
 def find_forward_pass(ways: Sequence[ForwardPass], x: Tensor) -> Trial:
@@ -71,6 +105,9 @@ def find_forward_pass(ways: Sequence[ForwardPass], x: Tensor) -> Trial:
     """
     watch = None if ways[0].tensors.sharded or ways[0].through_no_grad else Watch()
     run, trial = first_that_runs(ways, lambda run: derivatives(run, x, watch))
+    if watch is not None and watch.names & RECURRENT:
+        run = replace(run, recurrent=True)
+        trial = replace(trial, run=run)
     if watch is not None and watch.half and not (run.precision.full or run.precision.coarse):
         full = replace(run, precision=replace(run.precision, full=True))
         trial = _attempt(full, x) or trial

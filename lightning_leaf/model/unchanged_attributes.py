@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lightning_leaf.model.dense_copies import cheapest_place
 from lightning_leaf.model.held_state import FLAT, HeldState
 from lightning_leaf.model.parts import buffers_of, parameters_of, parts_of, sharded_parts
 from lightning_leaf.model.unchanged_tensors import unchanged_tensors
@@ -51,8 +52,9 @@ def unchanged_attributes(owner: object, methods: Iterable[str] = ()) -> Iterator
         *map(_restoring_generator, held.generators),
         *(step for part in (*parts, *hidden) for step in _restoring_script(part)),
     ]
+    tensors = [*parameters_of(hidden), *held.tensors]
     with (
-        unchanged_tensors([*parameters_of(hidden), *held.tensors], torch.device("cpu")),
+        unchanged_tensors(tensors, kept_on=cheapest_place(tensors)),
         unchanged_tensors(buffers_of(hidden)),
     ):
         try:

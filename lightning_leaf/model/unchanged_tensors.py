@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from lightning_leaf.model.block_copies import block_copies, fits_in_block
+from lightning_leaf.model.dense_copies import dense_copy, restore_all, write
 from lightning_leaf.model.undo import Step, run_all
 
 COMPRESSED_ROWS = torch.sparse_csr, torch.sparse_bsr
 COMPRESSED_COLUMNS = torch.sparse_csc, torch.sparse_bsc
 
 UNINITIALIZED = UninitializedParameter, UninitializedBuffer
-
-WHOLE_NUMBERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @contextmanager
@@ -34,17 +34,23 @@ def unchanged_tensors(
         tensors: The tensors.
         kept_on: Device of the copies; None for that of each tensor.
     """
-    steps = [step for tensor in tensors if (step := _restoring(tensor, kept_on)) is not None]
+    dense: list[Tensor] = []
+    together: list[Tensor] = []
+    steps: list[Step] = []
+    for tensor in tensors:
+        if _is_plain(tensor) or _is_dense(tensor):
+            (together if kept_on is None and fits_in_block(tensor) else dense).append(tensor)
+        elif (step := _restoring(tensor)) is not None:
+            steps.append(step)
+    blocks = block_copies(together)
+    copies = [dense_copy(each, kept_on) for each in (dense if blocks else dense + together)]
     try:
         yield
     finally:
-        run_all(steps)
+        run_all([partial(restore_all, copies), *(block.restore for block in blocks), *steps])
 
 
-def _restoring(tensor: Tensor, kept_on: torch.device | None) -> Step | None:
-    if _is_plain(tensor) or _is_dense(tensor):
-        copy = tensor.detach().to(kept_on or tensor.device, copy=True)
-        return partial(_restore_dense, tensor, tensor.data, copy)
+def _restoring(tensor: Tensor) -> Step | None:
     if isinstance(tensor, UNINITIALIZED) or _is_distributed(tensor):
         return None
     try:
@@ -80,37 +86,10 @@ def _is_dense(tensor: Tensor) -> bool:
     )
 
 
-def _restore_dense(tensor: Tensor, data: Tensor, copy: Tensor) -> None:
-    if data.untyped_storage().nbytes() == 0:  # sharded again since then
-        return
-    if not _same_memory(tensor, data):
-        tensor.data = data
-    value = copy.to(tensor.device)
-    # Writing to an unchanged tensor could invalidate a graph that still needs it.
-    if not torch.equal(_bits(tensor), _bits(value)):
-        _write(tensor, value)
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    """Return the same memory as whole numbers: NaN equals NaN, and −0 differs from 0."""
-    whole = WHOLE_NUMBERS.get(tensor.element_size())
-    return tensor if whole is None or tensor.is_quantized else tensor.detach().view(whole)
-
-
-def _same_memory(a: Tensor, b: Tensor) -> bool:
-    forms = [(t.data_ptr(), t.dtype, t.shape, t.stride()) for t in (a, b)]
-    return forms[0] == forms[1]
-
-
 def _restore(tensor: Tensor, copy: Tensor) -> None:
     now, before = _parts(tensor), _parts(copy)
     if len(now) != len(before) or not all(map(torch.equal, now, before)):
-        _write(tensor, copy)
-
-
-def _write(tensor: Tensor, value: Tensor) -> None:
-    with torch.inference_mode(tensor.is_inference()), torch.no_grad():
-        tensor.copy_(value)
+        write(tensor, copy)
 
 
 def _parts(tensor: Tensor) -> list[Tensor]:

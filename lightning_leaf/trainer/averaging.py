@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from lightning_leaf.model.accelerators import has_float64
 from lightning_leaf.trainer import state as trainer_state
 
 if TYPE_CHECKING:
@@ -65,8 +66,13 @@ class TrainedWeights:
 
 def _sums(module: nn.Module) -> list[Tensor]:
     return [
-        parameter.detach().sum(dtype=torch.float64).cpu()
+        _sum(parameter.detach())
         for parameter in module.parameters()
         # Others, such as sharded and uninitialized ones, have no plain sum.
         if type(parameter) is nn.Parameter and parameter.is_floating_point()
     ]
+
+
+def _sum(values: Tensor) -> Tensor:
+    values = values if has_float64(values.device) else values.cpu()
+    return values.sum(dtype=torch.float64).cpu()

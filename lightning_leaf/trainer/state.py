@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -57,6 +58,12 @@ def examples_per_step(trainer: Trainer, batch: Any) -> int | None:
     tensors = (leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
     first = next(tensors, None)
     return None if first is None else len(first) * trainer.accumulate_grad_batches
+
+
+def steps_planned(trainer: Trainer) -> int | None:
+    """Return the number of optimizer steps of the whole training; None if it is unknown."""
+    steps = trainer.estimated_stepping_batches
+    return int(steps) if 0 < steps < math.inf else None
 
 
 def epochs_completed(trainer: Trainer) -> int:

@@ -92,16 +92,13 @@ def counted() -> Iterator[Counts]:
     def always(*_: Any, **__: Any) -> bool:
         return True
 
-    def is_parameter_copy(*_: Any, kept_on: Any = None) -> bool:
-        return kept_on is not None
-
     def is_half_precision(opened: Classifier, *_: Any, **__: Any) -> bool:
         return opened._run.precision.copies
 
     patches = [
         (torch.autograd, "grad", "backward", always),
         (classifier, "quiet", "quiet", always),
-        (quiet, "unchanged_tensors", "weight_copies", is_parameter_copy),
+        (quiet, "cheapest_place", "weight_copies", always),  # once per copy of all weights
         (Classifier, "__init__", "weight_copies", is_half_precision),
         (ForwardPass, "__call__", "forward", always),
     ]

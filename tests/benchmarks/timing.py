@@ -56,14 +56,15 @@ def interleaved(
 
 def once(call: Callable[[], Any], device: torch.device) -> float:
     """Return the duration of one call, until the device has finished it, in seconds."""
-    _finish(device)
+    finish(device)
     started = time.perf_counter()
     call()
-    _finish(device)
+    finish(device)
     return time.perf_counter() - started
 
 
-def _finish(device: torch.device) -> None:
+def finish(device: torch.device) -> None:
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -21,7 +21,6 @@ from lightning_leaf import (
     OrthogonalWalkSnapshot,
     effective_rank,
 )
-from lightning_leaf.monitoring.interval import SHARE_OF_TRAINING, affordable_interval
 from tests.support.callbacks.training import (
     SmallCNN,
     digits,
@@ -116,52 +115,6 @@ def test_accumulated_batches_are_measured_once_per_step(tmp_path: Path) -> None:
     monitor = LocalDataMatrixMonitor(every_n_steps=1)
     fit(tmp_path, monitor, max_steps=4, accumulate_grad_batches=2)
     assert monitor.history["step"] == [0, 1, 2, 3, 4]
-
-
-@pytest.mark.parametrize(
-    ("inputs", "classes", "examples", "expected"),
-    [
-        (32, 10, 60, 120),  # 320 / (180 · 0.016) = 111.1
-        (32, 100, 256, 270),  # 3200 / (768 · 0.016) = 260.4
-        (32, 1000, 256, 420),  # estimates cost as much as 160 classes: 5120 / (768 · 0.016) = 416.7
-        (32, 2, 256, 6),
-        (1, 2, 4096, 1),
-    ],
-)
-def test_the_default_interval_keeps_measuring_below_a_fixed_share_of_the_arithmetic(
-    inputs: int, classes: int, examples: int, expected: int
-) -> None:
-    interval = affordable_interval(inputs, classes, examples)
-    assert interval == expected
-    passes = min(classes, 160)
-    assert inputs * passes / (3 * examples * interval) <= SHARE_OF_TRAINING
-
-
-def test_the_default_interval_is_chosen_once_and_kept_after_a_resume(tmp_path: Path) -> None:
-    # 8 inputs, 10 classes, 64 · 2 examples per step: 80 / (384 · 0.016) = 13.02
-    def monitor() -> LocalDataMatrixMonitor:
-        return LocalDataMatrixMonitor(probe()[:8], on_error="raise")
-
-    options: dict[str, Any] = {"accumulate_grad_batches": 2, "enable_checkpointing": True}
-
-    def saver() -> ModelCheckpoint:
-        return ModelCheckpoint(tmp_path, "saved-{step}", every_n_train_steps=12, save_top_k=-1)
-
-    first, resumed = monitor(), monitor()
-    fit(tmp_path / "first", first, saver(), max_steps=12, **options)
-    assert (first.interval, first.history["step"]) == (14, [0, 12])
-    fit(
-        tmp_path / "second",
-        resumed,
-        saver(),
-        max_steps=32,
-        ckpt_path=tmp_path / "saved-step=12.ckpt",
-        **options,
-    )
-    assert resumed.history["step"] == [0, 14, 28, 32]
-    # Another training chooses its own interval: with 64 examples per step.
-    fit(tmp_path / "third", resumed, max_steps=16)
-    assert (resumed.interval, resumed.history["step"]) == (27, [0, 16])
 
 
 def test_effective_ranks_are_optional(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch.distributed as dist
 
 from lightning_leaf.trainer import processes
-from tests.support.distributed import trainings, waiting
+from tests.support.distributed import intervals, trainings, waiting
 from tests.support.pair import Pair
 
 
@@ -26,6 +26,14 @@ def test_snapshots_are_taken_at_the_same_steps_on_all_ranks_also_after_a_resume(
 
 def test_rank_zero_decides_if_triggers_differ_between_ranks(pair: Pair, tmp_path: Path) -> None:
     assert pair.run(trainings.disagreeing, tmp_path) == [[(2, "on one rank")], [(2, "on one rank")]]
+
+
+def test_the_interval_is_chosen_by_the_time_of_rank_zero(pair: Pair, tmp_path: Path) -> None:
+    zero, one = pair.run(intervals.measured, tmp_path)
+    assert zero["interval"] == one["interval"] == 63  # 10 ms / 10 ms / 0.016 = 62.5
+    assert zero["steps"] == one["steps"] == [0, 16, 20]
+    # Negative control: by its own time, rank one would choose another interval.
+    assert (zero["alone"], one["alone"]) == (63, 9)  # 10 ms / 70 ms / 0.016 = 8.9
 
 
 @pytest.mark.parametrize(

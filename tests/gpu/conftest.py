@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from tests.gpu.simulated_device import Simulation
+from tests.gpu.simulated_device import DEVICE, Simulation
 
 NEEDS_CUDA = [
     pytest.mark.gpu,
@@ -27,3 +27,13 @@ def simulation() -> Iterator[Simulation]:
     with Simulation() as simulation:
         yield simulation
     assert not simulation.counts.mixes, simulation.counts
+
+
+@pytest.fixture(params=["simulated", pytest.param("cuda", marks=NEEDS_CUDA)])
+def accelerator(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """The simulated device, and a GPU if there is one."""
+    if request.param == "simulated":
+        request.getfixturevalue("simulation")
+        yield DEVICE
+    else:
+        yield torch.device("cuda", 0)

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from types import FrameType
 from typing import Any
 from unittest import mock
@@ -139,7 +140,15 @@ class DeviceTensor(Tensor):
 
 
 _WAITING = {
-    *("_local_scalar_dense", "equal", "is_nonzero", "nonzero", "masked_select", "bincount"),
+    *(
+        "_local_scalar_dense",
+        "equal",
+        "allclose",
+        "is_nonzero",
+        "nonzero",
+        "masked_select",
+        "bincount",
+    ),
     *("_unique2", "unique_dim", "unique_consecutive", "repeat_interleave", "_linalg_check_errors"),
     *("_linalg_eigh", "_linalg_svd", "linalg_eig", "linalg_lstsq"),
 }
@@ -233,6 +242,13 @@ class Simulation(TorchDispatchMode):
 
     def compute(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Compute an operation on the CPU, and count it if the device takes part in it."""
+        if _is_composite(func):
+            # Inference mode hands over operations that consist of others.
+            TorchDispatchMode.__enter__(self)
+            try:
+                return func.decompose(*args, **kwargs)
+            finally:
+                TorchDispatchMode.__exit__(self, None, None, None)
         tensors = [*_tensors(args), *_tensors(kwargs.values())]
         target = kwargs.get("device")
         to_device = _is_device(target)
@@ -376,6 +392,13 @@ def _is_device(device: Any) -> bool:
     return device is not None and torch.device(device).type == DEVICE.type
 
 
+@cache
+def _is_composite(func: Any) -> bool:
+    key = torch._C.DispatchKey.CompositeImplicitAutograd
+    return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key)
+
+
+@cache
 def _is_view(func: Any) -> bool:
     """Return whether the result of an operation is a view of an argument."""
     return any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)

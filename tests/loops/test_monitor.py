@@ -85,7 +85,7 @@ def test_history_continues_and_is_cut_at_a_restart() -> None:
 
 
 @pytest.mark.parametrize(("examples", "interval"), [(None, 100), (16, 40)])
-def test_default_interval_depends_on_the_examples_per_step(
+def test_estimated_interval_depends_on_the_examples_per_step(
     examples: int | None, interval: int
 ) -> None:
     monitor = LeafMonitor(probe())

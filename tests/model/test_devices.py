@@ -8,6 +8,7 @@ from torch import nn
 
 from lightning_leaf import LocalDataMatrix, local_geometry
 from lightning_leaf.model.classifier import measuring
+from lightning_leaf.trainer import averaging
 from tests.gpu.simulated_device import DEVICE, Simulation
 from tests.support.oracle import data_matrix
 
@@ -112,3 +113,59 @@ def test_scores_of_a_function_come_back_to_its_inputs(x):
         with measuring(lambda inputs: model(inputs.to(DEVICE))) as classifier:
             inputs = classifier.prepare(x)
             assert classifier.scores(inputs).device == inputs.device == CPU
+
+
+def test_weights_on_a_device_without_float64_are_added_up_in_float64():
+    weights = torch.full((3,), 1 + 2**-20)
+    with Refusing(float64=False):
+        assert averaging._sum(weights.to(DEVICE)).item() == 3 + 3 * 2**-20
+        with pytest.raises(TypeError, match="no float64"):  # negative control
+            weights.to(DEVICE).sum(dtype=torch.float64)
+
+
+def convolutional():
+    torch.manual_seed(0)
+    layers = nn.Conv1d(2, 4, 3), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten()
+    return nn.Sequential(*layers, nn.Linear(8, 3))
+
+
+class Sequences(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(2, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(self.lstm(x.transpose(1, 2))[0][:, -1])
+
+
+class Reading(nn.Sequential):
+    """A model that itself reads a number."""
+
+    def forward(self, x):
+        assert x.isfinite().all()
+        return super().forward(x)
+
+
+MODELS = {
+    "float32": (convolutional, 0),
+    "float64": (lambda: convolutional().double(), 0),
+    "half": (lambda: convolutional().bfloat16(), 0),
+    "recurrent": (Sequences, 0),
+    "negative control": (lambda: Reading(*convolutional()), 1),
+}
+
+
+@pytest.mark.parametrize(("make", "waits"), MODELS.values(), ids=MODELS.keys())
+def test_the_host_does_not_wait_in_forward_passes(make, waits):
+    model = make()
+    with Simulation() as simulation:
+        model.to(DEVICE)
+        with measuring(model) as classifier:
+            inputs = classifier.prepare(torch.rand(4, 2, 6))
+            with simulation.counting() as counts:
+                classifier.require_usable(inputs)
+            assert sum(counts.waits.values()) == 2 + waits
+            with simulation.counting() as counts:
+                classifier.log_probs(classifier.scores(inputs))
+            assert sum(counts.waits.values()) == waits
+            assert not counts.mixes

@@ -9,7 +9,12 @@ from torch import nn
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model import memory, trial
 from lightning_leaf.model.classifier import measuring
-from lightning_leaf.model.memory import FittingChunks, allocated_bytes, available_bytes
+from lightning_leaf.model.memory import (
+    FittingChunks,
+    allocated_bytes,
+    available_bytes,
+    is_out_of_memory,
+)
 
 
 @pytest.mark.parametrize(
@@ -116,3 +121,62 @@ def test_activations_of_one_input_are_measured(monkeypatch):
         assert classifier.bytes_per_input is None
         classifier.require_usable(torch.rand(3, 4))
         assert classifier.bytes_per_input == 300  # of two inputs, without the workspace
+
+
+# As reported by users of PyTorch.
+MESSAGES = {
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB": True,
+    "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported": True,
+    "CUDA driver error: CUDA_ERROR_OUT_OF_MEMORY": True,
+    "HIP out of memory. Tried to allocate 2.00 MiB. GPU 7 has a total capacity of 287.98 GiB": True,
+    "XPU out of memory. Tried to allocate 512.00 MiB. GPU 0 has a total capacity": True,
+    "MPS backend out of memory (MPS allocated: 17.95 GB, other allocations: 64.00 KB)": True,
+    "Invalid buffer size: 23.45 GB": True,
+    "level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)": True,
+    "UR backend failed. UR backend returns:40 (UR_RESULT_ERROR_OUT_OF_RESOURCES)": True,
+    "[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: you "
+    "tried to allocate 40000000000 bytes. Error code 12 (Cannot allocate memory)": True,
+    "[enforce fail at alloc_cpu.cpp:116] data. DefaultCPUAllocator: not enough memory": True,
+    "std::bad_alloc": True,
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`": True,
+    "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`": True,
+    "CUDA error: HIPBLAS_STATUS_ALLOC_FAILED when calling `hipblasCreate(handle)`": True,
+    "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED, when calling `cusolverDnSsyevd(handle)`": True,
+    "cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling `cusolverDnCreate(handle)`": True,
+    "cusolver error: 7, when calling `cusolverDnCreate(handle)`": True,
+    "CUDA error: CUSPARSE_STATUS_NOT_INITIALIZED when calling `cusparseCreate(handle)`": True,
+    "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED": True,
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED": True,
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED": True,
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED": True,
+    "cuFFT error: CUFFT_ALLOC_FAILED": True,
+    "Unable to find a valid cuDNN algorithm to run convolution": True,
+    "FIND was unable to find an engine to execute this computation": True,
+    "GET was unable to find an engine to execute this computation": True,
+    "miopenStatusAllocFailed": True,
+    "MIOpen Error: handlehip.cpp:70: Memory not available to allocate buffer: 655360000": True,
+    "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED": False,
+    "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR": False,
+    "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED": False,
+    "cudnn RNN backward can only be called in training mode": False,
+    "CUDA error: an illegal memory access was encountered": False,
+    "CUDA error: device-side assert triggered": False,
+    "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle)`": False,
+    "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasSgemm( handle)`": False,
+    "cusolver error: CUSOLVER_STATUS_INTERNAL_ERROR, when calling `cusolverDnSsyevd`": False,
+    "linalg.eigh: (Batch element 0): The algorithm failed to converge": False,
+    "mat1 and mat2 shapes cannot be multiplied (2x12 and 13x3)": False,
+    "Cannot access data pointer of Storage that is invalid.": False,
+    "Expected all tensors to be on the same device, but found at least two devices": False,
+    "unsupported operation: some elements refer to a single memory location": False,
+}
+
+
+@pytest.mark.parametrize(("message", "expected"), MESSAGES.items(), ids=range(len(MESSAGES)))
+def test_errors_about_too_little_memory_are_known_by_their_message(message, expected):
+    assert is_out_of_memory(RuntimeError(message)) is expected
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("")])
+def test_errors_about_too_little_memory_are_known_by_their_type(error):
+    assert is_out_of_memory(error)

@@ -7,8 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_leaf import LocalDataMatrix, MatrixFreeDataMatrix, horizontal_path
+from lightning_leaf import (
+    LocalDataMatrix,
+    MatrixFreeDataMatrix,
+    horizontal_path,
+    local_geometry,
+    orthogonal_walk,
+)
 from lightning_leaf.model.classifier import Classifier, measuring
+from lightning_leaf.model.forward_pass import ModelTensors
 from lightning_leaf.model.precision import Precision
 from tests.support.oracle import data_matrix
 
@@ -266,6 +273,32 @@ def test_the_first_error_is_raised(x):
     for model in (nn.Linear(13, 3).half(), lambda x: nn.Linear(13, 3)(x)):
         with pytest.raises(RuntimeError, match=r"^mat1 and mat2 shapes .* \(2x12"):
             LocalDataMatrix.at(model, x)
+
+
+MEASUREMENTS = {
+    "matrices": lambda model, x: LocalDataMatrix.at(model, x),
+    "geometry": lambda model, x: local_geometry(model, x, chunk_size=2),
+    "products": lambda model, x: local_geometry(model, x, exact=False, chunk_size=2),
+    "path": lambda model, x: horizontal_path(model, x[:1], x[1:2], max_steps=3, progress=False),
+    "walk": lambda model, x: orthogonal_walk(model, x[:1], max_steps=3, progress=False),
+}
+
+
+@pytest.mark.parametrize("measure", MEASUREMENTS.values(), ids=MEASUREMENTS.keys())
+def test_half_precision_weights_are_copied_once_for_a_measurement(measure, x, monkeypatch):
+    made = []
+    real = ModelTensors.full_copies
+
+    def counting(tensors):
+        before = tensors._full_copies
+        copies = real(tensors)
+        made.extend(copies if copies is not before else [])
+        return copies
+
+    monkeypatch.setattr(ModelTensors, "full_copies", counting)
+    model = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3)).to(HALF)
+    measure(model, x)
+    assert sorted(made) == ["0.bias", "0.weight", "2.bias", "2.weight"]
 
 
 TYPES = {

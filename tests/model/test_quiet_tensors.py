@@ -9,7 +9,7 @@ from torch.nn import utils
 from torch.nn.utils import parametrizations, parametrize, prune
 from torchvision.tv_tensors import Image
 
-from lightning_leaf.model import unchanged_tensors
+from lightning_leaf.model import dense_copies, unchanged_tensors
 from lightning_leaf.model.quiet import quiet
 
 IGNORED = (".*deprecated", "Sparse .* tensor support is in beta", ".*prototype stage")
@@ -65,7 +65,7 @@ def write(tensor: torch.Tensor) -> None:
 
 def parts(tensor: torch.Tensor) -> list[list[object]]:
     found = unchanged_tensors._parts(tensor)
-    return [[p.shape, p.stride(), unchanged_tensors._bits(p).clone()] for p in found]
+    return [[p.shape, p.stride(), dense_copies.bits(p).clone()] for p in found]
 
 
 def same(a, b) -> bool:
@@ -221,15 +221,15 @@ def test_modules_of_many_kinds_are_restored(name, tmp_path):
 def test_an_error_does_not_keep_other_tensors_from_being_restored(monkeypatch):
     model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))
     nn.init.ones_(model[2].weight)
-    real = unchanged_tensors._restore_dense
+    real = dense_copies.restore_memory
     failing = model[0].weight
 
-    def restore(tensor, *saved):
-        if tensor is failing:
+    def restore(copy):
+        if copy.tensor is failing:
             raise ArithmeticError("while restoring")
-        real(tensor, *saved)
+        real(copy)
 
-    monkeypatch.setattr(unchanged_tensors, "_restore_dense", restore)
+    monkeypatch.setattr(dense_copies, "restore_memory", restore)
     with pytest.raises(ArithmeticError, match="while restoring"), quiet(model), torch.no_grad():
         model[2].weight.zero_()
     assert torch.equal(model[2].weight, torch.ones(2, 2))

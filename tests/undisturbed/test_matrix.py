@@ -94,10 +94,14 @@ def test_half_precision_trainings_compute_in_half_precision(tmp_path: Path, name
 
 
 ON_GPU = {
-    **{name: PRECISIONS[name] for name in ("float32", "bf16-mixed", "bf16-true")},
+    **{
+        name: PRECISIONS[name]
+        for name in ("float32", "float32 products in bfloat16", "bf16-mixed", "bf16-true")
+    },
     "16-mixed": Training(options={"precision": "16-mixed"}),
     "spectral norm": MODULES["spectral norm"],
     "channels last": MODULES["channels last"],
+    "LSTM": MODULES["LSTM"],
 }
 
 

@@ -57,6 +57,12 @@ def blanket_modes(module: nn.Module) -> Any:
     module.train()
 
 
+@contextmanager
+def float32_from_now_on() -> Any:
+    torch.set_float32_matmul_precision("highest")
+    yield
+
+
 # Code compiled with donated buffers cannot be differentiated several times.
 COMPILED = replace(
     TRAININGS["compiled sub-module"],
@@ -106,6 +112,12 @@ WITHOUT_PRECAUTION: dict[str, tuple[str, Any, Training, set[str]]] = {
         nothing,
         TRAININGS["spectral norm"],
         {"/attributes/net.0/weight"},
+    ),
+    "precision of float32": (
+        "full_float32",
+        float32_from_now_on,
+        TRAININGS["float32 products in bfloat16"],
+        {"/float32[0]/precision", "/float32[0]/products"},
     ),
     "compiled code": ("eager_if_compiled", nothing, COMPILED, {"/compilations"}),
 }

@@ -27,7 +27,7 @@ from tests.support.callbacks.training import (
     train_data,
     validation_data,
 )
-from tests.support.undisturbed import final_state
+from tests.support.undisturbed import final_state, float32_settings
 from tests.support.undisturbed.final_state import Outcome
 from tests.support.undisturbed.modules import Watched
 
@@ -97,10 +97,11 @@ def leaf_callbacks() -> tuple[
 
 
 class Witness(Callback):
-    """A callback that records all losses, and how often the hooks of parameters fire."""
+    """A callback that records losses, the precision of float32, and hooks of parameters."""
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []
+        self.float32: list[dict[Any, Any]] = []
         self.fired: Counter[str] = Counter()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -118,6 +119,7 @@ class Witness(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
     ) -> None:
         self.losses.append(outputs["loss"].detach().clone())
+        self.float32.append(float32_settings.settings())
 
 
 def outcome(
@@ -156,6 +158,7 @@ def outcome(
         "progress": trainer.fit_loop.state_dict(),
         "metrics": final_state.without_leaf_values(trainer.callback_metrics),
         "losses": witness.losses,
+        "float32": witness.float32,
         "hooks": dict(witness.fired),
         "compilations": final_state.compilations(),
         "logged": final_state.logged(root),

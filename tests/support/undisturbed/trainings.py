@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -71,8 +73,19 @@ def saved(**chosen: Any) -> Training:
     return Training(others=lambda _: [ModelCheckpoint(**{"save_top_k": -1} | chosen)])
 
 
+@contextmanager
+def in_bfloat16() -> Iterator[None]:
+    """Compute products of float32 matrices in bfloat16 on CPUs that can, and in TF32 on GPUs."""
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 PRECISIONS = {
     "float32": Training(),
+    "float32 products in bfloat16": Training(around=in_bfloat16),
     "bf16-mixed": options(precision="bf16-mixed"),
     # On CPU, precision="16-mixed" means "bf16-mixed"; this is float16 with a scaler.
     "16-mixed": options(plugins=lambda _: [MixedPrecision("16-mixed", "cpu")]),
