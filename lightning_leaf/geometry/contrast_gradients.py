@@ -43,6 +43,7 @@ class SpanningGradients:
         self._top = top
         self._cotangents: Tensor | None = None
         self._is_vectorizable = True
+        self._at_once: dict[int, int] = {}  # gradients in one pass, by the number of inputs
 
     def __call__(self, scores: Tensor, x: Tensor) -> Tensor:  # (B, C), (B, ...) -> (B, n, d)
         """Return the gradients.
@@ -74,7 +75,10 @@ class SpanningGradients:
         if x.device.type == "cpu":
             small = len(x) <= INPUTS_IN_ONE_PASS and count * x.numel() <= NUMBERS_IN_ONE_PASS
             return count if small else 1
-        return gradients_at_once(self._classifier, len(x), count)
+        # Asking for the free memory takes as long as several operations.
+        if len(x) not in self._at_once:
+            self._at_once[len(x)] = gradients_at_once(self._classifier, len(x), count)
+        return self._at_once[len(x)]
 
 
 def all_cotangents(scores: Tensor, likelihood: Likelihood) -> Tensor:  # (B, C) -> (n, B, C)

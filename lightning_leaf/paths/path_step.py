@@ -5,29 +5,43 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_leaf.paths.captured_step import CapturedStep, captured
 from lightning_leaf.paths.goal import Goal, norms
 from lightning_leaf.paths.projectors import Projectors
+from lightning_leaf.paths.settings import PathSettings
+
+EAGER_STEPS = 16
+"""Steps before a step is captured: the first ones choose algorithms and allocate memory."""
+LEAST_STEPS = 64
+"""Shortest paths for which capturing a step pays off."""
 
 
 class PathStep:
     """Evaluate the points of a batch of paths and move to the next points.
 
-    It never waits for the device, and does not know which paths have ended.
+    It never waits for the device, and does not know which paths have ended. On CUDA the step of
+    long paths is captured as a graph, see
+    :class:`~lightning_leaf.paths.captured_step.CapturedStep`.
 
     Args:
         projectors: Compute the projections on D_x.
         goal: Goal of all paths.
-        bounds: Smallest and largest valid input; None for an open domain.
+        settings: Settings of all paths.
     """
 
-    def __init__(
-        self, projectors: Projectors, goal: Goal, bounds: tuple[Tensor, Tensor] | None
-    ) -> None:
+    def __init__(self, projectors: Projectors, goal: Goal, settings: PathSettings) -> None:
         self._projectors = projectors
         self._goal_of_all = goal
         self._rows = torch.zeros(0, dtype=torch.long, device=goal.tensors[0].device)
         self._goal = goal.select(self._rows)
-        self._bounds = bounds
+        self._bounds = settings.bounds
+        self._captures = (
+            projectors.can_be_captured
+            and self._rows.device.type == "cuda"
+            and settings.max_steps >= LEAST_STEPS
+        )
+        self._captured: CapturedStep | None = None
+        self._eager_steps = 0
 
     def add(self, rows: Tensor) -> None:
         """Add the paths of the given rows."""
@@ -42,6 +56,11 @@ class PathStep:
     def _arrange(self, rows: Tensor) -> None:
         self._rows = rows
         self._goal = self._goal_of_all.select(rows)
+        if self._captured is not None:
+            if self._captured.fits(len(rows)):
+                self._captured.arrange(self._goal)
+            else:
+                self._captured, self._eager_steps = None, 0
 
     def destination(self, path: int) -> Tensor | None:
         """Return the destination of a path, if it has one."""
@@ -57,8 +76,18 @@ class PathStep:
         Args:
             x: The points, ``(n, ...)``.
         """
+        if self._captured is not None:
+            return self._captured(x)
+        step = self._compute(self._goal, x)
+        self._eager_steps += 1
+        if self._captures and self._eager_steps == EAGER_STEPS:
+            self._captured = captured(self._compute, self._goal, x, step)
+            self._captures = self._captured is not None
+        return step
+
+    def _compute(self, goal: Goal, x: Tensor) -> tuple[Tensor, Tensor]:
         log_probs, projector = self._projectors.at(x)
-        distance, target = self._goal.move(x, projector)
+        distance, target = goal.move(x, projector)
         following = target.reshape(x.shape).to(x.dtype)
         if self._bounds is not None:
             following = following.clamp(*self._bounds)

@@ -56,7 +56,13 @@ class Projector(Protocol):
 
 
 class Projectors(Protocol):
-    """The projectors at successive points of a batch of paths."""
+    """The projectors at successive points of a batch of paths.
+
+    Attributes:
+        can_be_captured: Whether they make the same operations at each point.
+    """
+
+    can_be_captured: bool
 
     def at(self, x: Tensor) -> tuple[Tensor, Projector]:
         """Evaluate the classifier at the next point of every path.
@@ -82,6 +88,8 @@ class ExactProjectors:
         top: The number of most probable classes, or of labels with the largest variance p (1 − p);
             None for all.
     """
+
+    can_be_captured = True
 
     def __init__(self, classifier: Classifier, top: int | None = None) -> None:
         self._classifier = classifier
@@ -113,6 +121,8 @@ class IterativeProjectors:
         rtol: Relative error allowed in a projection.
         inverses: What is known, in the order of the projections at a point.
     """
+
+    can_be_captured = False
 
     def __init__(
         self, classifier: Classifier, rtol: float, inverses: list[InverseGram] | None = None

@@ -65,7 +65,7 @@ def walk(
         disable=None if shows_progress else True,
         delay=0.5,
     ) as bar:
-        batch = _Batch(PathStep(projectors, goal, settings.bounds), start, ends, settings, size)
+        batch = _Batch(PathStep(projectors, goal, settings), start, ends, settings, size)
         batch.add(list(range(size)))
         added = size
         while len(batch):
