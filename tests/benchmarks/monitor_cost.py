@@ -122,8 +122,8 @@ def cases(device: torch.device) -> list[Case]:
             Case("ResNet-18", ResNet18, cifar10, 8, 4, longest=4, shortest=2, rounds=1),
         ]
     return [
-        Case("the paper's CNN", paper_cnn, mnist, 60, 32, longest=256, shortest=8, rounds=3),
-        Case("ResNet-18", ResNet18, cifar10, 128, 32, longest=64, shortest=8, rounds=3),
+        Case("the paper's CNN", paper_cnn, mnist, 60, 32, longest=256, shortest=8, rounds=2),
+        Case("ResNet-18", ResNet18, cifar10, 128, 32, longest=64, shortest=8, rounds=1),
     ]
 
 

@@ -23,6 +23,7 @@ from lightning_leaf.monitoring.interval import (
 from lightning_leaf.monitoring.interval_timer import IntervalTimer
 from tests.support.callbacks.training import digits, fit, ignore_lightning, train_data
 from tests.support.clock import Durations, FakeClock
+from tests.support.undisturbed.contract import Training, differences, outcome
 
 pytestmark = ignore_lightning
 
@@ -332,6 +333,19 @@ def test_a_resumed_training_keeps_the_chosen_interval(tmp_path: Path, durations:
     fit(tmp_path / "third", undecided, durations, saver(), ckpt_path=saved, max_steps=40, **options)
     assert undecided.interval == 1  # 9.4 ms / 1 s / 0.016 = 0.6
     assert undecided.history["step"] == [0, 10, 27, *range(34, 41)]  # 27 by the estimate
+
+
+def test_the_training_is_bitwise_identical_while_it_is_timed(tmp_path: Path) -> None:
+    training = Training(others=lambda _: [])
+    # A checkpoint after each epoch of four batches would interrupt each window.
+    options: dict[str, Any] = {
+        "max_epochs": 5, "limit_val_batches": 0, "enable_checkpointing": False,
+    }  # fmt: skip
+    leaf = LocalDataMatrixMonitor(probe=4, on_error="raise")
+    without = outcome(training, tmp_path / "without", **options)
+    watched = outcome(training, tmp_path / "with", [leaf], **options)
+    assert differences(without, watched) == []
+    assert leaf.state_dict()["interval_is_chosen"]
 
 
 def test_another_training_chooses_its_own_interval(tmp_path: Path, durations: Durations) -> None:
