@@ -6,11 +6,12 @@ compute them from the batch. A measurement must neither be this pass nor use its
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.module import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
@@ -116,26 +117,38 @@ def refusing_initialization(model: nn.Module) -> Iterator[None]:
     Raises:
         ModelIsUnbuilt: If a flag with "init" in its name has changed.
     """
-    flags = [(part, name, value) for part in parts_of(model) for name, value in _flags(part)]
+    parts = parts_of(model)
+    before = _flags(parts)
     yield
-    for part, name, before in flags:
-        now = dict(_flags(part)).get(name, before)
-        if now != before:
+    now = _flags(parts) if before else {}
+    for (key, name), value in before.items():
+        if now.get((key, name), value) != value:
+            part = next(part for part in parts if id(part) == key)
             raise ModelIsUnbuilt(
                 f"Expected an initialized model; {type(part).__name__} takes its first values from "
-                f"the first batch ('{name}' changed from {before} to {now}). {ADVICE}"
+                f"the first batch ('{name}' changed from {value} to {not value}). {ADVICE}"
             )
 
 
-def _flags(part: nn.Module) -> Iterator[tuple[str, bool]]:
-    for name, tensor in (*part._buffers.items(), *part._parameters.items()):
-        if "init" not in name or tensor is None or isinstance(tensor, UNINITIALIZED):
-            continue
-        if tensor.numel() == 1 and not tensor.is_meta:
-            yield name, bool(tensor)
-    for name, value in vars(part).items():
-        if "init" in name and (isinstance(value, bool) or (type(value) is int and value in (0, 1))):
-            yield name, bool(value)
+def _flags(parts: Iterable[nn.Module]) -> dict[tuple[int, str], bool]:
+    """Return the values of all flags. The host waits once for each accelerator that has some."""
+    found: dict[tuple[int, str], bool] = {}
+    tensors: dict[torch.device, dict[tuple[int, str], Tensor]] = {}
+    for part in parts:
+        for name, tensor in (*part._buffers.items(), *part._parameters.items()):
+            if "init" not in name or tensor is None or isinstance(tensor, UNINITIALIZED):
+                continue
+            if tensor.numel() == 1 and not tensor.is_meta:
+                tensors.setdefault(tensor.device, {})[id(part), name] = tensor
+        for name, value in vars(part).items():
+            if "init" in name and (
+                isinstance(value, bool) or (type(value) is int and value in (0, 1))
+            ):
+                found[id(part), name] = bool(value)
+    for group in tensors.values():
+        values = torch.stack([each.detach().reshape(()) != 0 for each in group.values()])
+        found |= zip(group, values.tolist(), strict=True)
+    return found
 
 
 def _parameter_names(part: nn.Module) -> set[str]:

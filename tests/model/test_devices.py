@@ -8,6 +8,7 @@ from torch import nn
 
 from lightning_leaf import LocalDataMatrix, local_geometry
 from lightning_leaf.model.classifier import measuring
+from lightning_leaf.model.unbuilt import ModelIsUnbuilt, refusing_initialization
 from lightning_leaf.trainer import averaging
 from tests.gpu.simulated_device import DEVICE, Simulation
 from tests.support.oracle import data_matrix
@@ -169,3 +170,17 @@ def test_the_host_does_not_wait_in_forward_passes(make, waits):
                 classifier.log_probs(classifier.scores(inputs))
             assert sum(counts.waits.values()) == waits
             assert not counts.mixes
+
+
+def test_flags_of_initialization_are_read_together():
+    model = nn.Sequential(*(nn.Linear(3, 3) for _ in range(4)))
+    for layer in model:
+        layer.register_buffer("initialized", torch.tensor(True))
+    with Simulation() as simulation:
+        model.to(DEVICE)
+        with simulation.counting() as counts, refusing_initialization(model):
+            pass
+        assert sum(counts.waits.values()) == 2  # before and after
+        with pytest.raises(ModelIsUnbuilt, match="changed from True to False"):  # noqa: SIM117
+            with refusing_initialization(model):
+                model[2].initialized.fill_(False)
