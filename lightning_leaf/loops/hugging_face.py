@@ -140,6 +140,16 @@ class LeafTrainerCallback(_Base):  # type: ignore[misc]
             self.monitor.measure_if_due(model, state.global_step, examples_per_step=examples)
 
     @override
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Do not count the time of an evaluation as that of training steps."""
+        self.monitor._timer.interrupt()
+
+    @override
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Do not count the time of saving a checkpoint as that of training steps."""
+        self.monitor._timer.interrupt()
+
+    @override
     def on_train_end(
         self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
     ) -> None:

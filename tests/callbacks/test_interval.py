@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from lightning_leaf.monitoring.interval import (
     interval_message,
 )
 from lightning_leaf.monitoring.interval_timer import IntervalTimer
+from lightning_leaf.trainer.state import steps_planned
 from tests.support.callbacks.training import digits, fit, ignore_lightning, train_data
 from tests.support.clock import Durations, FakeClock
 from tests.support.undisturbed.contract import Training, differences, outcome
@@ -91,6 +93,14 @@ def test_the_message_tells_what_more_measurements_cost_if_there_are_few() -> Non
         "7.2 % of the time of its steps."
     )
     assert interval_message(1, 0.01).startswith("measures every step, because")
+
+
+@pytest.mark.parametrize(
+    ("estimated", "expected"), [(100, 100), (math.inf, None), (-1, None), (0, None)]
+)
+def test_the_length_of_a_training_may_be_unknown(estimated: float, expected: int | None) -> None:
+    trainer: Any = SimpleNamespace(estimated_stepping_batches=estimated)
+    assert steps_planned(trainer) == expected
 
 
 def timed(

@@ -96,21 +96,29 @@ def test_the_interval_does_not_depend_on_time(clock: FakeClock, reason: str) -> 
     assert (fixed.interval, fixed.history["step"]) == (expected, [*range(0, 41, expected)])
 
 
-def test_the_callback_of_hugging_face_chooses_it_too(
-    clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("hook", ["on_evaluate", "on_save"])
+def test_the_callback_of_hugging_face_times_training_steps_only(
+    clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: str
 ) -> None:
+    def interval(reports: bool) -> int | None:
+        callback, model = LeafTrainerCallback(torch.rand(5, 4)), nn.Linear(4, 3)
+        callback.on_train_begin(args, state, None, model=model)
+        for step in range(30):
+            state.global_step = step
+            callback.on_step_begin(args, state, None, model=model)
+            clock.advance(STEP)
+            if step % 7 == 6:
+                clock.advance(10.0)  # evaluate or save
+                if reports:
+                    getattr(callback, hook)(args, state, None, model=model)
+        callback.on_train_end(args, state, None, model=model)
+        return callback.monitor.interval
+
     monkeypatch.setattr(hugging_face, "TrainerCallback", object)
-    callback, model = LeafTrainerCallback(torch.rand(5, 4)), nn.Linear(4, 3)
     args = SimpleNamespace(
         output_dir=str(tmp_path), report_to=[], load_best_model_at_end=False,
         per_device_train_batch_size=4, gradient_accumulation_steps=2,
     )  # fmt: skip
     state = SimpleNamespace(is_world_process_zero=True, global_step=0)
-    callback.on_train_begin(args, state, None, model=model)
-    for step in range(20):
-        state.global_step = step
-        callback.on_step_begin(args, state, None, model=model)
-        clock.advance(STEP)
-    assert callback.monitor.interval == BY_TIME
-    assert callback.monitor.history["step"] == [0, 16]
-    callback.on_train_end(args, state, None, model=model)
+    assert interval(True) == BY_TIME
+    assert interval(False) == 1  # negative control
