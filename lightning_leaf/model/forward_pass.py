@@ -22,7 +22,12 @@ from lightning_leaf.model.precision import (
     main_type,
     needs_copy,
 )
-from lightning_leaf.model.recurrent import RecurrentWithoutCuDNN, is_recurrent, without_cudnn
+from lightning_leaf.model.recurrent import (
+    RecurrentWithoutCuDNN,
+    is_recurrent,
+    is_scripted_recurrent,
+    without_cudnn,
+)
 
 
 class ModelTensors:
@@ -40,6 +45,7 @@ class ModelTensors:
         scripted: Whether parts of the model are TorchScript.
         quantized: Whether parts of the model are quantized layers.
         recurrent: Whether parts of the model are LSTM, GRU or RNN layers.
+        scripted_recurrent: Whether such layers are TorchScript.
         sharded: Whether a sharding strategy manages some of its parameters.
     """
 
@@ -53,7 +59,10 @@ class ModelTensors:
         self.devices = list(dict.fromkeys(found))
         self.scripted = any(isinstance(part, torch.jit.ScriptModule) for part in parts)
         self.quantized = any(".quantized" in type(part).__module__ for part in parts)
-        self.recurrent = any(isinstance(part, nn.RNNBase) for part in parts)
+        self.scripted_recurrent = self.scripted and any(map(is_scripted_recurrent, parts))
+        self.recurrent = self.scripted_recurrent or any(
+            isinstance(part, nn.RNNBase) for part in parts
+        )
         self.sharded = bool(sharded_parts(parts))
         self._full_copies: dict[str, Tensor] | None = None
 
@@ -134,7 +143,9 @@ class ForwardPass:
             if precision.full:
                 dtype = x.dtype if precision.inputs is None else tensors.dtype
                 modes.enter_context(FullPrecision(dtype, inputs.device))
-            if self.recurrent:
+            if tensors.scripted_recurrent:  # nothing can intercept their calls
+                modes.enter_context(without_cudnn())
+            elif self.recurrent:
                 modes.enter_context(RecurrentWithoutCuDNN())
             if self.through_no_grad:
                 modes.enter_context(ThroughNoGrad(tensors))

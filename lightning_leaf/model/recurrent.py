@@ -7,10 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
 RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu"}
 """Functions of PyTorch that run whole sequences, by the layers of these names and directly."""
+
+LAYERS = {"LSTM", "GRU", "RNN"}
+"""The layers that call them."""
 
 
 class RecurrentWithoutCuDNN(TorchFunctionMode):
@@ -35,6 +39,12 @@ class RecurrentWithoutCuDNN(TorchFunctionMode):
 def is_recurrent(func: Callable[..., Any]) -> bool:
     """Return whether a function that a mode intercepts is one of :data:`RECURRENT`."""
     return getattr(func, "__name__", "") in RECURRENT
+
+
+def is_scripted_recurrent(part: nn.Module) -> bool:
+    """Return whether a part of a model is a recurrent layer in TorchScript."""
+    is_script = isinstance(part, torch.jit.ScriptModule)
+    return is_script and getattr(part, "original_name", "") in LAYERS
 
 
 @contextmanager

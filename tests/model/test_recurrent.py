@@ -1,6 +1,7 @@
 """Recurrent layers run without cuDNN, and everything else with it."""
 
 import copy
+import queue
 from contextlib import nullcontext
 
 import pytest
@@ -87,6 +88,40 @@ def test_recurrent_layers_alone_run_without_cudnn(name, x, monkeypatch):
 def test_recurrent_functions_are_found_in_the_first_forward_pass(x):
     model = Sequences("rnn_tanh", direct=True)
     assert seen(model, x) == {"rnn_tanh": {False}, "conv1d": {True}}
+
+
+class Seen(nn.Module):
+    """A part in Python between parts in TorchScript."""
+
+    def forward(self, x):
+        seen_by_parts.put(backends.cudnn.enabled)
+        return x
+
+
+seen_by_parts: queue.SimpleQueue = queue.SimpleQueue()  # a list would be restored
+
+
+class Last(nn.Module):
+    """The last output of a layer for sequences."""
+
+    def __init__(self, layer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)[0][:, -1]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("layer", [nn.LSTM(6, 3, batch_first=True), nn.Linear(6, 3)])
+@pytest.mark.parametrize("compiled", [torch.jit.script, torch.jit.trace])
+def test_scripted_recurrent_layers_run_with_the_whole_model_without_cudnn(layer, compiled, x):
+    part = Last(layer) if isinstance(layer, nn.LSTM) else nn.Sequential(layer, nn.Flatten())
+    part = compiled(part) if compiled is torch.jit.script else compiled(part, x)
+    LocalDataMatrix.at(nn.Sequential(part, Seen()), x)
+    enabled = {seen_by_parts.get() for _ in range(seen_by_parts.qsize())}
+    assert enabled == {not isinstance(layer, nn.LSTM)}
 
 
 def test_a_setting_of_the_user_stays(x):
