@@ -20,10 +20,10 @@ fi
 device=${LEAF_CHECK_DEVICE:-$(python3 -c 'import torch; print("cuda" if torch.cuda.is_available() else "cpu")')}
 if [ "$device" = cuda ]; then
   export OMP_NUM_THREADS=${OMP_NUM_THREADS:-8}
-  chosen=gpu
+  chosen=(-m gpu)
 else
   export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} CUDA_VISIBLE_DEVICES=
-  chosen="not gpu"
+  chosen=(-m "not gpu" -k "cpu or float32 or test_training.py")
 fi
 : >"$OUT/00-summary.txt"
 failed=0
@@ -38,21 +38,29 @@ phase() { # name seconds command...
   printf '%-18s rc %3d %4d s of %3d, total %4d s\n' \
     "$name" "$status" $((SECONDS - started)) "$limit" "$SECONDS" | tee -a "$OUT/00-summary.txt"
 }
-tests() { # name seconds paths...
+tests() { # name seconds files...
   local name=$1 limit=$2
   shift 2
   phase "$name" "$limit" python3 -m pytest -q -p no:cacheprovider --durations=8 \
-    -o filterwarnings=default -m "$chosen" "$@"
+    -o filterwarnings=default "${chosen[@]}" "$@"
 }
 benchmark() { # name seconds benchmark
   TAIL=60 phase "$1" "$2" python3 -m tests.gpu.benchmark "$3" "$device"
 }
 
-phase 01-machine 20 python3 -m tests.gpu.machine "$device"
-tests 10-correct 110 tests/gpu/test_devices.py
+phase 01-machine 15 python3 -m tests.gpu.machine "$device"
+# Fast tests first. The simulated device is no part of the check of a GPU.
+tests 10-measurements 55 tests/gpu/test_devices.py tests/gpu/test_measurements.py \
+  tests/geometry/test_data_matrix.py tests/paths/test_horizontal_path.py
+tests 11-models 40 tests/gpu/test_models.py
+tests 12-training 45 tests/gpu/test_training.py
 TAIL=60 phase 20-probe 60 python3 -m tests.gpu.probe "$device"
-benchmark 50-paths 45 paths
-benchmark 60-exact 25 exact
+tests 30-undisturbed 90 tests/undisturbed/test_matrix.py
+benchmark 40-paths 35 paths
+benchmark 41-exact 25 exact
+benchmark 42-limits 55 limits
+benchmark 43-chunks 30 chunks
+benchmark 50-monitor 60 monitor_cost
 cat "$OUT/00-summary.txt"
 echo "tables in $OUT"
 exit "$failed"
