@@ -14,15 +14,17 @@ from lightning_leaf.errors import LeafError, NonFiniteError
 from lightning_leaf.model.accelerators import computing_device
 from lightning_leaf.model.built_copy import built_copy
 from lightning_leaf.model.forward import Forward, forward_function
-from lightning_leaf.model.forward_pass import ForwardPass, ModelTensors
+from lightning_leaf.model.forward_pass import ForwardPass
 from lightning_leaf.model.likelihood import Likelihood, checked_likelihood, log_probabilities
+from lightning_leaf.model.model_tensors import ModelTensors
 from lightning_leaf.model.outputs import UnusableOutput, require_no_probabilities
 from lightning_leaf.model.pixels import as_floats, pixel_scale
 from lightning_leaf.model.precision import precisions
 from lightning_leaf.model.quiet import quiet
 from lightning_leaf.model.suggestions import suggested_forward
-from lightning_leaf.model.trial import find_forward_pass, first_that_runs
+from lightning_leaf.model.trial import find_forward_pass
 from lightning_leaf.model.unbuilt import is_unbuilt, require_built
+from lightning_leaf.model.ways import first_that_runs
 from lightning_leaf.model.wrappers import unwrapped
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.errors import LeafError
-from lightning_leaf.model.forward_pass import ForwardPass, Watch, weighted
+from lightning_leaf.model.forward_pass import ForwardPass, weighted
+from lightning_leaf.model.watch import Watch
 
 NEAR = 1e-3
 SCALES = (NEAR, 1e-2, 1e-1, 1.0)

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
-from weakref import WeakSet
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from lightning_leaf.errors import Interrupted, LeafError
+from lightning_leaf.errors import LeafError
 from lightning_leaf.model.dependence import REASONS, require_zero_derivative
-from lightning_leaf.model.forward_pass import ForwardPass, Watch, weighted
+from lightning_leaf.model.forward_pass import ForwardPass, weighted
 from lightning_leaf.model.memory import allocated_bytes, is_out_of_memory
 from lightning_leaf.model.partial_dependence import check_all_derivatives
 from lightning_leaf.model.recurrent import RECURRENT
-from lightning_leaf.model.unbuilt import ModelIsUnbuilt
-
-T = TypeVar("T")
-
-_KNOWN_AS_COARSE: WeakSet[Any] = WeakSet()
-
-LOGGER = logging.getLogger("lightning_leaf")
+from lightning_leaf.model.watch import Watch
+from lightning_leaf.model.ways import first_that_runs, in_one_line, is_final
 
 AGREEMENT = 1e-4
 """Relative difference of two gradients that count as the same."""
@@ -149,7 +142,7 @@ def derivatives(run: ForwardPass, x: Tensor, watch: Watch | None = None) -> Tria
             raise
         raise LeafError(
             "The classifier cannot be differentiated with respect to its input: "
-            f"{_in_one_line(error)}"
+            f"{in_one_line(error)}"
         ) from error
     return Trial(run, scores, gradient, size)
 
@@ -171,62 +164,14 @@ def _bytes_per_input(run: ForwardPass, before: int | None, inputs: int) -> int |
     return None if after is None or before is None else max(0, after - before) // inputs
 
 
-def first_that_runs(
-    ways: Sequence[ForwardPass], work: Callable[[ForwardPass], T]
-) -> tuple[ForwardPass, T]:
-    """Do some work in the first way in which the model runs.
-
-    Args:
-        ways: Forward passes to try, in this order.
-        work: A function of a forward pass.
-
-    Returns:
-        The forward pass, and the result.
-
-    Raises:
-        Exception: The first error, if the model runs in none of these ways. Errors about tensors
-            on several devices are raised only if there is no other.
-    """
-    first: Exception | None = None
-    for run in ways:
-        try:
-            result = work(run)
-        except Exception as error:
-            if len(ways) == 1 or _is_final(error):
-                raise
-            if first is None or (_is_about_devices(first) and not _is_about_devices(error)):
-                first = error
-            continue
-        if run.precision.coarse and run.model not in _KNOWN_AS_COARSE:
-            _KNOWN_AS_COARSE.add(run.model)
-            LOGGER.warning(
-                "%s is measured in its own half precision, because it does not run in full "
-                "precision (%s). Gradients have an error of about 1 %%.",
-                type(run.model).__name__,
-                _in_one_line(first),
-            )
-        return run, result
-    assert first is not None
-    raise first
-
-
 def _attempt(run: ForwardPass, x: Tensor) -> Trial | None:
     """Return the derivatives, or None if the model does not run in this way."""
     try:
         return derivatives(run, x)
     except Exception as error:
-        if _is_final(error):
+        if is_final(error):
             raise
         return None
-
-
-def _is_final(error: Exception) -> bool:
-    """Return whether another way to run the model would not help."""
-    return is_out_of_memory(error) or isinstance(error, (Interrupted, ModelIsUnbuilt))
-
-
-def _is_about_devices(error: Exception) -> bool:
-    return any(text in str(error) for text in ("device", "Input type"))
 
 
 def _better(plain: Trial, through: Trial, x: Tensor) -> Trial:
@@ -258,8 +203,3 @@ def _better(plain: Trial, through: Trial, x: Tensor) -> Trial:
         for trial in (plain, through)
     ]
     return plain if errors[0] <= errors[1] else through
-
-
-def _in_one_line(error: Exception | None) -> str:
-    lines = str(error).strip().split("\n")
-    return lines[-1] if "TorchScript" in lines[0] else lines[0]

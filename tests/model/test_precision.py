@@ -15,7 +15,7 @@ from lightning_leaf import (
     orthogonal_walk,
 )
 from lightning_leaf.model.classifier import Classifier, measuring
-from lightning_leaf.model.forward_pass import ModelTensors
+from lightning_leaf.model.model_tensors import ModelTensors
 from lightning_leaf.model.precision import Precision
 from tests.support.oracle import data_matrix
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from lightning_leaf import LeafError, LocalDataMatrix, horizontal_path
 from lightning_leaf.model.classifier import Classifier, measuring
-from lightning_leaf.model.forward_pass import devices_of
+from lightning_leaf.model.model_tensors import devices_of
 from tests.support.oracle import data_matrix
 
 pytestmark = pytest.mark.filterwarnings(
