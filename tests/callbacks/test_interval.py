@@ -210,6 +210,25 @@ def test_the_timer_waits_for_accelerators_at_the_ends_of_what_it_times(
     assert len(waits) == 8
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments"), [("cuda", 1), ("xpu", 1), ("mps", 0), ("cpu", None)]
+)
+def test_each_accelerator_is_waited_for_once(
+    monkeypatch: pytest.MonkeyPatch, kind: str, arguments: int | None
+) -> None:
+    waits: list[int] = []
+
+    class OnDevice(nn.Module):
+        def parameters(self, recurse: bool = True) -> Any:
+            return [SimpleNamespace(device=torch.device(kind))] * 3
+
+    if kind != "cpu":
+        fake = SimpleNamespace(synchronize=lambda *given: waits.append(len(given)))
+        monkeypatch.setattr(torch, kind, fake)
+    interval_timer.wait_for_devices(OnDevice())
+    assert waits == ([] if arguments is None else [arguments])
+
+
 def test_the_interval_is_chosen_by_time_and_logged_once(
     tmp_path: Path, durations: Durations, caplog: pytest.LogCaptureFixture
 ) -> None:
