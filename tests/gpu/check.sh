@@ -52,13 +52,13 @@ phase 01-machine 15 python3 -m tests.gpu.machine "$device"
 # Fast tests first. The simulated device is no part of the check of a GPU.
 tests 10-measurements 55 tests/gpu/test_devices.py tests/gpu/test_measurements.py \
   tests/geometry/test_data_matrix.py tests/paths/test_horizontal_path.py
-tests 11-models 40 tests/gpu/test_models.py
-tests 12-training 45 tests/gpu/test_training.py
-TAIL=60 phase 20-probe 60 python3 -m tests.gpu.probe "$device"
+tests 11-models 45 tests/gpu/test_models.py tests/gpu/test_captured_steps.py
+tests 12-training 40 tests/gpu/test_training.py
+TAIL=60 phase 20-probe 75 python3 -m tests.gpu.probe "$device"
 tests 30-undisturbed 90 tests/undisturbed/test_matrix.py
 benchmark 40-paths 35 paths
 benchmark 41-exact 25 exact
-benchmark 42-limits 55 limits
+benchmark 42-limits 50 limits
 benchmark 43-chunks 30 chunks
 benchmark 50-monitor 60 monitor_cost
 cat "$OUT/00-summary.txt"

@@ -15,12 +15,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from lightning_leaf import LocalDataMatrix, horizontal_path, local_geometry, orthogonal_walk
+from lightning_leaf.paths import path_step
 from tests.benchmarks.machine import describe
 from tests.benchmarks.models import PAPER_CNN, digits
 from tests.benchmarks.timing import interleaved, once, readable
@@ -30,8 +32,9 @@ from tests.support.agreement import relative
 PAIRS = {"cuda": (32, 256), "cpu": (4,)}
 DOMAIN = (-0.5, 3.0)
 """Contains the normalized digits; most of their pixels are near its lower bound."""
-BLOCK = 16
-"""Steps that are compared are whole blocks, each of which waits for the device once."""
+BEFORE, AFTER = 79, 143
+"""Steps of two compared walks: whole blocks, each of which waits for the device once. Both walks
+capture a step, if it can be captured."""
 LAUNCHES = ("cudaLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernel", "cuLaunchKernelEx")
 GRAPHS = ("cudaGraphLaunch",)
 WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize")
@@ -64,9 +67,16 @@ def parts(device: torch.device) -> Iterator[tuple[str, Callable[[], Any]]]:
         start, end = images.split(count)
         for name, walk in walks(model, start, end).items():
             title = f"{count} paths, {name}"
-            yield f"{title}, time of a step", lambda walk=walk: step_time(walk, device)
-            if device.type == "cuda":
-                yield f"{title}, calls of a step", lambda walk=walk: calls_per_step(walk)
+            if device.type == "cpu":
+                yield f"{title}, a step", lambda walk=walk: step_time(walk, device, 1, 3)
+                continue
+            for steps in (eager, captured):
+                yield (
+                    f"{title}, {steps.__name__}, a step",
+                    lambda walk=walk, steps=steps: (
+                        f"{steps(step_time, walk, device)}; {steps(calls_per_step, walk)}"
+                    ),
+                )
         yield f"{count} inputs, a measurement", lambda x=start: measurement(model, x, device)
     if device.type == "cuda":
         few = walks(model, *digits(16)[0].to(device).split(8))
@@ -126,9 +136,23 @@ def tf32() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before[1]
 
 
-def step_time(walk: Walk, device: torch.device) -> str:
+def eager(found: Callable[..., str], *arguments: Any) -> str:
+    """Return what is found of steps that are not captured as a CUDA graph."""
+    with mock.patch.object(path_step, "captured", return_value=None):
+        return found(*arguments, BEFORE, AFTER)
+
+
+def captured(found: Callable[..., str], *arguments: Any) -> str:
+    """Return what is found of steps after one was captured."""
+    graphs = []
+    real = path_step.captured
+    with mock.patch.object(path_step, "captured", lambda *a: graphs.append(real(*a)) or graphs[-1]):
+        result = found(*arguments, BEFORE, AFTER)
+    return result if graphs and None not in graphs else f"NOT captured, {result}"
+
+
+def step_time(walk: Walk, device: torch.device, short: int, long: int) -> str:
     """Return the time of a step of all paths together, from the difference of two lengths."""
-    short, long = (BLOCK - 1, 5 * BLOCK - 1) if device.type == "cuda" else (1, 3)
     walk(short)
     times = []
     for _ in range(3):
@@ -137,17 +161,17 @@ def step_time(walk: Walk, device: torch.device) -> str:
     return ", ".join(map(readable, sorted(times)))
 
 
-def calls_per_step(walk: Walk) -> str:
+def calls_per_step(walk: Walk, short: int, long: int) -> str:
     """Return the profiled calls of CUDA for each step."""
     counted = []
-    for steps in (BLOCK - 1, 2 * BLOCK - 1):
+    for steps in (short, long):
         with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
             walk(steps)
             torch.cuda.synchronize()
         events = {event.key: event.count for event in profiler.key_averages()}
         kinds = (LAUNCHES, GRAPHS, ("cudaMemcpyAsync",), WAITS)
         counted.append([sum(events.get(name, 0) for name in names) for names in kinds])
-    numbers = [(after - before) / BLOCK for before, after in zip(*counted, strict=True)]
+    numbers = [(after - before) / (long - short) for before, after in zip(*counted, strict=True)]
     names = ("launches", "graphs", "copies", "waits")
     return ", ".join(f"{number:.2f} {name}" for number, name in zip(numbers, names, strict=True))
 
