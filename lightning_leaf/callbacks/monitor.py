@@ -87,7 +87,7 @@ class LocalDataMatrixMonitor(LeafCallback):
             positions in that data set; a tensor of inputs; a pair of inputs and labels; or a data
             set, of which the monitor takes 32 examples.
         every_n_steps: Optimizer steps between measurements. The default keeps measuring below 2 %
-            of the training time: a few of the first steps and one measurement are timed, and the
+            of the time of a long training: a few of the first steps and one measurement are timed, and the
             interval is that at which measuring takes 1.6 %, rounded up to two significant digits.
             Until then, and in trainings with deterministic algorithms, whose intervals must not
             depend on time, it is estimated: n = P C / (3 B · 1.6 %) for P inputs, C classes (at

@@ -78,7 +78,7 @@ class LeafMonitor:
         probe: The inputs to measure: a tensor, or a batch of a data loader.
         writer: Where to write: a :class:`LeafWriter`, or what it takes. None: nowhere.
         every_n_steps: Steps between measurements of :meth:`measure_if_due`. The default keeps
-            measuring below 2 % of the training time, see :class:`LocalDataMatrixMonitor`: it is
+            measuring below 2 % of a long training, see :class:`LocalDataMatrixMonitor`: it is
             chosen by the time between calls, so call :meth:`measure_if_due` at every step. Until
             then it is estimated from ``examples_per_step``, or 100.
         ranks: One or several kinds of effective ranks: ``"entropy"``, ``"stable"``,
