@@ -87,13 +87,13 @@ class LocalDataMatrixMonitor(LeafCallback):
             positions in that data set; a tensor of inputs; a pair of inputs and labels; or a data
             set, of which the monitor takes 32 examples.
         every_n_steps: Optimizer steps between measurements. The default keeps measuring below 2 %
-            of the time of a long training: a few of the first steps and one measurement are timed, and the
-            interval is that at which measuring takes 1.6 %, rounded up to two significant digits.
-            Until then, and in trainings with deterministic algorithms, whose intervals must not
-            depend on time, it is estimated: n = P C / (3 B · 1.6 %) for P inputs, C classes (at
-            most 160) and B examples per step, because a measurement takes C passes per input and
-            a training step about three per example. For example, n = 120 for 32 inputs, ten
-            classes and batches of 60.
+            of the time of a long training: a few of the first steps and one measurement are timed,
+            and the interval is that at which measuring takes 1.6 %, rounded up to two significant
+            digits. Until then, and in trainings with deterministic algorithms, whose intervals
+            must not depend on time, it is estimated: n = P C / (3 B · 1.6 %) for P inputs, C
+            classes (at most 160) and B examples per step, because a measurement takes C passes
+            per input and a training step about three per example. For example, n = 120 for 32
+            inputs, ten classes and batches of 60.
         ranks: One or several kinds of effective ranks: ``"entropy"``, ``"stable"``,
             ``"participation"``, ``"threshold"``.
         forward: How to call the module, if not as ``module(x)``: the name of a method or sub-module
