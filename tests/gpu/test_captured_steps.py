@@ -19,7 +19,7 @@ pytestmark = NEEDS_CUDA
 STEPS = 100
 WALKS: dict[str, tuple[Callable[..., LeafPath], dict[str, Any]]] = {
     "horizontal": (horizontal_path, {"step_size": 0.01, "threshold": 1e-3}),
-    "horizontal, some of which end": (horizontal_path, {}),
+    "horizontal, until they stall": (horizontal_path, {"step_size": 0.05, "max_steps": 300}),
     "horizontal, one after another": (horizontal_path, {"chunk_size": 2}),
     "orthogonal": (orthogonal_walk, {}),
     "orthogonal, in a domain": (orthogonal_walk, {"domain": (-6.0, 6.0)}),
@@ -44,7 +44,7 @@ def walked(
     torch.manual_seed(0)
     model, x = build().cuda(), torch.randn(6, 1, 10, 10)
     ends = (x.flip(0),) if walk is horizontal_path else ()
-    return walk(model, x, *ends, max_steps=STEPS, progress=False, **options)
+    return walk(model, x, *ends, **{"max_steps": STEPS, "progress": False, **options})
 
 
 @pytest.fixture(autouse=True)
