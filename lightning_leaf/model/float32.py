@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
-from typing import Any
 
 import torch
 from torch import backends
@@ -26,6 +25,8 @@ BACKENDS = "cuda", "mkldnn"
 OPERATIONS = "conv", "rnn", "matmul"
 
 IEEE = "ieee"
+HIGHEST = "highest"
+"""IEEE in the words of the old interface."""
 INHERITED = "none"
 BUILT_IN = "built-in"
 """TF32, but only until a node above has a value. It can be overwritten, but not written again."""
@@ -47,63 +48,72 @@ def full_float32() -> Iterator[None]:
     PyTorch has two interfaces to these settings, which raise errors if one is used after the
     other. Both can be used inside the context, and afterwards both are as before.
     """
-    with ExitStack() as stack:
-        if HAS_NODES:
-            stack.enter_context(_ieee_nodes())
-        else:
-            stack.enter_context(_restoring(_old_cudnn, _set_old_cudnn, False))
-            stack.enter_context(_old_products())
-        # Of Intel GPUs. Other builds of PyTorch have no such setting, and read None.
-        one_dnn = getattr(torch._C, "_get_onednn_allow_tf32", lambda: None)
-        if one_dnn():
-            stack.enter_context(_restoring(one_dnn, torch._C._set_onednn_allow_tf32, False))
+    with _ieee_nodes() if HAS_NODES else _old_interface(), _one_dnn():
         yield
 
 
 @contextmanager
-def _restoring(read: Callable[[], Any], write: Callable[[Any], None], value: Any) -> Iterator[None]:
-    before = read()
-    write(value)
+def _old_interface() -> Iterator[None]:
+    """Set IEEE precision through the only interface of PyTorch 2.6 to 2.8."""
+    convolutions, products = _old_cudnn(), torch.get_float32_matmul_precision()
+    try:
+        _set_old_cudnn(False)
+        torch.set_float32_matmul_precision(HIGHEST)
+        yield
+    finally:
+        _set_old_cudnn(convolutions)
+        torch.set_float32_matmul_precision(products)
+
+
+def _one_dnn() -> AbstractContextManager[None]:
+    """Set the precision of Intel GPUs. Other builds of PyTorch have no such setting: None."""
+    reads = getattr(torch._C, "_get_onednn_allow_tf32", None)
+    return _without_tf32_on_xpu() if reads is not None and reads() else nullcontext()
+
+
+@contextmanager
+def _without_tf32_on_xpu() -> Iterator[None]:
+    torch._C._set_onednn_allow_tf32(False)
     try:
         yield
     finally:
-        write(before)
-
-
-def _old_products() -> Any:
-    """Set the old interface to IEEE products, also of matrices on the CPU."""
-    return _restoring(
-        torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
-    )
+        torch._C._set_onednn_allow_tf32(True)
 
 
 @contextmanager
 def _ieee_nodes() -> Iterator[None]:
     """Set every node, and what the old interface remembers, to IEEE."""
     before = _values()
-    convolutions = [before["cuda", "conv"], before["cuda", "rnn"]]
+    is_built_in = BUILT_IN in (before["cuda", "conv"], before["cuda", "rnn"])
+    products: str | None = None
+    convolutions: bool | None = None
     try:
         for node, value in before.items():
             if value != BUILT_IN:  # takes the value above it
                 _write(*node, IEEE)
         _warn_unseen()
-        with ExitStack() as stack:
-            # Where all is IEEE, the old interface can be read.
-            stack.enter_context(_old_products())
-            if BUILT_IN in convolutions:
-                # Writing through the old interface would overwrite it.
-                stack.enter_context(_old_interface_reads_nodes())
-            else:
-                stack.enter_context(_restoring(_old_convolutions, _set_old_cudnn, False))
+        # Where all is IEEE, the old interface can be read.
+        products = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision(HIGHEST)
+        if is_built_in:
+            # Writing through the old interface would overwrite it.
+            with _old_interface_reads_nodes():
+                yield
+        else:
+            convolutions = _old_convolutions()
+            _set_old_cudnn(False)
             yield
     finally:
+        if products is not None:
+            torch.set_float32_matmul_precision(products)
+        if convolutions is not None:
+            _set_old_cudnn(convolutions)
         _restore(before)
 
 
 def _restore(before: dict[Node, str]) -> None:
-    now = _values() if BUILT_IN in before.values() else before
-    lost = [node for node, value in before.items() if value == BUILT_IN and now[node] != BUILT_IN]
-    if lost:  # written through the old interface
+    lost = [node for node in _overwritten() if before[node] == BUILT_IN]
+    if lost:  # through the old interface
         _set_old_cudnn(True)
     for node, value in before.items():
         if value != BUILT_IN:
@@ -111,6 +121,17 @@ def _restore(before: dict[Node, str]) -> None:
     for backend, operation in lost:
         above = _value_above(before, backend)
         _write(backend, operation, "tf32" if above == INHERITED else INHERITED)
+
+
+def _overwritten() -> list[Node]:
+    """Return the nodes that have no built-in value, of those that can have one."""
+    _write(*ALL, INHERITED)
+    _write("cuda", "all", INHERITED)
+    alone = [_read("cuda", operation) for operation in ("conv", "rnn")]
+    _write("cuda", "all", IEEE)
+    below = [_read("cuda", operation) for operation in ("conv", "rnn")]
+    found = zip(("conv", "rnn"), alone, below, strict=True)
+    return [("cuda", each) for each, *values in found if values != ["tf32", IEEE]]
 
 
 def _value_above(values: dict[Node, str], backend: str) -> str:

@@ -131,3 +131,13 @@ def test_matrices_are_exact_if_a_training_computes_in_bfloat16(monkeypatch):
     monkeypatch.setattr(quiet_module, "full_float32", nullcontext)
     if error() < 1e-3:
         pytest.skip("this processor computes products of float32 matrices in float32 only")
+
+
+def test_intel_gpus_compute_float32_in_float32_too(monkeypatch):
+    allowed = [True]
+    monkeypatch.setattr(torch._C, "_get_onednn_allow_tf32", lambda: allowed[-1], raising=False)
+    monkeypatch.setattr(torch._C, "_set_onednn_allow_tf32", allowed.append, raising=False)
+    with pytest.raises(KeyError), float32.full_float32():
+        assert allowed[-1] is False
+        raise KeyError
+    assert allowed == [True, False, True]
