@@ -137,7 +137,7 @@ def test_intel_gpus_compute_float32_in_float32_too(monkeypatch):
     allowed = [True]
     monkeypatch.setattr(torch._C, "_get_onednn_allow_tf32", lambda: allowed[-1], raising=False)
     monkeypatch.setattr(torch._C, "_set_onednn_allow_tf32", allowed.append, raising=False)
-    with pytest.raises(KeyError), float32.full_float32():
+    with pytest.raises(KeyError), float32.full_float32():  # noqa: PT012
         assert allowed[-1] is False
         raise KeyError
     assert allowed == [True, False, True]
