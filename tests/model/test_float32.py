@@ -14,21 +14,21 @@ from lightning_leaf import LocalDataMatrix
 from lightning_leaf.model import float32
 from lightning_leaf.model import quiet as quiet_module
 from tests.support.oracle import data_matrix
-from tests.support.undisturbed.float32_settings import all_ieee, set_node, settings
+from tests.support.undisturbed.float32_settings import (
+    all_ieee,
+    reset_products,
+    set_node,
+    settings,
+)
 
 
 @pytest.fixture(autouse=True)
 def restored():
     """Restore the precision of products. That of convolutions cannot always be restored."""
     yield
-    torch.set_float32_matmul_precision("highest")
+    reset_products()
     if float32.HAS_NODES:
-        for node in [
-            ("generic", "all"),
-            ("cuda", "all"),
-            *((b, "matmul") for b in ("cuda", "mkldnn")),
-        ]:
-            set_node(*node, "none")
+        set_node("generic", "all", "none")
 
 
 def test_every_combination_of_settings_is_restored():

@@ -117,7 +117,7 @@ WITHOUT_PRECAUTION: dict[str, tuple[str, Any, Training, set[str]]] = {
         "full_float32",
         float32_from_now_on,
         TRAININGS["float32 products in bfloat16"],
-        {"/float32[0]/precision", "/float32[0]/products"},
+        {"/changed settings[0]"},
     ),
     "compiled code": ("eager_if_compiled", nothing, COMPILED, {"/compilations"}),
 }

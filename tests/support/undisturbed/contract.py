@@ -97,11 +97,12 @@ def leaf_callbacks() -> tuple[
 
 
 class Witness(Callback):
-    """A callback that records losses, the precision of float32, and hooks of parameters."""
+    """A callback that records losses, changed precisions of float32, and hooks of parameters."""
 
     def __init__(self) -> None:
         self.losses: list[Tensor] = []
-        self.float32: list[dict[Any, Any]] = []
+        self.settings: dict[Any, Any] = {}
+        self.changed_settings: list[dict[Any, Any]] = []
         self.fired: Counter[str] = Counter()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -119,7 +120,9 @@ class Witness(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any
     ) -> None:
         self.losses.append(outputs["loss"].detach().clone())
-        self.float32.append(float32_settings.settings())
+        now = float32_settings.settings()
+        changed = {name: value for name, value in now.items() if value != self.settings[name]}
+        self.changed_settings.append(changed)
 
 
 def outcome(
@@ -145,6 +148,7 @@ def outcome(
     callbacks = [*others, *leaf] if training.leaf_callbacks_last else [*leaf, *others]
     trainer = make_trainer(root, [*callbacks, witness], **chosen)
     with training.around():
+        witness.settings = float32_settings.settings()
         trainer.fit(training.module(), train, validation, ckpt_path=resumed_from)
     if dist.is_initialized():
         dist.barrier()  # rank zero writes the logs that all ranks read
@@ -158,7 +162,7 @@ def outcome(
         "progress": trainer.fit_loop.state_dict(),
         "metrics": final_state.without_leaf_values(trainer.callback_metrics),
         "losses": witness.losses,
-        "float32": witness.float32,
+        "changed settings": witness.changed_settings,
         "hooks": dict(witness.fired),
         "compilations": final_state.compilations(),
         "logged": final_state.logged(root),

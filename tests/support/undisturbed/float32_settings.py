@@ -35,6 +35,13 @@ def settings() -> dict[Any, Any]:
     return {name: value_or_error(read) for name, read in readers.items()}
 
 
+def reset_products() -> None:
+    """Set the precision of products as at the start of a process."""
+    torch.set_float32_matmul_precision("highest")
+    for backend in ("cuda", "mkldnn") if float32.HAS_NODES else ():
+        set_node(backend, "matmul", "none")
+
+
 def value_or_error(read: Callable[[], Any]) -> Any:
     try:
         return read()

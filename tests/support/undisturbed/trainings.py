@@ -18,7 +18,7 @@ from torch.nn import utils
 from torch.utils.data import DataLoader, Dataset
 
 from tests.support.callbacks.training import SmallCNN, digits, validation_data
-from tests.support.undisturbed import modules, public_data, public_modules
+from tests.support.undisturbed import float32_settings, modules, public_data, public_modules
 from tests.support.undisturbed.contract import Training
 
 
@@ -80,7 +80,7 @@ def in_bfloat16() -> Iterator[None]:
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision("highest")
+        float32_settings.reset_products()
 
 
 PRECISIONS = {
