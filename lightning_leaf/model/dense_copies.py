@@ -18,6 +18,8 @@ WHOLE_NUMBERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 SHARE = 4
 """Copies stay on an accelerator if its available memory is at least this many times as large."""
+SMALL = 2**24
+"""Number of bytes of copies that stay on an accelerator without asking for its memory."""
 PIECE = 2**25
 """Number of bytes of a tensor that are compared or written at once."""
 
@@ -53,7 +55,7 @@ def cheapest_place(tensors: Iterable[Tensor]) -> torch.device | None:
         if device.type not in ("cpu", "meta") and tensor.layout is torch.strided:
             sizes[device] = sizes.get(device, 0) + tensor.nbytes
     for device, size in sizes.items():
-        available = available_bytes(device)
+        available = available_bytes(device) if size > SMALL else SHARE * size
         if available is None or available < SHARE * size:
             return HOST
     return None

@@ -71,6 +71,7 @@ def test_weights_are_restored_when_the_device_is_full(kept_on, monkeypatch):
 def test_without_the_host_they_would_not_be_restored(monkeypatch):
     """Negative control."""
     monkeypatch.setattr(dense_copies, "_pieces", lambda copy: [])
+    monkeypatch.setattr("lightning_leaf.model.quiet.cheapest_place", lambda _: HOST)
     model = network()
     before = values(model)
     with Full() as device:
@@ -150,9 +151,11 @@ def test_a_step_with_an_error_is_repeated(error):
 )
 def test_copies_stay_on_a_device_that_has_much_memory(available, place, monkeypatch):
     monkeypatch.setattr(dense_copies, "available_bytes", lambda device: available)
+    monkeypatch.setattr(dense_copies, "SMALL", 399)
     with Simulation():
         tensors = [torch.rand(90).to(DEVICE), torch.rand(10).to(DEVICE), torch.rand(10**4)]
         assert cheapest_place(tensors) == place
+        assert cheapest_place(tensors[1:]) is None  # too small to ask
         assert cheapest_place(tensors[2:]) is None
 
 
