@@ -22,7 +22,8 @@ def main(device: str) -> None:
     print(f"cuDNN {torch.backends.cudnn.version()}, CUDA {torch.version.cuda}")
     if device == "cuda":
         command = ["nvidia-smi", f"--query-gpu={CARD}", "--format=csv"]
-        print(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+        print(asked.stdout, asked.stderr)
 
 
 if __name__ == "__main__":

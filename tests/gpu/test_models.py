@@ -99,17 +99,21 @@ def old_interface() -> Iterator[None]:
 def new_interface() -> Iterator[None]:
     if not hasattr(torch.backends, "fp32_precision"):
         pytest.skip(f"torch {torch.__version__} has one interface only")
-    before = torch.backends.fp32_precision
-    torch.backends.fp32_precision = "tf32"
+    cuda, cudnn = torch.backends.cuda, torch.backends.cudnn
+    settings = torch.backends, cuda.matmul, cudnn.conv, cudnn.rnn
+    before = [each.fp32_precision for each in settings]
+    for each in settings:
+        each.fp32_precision = "tf32"
     try:
         yield
     finally:
-        torch.backends.fp32_precision = before
+        for each, precision in zip(settings, before, strict=True):
+            each.fp32_precision = precision
 
 
 def product(device: torch.device) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    a = torch.randn(64, 64, generator=generator).to(device)
+    a = torch.randn(512, 512, generator=generator).to(device)
     return (a @ a).cpu()
 
 
