@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_leaf import LeafPath, horizontal_path, orthogonal_walk
+from lightning_leaf.model.memory import available_bytes
 from lightning_leaf.paths import captured_step, path_step
 from tests.gpu.conftest import NEEDS_CUDA
 from tests.support.cases import image_cnn
@@ -88,6 +90,33 @@ def test_models_that_read_values_are_walked_without_a_graph(captures: list[bool]
     assert captures
     assert not any(captures)
     require_equal(eager, walked(image_cnn, walk, options))
+    require_reusable_memory()
+
+
+def test_captures_leave_no_memory_behind(captures: list[bool]) -> None:
+    """Every new stream would have a workspace of cuBLAS, which is never released."""
+    walk, options = WALKS["horizontal"]
+    reserved = []
+    for _ in range(8):
+        walked(image_cnn, walk, options)
+        gc.collect()
+        torch.cuda.empty_cache()
+        reserved.append(torch.cuda.memory_reserved())
+    assert all(captures)
+    assert reserved[-1] - reserved[1] < 2**26
+    require_reusable_memory()
+
+
+def require_reusable_memory() -> None:
+    """Require that the allocator still releases what it keeps if memory runs out.
+
+    It does not while it believes that a graph is being captured, as after a capture that failed.
+    """
+    free = available_bytes(torch.device("cuda", 0))
+    assert free is not None
+    for share in (0.6, 0.7):  # the second needs the memory that is kept of the first
+        torch.empty(int(share * free), dtype=torch.uint8, device="cuda")
+    torch.cuda.empty_cache()
 
 
 def require_equal(one: LeafPath, other: LeafPath) -> None:
