@@ -48,7 +48,10 @@ def has_float64(device: torch.device) -> bool:
 
 def accelerator_types() -> list[str]:
     """Return the types of accelerators for which PyTorch is built, such as ``"cuda"``."""
-    current = torch.accelerator.current_accelerator()
+    try:
+        current = torch.accelerator.current_accelerator()
+    except RuntimeError:  # torch 2.6 on a machine without an accelerator
+        current = None
     return ["cuda"] if current is None or current.type == "cuda" else ["cuda", current.type]
 
 
