@@ -22,11 +22,12 @@ class TangentSpace:
     labels. They span D_x for every confidence of the model, whereas the rows ∇ log p_i of a
     confident model underflow to rounding noise.
 
-    The rows can be linearly dependent. The projection Mᵀ(K + δI)⁻¹M v, with the Gram matrix
-    K = M Mᵀ in float64, is damped by the rounding noise δ of K, so that noise in place of missing
-    directions is left out. The solution c is refined once, which is exact to (δ / σ²)² in a
-    direction with the singular value σ. It takes a Cholesky factorization, which no accelerator
-    has to report to the host, instead of an eigendecomposition.
+    The rows can be linearly dependent: where directions are missing, their singular values are
+    rounding noise. Each direction with the singular value σ is therefore taken with the weight
+    3s² − 2s³, s = σ² / (σ² + δ), which is 1 − 3 (δ / σ²)² above the noise and 3 (σ² / δ)² within
+    it. With A = (K + δI)⁻¹ and the Gram matrix K = M Mᵀ in float64, the projection is
+    Mᵀ(I + 2δA)(I − δA)A M v. It takes one Cholesky factorization, which no accelerator has to
+    report to the host, instead of an eigendecomposition.
 
     Args:
         rows: M, ``(B, n, d)``.
@@ -97,10 +98,12 @@ class TangentSpace:
     def _solve(self, products: Tensor) -> Tensor:  # (B, n, 1) -> (B, n, 1)
         """Return (M Mᵀ)⁺ times products."""
         trace, factor = self._factorization
+        relative = self._relative_damping
         solution = torch.cholesky_solve(products, factor)
-        # What the damping left over, δ (K + δI)⁻¹ products, is solved for once more.
         rest = torch.cholesky_solve(solution, factor)
-        return torch.addcmul(solution, trace, rest, value=self._relative_damping)
+        solution = torch.addcmul(solution, trace, rest, value=-relative)
+        rest = torch.cholesky_solve(solution, factor)
+        return torch.addcmul(solution, trace, rest, value=2 * relative)
 
     @cached_property
     def _factorization(self) -> tuple[Tensor, Tensor]:  # (B, 1, 1), (B, n, n)
@@ -117,11 +120,11 @@ class TangentSpace:
     def _relative_damping(self) -> float:
         """δ / tr K.
 
-        Rows with a relative rounding error ε have noise with singular values up to n·ε·σ_max.
-        Computing the Gram matrix in float64 adds n·ε₆₄·λ_max, and the trace is at least λ_max.
+        Rows with a relative rounding error ε have noise with singular values of about √n·ε·σ_max,
+        and computing the Gram matrix in float64 adds n·ε₆₄·λ_max. The trace is at least λ_max.
         """
         rows = self.rows.shape[1]
-        return max((rows * self.rounding) ** 2, 8 * rows * torch.finfo(torch.float64).eps)
+        return rows * max(256 * self.rounding**2, 8 * torch.finfo(torch.float64).eps)
 
     def _products(self) -> Tensor:  # (B, n, n)
         return _total([part @ part.mT for _, part in self._blocks()])
@@ -130,7 +133,12 @@ class TangentSpace:
         """Yield the columns of the rows in float64, in blocks."""
         for first in range(0, self.rows.shape[-1], COLUMNS_AT_ONCE):
             columns = slice(first, first + COLUMNS_AT_ONCE)
-            yield columns, self.rows[..., columns].double()
+            yield columns, in_double(self.rows[..., columns])
+
+
+def in_double(rows: Tensor) -> Tensor:
+    """Return rows in float64, in the order of memory in which products are fast."""
+    return rows.to(torch.float64, memory_format=torch.contiguous_format)
 
 
 def _total(parts: list[Tensor]) -> Tensor:

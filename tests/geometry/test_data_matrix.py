@@ -159,3 +159,22 @@ def test_cuda_agrees_with_the_oracle(case):
     )  # TF32 is off, sums differ
     v = torch.randn_like(x)
     assert relative(g.project(v.cuda()).cpu(), oracle.project(exact, x, v)) < 1e-4
+
+
+@pytest.mark.parametrize("seed", fresh_seeds(4))
+def test_rounding_noise_in_place_of_missing_directions_is_left_out(seed):
+    """Few hidden units, some of which are dead, leave fewer directions than contrasts."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 10))
+    x, v = torch.randn(40, 12), torch.randn(40, 12)
+    exact = copy.deepcopy(model).double()
+    g = LocalDataMatrix.at(model, x)
+    assert g.tangent_dimension().min() < 4
+    expected = oracle.project(exact, x, v)
+    scale = v.norm(dim=1, keepdim=True)
+    assert ((g.project(v) - expected) / scale).abs().max() < 1e-5
+    # Negative control: with the noise as further directions, the projection is another one.
+    noise = g.tangent.rows.double()
+    _, _, basis = torch.linalg.svd(noise, full_matrices=False)
+    spoiled = (basis.mT @ (basis @ v.double().unsqueeze(-1))).squeeze(-1)
+    assert ((spoiled - expected) / scale).abs().max() > 1e-2
