@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,7 +38,7 @@ class CapturedStep:
         self._x = x.clone()
         outputs: list[tuple[Tensor, Tensor]] = []
         self._replay = record(lambda: outputs.append(compute(own, self._x)), x.device)
-        ((self._results, self._following),) = outputs
+        self._results, self._following = outputs[-1]  # of the recording
 
     def fits(self, paths: int) -> bool:
         """Return whether this number of paths can be computed without much waste."""
@@ -78,24 +80,61 @@ def captured(
 def record(work: Callable[[], None], device: torch.device) -> Callable[[], None]:
     """Record the kernels of some work, without running them, and return a function that does.
 
-    Other threads of a training may use the device meanwhile. ``torch.cuda.graph`` would also
-    collect garbage and empty the allocator's cache, which slows a training.
+    The work runs once before, and raises an error where it waits for the device: a recording that
+    fails would leave the allocator in a state of its own. Other threads of a training may use the
+    device meanwhile. ``torch.cuda.graph`` would also collect garbage and empty the allocator's
+    cache, which slows a training.
+
+    Raises:
+        RuntimeError: If the work cannot be recorded.
     """
-    graph = torch.cuda.CUDAGraph()
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    with _waiting_is_an_error():
+        work()
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+    stream = _capture_stream(device)
     stream.wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(stream):
-        graph.capture_begin(capture_error_mode="thread_local")
+        graph.capture_begin(pool, capture_error_mode="thread_local")
         try:
             work()
+            graph.capture_end()
         except BaseException:
-            with suppress(RuntimeError):  # that the recording is not valid
-                graph.capture_end()
+            _abandon(graph, pool, stream)
             raise
-        graph.capture_end()
     torch.cuda.current_stream(device).wait_stream(stream)
     replay: Callable[[], None] = graph.replay
     return replay
+
+
+@contextmanager
+def _waiting_is_an_error() -> Iterator[None]:
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+@cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream for all recordings: libraries keep memory for each stream."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+_ABANDONED: list[torch.cuda.CUDAGraph] = []
+"""Graphs whose recording failed: the allocator may refer to them."""
+
+
+def _abandon(graph: torch.cuda.CUDAGraph, pool: Any, stream: torch.cuda.Stream) -> None:
+    """End a recording that failed, and tell the allocator that it has ended."""
+    _ABANDONED.append(graph)
+    with suppress(RuntimeError):  # that the recording is not valid
+        graph.capture_end()
+        return
+    with suppress(RuntimeError):
+        torch._C._cuda_endAllocateToPool(stream.device_index, pool)
+        torch._C._cuda_releasePool(stream.device_index, pool)
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -149,7 +149,7 @@ def orthogonal_walk(
             likelihood=classifier.likelihood,
         )
         projection = ProjectionSettings(top_classes, rtol, chunk_size)
-        goal = AcrossLeaves(x, r, settings.step_size, settings.bounds)
+        goal = AcrossLeaves.along(x, r, settings.step_size, settings.bounds)
         rule = KeepsMoving(settings.step_size.cpu().numpy())
         return walk(classifier, x, goal, rule, settings, projection, progress)
 
@@ -173,7 +173,7 @@ class AcrossLeaves:
 
     Args:
         start: Starting points, ``(n, ...)``.
-        direction: r, ``(n, ...)``.
+        direction: r of unit length or zero, ``(n, d)``, float64.
         step_size: α, ``(n,)``.
         bounds: Smallest and largest valid input; None for an open domain.
     """
@@ -192,6 +192,18 @@ class AcrossLeaves:
         self._step_size = step_size
         self._bounds = bounds
 
+    @classmethod
+    def along(
+        cls,
+        start: Tensor,  # (n, ...)
+        direction: Tensor,  # (n, ...)
+        step_size: Tensor,  # (n,)
+        bounds: tuple[Tensor, Tensor] | None,
+    ) -> AcrossLeaves:
+        """Return the goal with directions of any length."""
+        r = direction.flatten(1).double()
+        return cls(start, r / norms(r).clamp_min(1e-300).unsqueeze(1), step_size, bounds)
+
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """Starting points, directions and step sizes."""
@@ -200,10 +212,7 @@ class AcrossLeaves:
     def move(self, x: Tensor, projector: Projector) -> tuple[Tensor, Tensor]:
         """Return the distance from the start, and x + r − Πr scaled to the step size."""
         distance = norms((x - self._start).flatten(1).double())
-        r = self._direction.flatten(1).double()
-        # A remainder of relative size 1e-6 is rounding error: r is tangent.
-        least = 1e-6 * norms(r)
-        target = self._across(x, projector.reject(r), least)
+        target = self._across(x, projector.reject(self._direction))
         if self._bounds is None:
             return distance, target
         low, high = (bound.expand_as(x).flatten(1) for bound in self._bounds)
@@ -212,12 +221,13 @@ class AcrossLeaves:
         for _ in range(FREEZING_ROUNDS):
             inside = target.clamp(low, high) == target
             free = inside if free is None else free & inside
-            target = self._across(x, projector.reject(r, free), least)
+            target = self._across(x, projector.reject(self._direction, free))
         return distance, target
 
-    def _across(self, x: Tensor, v: Tensor, least: Tensor) -> Tensor:  # -> (n, d)
-        norm = norms(v)
-        return advanced(x, v, self._step_size / norm.masked_fill(norm <= least, torch.inf))
+    def _across(self, x: Tensor, v: Tensor) -> Tensor:  # (n, ...), (n, d) -> (n, d)
+        # A remainder of relative size 1e-6 is rounding error: r is tangent.
+        norm = torch.nn.functional.threshold(norms(v), 1e-6, torch.inf)
+        return advanced(x, v, self._step_size / norm)
 
     def select(self, rows: Tensor) -> AcrossLeaves:
         """Return the goal of some of the walks."""
