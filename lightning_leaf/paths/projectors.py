@@ -20,7 +20,7 @@ from lightning_leaf.geometry.matrix_free.recycled_projection import (
     RecycledProjection,
     dots,
 )
-from lightning_leaf.geometry.tangent_space import COLUMNS_AT_ONCE, TangentSpace
+from lightning_leaf.geometry.tangent_space import COLUMNS_AT_ONCE, TangentSpace, in_double
 from lightning_leaf.model.chunks import (
     ROWS_OF_A_GRAPH,
     checked_chunk_size,
@@ -101,7 +101,7 @@ class ExactProjectors:
         rounding = torch.finfo(rows.dtype).eps
         # Several products need the rows in float64. Large ones are converted in parts.
         if rows.shape[-1] <= COLUMNS_AT_ONCE:
-            rows = rows.double()
+            rows = in_double(rows)
         return self._classifier.log_probs(scores), TangentSpace(rows, rounding)
 
     def select(self, rows: Tensor) -> ExactProjectors:

@@ -18,6 +18,7 @@ from lightning_leaf.paths.progress import tqdm
 from lightning_leaf.paths.projectors import ProjectionSettings
 from lightning_leaf.paths.recorder import Recorder
 from lightning_leaf.paths.settings import PathSettings
+from lightning_leaf.paths.threads import Threads
 
 STEPS_IN_A_BLOCK = 16
 """Path steps between two reads of the results, which make the host wait for the accelerator."""
@@ -58,18 +59,21 @@ def walk(
     size = min(size, len(start))
     ends = Ends(settings, progress)
     paths: dict[int, SinglePath] = {}
-    with tqdm(
+    threads = Threads(start.device)
+    bar = tqdm(
         total=len(start) * settings.max_steps,
         desc=f"{KIND_NAMES[settings.kind]}s",
         unit="step",
         disable=None if shows_progress else True,
         delay=0.5,
-    ) as bar:
+    )
+    with bar, threads.restored():
         batch = _Batch(PathStep(projectors, goal, settings), start, ends, settings, size)
         batch.add(list(range(size)))
         added = size
         while len(batch):
-            taken, ended = batch.advance()
+            with threads.block(len(batch)):
+                taken, ended = batch.advance()
             bar.update(taken)
             raise_if_interrupted()
             for row, path in ended:

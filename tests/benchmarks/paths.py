@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -24,6 +29,8 @@ THRESHOLD = 1.0
 ALONE = 4
 """Number of paths for the published algorithm, which walks them one after another."""
 REPEATS = 3
+BUSY = os.cpu_count() or 1
+"""Number of busy processes beside the paths, in the second table of a CPU."""
 
 
 @product_precision("highest")
@@ -36,34 +43,73 @@ def run() -> None:
         model = PAPER_CNN.model(device)
         start, end = images.to(device).split(count)
         apart = largest_gap(model, start[:ALONE], end[:ALONE])
-        timings = interleaved(
-            {
-                "ours": partial(together, model, start, end),
-                "per sample (published)": partial(one_by_one, model, start[:ALONE], end[:ALONE]),
-            },
-            REPEATS,
-            device,
-        )
-        steps = {"ours": count * STEPS, "per sample (published)": ALONE * STEPS}
-        each = {name: timing.median / steps[name] for name, timing in timings.items()}
-        rows = [
-            (
-                name,
-                str(steps[name] // STEPS),
-                readable(timing.median),
-                timing.spread(),
-                readable(each[name]),
-                f"{each[name] / each['ours']:.2f}",
-            )
-            for name, timing in timings.items()
-        ]
         print(
             f"\n{device.type}: paths of {STEPS} steps, {PAPER_CNN.name}, {what} "
             f"(medians of {REPEATS} repeats)\n"
             f"  in float64, last points of both are at most {apart:.0e} apart, of "
             f"{STEPS * STEP_SIZE:g} walked"
         )
-        print(table(("", "paths", "time", "min – max", "path-step", "times ours"), rows))
+        report(model, start, end, device, "alone")
+        if device.type == "cpu":
+            with busy_processes(BUSY):
+                report(model, start, end, device, f"beside {BUSY} busy processes")
+
+
+def report(model: nn.Module, start: Tensor, end: Tensor, device: torch.device, where: str) -> None:
+    """Print a table of both algorithms, on a CPU also with one thread."""
+    calls = {
+        "ours": (len(start), partial(together, model, start, end)),
+        "per sample (published)": (ALONE, partial(one_by_one, model, start[:ALONE], end[:ALONE])),
+    }
+    if device.type == "cpu" and torch.get_num_threads() > 1:
+        calls |= {
+            f"{name}, one thread": (count, partial(with_one_thread, call))
+            for name, (count, call) in calls.items()
+        }
+    timings = interleaved({name: call for name, (_, call) in calls.items()}, REPEATS, device)
+    each = {name: timings[name].median / (count * STEPS) for name, (count, _) in calls.items()}
+    rows = [
+        (
+            name,
+            str(count),
+            readable(timings[name].median),
+            timings[name].spread(),
+            readable(each[name]),
+            f"{each[name] / each['ours']:.2f}",
+        )
+        for name, (count, _) in calls.items()
+    ]
+    print(table((where, "paths", "time", "min – max", "path-step", "times ours"), rows))
+
+
+def with_one_thread(call: Callable[[], Any]) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        call()
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """Keep other processes busy, as the workers of data loaders are during a training."""
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_compute_for_ever, daemon=True) for _ in range(count)]
+    for process in processes:
+        process.start()
+    try:
+        time.sleep(2)  # until they compute
+        yield
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def _compute_for_ever() -> None:
+    while True:
+        sum(range(10_000))
 
 
 def together(model: nn.Module, start: Tensor, end: Tensor) -> Any:
