@@ -179,6 +179,7 @@ def test_a_device_without_float64() -> None:
     torch.manual_seed(0)
     model, x = image_cnn(), torch.randn(2, *CNN)
     with Simulation(float64=False) as simulation:
+        metric = LocalDataMatrixTrace().to(DEVICE)  # its sums are float64
         here = copy.deepcopy(model).to(DEVICE)
         one, other = LocalDataMatrix.at(here, x), LocalDataMatrix.at(model, x)
         assert relative(one.trace().cpu().unsqueeze(1), other.trace().unsqueeze(1)) < 1e-5
@@ -188,6 +189,8 @@ def test_a_device_without_float64() -> None:
         ]
         for mine, theirs in zip(*paths, strict=True):
             assert torch.allclose(mine.points, theirs.points, atol=1e-4)
+        metric.update(model, x)
+        assert metric.compute().cpu() > 0
     assert not simulation.counts.mixes
 
 
@@ -228,8 +231,8 @@ def test_cost_of_a_measurement(simulation: Simulation) -> None:
     x = PAPER_CNN.inputs("cpu", 32)
     with simulation.counting() as counts:
         local_geometry(model, x)
-    assert sum(counts.kernels.values()) <= 120, counts
-    assert sum(counts.waits.values()) <= 30, counts
+    assert sum(counts.kernels.values()) <= 100, counts
+    assert sum(counts.waits.values()) <= 16, counts
     with measuring(model) as classifier:
         inputs = classifier.prepare(x[:2])
         classifier.require_usable(inputs)
