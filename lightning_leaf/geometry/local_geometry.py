@@ -150,10 +150,10 @@ def local_geometry(
 
 
 def _classes(classifier: Classifier, x: Tensor) -> int:
-    inputs = classifier.convert(x)
-    finite = finite_rows(inputs)
-    usable = inputs[finite] if bool(finite.any()) else inputs[:1].nan_to_num(0, 0, 0)
-    return classifier.require_usable(usable)
+    finite = finite_rows(x)
+    usable = x[finite][:2] if bool(finite.any()) else x[:1]
+    # Finite numbers can overflow in the precision of the model.
+    return classifier.require_usable(classifier.convert(usable).nan_to_num(0, 0, 0))
 
 
 def _fitting(classifier: Classifier, size: int | None, classes: int | None, x: Tensor) -> int:

@@ -93,6 +93,14 @@ class _MeanOverInputs(Metric):
         total, count = self._sums()
         return total / count
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Any = "") -> Any:
+        """Move the sums to another device, unless it has no float64 (MPS)."""
+        try:
+            fn(torch.zeros((), dtype=torch.float64))
+        except TypeError:
+            exclude_state = list(self._names.values())
+        return super()._apply(fn, exclude_state)
+
     def state_dict(  # type: ignore[override]  # as in torchmetrics
         self,
         destination: dict[str, Any] | None = None,
