@@ -107,8 +107,8 @@ def horizontal_path(
             Default: all classes.
         rtol: Relative error allowed in a projection, from 0 to below 1. With ``rtol > 0``,
             projections are computed by iterative least squares: at most 64 iterations of two
-            passes at each point, started from the solution at the previous point. Their cost does
-            not grow with the number of classes. A projection that did not converge lacks
+            passes at each point, and after the first points only a few, because what they tell of
+            D_x is kept (C² numbers for each path). A projection that did not converge lacks
             directions in which the prediction changes least; the path is still horizontal.
             ``rtol=0`` takes one backward pass for every class but one. Default: 0.001 with more
             than 160 classes, if the model allows products with its Jacobian; else 0.
@@ -117,8 +117,8 @@ def horizontal_path(
             with p_k = σ(s_k). D_x is then span{∇s_k}. Default: ``"categorical"``.
         keep_points: Largest number of points kept of each path (≥ 2), evenly spaced over the
             steps.
-        chunk_size: Largest number of paths computed together; limits memory. Default: 32, less
-            for large inputs.
+        chunk_size: Largest number of paths computed together; limits memory. Default: 32 on a CPU,
+            what memory allows on a GPU, less for large inputs.
         progress: Show a progress bar on a terminal or in a notebook.
 
     Returns:

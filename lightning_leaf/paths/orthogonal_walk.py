@@ -94,8 +94,8 @@ def orthogonal_walk(
         likelihood: See :func:`horizontal_path`.
         keep_points: Largest number of points kept of each walk (≥ 2), evenly spaced over the
             steps.
-        chunk_size: Largest number of walks computed together; limits memory. Default: 32, less
-            for large inputs.
+        chunk_size: Largest number of walks computed together; limits memory. Default: 32 on a CPU,
+            what memory allows on a GPU, less for large inputs.
         progress: Show a progress bar on a terminal or in a notebook.
 
     Returns:
