@@ -22,6 +22,8 @@ from tests.benchmarks.models import PAPER_CNN, Subject
 from tests.benchmarks.timing import Timing, devices, interleaved, readable, table
 
 REPEATS = 7
+WEIGHTS = 100_000_000
+"""Number of weights of a large model, for the cost of the precaution against writes to them."""
 SMALL_RESNET = Subject(
     "ResNet-18, 32×32 pixels", lambda: models.resnet18(num_classes=10), (3, 32, 32), 10, 32
 )
@@ -46,6 +48,7 @@ def run() -> None:
     for device in devices():
         for subject, measurements in MEASUREMENTS.items():
             report(subject, measurements, device)
+        report_weights(device)
 
 
 def opened_once(model: nn.Module, x: Tensor, chunk_size: int) -> Tensor:
@@ -132,6 +135,21 @@ def report(
     print(f"\n{device.type}: {subject.name}, {clock} of {REPEATS} repeats")
     header = [field.name.replace("_", " ") for field in fields(Counts)]
     print(table(("inputs", "", *header, "least", "median", "ratio of the least"), rows))
+
+
+def report_weights(device: torch.device) -> None:
+    """Print what it costs to copy 100 million weights and to compare them afterwards."""
+    module = nn.Linear(10_000, WEIGHTS // 10_000, bias=False, device=device)
+
+    def guarded() -> None:
+        with quiet.unchanged_parameters(module):
+            pass
+
+    timing = interleaved({"": guarded}, REPEATS, device)[""]
+    print(
+        f"\n{device.type}: copy and comparison of {WEIGHTS / 1e6:.0f} million weights, "
+        f"{module.weight.nbytes / 1e9:.1f} GB: {readable(timing.median)} ({timing.spread()})"
+    )
 
 
 def timed(calls: dict[str, Measurement], device: torch.device) -> dict[str, Timing]:

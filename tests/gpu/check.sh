@@ -60,7 +60,7 @@ benchmark 40-paths 35 paths
 benchmark 41-exact 25 exact
 benchmark 42-limits 50 limits
 benchmark 43-chunks 30 chunks
-benchmark 50-monitor 60 monitor_cost
+benchmark 50-monitor 70 monitor_cost
 cat "$OUT/00-summary.txt"
 echo "tables in $OUT"
 exit "$failed"
