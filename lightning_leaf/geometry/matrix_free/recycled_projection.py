@@ -12,6 +12,9 @@ FIRST_ITERATIONS = 8
 """Iterations before the error is first read, while nothing is known of the matrix."""
 FURTHER_ITERATIONS = 2
 """Iterations between two reads of the error, which make the host wait for the accelerator."""
+FIRST_SCALE = 1000
+"""H in directions that are not known yet, relative to the inverse in the first direction. With a
+smaller value, the rounding noise of the known directions hides the others."""
 SAFETY = 2
 """Factor by which the estimate of the error is multiplied."""
 
@@ -195,7 +198,7 @@ class RecycledProjection:
     def _set_first_scale(self, curvature: Tensor, y: Tensor) -> None:
         new = self._new_paths()
         scale = torch.ones_like(curvature)
-        scale[new] = (curvature / dots(y, y).clamp_min(_TINY))[new]
+        scale[new] = FIRST_SCALE * (curvature / dots(y, y).clamp_min(_TINY))[new]
         self._inverse.scale(scale.where(scale.isfinite(), 1))
 
     def _remember_scale(self) -> None:
