@@ -27,7 +27,7 @@ from lightning_leaf.monitoring.history import (
     empty_history,
     restored_history,
 )
-from lightning_leaf.monitoring.interval import affordable_interval
+from lightning_leaf.monitoring.interval import affordable_interval, restored_interval
 from lightning_leaf.monitoring.interval_timer import IntervalTimer
 from lightning_leaf.monitoring.measurements import (
     are_finite,
@@ -334,7 +334,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         return {
             "history": {column: list(values) for column, values in self.history.items()},
             "interval": self.interval,
-            "interval_is_chosen": self._timer.is_over,
+            "interval_is_chosen": self._timer.is_over and self.every_n_steps is None,
         }
 
     @override
@@ -343,8 +343,8 @@ class LocalDataMatrixMonitor(LeafCallback):
         saved = state_dict.get("history", {})
         self.history.update(restored_history(list(self.history), saved))
         if self.every_n_steps is None:
-            self.interval = state_dict.get("interval")
-            self._timer = IntervalTimer(state_dict.get("interval_is_chosen", False))
+            self.interval, is_chosen = restored_interval(state_dict)
+            self._timer = IntervalTimer(is_chosen)
 
     def plot(self) -> Figure:
         """Plot the trace, the effective ranks and the tangent dimension over the steps.

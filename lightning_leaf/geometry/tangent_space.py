@@ -36,7 +36,10 @@ class TangentSpace:
     Attributes:
         rows: The argument.
         rounding: The argument.
+        error: What v − Πv may be, relative to v, if v lies in D_x.
     """
+
+    error = 1e-6
 
     def __init__(self, rows: Tensor, rounding: float | None = None) -> None:
         self.rows = rows

@@ -34,6 +34,7 @@ from lightning_leaf.monitoring.interval import (
     affordable_interval,
     estimated_interval,
     interval_message,
+    restored_interval,
 )
 from lightning_leaf.monitoring.interval_timer import IntervalTimer
 from lightning_leaf.monitoring.measurements import (
@@ -285,7 +286,7 @@ class LeafMonitor:
         return {
             "history": {column: list(values) for column, values in self.history.items()},
             "interval": self.interval,
-            "interval_is_chosen": self._timer.is_over,
+            "interval_is_chosen": self._timer.is_over and self.every_n_steps is None,
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -296,8 +297,8 @@ class LeafMonitor:
         """
         self.history.update(restored_history(list(self.history), state_dict["history"]))
         if self.every_n_steps is None:
-            self.interval = state_dict["interval"]
-            self._timer = IntervalTimer(state_dict["interval_is_chosen"])
+            self.interval, is_chosen = restored_interval(state_dict)
+            self._timer = IntervalTimer(is_chosen)
 
     def plot(self) -> Figure:
         """Plot the trace, the effective ranks and the tangent dimension over the steps.

@@ -54,6 +54,7 @@ class Classifier:
             float64. If the model is on several devices, one of them. None for a function.
         bytes_per_input: Size of the activations that a forward pass keeps for one input, after
             :meth:`require_usable`. None before, on the CPU, and where it is unknown.
+        weights: Number of weights of the model; 0 for a function.
         is_open: False after the end of :func:`measuring`.
         jacobian_products: How to compute products with the Jacobian, after the first product.
         pixel_scale: Factor by which :meth:`convert` and :meth:`prepare` turn bytes into floats: 1
@@ -77,6 +78,7 @@ class Classifier:
         self.pixel_scale: float | None = None
         self.bytes_per_input: int | None = None
         self._tensors = ModelTensors(model)
+        self.weights = sum(each.numel() for each in self._tensors.parameters)
         self.device = computing_device(self._tensors.devices)
         self.dtype = self._tensors.dtype
         self._precisions = precisions(

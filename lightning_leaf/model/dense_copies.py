@@ -182,4 +182,8 @@ def bits(tensor: Tensor) -> Tensor:
 def write(tensor: Tensor, value: Tensor) -> None:
     """Write the numbers of a tensor into another, which may have been made in inference mode."""
     with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+        if tensor.layout is torch.strided and not tensor.is_nested:
+            for axis, stride in enumerate(tensor.stride()):  # expanded axes share their memory
+                if stride == 0 and tensor.shape[axis] > 1:
+                    tensor, value = tensor.narrow(axis, 0, 1), value.narrow(axis, 0, 1)
         tensor.copy_(value)

@@ -71,6 +71,7 @@ def _is_plain(tensor: Tensor) -> bool:
         and tensor.layout is torch.strided
         and not tensor.is_nested
         and not tensor.is_meta
+        and not _is_lazy_view(tensor)
     )
 
 
@@ -83,7 +84,13 @@ def _is_dense(tensor: Tensor) -> bool:
         and not tensor.is_nested
         and not tensor.is_meta
         and not hasattr(tensor, "__tensor_flatten__")
+        and not _is_lazy_view(tensor)
     )
+
+
+def _is_lazy_view(tensor: Tensor) -> bool:
+    """Return whether the numbers are not those in memory: a lazy conjugate or negative."""
+    return tensor.is_conj() or tensor.is_neg()
 
 
 def _restore(tensor: Tensor, copy: Tensor) -> None:

@@ -61,7 +61,8 @@ class Block:
             are_first: Whether the first point of the block is the first of its path, ``(n,)``.
         """
         self._length[are_first, 0] = 0
-        horizontality = self._square.clamp_min(0).sqrt() / self.moved
+        # Rounding can exceed the range.
+        horizontality = (self._square.clamp_min(0).sqrt() / self.moved).clamp(max=1)
         return Curves(self._log_probs.float(), self.distance, horizontality, self._length)
 
 

@@ -107,9 +107,10 @@ def horizontal_path(
             Default: all classes.
         rtol: Relative error allowed in a projection, from 0 to below 1. With ``rtol > 0``,
             projections are computed by iterative least squares: at most 64 iterations of two
-            passes at each point, and after the first points only a few, because what they tell of
-            D_x is kept (C² numbers for each path). A projection that did not converge lacks
-            directions in which the prediction changes least; the path is still horizontal.
+            passes at each point. Up to 2048 classes, later points take a few only, because what
+            the products tell of D_x is kept (C² numbers for each path). A projection that did not
+            converge lacks directions in which the prediction changes least; the path is still
+            horizontal.
             ``rtol=0`` takes one backward pass for every class but one. Default: 0.001 with more
             than 160 classes, if the model allows products with its Jacobian; else 0.
         forward: How to call the model, see :meth:`LocalDataMatrix.at`. Default: ``model(x)``.
@@ -223,7 +224,8 @@ class ComesCloser:
     def goes_on(self, rows: list[int], distance: Numbers, moved: Numbers) -> Flags:
         """See :class:`~lightning_leaf.paths.goal.Progress`."""
         size, closest = self._step_size[rows], self._closest[rows]
-        closer = distance < closest - STALL_PROGRESS * size
+        with np.errstate(invalid="ignore"):  # infinite step sizes
+            closer = distance < closest - STALL_PROGRESS * size
         self._closest[rows] = np.where(closer, distance, closest)
         self._idle[rows] = idle = np.where(closer, 0, self._idle[rows] + 1)
         return (idle < STALL_WINDOW) & (moved > 1e-6 * size)

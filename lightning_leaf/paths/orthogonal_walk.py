@@ -212,7 +212,7 @@ class AcrossLeaves:
     def move(self, x: Tensor, projector: Projector) -> tuple[Tensor, Tensor]:
         """Return the distance from the start, and x + r − Πr scaled to the step size."""
         distance = norms((x - self._start).flatten(1).double())
-        target = self._across(x, projector.reject(self._direction))
+        target = self._across(x, projector.reject(self._direction), projector.error)
         if self._bounds is None:
             return distance, target
         low, high = (bound.expand_as(x).flatten(1) for bound in self._bounds)
@@ -221,12 +221,13 @@ class AcrossLeaves:
         for _ in range(FREEZING_ROUNDS):
             inside = target.clamp(low, high) == target
             free = inside if free is None else free & inside
-            target = self._across(x, projector.reject(self._direction, free))
+            rejection = projector.reject(self._direction, free)
+            target = self._across(x, rejection, projector.error)
         return distance, target
 
-    def _across(self, x: Tensor, v: Tensor) -> Tensor:  # (n, ...), (n, d) -> (n, d)
-        # A remainder of relative size 1e-6 is rounding error: r is tangent.
-        norm = torch.nn.functional.threshold(norms(v), 1e-6, torch.inf)
+    def _across(self, x: Tensor, v: Tensor, error: float) -> Tensor:  # -> (n, d)
+        # A remainder as small as the error of the projection is no direction: r is tangent.
+        norm = torch.nn.functional.threshold(norms(v), error, torch.inf)
         return advanced(x, v, self._step_size / norm)
 
     def select(self, rows: Tensor) -> AcrossLeaves:

@@ -14,11 +14,18 @@ from lightning_leaf.geometry.contrast_gradients import SpanningGradients
 from lightning_leaf.geometry.data_matrix import scores_and_gradients
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES, PROJECTION_RTOL
 from lightning_leaf.geometry.matrix_free.logit_jacobian import products_available
+from lightning_leaf.geometry.matrix_free.point_projection import (
+    PointProjection,
+    SingleProjection,
+    dots,
+    parts_of,
+    square_of,
+)
 from lightning_leaf.geometry.matrix_free.products import Products
 from lightning_leaf.geometry.matrix_free.recycled_projection import (
     InverseGram,
     RecycledProjection,
-    dots,
+    pays_off,
 )
 from lightning_leaf.geometry.tangent_space import COLUMNS_AT_ONCE, TangentSpace, in_double
 from lightning_leaf.model.chunks import (
@@ -34,7 +41,13 @@ MAX_ITERATIONS = 64
 
 
 class Projector(Protocol):
-    """Projections on D_x at every point of a batch."""
+    """Projections on D_x at every point of a batch.
+
+    Attributes:
+        error: What v − Πv may be, relative to v, if v lies in D_x.
+    """
+
+    error: float
 
     @property
     def damping(self) -> Tensor:  # (n,)
@@ -119,32 +132,40 @@ class IterativeProjectors:
     Args:
         classifier: An open classifier.
         rtol: Relative error allowed in a projection.
+        keeps: Whether what is known is kept.
         inverses: What is known, in the order of the projections at a point.
     """
 
     can_be_captured = False
 
     def __init__(
-        self, classifier: Classifier, rtol: float, inverses: list[InverseGram] | None = None
+        self,
+        classifier: Classifier,
+        rtol: float,
+        keeps: bool,
+        inverses: list[InverseGram] | None = None,
     ) -> None:
         self._classifier = classifier
         self._rtol = rtol
+        self._keeps = keeps
         self._inverses = [] if inverses is None else inverses
 
     def at(self, x: Tensor) -> tuple[Tensor, Projector]:
         """See :meth:`Projectors.at`."""
         products = Products(self._classifier, x)
-        return products.log_probs, _IterativeProjector(products, self._rtol, self._inverses)
+        inverses = self._inverses if self._keeps else None
+        return products.log_probs, _IterativeProjector(products, self._rtol, inverses)
 
     def select(self, rows: Tensor) -> IterativeProjectors:
         """Return the projectors of some of the paths."""
-        inverses = [inverse.select(rows) for inverse in self._inverses]
-        return IterativeProjectors(self._classifier, self._rtol, inverses)
+        return self._with([inverse.select(rows) for inverse in self._inverses])
 
     def extended(self, count: int) -> IterativeProjectors:
         """Return the projectors of these paths followed by those of ``count`` new paths."""
-        inverses = [inverse.extended(count) for inverse in self._inverses]
-        return IterativeProjectors(self._classifier, self._rtol, inverses)
+        return self._with([inverse.extended(count) for inverse in self._inverses])
+
+    def _with(self, inverses: list[InverseGram]) -> IterativeProjectors:
+        return IterativeProjectors(self._classifier, self._rtol, self._keeps, inverses)
 
 
 class _IterativeProjector:
@@ -153,14 +174,19 @@ class _IterativeProjector:
     Args:
         products: Products with the contrasts that span D_x.
         rtol: Relative error allowed in a projection.
-        inverses: What is known of the matrices, in the order of the projections.
+        inverses: What is known of the matrices, in the order of the projections; None if nothing
+            is kept.
+
+    Attributes:
+        error: Twice ``rtol``, which the estimates of errors hold to.
     """
 
-    def __init__(self, products: Products, rtol: float, inverses: list[InverseGram]) -> None:
+    def __init__(self, products: Products, rtol: float, inverses: list[InverseGram] | None) -> None:
         self._products = products
         self._rtol = rtol
         self._inverses = inverses
-        self._found: list[RecycledProjection] = []
+        self._found: list[PointProjection] = []
+        self.error = 2 * rtol
 
     @property
     def damping(self) -> Tensor:
@@ -174,23 +200,28 @@ class _IterativeProjector:
 
     def displacement_square(self, v: Tensor, is_clamped: bool) -> Tensor:
         if not is_clamped:
-            return self._found[0].square_of(v)
-        along, rest = self._found[0].parts_of(v)
+            return square_of(v, self._found[0], self._products)
+        along, rest = parts_of(v, self._found[0])
         projection = self._solve(rest, None, scale=dots(v, v)).projection
         return along + dots(projection, projection)
 
     def _solve(
         self, v: Tensor, free: Tensor | None, scale: Tensor | None = None
-    ) -> RecycledProjection:
-        position = len(self._found)
-        if position == len(self._inverses):
-            paths, classes = self._products.log_probs.shape
-            self._inverses.append(InverseGram(paths, classes, v.device))
-        inverse = self._inverses[position]
-        self._found.append(
-            RecycledProjection(self._products, inverse, v, self._rtol, MAX_ITERATIONS, free, scale)
-        )
-        return self._found[-1]
+    ) -> PointProjection:
+        products, position = self._products, len(self._found)
+        paths, classes = products.log_probs.shape
+        found: PointProjection
+        if self._inverses is None:
+            found = SingleProjection(products, v, self._rtol, MAX_ITERATIONS, free)
+        else:
+            if position == len(self._inverses):
+                self._inverses.append(InverseGram(paths, classes, v.device))
+            inverse = self._inverses[position]
+            found = RecycledProjection(
+                products, inverse, v, self._rtol, MAX_ITERATIONS, free, scale
+            )
+        self._found.append(found)
+        return found
 
 
 @dataclass(frozen=True)
@@ -250,9 +281,10 @@ class ProjectionSettings:
             rtol = 0 if exact else PROJECTION_RTOL
         if rtol:
             paths = chosen_chunk_size(chunk, classifier, ROWS_OF_A_GRAPH, size)
-            return IterativeProjectors(classifier, rtol), fitting_chunk_size(
-                paths, classes, classes
-            )
+            keeps = pays_off(classes, classifier.weights, rtol, torch.finfo(start.dtype).eps)
+            if keeps:
+                paths = fitting_chunk_size(paths, classes, classes)
+            return IterativeProjectors(classifier, rtol, keeps), paths
         top = None if self.top_classes is None else min(self.top_classes, classes)
         rows = top or classes
         return ExactProjectors(classifier, top), chosen_chunk_size(chunk, classifier, rows, size)

@@ -61,7 +61,13 @@ def examples_per_step(trainer: Trainer, batch: Any) -> int | None:
 
 
 def steps_planned(trainer: Trainer) -> int | None:
-    """Return the number of optimizer steps of the whole training; None if it is unknown."""
+    """Return the number of optimizer steps of the whole training; None if it is unknown.
+
+    With manual optimization the trainer counts the steps of each optimizer, unlike
+    :func:`steps_taken`.
+    """
+    if not trainer.lightning_module.automatic_optimization:
+        return None
     steps = trainer.estimated_stepping_batches
     return int(steps) if 0 < steps < math.inf else None
 

@@ -99,7 +99,10 @@ def test_the_message_tells_what_more_measurements_cost_if_there_are_few() -> Non
     ("estimated", "expected"), [(100, 100), (math.inf, None), (-1, None), (0, None)]
 )
 def test_the_length_of_a_training_may_be_unknown(estimated: float, expected: int | None) -> None:
-    trainer: Any = SimpleNamespace(estimated_stepping_batches=estimated)
+    trainer: Any = SimpleNamespace(
+        estimated_stepping_batches=estimated,
+        lightning_module=SimpleNamespace(automatic_optimization=True),
+    )
     assert steps_planned(trainer) == expected
 
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from lightning_leaf.geometry.matrix_free.point_projection import square_of
 from lightning_leaf.geometry.matrix_free.products import Products
 from lightning_leaf.geometry.matrix_free.recycled_projection import InverseGram, RecycledProjection
 from lightning_leaf.model.classifier import measuring
@@ -33,7 +34,8 @@ class Along:
                 if forget or not step:
                     inverse = InverseGram(len(x), many_classes.CLASSES, x.device)
                 at = x + step * direction.float()
-                found = RecycledProjection(Products(classifier, at), inverse, v, RTOL, 200)
+                products = Products(classifier, at)
+                found = RecycledProjection(products, inverse, v, RTOL, 200)
                 self.iterations.append(found.iterations)
                 rows = torch.stack([oracle.contrasts(exact, one) for one in at])
                 true = project(rows, v)
@@ -41,7 +43,9 @@ class Along:
                 # A step along the projection, and one across the row space.
                 for other in (found.projection * 0.1, v - true):
                     expected = project(rows, other).square().sum(1)
-                    share = (found.square_of(other) - expected).abs() / other.square().sum(1)
+                    share = (
+                        square_of(other, found, products) - expected
+                    ).abs() / other.square().sum(1)
                     self.squares.append(float(share.max()))
 
 
@@ -86,7 +90,9 @@ def test_a_path_that_is_not_finite_does_not_change_the_others():
 def test_new_paths_do_not_use_the_inverses_of_others():
     inverse = InverseGram(2, 3, torch.device("cpu"))
     p = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=torch.float64)
-    inverse.update(p, 4 * p, 4 * torch.ones(2, dtype=torch.float64))
+    r = torch.randn(2, 3, dtype=torch.float64)
+    found = inverse.update(p, 4 * p, 4 * torch.ones(2, dtype=torch.float64), r)
+    assert torch.allclose(found, inverse @ r)
     assert torch.allclose(inverse @ (4 * p), p)
     inverse.age += 1
     following = inverse.select(torch.tensor([1])).extended(1)
@@ -102,9 +108,23 @@ def test_zero_gradients_have_the_projection_zero():
     with measuring(model) as classifier:
         inverse = InverseGram(2, 200, v.device)
         for _ in range(3):
-            found = RecycledProjection(
-                Products(classifier, torch.randn(2, 300)), inverse, v, RTOL, 200
-            )
+            products = Products(classifier, torch.randn(2, 300))
+            found = RecycledProjection(products, inverse, v, RTOL, 200)
             assert (found.projection == 0).all()
-            assert (found.square_of(v) == 0).all()
+            assert (square_of(v, found, products) == 0).all()
             assert found.residual.isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [1e-16, 1e-8, 1.0, 1e12])
+def test_the_scale_of_the_scores_does_not_matter(scale):
+    model, x = many_classes.make("perceptron", SEED, batch=2)
+    v = torch.randn(2, 300, dtype=torch.float64)
+    projections = []
+    for factor in (1.0, scale):
+        with measuring(lambda x, factor=factor: factor * model(x)) as classifier:
+            inverse = InverseGram(2, many_classes.CLASSES, x.device)
+            for _ in range(3):
+                found = RecycledProjection(Products(classifier, x), inverse, v, RTOL, 200)
+        projections.append(found.projection)
+    assert relative(*projections).max() < 2 * RTOL
+    assert projections[0].norm() > 1

@@ -9,6 +9,7 @@ from torch.nn import utils
 from torch.nn.utils import parametrizations, parametrize, prune
 from torchvision.tv_tensors import Image
 
+from lightning_leaf import LocalDataMatrix
 from lightning_leaf.model import dense_copies, unchanged_tensors
 from lightning_leaf.model.quiet import quiet
 
@@ -234,3 +235,34 @@ def test_an_error_does_not_keep_other_tensors_from_being_restored(monkeypatch):
         model[2].weight.zero_()
     assert torch.equal(model[2].weight, torch.ones(2, 2))
     assert model.training
+
+
+class Odd(nn.Module):
+    """A model that writes to tensors whose numbers are not one block of memory of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(4, 3)
+        self.expanded = nn.Parameter(torch.ones(3, 1).expand(3, 5), requires_grad=False)
+        matrix = torch.randn(4, 4, dtype=torch.complex64)
+        self.register_buffer("adjoint", matrix.mH)
+        self.register_buffer("negative", matrix.conj().imag)
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.expanded.data[:, :1] += 1
+            self.adjoint += 1
+            self.negative += 1
+        return self.last(x)
+
+
+def test_writes_to_expanded_and_lazily_conjugated_tensors_are_undone():
+    model, x = Odd(), torch.randn(2, 4)
+    assert model.adjoint.is_conj()
+    assert model.negative.is_neg()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert (LocalDataMatrix.at(model, x).trace() > 0).all()
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    model(x)  # negative control
+    changed = [name for name, value in model.state_dict().items() if (before[name] != value).any()]
+    assert changed == ["expanded", "adjoint", "negative"]

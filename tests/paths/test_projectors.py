@@ -194,3 +194,45 @@ def test_many_classes_of_a_model_with_first_derivatives_only_are_projected_exact
     # Negative control: products with the Jacobian of this model are refused.
     with pytest.raises(LeafError, match="differentiated twice"):
         horizontal_path(once, x, y, max_steps=5, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "classes", "steps", "kept"),
+    [(300, 520, 6, True), (12, 1100, 2, False), (12, 2100, 2, False)],
+    ids=["kept in float32", "not worth keeping", "too many to keep"],
+)
+@pytest.mark.parametrize("domain", [None, (-0.9, 0.9)])
+def test_paths_of_very_many_classes_agree_with_exact_ones(hidden, classes, steps, kept, domain):
+    torch.manual_seed(SEED)
+    model = nn.Sequential(nn.Linear(40, hidden), nn.Tanh(), nn.Linear(hidden, classes))
+    x, y = 0.8 * torch.rand(2, 2, 40)
+    with measuring(model) as classifier:
+        settings = ProjectionSettings(None, 1e-3, None)
+        assert settings.choose(classifier, classes, x)[0]._keeps == kept
+    options = {"max_steps": steps, "step_size": 0.1, "domain": domain}
+    exact = horizontal_path(model, x, y, rtol=0, **options)
+    iterative = horizontal_path(model, x, y, rtol=1e-4, **options)
+    assert torch.allclose(exact.points, iterative.points, atol=1e-4)
+    assert torch.allclose(exact.horizontality, iterative.horizontality, atol=2e-3)
+    assert not torch.allclose(exact.points[:, 0], iterative.points[:, -1], atol=1e-2)
+
+
+@pytest.mark.parametrize("rtol", [1e-3, 1e-5, 1e-6])
+def test_small_errors_that_float32_cannot_resolve_do_no_harm(rtol):
+    torch.manual_seed(7)
+    layers = nn.Linear(60, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 170)
+    x, y = torch.randn(2, 5, 60)
+    options = {"max_steps": 40, "progress": False}
+    exact = horizontal_path(nn.Sequential(*layers), x, y, rtol=0, **options)
+    iterative = horizontal_path(nn.Sequential(*layers), x, y, rtol=rtol, **options)
+    assert torch.equal(exact.steps, iterative.steps)
+    assert torch.allclose(exact.distance[:, -1], iterative.distance[:, -1], rtol=2e-2)
+
+
+@pytest.mark.parametrize("classes", [5, 161, 2100])
+def test_a_walk_stalls_if_every_direction_changes_the_prediction(classes):
+    torch.manual_seed(SEED)
+    model = nn.Sequential(nn.Linear(4, 30), nn.Tanh(), nn.Linear(30, classes))
+    walk = orthogonal_walk(model, torch.randn(3, 4), max_steps=10, progress=False)
+    assert set(walk.status) == {PathStatus.STALLED}
+    assert walk.steps.tolist() == [0, 0, 0]

@@ -75,17 +75,20 @@ class Products:
         vector = self._jacobian.transposed(self._spanning(c)).double()
         return vector if free is None else vector * free
 
-    def project(self, v: Tensor, rtol: float, max_iterations: int) -> RowSpaceProjection:
+    def project(
+        self, v: Tensor, rtol: float, max_iterations: int, free: Tensor | None = None
+    ) -> RowSpaceProjection:
         """Return the projection of v on D_x.
 
         Args:
             v: Vectors to project, ``(B, d)``.
             rtol: Estimated relative error at which to stop.
             max_iterations: Largest number of iterations.
+            free: See :meth:`along`.
         """
         return project_on_rows(
-            self.along,
-            self.combined,
+            lambda vector: self.along(vector, free),
+            lambda coefficients: self.combined(coefficients, free),
             v.double(),
             rtol=rtol,
             max_iterations=max_iterations,

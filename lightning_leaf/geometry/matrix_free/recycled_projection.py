@@ -6,8 +6,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_leaf.geometry.matrix_free.point_projection import dots
 from lightning_leaf.geometry.matrix_free.products import Products
 
+RECYCLED_CLASSES = 2048
+"""Most classes for which H is kept: C² numbers for each path."""
+NUMBERS_OF_ANY_MODEL = 2**20
+NUMBERS_PER_WEIGHT = 3
+"""H is kept if its C² numbers are at most the first number, or the second for each weight of the
+model: to change them takes less time then than the products that they save."""
+RECYCLED_RTOL = 500
+"""Least error to allow, in units of the rounding of the products, which would spoil H."""
 FIRST_ITERATIONS = 8
 """Iterations before the error is first read, while nothing is known of the matrix."""
 FURTHER_ITERATIONS = 2
@@ -15,8 +24,27 @@ FURTHER_ITERATIONS = 2
 FIRST_SCALE = 1000
 """H in directions that are not known yet, relative to the inverse in the first direction. With a
 smaller value, the rounding noise of the known directions hides the others."""
+DOUBLE_CLASSES = 512
+"""Most classes for which H is float64. A larger one takes most of the time of small networks."""
 SAFETY = 2
 """Factor by which the estimate of the error is multiplied."""
+
+
+def pays_off(classes: int, weights: int, rtol: float, rounding: float) -> bool:
+    """Return whether what products tell of the inverse is worth keeping.
+
+    Args:
+        classes: C.
+        weights: Number of weights of the model.
+        rtol: Relative error allowed.
+        rounding: Relative rounding error of the products.
+    """
+    affordable = max(NUMBERS_OF_ANY_MODEL, NUMBERS_PER_WEIGHT * weights)
+    return (
+        classes <= RECYCLED_CLASSES
+        and classes**2 <= affordable
+        and rtol >= RECYCLED_RTOL * rounding
+    )
 
 
 class InverseGram:
@@ -34,13 +62,14 @@ class InverseGram:
         device: Where to compute.
 
     Attributes:
-        matrix: H, ``(n, C, C)``, float64.
+        matrix: H, ``(n, C, C)``, float64, or float32 if there are many classes.
         age: Number of projections of each path that have contributed, on the host.
         needed: Iterations that the last projections needed.
     """
 
     def __init__(self, paths: int, classes: int, device: torch.device) -> None:
-        eye = torch.eye(classes, dtype=torch.float64, device=device)
+        dtype = torch.float64 if classes <= DOUBLE_CLASSES else torch.float32
+        eye = torch.eye(classes, dtype=dtype, device=device)
         self.matrix = eye.repeat(paths, 1, 1)
         self.age = np.zeros(paths, dtype=np.int64)
         self.needed: list[int] = []
@@ -63,8 +92,8 @@ class InverseGram:
         )
 
     def __matmul__(self, r: Tensor) -> Tensor:  # (n, C) -> (n, C)
-        """Return H r."""
-        return (self.matrix @ r.unsqueeze(-1)).squeeze(-1)
+        """Return H r, float64."""
+        return (self.matrix @ r.to(self.matrix.dtype).unsqueeze(-1)).squeeze(-1).double()
 
     def scale(self, factor: Tensor) -> None:  # (n,)
         """Multiply H of every path."""
@@ -72,23 +101,29 @@ class InverseGram:
 
     def restart(self, paths: Tensor, factor: Tensor) -> None:  # (k,), (n,)
         """Forget H of some paths, but for a multiple of the identity."""
-        eye = torch.eye(self.matrix.shape[-1], dtype=torch.float64, device=self.matrix.device)
-        self.matrix[paths] = eye * factor[paths, None, None]
+        eye = torch.eye(self.matrix.shape[-1], device=self.matrix.device)
+        self.matrix[paths] = (eye * factor[paths, None, None]).to(self.matrix.dtype)
 
-    def update(self, p: Tensor, y: Tensor, curvature: Tensor) -> None:
-        """Change H so that H y = p.
+    def update(self, p: Tensor, y: Tensor, curvature: Tensor, r: Tensor) -> Tensor:
+        """Change H so that H y = p, and return H r.
+
+        H is read twice and written once: the products with the old H are made together, and
+        those with its change, u pᵀ + p uᵀ, do not need it.
 
         Args:
             p: A direction, ``(n, C)``.
             y: M Mᵀp, ``(n, C)``.
             curvature: p·y, ``(n,)``; infinite for a path that does not change.
+            r: A vector, ``(n, C)``.
         """
-        image = self @ y
+        dtype = self.matrix.dtype
+        image, product = (self.matrix @ torch.stack([y, r], -1).to(dtype)).double().unbind(-1)
         rate = curvature.reciprocal().unsqueeze(1)
         half = rate.addcmul(rate * rate, dots(y, image).unsqueeze(1)).mul_(0.5)
         u = torch.addcmul(half * p, rate, image, value=-1)
-        self.matrix.baddbmm_(u.unsqueeze(2), p.unsqueeze(1))
-        self.matrix.baddbmm_(p.unsqueeze(2), u.unsqueeze(1))
+        left, right = torch.stack([u, p], -1), torch.stack([p, u], 1)  # (n, C, 2), (n, 2, C)
+        self.matrix.baddbmm_(left.to(dtype), right.to(dtype))
+        return torch.baddbmm(product.unsqueeze(-1), left, right @ r.unsqueeze(-1)).squeeze(-1)
 
     @property
     def is_new(self) -> bool:
@@ -143,12 +178,16 @@ class RecycledProjection:
         self.rejection = v
         self.iterations = 0
         self._r = products.along(v, free)
+        self._is_new = inverse.is_new
+        if self._is_new:
+            # Then Mᵀp is as long as v, whatever the scale of M, and does not underflow.
+            square = dots(self._r, self._r)
+            self._scale_new(dots(v, v) / torch.where(square > 0, square, 1))
         self._p = inverse @ self._r
         self._error = self.residual = dots(self._r, self._p)
         # ‖w‖², and the scale
         self._unit = torch.zeros_like(self._error) if scale is None else scale
         self._least = torch.full_like(self._error, torch.inf)  # smallest σ² that was resolved
-        self._is_new = inverse.is_new
         count = inverse.expected
         while count:
             history = [self._iterate() for _ in range(min(count, max_iterations - self.iterations))]
@@ -172,10 +211,10 @@ class RecycledProjection:
             quotient = curvature / dots(p, p)
             self._least = torch.minimum(self._least, quotient)
             if not self.iterations:
-                self._set_first_scale(curvature, y)
-        inverse.update(p, y, curvature)
+                now = dots(p, p) / error  # H is this multiple of the identity
+                self._scale_new(FIRST_SCALE * curvature / (dots(y, y) * now))
+        self._p = inverse.update(p, y, curvature, self._r)
         self._unit = torch.addcmul(self._unit, error, length.squeeze(1))
-        self._p = inverse @ self._r
         self._error = dots(self._r, self._p)
         self.iterations += 1
         if not self._is_new:
@@ -195,11 +234,13 @@ class RecycledProjection:
             self._inverse.needed = [*self._inverse.needed[-1:], needed]
         return True
 
-    def _set_first_scale(self, curvature: Tensor, y: Tensor) -> None:
+    def _scale_new(self, factor: Tensor) -> None:  # (n,)
+        """Multiply H of the new paths by a factor, where that is finite."""
         new = self._new_paths()
-        scale = torch.ones_like(curvature)
-        scale[new] = FIRST_SCALE * (curvature / dots(y, y).clamp_min(_TINY))[new]
-        self._inverse.scale(scale.where(scale.isfinite(), 1))
+        scale = torch.ones_like(factor)
+        scale[new] = factor[new]
+        usable = scale.isfinite() & (scale > 0)
+        self._inverse.scale(scale.where(usable, 1))
 
     def _remember_scale(self) -> None:
         """Let new paths begin again with H as large as the inverse was found to be."""
@@ -211,29 +252,6 @@ class RecycledProjection:
         new = (self._inverse.age == 0).nonzero()[0]
         return torch.from_numpy(new).to(self._r.device)
 
-    def square_of(self, v: Tensor) -> Tensor:  # (n, d) -> (n,)
-        """Return ‖Πv‖² of a vector whose part across w is nearly in or nearly across the row space.
-
-        The part of v along w is known. Of the rest, one iteration finds the square, with the square
-        of the relative error of H, and without waiting for the accelerator.
-        """
-        along, rest = self.parts_of(v)
-        r = self._products.along(rest, self._free)
-        p = self._inverse @ r
-        q = self._products.combined(p, self._free)
-        return along + dots(r, p).square() / dots(q, q).clamp_min(_TINY)
-
-    def parts_of(self, v: Tensor) -> tuple[Tensor, Tensor]:  # (n, d) -> (n,), (n, d)
-        """Return the squared length of the part of v along w, and the rest of v."""
-        w = self.projection
-        product, square = dots(v, w), dots(w, w).clamp_min(_TINY)
-        rest = torch.addcmul(v, (product / square).unsqueeze(1), w, value=-1)
-        return product.square() / square, rest
-
-
-_TINY = torch.finfo(torch.float64).tiny
-
-
-def dots(a: Tensor, b: Tensor) -> Tensor:  # (n, k), (n, k) -> (n,)
-    """Return the inner product of every row, in one operation."""
-    return (a.unsqueeze(1) @ b.unsqueeze(2)).flatten()
+    def guess(self, r: Tensor) -> Tensor:
+        """Return H r."""
+        return self._inverse @ r
