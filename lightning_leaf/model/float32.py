@@ -46,7 +46,8 @@ def full_float32() -> Iterator[None]:
     """Use IEEE float32 in all products, convolutions and recurrent layers, and restore settings.
 
     PyTorch has two interfaces to these settings, which raise errors if one is used after the
-    other. Both can be used inside the context, and afterwards both are as before.
+    other. Both can be used inside the context, and afterwards both are as before. Writes to values
+    that cannot be restored are ignored inside.
     """
     with _ieee_nodes() if HAS_NODES else _old_interface(), _one_dnn():
         yield
@@ -84,7 +85,7 @@ def _without_tf32_on_xpu() -> Iterator[None]:
 def _ieee_nodes() -> Iterator[None]:
     """Set every node, and what the old interface remembers, to IEEE."""
     before = _values()
-    is_built_in = BUILT_IN in (before["cuda", "conv"], before["cuda", "rnn"])
+    built_in = [node for node, value in before.items() if value == BUILT_IN]
     products: str | None = None
     convolutions: bool | None = None
     try:
@@ -95,9 +96,8 @@ def _ieee_nodes() -> Iterator[None]:
         # Where all is IEEE, the old interface can be read.
         products = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision(HIGHEST)
-        if is_built_in:
-            # Writing through the old interface would overwrite it.
-            with _old_interface_reads_nodes():
+        if built_in:
+            with _built_in_values_kept(built_in):
                 yield
         else:
             convolutions = _old_convolutions()
@@ -108,35 +108,9 @@ def _ieee_nodes() -> Iterator[None]:
             torch.set_float32_matmul_precision(products)
         if convolutions is not None:
             _set_old_cudnn(convolutions)
-        _restore(before)
-
-
-def _restore(before: dict[Node, str]) -> None:
-    lost = [node for node in _overwritten() if before[node] == BUILT_IN]
-    if lost:  # through the old interface
-        _set_old_cudnn(True)
-    for node, value in before.items():
-        if value != BUILT_IN:
-            _write(*node, value)
-    for backend, operation in lost:
-        above = _value_above(before, backend)
-        _write(backend, operation, "tf32" if above == INHERITED else INHERITED)
-
-
-def _overwritten() -> list[Node]:
-    """Return the nodes that have no built-in value, of those that can have one."""
-    _write(*ALL, INHERITED)
-    _write("cuda", "all", INHERITED)
-    alone = [_read("cuda", operation) for operation in ("conv", "rnn")]
-    _write("cuda", "all", IEEE)
-    below = [_read("cuda", operation) for operation in ("conv", "rnn")]
-    found = zip(("conv", "rnn"), alone, below, strict=True)
-    return [("cuda", each) for each, *values in found if values != ["tf32", IEEE]]
-
-
-def _value_above(values: dict[Node, str], backend: str) -> str:
-    own = values[backend, "all"]
-    return values[ALL] if own == INHERITED else own
+        for node, value in before.items():
+            if value != BUILT_IN:
+                _write(*node, value)
 
 
 def _values() -> dict[Node, str]:
@@ -168,20 +142,33 @@ def _old_convolutions() -> bool:
 
 
 @contextmanager
-def _old_interface_reads_nodes() -> Iterator[None]:
-    """Let the old interface read the nodes, instead of comparing them with what it remembers.
+def _built_in_values_kept(nodes: list[Node]) -> Iterator[None]:
+    """Ignore writes to these nodes, and let the old interface read them.
 
-    ``torch.backends.cudnn.flags()``, which a forward pass may use, reads it.
+    Otherwise it compares them with what it remembers, and raises an error if they differ.
+    ``torch.backends.cudnn.flags()``, which a forward pass may use, reads and writes it.
     """
 
     def allows() -> bool:
         return _read("cuda", "conv") == "tf32"
 
+    def write_others(backend: str, operation: str, value: str) -> None:
+        if (backend, operation) not in nodes:
+            _write(backend, operation, value)
+
+    def ignore(_: bool) -> None:
+        """Write nothing, as the old interface writes the nodes of all operations."""
+
     kind = type(backends.cudnn)
     before = vars(kind)["allow_tf32"]
-    kind.allow_tf32 = type(before)(allows, _set_old_cudnn)  # type: ignore[attr-defined]
+    kind.allow_tf32 = type(before)(allows, ignore)  # type: ignore[attr-defined]
+    functions = {
+        "_get_cudnn_allow_tf32": allows,
+        "_set_cudnn_allow_tf32": ignore,
+        "_set_fp32_precision_setter": write_others,
+    }
     try:
-        with replaced([(vars(torch._C), "_get_cudnn_allow_tf32", allows)]):
+        with replaced((vars(torch._C), name, new) for name, new in functions.items()):
             yield
     finally:
         kind.allow_tf32 = before  # type: ignore[attr-defined]

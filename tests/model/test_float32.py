@@ -5,6 +5,7 @@ import queue
 import subprocess
 import sys
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -33,7 +34,11 @@ def restored():
 
 def test_every_combination_of_settings_is_restored():
     """In both interfaces, in a process whose settings are those of PyTorch itself."""
-    command = [sys.executable, "-W", "error", "-m", "tests.support.undisturbed.float32_settings"]
+    run_in_a_new_process("-m", "tests.support.undisturbed.float32_settings")
+
+
+def run_in_a_new_process(*arguments):
+    command = [sys.executable, "-W", "error", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -101,6 +106,80 @@ def test_a_model_sees_ieee_precision_during_a_measurement(choose, monkeypatch):
     monkeypatch.setattr(quiet_module, "full_float32", nullcontext)
     LocalDataMatrix.at(Spy(), torch.rand(2, 3))
     assert not any(map(all_ieee, all_seen()))
+
+
+class Writing(nn.Module):
+    """A classifier whose forward pass writes settings."""
+
+    def __init__(self, write) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.write = write
+
+    def forward(self, x):
+        self.write()
+        return self.layer(x)
+
+
+def flags():
+    with backends.cudnn.flags(enabled=False, allow_tf32=False):
+        pass
+
+
+def old():
+    backends.cudnn.allow_tf32 = False
+
+
+WRITES = {
+    "flags": flags,
+    "old": old,
+    **{
+        f"{operation} {value}": partial(set_node, "cuda", operation, value)
+        for operation in ("conv", "rnn")
+        for value in ("ieee", "tf32", "none")
+    },
+}
+
+
+def values_after_a_measurement(write):
+    """Return all values, and those that convolutions and recurrent layers read below IEEE."""
+    LocalDataMatrix.at(Writing(write), torch.rand(2, 3))
+    values, generic = float32._values(), torch._C._get_fp32_precision_getter("generic", "all")
+    set_node("generic", "all", "ieee")
+    below = settings()
+    set_node("generic", "all", generic)
+    return values, below["cuda", "conv"], below["cuda", "rnn"]
+
+
+def check_values_after_writes():
+    """Check values that are built into PyTorch and values of a user, in this order."""
+    nodes = [None, ("generic", "all"), ("cuda", "all"), ("cuda", "conv"), ("cuda", "rnn")]
+    for node in nodes:
+        if node:
+            set_node(*node, "ieee")
+        before = values_after_a_measurement(lambda: None)
+        for name, write in WRITES.items():
+            assert values_after_a_measurement(write) == before, (node, name)
+        if node and node[1] == "all":
+            set_node(*node, "none")
+
+
+def check_that_built_in_values_can_be_lost():
+    """Negative control: without the precaution a write of the model is not undone."""
+    before = values_after_a_measurement(lambda: None)
+    float32._built_in_values_kept = nullcontext
+    is_built_in = float32.BUILT_IN in before[0].values()
+    assert (values_after_a_measurement(WRITES["conv none"]) != before) == is_built_in
+
+
+@pytest.mark.skipif(not float32.HAS_NODES, reason="needs PyTorch's new interface")
+@pytest.mark.parametrize(
+    "check", [check_values_after_writes, check_that_built_in_values_can_be_lost]
+)
+def test_writes_of_the_forward_pass_change_no_settings(check):
+    """In a process whose settings are those of PyTorch itself, which cannot be written again."""
+    name = check.__name__
+    run_in_a_new_process("-c", f"from tests.model.test_float32 import {name}; {name}()")
 
 
 def test_settings_are_restored_after_an_error():
