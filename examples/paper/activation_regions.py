@@ -94,7 +94,8 @@ def boundaries(network: nn.Module, x: Tensor, seed: int) -> Found:
 
 
 def contrasts(network: nn.Module, x: Tensor) -> Tensor:  # (B, C, d)
-    rows = LocalDataMatrix.at(network, x).tangent.jacobian
+    g = LocalDataMatrix.at(network, x)
+    rows = g.class_space.with_zeros(g.tangent.rows)
     return rows - rows.mean(1, keepdim=True)
 
 
