@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from lightning_leaf import Trigger
 from lightning_leaf.callbacks.base import LeafCallback
 from lightning_leaf.callbacks.snapshot_schedule import SnapshotSchedule
+from lightning_leaf.monitoring.interval_timer import IntervalTimer
 from tests.support.callbacks.training import ignore_lightning
 
 ignore_cli = [
@@ -90,7 +91,7 @@ def printed(package: ModuleType, args: Sequence[str]) -> str:
 
 def described(value: Any) -> Any:
     """Return a description that is equal for equal objects: attributes instead of identities."""
-    if isinstance(value, (LeafCallback, SnapshotSchedule, Trigger, Dataset)):
+    if isinstance(value, (LeafCallback, IntervalTimer, SnapshotSchedule, Trigger, Dataset)):
         return type(value), {name: described(part) for name, part in vars(value).items()}
     if isinstance(value, torch.Tensor):
         return value.tolist()
