@@ -22,6 +22,8 @@ from lightning_leaf.paths.threads import Threads
 
 STEPS_IN_A_BLOCK = 16
 """Path steps between two reads of the results, which make the host wait for the accelerator."""
+STEPS_IN_THE_FIRST_BLOCK = 2
+"""Path steps after which the number of threads is first reconsidered."""
 NUMBERS_IN_A_BLOCK = 2**25
 """Most numbers in the points of a block: 128 MiB in float32. Large inputs have shorter blocks."""
 
@@ -72,7 +74,7 @@ def walk(
         batch.add(list(range(size)))
         added = size
         while len(batch):
-            with threads.block(len(batch)):
+            with threads.block(len(batch) * batch.block_length):
                 taken, ended = batch.advance()
             bar.update(taken)
             raise_if_interrupted()
@@ -94,6 +96,9 @@ class _Batch:
         ends: Decides which paths end.
         settings: Settings of all paths.
         size: Largest number of paths.
+
+    Attributes:
+        block_length: Number of steps in the next block.
     """
 
     def __init__(
@@ -105,7 +110,8 @@ class _Batch:
         self._settings = settings
         self._recorder = Recorder(settings, start, size)
         fitting = NUMBERS_IN_A_BLOCK // (size * start[0].numel())
-        self._block_length = max(1, min(STEPS_IN_A_BLOCK, fitting))
+        self._longest_block = max(1, min(STEPS_IN_A_BLOCK, fitting))
+        self.block_length = min(STEPS_IN_THE_FIRST_BLOCK, self._longest_block)
         self._x = start[:0]
         self._last: Tensor | None = None  # log-probabilities at the last points
 
@@ -135,13 +141,14 @@ class _Batch:
         settings, recorded = self._settings, self._recorder.recorded
         longest = max(recorded)
         points, results, ending = [], [], False
-        for _ in range(min(self._block_length, settings.max_steps - longest + 1)):
+        for _ in range(min(self.block_length, settings.max_steps - longest + 1)):
             ending = end_requested()
             points.append(self._x)
             result, self._x = self._step(self._x)
             results.append(result)
             if ending:
                 break
+        self.block_length = self._longest_block
         block = self._read(results)
         ends = self._ends.among(self._recorder.rows, recorded, block, ending)
         curves = block.curves(torch.tensor(recorded) == 0)
