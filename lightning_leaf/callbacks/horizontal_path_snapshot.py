@@ -79,7 +79,7 @@ class HorizontalPathSnapshot(PathSnapshot):
         seed: Seed for choosing pairs and directions. The global random number generators are not
             changed.
         chunk_size: Number of paths computed at once; limits the memory used. It is halved each time
-            memory runs out. Default: 32.
+            memory runs out. Default: 32 on a CPU, what memory allows on a GPU.
         on_error: ``"warn"``: after an error, warn once with its cause, and take no more snapshots
             in this fit. ``"raise"``: raise the error, which ends the training.
 

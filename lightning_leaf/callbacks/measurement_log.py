@@ -11,7 +11,6 @@ import torch
 from lightning_leaf.callbacks.notices import inform
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES
 from lightning_leaf.model.quiet import random_streams
-from lightning_leaf.monitoring.interval import interval_message
 from lightning_leaf.trainer import state as trainer_state
 from lightning_leaf.trainer.processes import Processes
 
@@ -39,17 +38,6 @@ class MeasurementLog:
             f"computed from the largest eigenvalues, and {self.name}/tangent_dimension is not "
             "logged. Pass exact=True to use all classes."
         )
-
-    def report_interval(self, interval: int, cost: float, trainer: Trainer) -> None:
-        """Report the interval that was chosen by the time of a measurement.
-
-        Args:
-            interval: Optimizer steps between measurements.
-            cost: The time of a measurement relative to that of a training step.
-            trainer: The trainer.
-        """
-        steps_planned = trainer_state.steps_planned(trainer)
-        inform(f"{self.monitor} {interval_message(interval, cost, steps_planned)}")
 
     def report_averaged(self) -> None:
         """Report under which names the values of averaged weights are logged."""

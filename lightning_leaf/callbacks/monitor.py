@@ -27,14 +27,13 @@ from lightning_leaf.monitoring.history import (
     empty_history,
     restored_history,
 )
-from lightning_leaf.monitoring.interval import affordable_interval, restored_interval
-from lightning_leaf.monitoring.interval_timer import IntervalTimer
 from lightning_leaf.monitoring.measurements import (
     are_finite,
     history_row,
     not_finite_message,
 )
-from lightning_leaf.monitoring.messages import OnError
+from lightning_leaf.monitoring.measuring_interval import MeasuringInterval
+from lightning_leaf.monitoring.messages import OnError, inform
 from lightning_leaf.trainer import state as trainer_state
 
 if TYPE_CHECKING:
@@ -90,9 +89,7 @@ class LocalDataMatrixMonitor(LeafCallback):
             of the time of a long training: a few of the first steps and one measurement are timed,
             and the interval is that at which measuring takes 1.6 %, rounded up to two significant
             digits. Until then, and in trainings with deterministic algorithms, whose intervals
-            must not depend on time, it is estimated: n = P C / (3 B · 1.6 %) for P inputs, C
-            classes (at most 160) and B examples per step, because a measurement takes C passes
-            per input and a training step about three per example. For example, n = 120 for 32
+            must not depend on time, it is estimated from the number of passes: 120 steps for 32
             inputs, ten classes and batches of 60.
         ranks: One or several kinds of effective ranks: ``"entropy"``, ``"stable"``,
             ``"participation"``, ``"threshold"``.
@@ -111,7 +108,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         name: Prefix of the logged names. It must be different for each LEAF callback of a trainer.
         seed: Seed for choosing the probe. The global random number generators are not changed.
         chunk_size: Inputs per forward pass; limits the memory used. It is halved each time memory
-            runs out. Default: 32.
+            runs out. Default: 32 on a CPU, what memory allows on a GPU.
         on_error: ``"warn"``: after an error, warn once with its cause, and stop measuring for the
             rest of the fit. ``"raise"``: raise the error, which ends the training.
 
@@ -171,7 +168,6 @@ class LocalDataMatrixMonitor(LeafCallback):
             whole_number(every_n_steps, "every_n_steps")
         self.every_n_steps = every_n_steps
         self.exact = exact
-        self.interval = every_n_steps
         self.ranks = checked_ranks(ranks)
         self.history: dict[str, list[float]] = empty_history(self.ranks)
         require_no_text(probe, self._inputs_name)
@@ -180,26 +176,28 @@ class LocalDataMatrixMonitor(LeafCallback):
         self._probe: Examples | None = None
         self._has_begun = False
         self._last_step: int | None = None  # of the last measurement, also of averaged weights
-        self._timer = self._new_timer()
+        self._interval = MeasuringInterval(every_n_steps)
         self._results_seen = 0  # of all LEAF callbacks
 
-    def _new_timer(self) -> IntervalTimer:
-        return IntervalTimer(is_over=self.every_n_steps is not None)
+    @property
+    def interval(self) -> int | None:
+        """Optimizer steps between measurements."""
+        return self._interval.steps
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._probe, self._has_begun, self._last_step = None, False, None
-        self._timer.interrupt()
+        self._interval.timer.interrupt()
 
     @override
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._timer.interrupt()
+        self._interval.timer.interrupt()
 
     @override
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        self._timer.interrupt()
+        self._interval.timer.interrupt()
 
     @override
     def on_train_batch_start(
@@ -235,19 +233,20 @@ class LocalDataMatrixMonitor(LeafCallback):
         step = trainer_state.steps_taken(trainer)
         if not self.active(trainer, step):
             return
-        if self._has_begun and self._timer.is_over and not self._is_due(step, fit_ended):
+        if self._has_begun and self._interval.timer.is_over and not self._is_due(step, fit_ended):
             return
         with self.guarded(trainer, pl_module, batch, step, catch_ctrl_c=fit_ended):
             if not self._has_begun:
                 self._begin(trainer, pl_module, batch, step)
+            timer = self._interval.timer
             if self.fit.results != self._results_seen:  # a snapshot was taken
-                self._timer.interrupt()
-            self._timer.step_begins(step, pl_module)
+                timer.interrupt()
+            timer.step_begins(step, pl_module)
             if self._is_due(step, fit_ended):
                 averaged = fit_ended and self._weights_are_averaged(pl_module)
-                with self._timer.measuring(step, pl_module):
+                with timer.measuring(step, pl_module):
                     self._measure(trainer, pl_module, batch, step, averaged)
-                if self._timer.is_ready and not fit_ended:
+                if timer.is_ready and not fit_ended:
                     self._choose_interval(trainer)
             self._results_seen = self.fit.results
 
@@ -257,8 +256,8 @@ class LocalDataMatrixMonitor(LeafCallback):
         require_built(module)
         drop_after(self.history, step)
         if not self.history["step"]:
-            self.interval, self._timer = self.every_n_steps, self._new_timer()
-        self._timer.require_reproducible()
+            self._interval.restart()
+        self._interval.timer.require_reproducible()
         if self._probe is None:
             with quiet(module):  # reading a data set may draw random numbers
                 self._probe = self.processes.broadcast(
@@ -278,12 +277,9 @@ class LocalDataMatrixMonitor(LeafCallback):
         self._has_begun = True
 
     def _is_due(self, step: int, fit_ended: bool) -> bool:
-        steps = self.history["step"]
-        if step in (self._last_step, *steps[-1:]):
-            return False
-        if fit_ended or not steps or self.interval is None or self._timer.needs_measurement:
-            return True
-        return step % self.interval == 0
+        measured = self.history["step"]
+        is_new = step not in (self._last_step, *measured[-1:])
+        return is_new and (fit_ended or self._interval.is_due(step, measured))
 
     def _measure(
         self, trainer: Trainer, module: LightningModule, batch: Any, step: int, averaged: bool
@@ -303,7 +299,7 @@ class LocalDataMatrixMonitor(LeafCallback):
             )
         if self.interval is None:
             examples = trainer_state.examples_per_step(trainer, batch)
-            self.interval = common_interval(measurements, examples, self.processes)
+            self._interval.steps = common_interval(measurements, examples, self.processes)
         log = MeasurementLog(self.description, self.name)
         if not self.history["step"] and not measurements[0].exact:
             log.report_estimates(measurements[0].classes)
@@ -322,19 +318,16 @@ class LocalDataMatrixMonitor(LeafCallback):
 
     def _choose_interval(self, trainer: Trainer) -> None:
         """Choose the interval by time, the same on all ranks."""
-        cost = self.processes.on_rank_zero(self._timer.finish)
-        self._timer.finish()
-        if cost is not None:
-            self.interval = affordable_interval(cost)
-            log = MeasurementLog(self.description, self.name)
-            log.report_interval(self.interval, cost, trainer)
+        cost = self.processes.on_rank_zero(self._interval.timer.cost)
+        message = self._interval.choose(cost, trainer_state.steps_planned(trainer))
+        if message is not None:
+            inform(f"{self.description} {message}")
 
     @override
     def state_dict(self) -> dict[str, Any]:
         return {
             "history": {column: list(values) for column, values in self.history.items()},
-            "interval": self.interval,
-            "interval_is_chosen": self._timer.is_over and self.every_n_steps is None,
+            **self._interval.state_dict(),
         }
 
     @override
@@ -342,9 +335,7 @@ class LocalDataMatrixMonitor(LeafCallback):
         # A checkpoint of another version may hold other keys.
         saved = state_dict.get("history", {})
         self.history.update(restored_history(list(self.history), saved))
-        if self.every_n_steps is None:
-            self.interval, is_chosen = restored_interval(state_dict)
-            self._timer = IntervalTimer(is_chosen)
+        self._interval.load_state_dict(state_dict)
 
     def plot(self) -> Figure:
         """Plot the trace, the effective ranks and the tangent dimension over the steps.

@@ -59,7 +59,7 @@ class OrthogonalWalkSnapshot(PathSnapshot):
         seed: Seed for choosing starts and directions. The global random number generators are not
             changed.
         chunk_size: Number of walks computed at once; limits the memory used. It is halved each time
-            memory runs out. Default: 32.
+            memory runs out. Default: 32 on a CPU, what memory allows on a GPU.
         on_error: See :class:`HorizontalPathSnapshot`.
 
     Attributes:

@@ -142,12 +142,12 @@ class LeafTrainerCallback(_Base):  # type: ignore[misc]
     @override
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Do not count the time of an evaluation as that of training steps."""
-        self.monitor._timer.interrupt()
+        self.monitor._interval.timer.interrupt()
 
     @override
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Do not count the time of saving a checkpoint as that of training steps."""
-        self.monitor._timer.interrupt()
+        self.monitor._interval.timer.interrupt()
 
     @override
     def on_train_end(

@@ -30,19 +30,14 @@ from lightning_leaf.monitoring.history import (
     empty_history,
     restored_history,
 )
-from lightning_leaf.monitoring.interval import (
-    affordable_interval,
-    estimated_interval,
-    interval_message,
-    restored_interval,
-)
-from lightning_leaf.monitoring.interval_timer import IntervalTimer
+from lightning_leaf.monitoring.interval import estimated_interval
 from lightning_leaf.monitoring.measurements import (
     are_finite,
     history_row,
     measure,
     not_finite_message,
 )
+from lightning_leaf.monitoring.measuring_interval import MeasuringInterval
 from lightning_leaf.monitoring.messages import OnError, inform
 from lightning_leaf.monitoring.reading import Reading
 
@@ -91,7 +86,8 @@ class LeafMonitor:
         class_names: Names of all classes.
         exact: Whether to use all classes even if there are more than 160.
         seed: Seed of the draws of estimates. The global random streams are not changed.
-        chunk_size: Inputs per forward pass, halved each time memory runs out. Default: 32.
+        chunk_size: Inputs per forward pass, halved each time memory runs out. Default: 32 on a
+            CPU, what memory allows on a GPU.
         on_error: ``"warn"``: warn after an error. ``"raise"``: raise it, which ends the training.
 
     Attributes:
@@ -135,9 +131,10 @@ class LeafMonitor:
         on_error: OnError = "warn",
     ) -> None:
         self.name = name
-        self.every_n_steps = self.interval = (
-            None if every_n_steps is None else whole_number(every_n_steps, "every_n_steps")
-        )
+        if every_n_steps is not None:
+            whole_number(every_n_steps, "every_n_steps")
+        self.every_n_steps = every_n_steps
+        self._interval = MeasuringInterval(every_n_steps)
         self.ranks = checked_ranks(ranks)
         self.history: dict[str, list[float]] = empty_history(self.ranks)
         if writer is not None and not isinstance(writer, LeafWriter):
@@ -153,7 +150,11 @@ class LeafMonitor:
         self._judgement: Judgement | None = None
         self._attempts = 0  # to measure a model that was not built
         self._calls_to_skip = 0
-        self._timer = IntervalTimer(is_over=every_n_steps is not None)
+
+    @property
+    def interval(self) -> int | None:
+        """Optimizer steps between measurements."""
+        return self._interval.steps
 
     def measure_if_due(
         self, model: nn.Module, step: int, *, examples_per_step: int | None = None
@@ -192,8 +193,8 @@ class LeafMonitor:
             step, model = index(step), unwrapped(model)
             require_whole_module(model)
             if only_if_due:
-                self._timer.step_begins(step, model)
-                if not self._is_due(step):
+                self._interval.timer.step_begins(step, model)
+                if not self._interval.is_due(step, self.history["step"]):
                     return None
         if not self._guard.active:
             return None
@@ -204,7 +205,7 @@ class LeafMonitor:
         if steps and steps[-1] == step:
             return {column: values[-1] for column, values in self.history.items()}
         try:
-            with self._timer.measuring(step, model):
+            with self._interval.timer.measuring(step, model):
                 row = self._row(model, step, examples_per_step)
         except ModelIsUnbuilt as error:
             self._postpone(error)
@@ -215,21 +216,13 @@ class LeafMonitor:
         if self.writer is not None:
             named = {f"{self.name}/{key}": value for key, value in row.items() if key != "step"}
             self.writer.scalars(named, step)
-        if only_if_due and self._timer.is_ready:
+        if only_if_due and self._interval.timer.is_ready:
             self._choose_interval()
         return row
 
-    def _is_due(self, step: int) -> bool:
-        steps = self.history["step"]
-        if steps and steps[-1] == step:
-            return False
-        if not steps or self.interval is None or self._timer.needs_measurement:
-            return True
-        return step % self.interval == 0
-
     def _row(self, module: Any, step: int, examples_per_step: int | None) -> dict[str, float]:
         inputs = self._probe.inputs
-        self._timer.require_reproducible()
+        self._interval.timer.require_reproducible()
         if self._judgement is None:
             self._judgement = self._reading.judge(module, self._probe, self._chunks)
             if self._judgement is not None:
@@ -247,7 +240,7 @@ class LeafMonitor:
             )
         first = measurements[0]
         if self.interval is None:
-            self.interval = estimated_interval(
+            self._interval.steps = estimated_interval(
                 len(inputs), first.classes, examples_per_step, exact=first.exact
             )
         if self.history["step"] and step < self.history["step"][-1]:
@@ -261,10 +254,9 @@ class LeafMonitor:
         return row
 
     def _choose_interval(self) -> None:
-        cost = self._timer.finish()
-        if cost is not None:
-            self.interval = affordable_interval(cost)
-            inform(f"{self._guard.owner} {interval_message(self.interval, cost)}")
+        message = self._interval.choose(self._interval.timer.cost())
+        if message is not None:
+            inform(f"{self._guard.owner} {message}")
 
     def _fail(self, error: Exception, module: Any) -> None:
         forward = self._reading.forward
@@ -285,8 +277,7 @@ class LeafMonitor:
         """Return the history and the interval, for a checkpoint."""
         return {
             "history": {column: list(values) for column, values in self.history.items()},
-            "interval": self.interval,
-            "interval_is_chosen": self._timer.is_over and self.every_n_steps is None,
+            **self._interval.state_dict(),
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -296,9 +287,7 @@ class LeafMonitor:
             state_dict: What :meth:`state_dict` returned.
         """
         self.history.update(restored_history(list(self.history), state_dict["history"]))
-        if self.every_n_steps is None:
-            self.interval, is_chosen = restored_interval(state_dict)
-            self._timer = IntervalTimer(is_chosen)
+        self._interval.load_state_dict(state_dict)
 
     def plot(self) -> Figure:
         """Plot the trace, the effective ranks and the tangent dimension over the steps.

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES
 
@@ -50,19 +48,6 @@ def affordable_interval(cost: float) -> int:
     steps = max(1, math.ceil(cost / SHARE_OF_TRAINING))
     unit = int(10 ** max(0, len(str(steps)) - 2))
     return math.ceil(steps / unit) * unit
-
-
-def restored_interval(state: Mapping[str, Any]) -> tuple[int | None, bool]:
-    """Return the interval of a checkpoint, and whether it was chosen by time.
-
-    Args:
-        state: State of a monitor, perhaps of another version; without a valid interval, the result
-            is None.
-    """
-    interval = state.get("interval")
-    if not isinstance(interval, int) or interval < 1:
-        return None, False
-    return interval, bool(state.get("interval_is_chosen", False))
 
 
 def interval_message(interval: int, cost: float, steps_planned: int | None = None) -> str:

@@ -124,13 +124,12 @@ class IntervalTimer:
         if step - self._first_step >= WARM_UP_STEPS:
             self._window = step, ended
 
-    def finish(self) -> float | None:
-        """Stop timing, and return the time of a measurement relative to that of a training step.
+    def cost(self) -> float | None:
+        """Return the time of a measurement relative to that of a training step.
 
         Returns:
             The ratio of medians; None if no time passed, because the clock is frozen.
         """
-        self.is_over = True
         step = median(self._seconds_per_step)
         return median(self._seconds_per_measurement) / step if step > 0 else None
 

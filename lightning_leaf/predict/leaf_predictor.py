@@ -64,8 +64,8 @@ class LeafPredictor(Predictor):
             ``"participation"``, ``"threshold"``.
         eigenvalues: Largest number of eigenvalues kept of each input; G has C. For more than 160
             classes, each eigenvalue costs additional products.
-        chunk_size: Inputs per forward pass, which bounds the memory. Default: 32. The number is
-            halved each time memory runs out.
+        chunk_size: Inputs per forward pass, which bounds the memory. Default: 32 on a CPU, what
+            memory allows on a GPU. The number is halved each time memory runs out.
         forward: How to call the classifier, if not as ``classifier(x)``: the name of a method or
             sub-module that computes the scores, such as ``"backbone"``; a function
             ``(module, inputs) -> scores``; or the dotted name of such a function.

@@ -227,7 +227,7 @@ class Blocks(Callback):
 
     def _switch(self, interval: int | None) -> None:
         """Measure at this interval; None: as if the callbacks were not there."""
-        self.leaf[0].interval = interval or NEVER
+        self.leaf[0]._interval.steps = interval or NEVER
         for callback in self.leaf:
             if interval is None:
                 callback.on_train_batch_start = _nothing

@@ -125,7 +125,7 @@ def timed(
             with timer.measuring(step, module):
                 clock.advance(measurement if step else 1000 * measurement)
             if timer.is_ready:
-                return step, timer.finish()
+                return step, timer.cost()
         for each in range(step, step + every):
             clock.advance(step_seconds(each))
         if step in interrupted:

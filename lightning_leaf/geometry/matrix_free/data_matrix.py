@@ -99,8 +99,8 @@ class MatrixFreeDataMatrix:
         Args:
             model: Any classifier that :meth:`LocalDataMatrix.at` takes.
             x: Inputs of any shape, ``(B, ...)``, as the model takes them.
-            chunk_size: Largest number of inputs at once; bounds memory. Default: 32, or 8 of
-                224×224 pixels.
+            chunk_size: Largest number of inputs at once; bounds memory. Default: on a CPU
+                32, or 8 of 224×224 pixels; on a GPU what memory allows.
             seed: Seed of draws and starting vectors: the same call returns the same result.
             forward: How to call the model, see :meth:`LocalDataMatrix.at`.
             likelihood: What the scores mean, see :meth:`LocalDataMatrix.at`.

@@ -28,7 +28,7 @@ def measured(root: Path) -> dict[str, Any]:
         durations = Durations(clock, SECONDS_PER_STEP[int(os.environ["RANK"])])
         durations.measurements_take(MEASUREMENT, monkeypatch)
         train(root, monitor, durations, max_steps=20, limit_val_batches=0)
-    cost = monitor._timer.finish()
+    cost = monitor._interval.timer.cost()
     return {
         "interval": monitor.interval,
         "steps": monitor.history["step"],

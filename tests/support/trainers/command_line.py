@@ -19,6 +19,7 @@ from lightning_leaf import Trigger
 from lightning_leaf.callbacks.base import LeafCallback
 from lightning_leaf.callbacks.snapshot_schedule import SnapshotSchedule
 from lightning_leaf.monitoring.interval_timer import IntervalTimer
+from lightning_leaf.monitoring.measuring_interval import MeasuringInterval
 from tests.support.callbacks.training import ignore_lightning
 
 ignore_cli = [
@@ -89,9 +90,12 @@ def printed(package: ModuleType, args: Sequence[str]) -> str:
     return stdout.getvalue()
 
 
+TIMING = MeasuringInterval, IntervalTimer
+
+
 def described(value: Any) -> Any:
     """Return a description that is equal for equal objects: attributes instead of identities."""
-    if isinstance(value, (LeafCallback, IntervalTimer, SnapshotSchedule, Trigger, Dataset)):
+    if isinstance(value, (LeafCallback, SnapshotSchedule, Trigger, Dataset, *TIMING)):
         return type(value), {name: described(part) for name, part in vars(value).items()}
     if isinstance(value, torch.Tensor):
         return value.tolist()
