@@ -85,8 +85,7 @@ class ClassSpace:
 
     def finite(self) -> Tensor:  # (B,)
         """Return a Boolean mask of the inputs with finite probabilities and gradients."""
-        finite = self.log_probs.isfinite().all(1) & self._products.isfinite().flatten(1).all(1)
-        return finite
+        return self.log_probs.isfinite().all(1) & self._products.isfinite().flatten(1).all(1)
 
     def select(self, rows: Tensor) -> ClassSpace:
         """Return that of some of the inputs."""

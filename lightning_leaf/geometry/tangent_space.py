@@ -63,13 +63,8 @@ class TangentSpace:
         """Return the orthogonal projection Πv on D_x, float64."""
         return self.combine(self._solve(self.coefficients(v)))
 
-    def displacement_square(self, v: Tensor, is_clamped: bool = False) -> Tensor:  # -> (B,)
-        """Return ‖Πv‖² for a vector of every input, ``(B, d)``.
-
-        Args:
-            v: The vectors.
-            is_clamped: Not used: the result is exact for every vector.
-        """
+    def projected_square(self, v: Tensor) -> Tensor:  # (B, d) -> (B,)
+        """Return ‖Πv‖²."""
         products = self.coefficients(v)
         return (products * self._solve(products)).sum((1, 2))
 
@@ -94,8 +89,8 @@ class TangentSpace:
         )
 
     @property
-    def damping(self) -> Tensor:  # (B,)
-        """The damping δ in units of its relative size; it is finite where all rows are finite."""
+    def marker(self) -> Tensor:  # (B,)
+        """The trace of the Gram matrix; it is finite where all rows are finite."""
         return self._factorization[0].flatten()
 
     def _solve(self, products: Tensor) -> Tensor:  # (B, n, 1) -> (B, n, 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-COLUMNS = ("distance", "projected square", "moved", "damping")
+COLUMNS = ("distance", "projected square", "moved", "marker")
 """What a path step returns of every path, after its log-probabilities."""
 
 
@@ -48,11 +48,11 @@ class Block:
 
     def __init__(self, values: Tensor) -> None:
         self._log_probs = values[..., : -len(COLUMNS) - 1]
-        self.distance, square, self.moved, damping, self._length = values[
+        self.distance, square, self.moved, marker, self._length = values[
             ..., -len(COLUMNS) - 1 :
         ].unbind(-1)
         self._square = square
-        self.finite = self._log_probs.isfinite().all(-1) & damping.isfinite()
+        self.finite = self._log_probs.isfinite().all(-1) & marker.isfinite()
 
     def curves(self, are_first: Tensor) -> Curves:
         """Return the curves of the paths.

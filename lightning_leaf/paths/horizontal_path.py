@@ -17,7 +17,8 @@ from lightning_leaf.model.interruption import ended_after
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.goal import Flags, Numbers, advanced, norms
 from lightning_leaf.paths.leaf_path import LeafPath
-from lightning_leaf.paths.projectors import ProjectionSettings, Projector
+from lightning_leaf.paths.projection_settings import ProjectionSettings
+from lightning_leaf.paths.projectors import Projector
 from lightning_leaf.paths.settings import (
     KEEP_POINTS,
     STEPS_PER_DISTANCE,

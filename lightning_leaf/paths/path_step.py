@@ -92,7 +92,7 @@ class PathStep:
         if self._bounds is not None:
             following = following.clamp(*self._bounds)
         actual = (following - x).flatten(1).double()
-        square = projector.displacement_square(actual, self._bounds is not None)
-        columns = (distance, square, norms(actual), projector.damping)
+        square = projector.projected_square(actual)
+        columns = (distance, square, norms(actual), projector.marker)
         results = torch.cat([log_probs, *(column.unsqueeze(1) for column in columns)], dim=1)
         return results, following

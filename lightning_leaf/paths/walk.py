@@ -15,7 +15,7 @@ from lightning_leaf.paths.goal import Goal, Progress
 from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
 from lightning_leaf.paths.path_step import PathStep
 from lightning_leaf.paths.progress import tqdm
-from lightning_leaf.paths.projectors import ProjectionSettings
+from lightning_leaf.paths.projection_settings import ProjectionSettings
 from lightning_leaf.paths.recorder import Recorder
 from lightning_leaf.paths.settings import PathSettings
 from lightning_leaf.paths.threads import Threads
@@ -57,7 +57,9 @@ def walk(
             :func:`~lightning_leaf.model.interruption.interrupted_when`.
     """
     classes = classifier.require_usable(start[: projection.chunk_size])
-    projectors, size = projection.choose(classifier, classes, start)
+    projectors, size = projection.choose(
+        classifier, classes, start, clamps=settings.bounds is not None
+    )
     size = min(size, len(start))
     ends = Ends(settings, progress)
     paths: dict[int, SinglePath] = {}

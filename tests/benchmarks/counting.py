@@ -84,7 +84,7 @@ def count(subject: Subject, batch: int) -> Count:
     def projections() -> None:
         tangent = TangentSpace(rows)
         tangent.project(x.flatten(1))  # the displacement
-        tangent.displacement_square(x.flatten(1).double())  # of the step
+        tangent.projected_square(x.flatten(1).double())  # of the step
 
     one_forward = Work(
         forward.get_total_flops(), parameters + x.nbytes + activations + scores.nbytes

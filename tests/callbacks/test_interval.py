@@ -125,6 +125,7 @@ def timed(
             with timer.measuring(step, module):
                 clock.advance(measurement if step else 1000 * measurement)
             if timer.is_ready:
+                timer.is_over = True
                 return step, timer.cost()
         for each in range(step, step + every):
             clock.advance(step_seconds(each))

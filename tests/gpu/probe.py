@@ -13,7 +13,6 @@ import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
@@ -26,6 +25,7 @@ from lightning_leaf.paths import path_step
 from tests.benchmarks.machine import describe
 from tests.benchmarks.models import PAPER_CNN, digits
 from tests.benchmarks.timing import interleaved, once, readable
+from tests.gpu.tf32 import tf32_by_the_old_interface
 from tests.support import oracle
 from tests.support.agreement import relative
 
@@ -125,24 +125,11 @@ def projection_errors(model: nn.Module) -> list[str]:
     true = oracle.project(copy.deepcopy(model).cpu().double(), x, v)
     device = next(model.parameters()).device
     found = [relative(LocalDataMatrix.at(model, x).project(v.to(device)).cpu(), true)]
-    with tf32():
+    with tf32_by_the_old_interface():
         found.append(relative(LocalDataMatrix.at(model, x).project(v.to(device)).cpu(), true))
     if max(found) > 1e-4:
         raise AssertionError(f"expected errors below 1e-4; got {found}")
     return [f"{error:.1e}" for error in found]
-
-
-@contextmanager
-def tf32() -> Iterator[None]:
-    """Allow TF32 everywhere, as users do."""
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.allow_tf32 = True
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def eager(found: Callable[..., str], *arguments: Any) -> str:

@@ -18,6 +18,7 @@ from lightning_leaf import (
 )
 from lightning_leaf.model.memory import FittingChunks, available_bytes
 from tests.gpu.conftest import NEEDS_CUDA
+from tests.gpu.tf32 import tf32_by_the_old_interface
 from tests.support import oracle
 from tests.support.agreement import relative
 from tests.support.cases import image_cnn
@@ -84,18 +85,6 @@ def test_models_of_sequences(build: Callable[[], nn.Module], device: torch.devic
 
 
 @contextmanager
-def old_interface() -> Iterator[None]:
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision("high")
-    torch.backends.cudnn.allow_tf32 = True
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before[0])
-        torch.backends.cudnn.allow_tf32 = before[1]
-
-
-@contextmanager
 def new_interface() -> Iterator[None]:
     if not hasattr(torch.backends, "fp32_precision"):
         pytest.skip(f"torch {torch.__version__} has one interface only")
@@ -117,7 +106,7 @@ def product(device: torch.device) -> Tensor:
     return (a @ a).cpu()
 
 
-@pytest.mark.parametrize("allowed", [old_interface, new_interface])
+@pytest.mark.parametrize("allowed", [tf32_by_the_old_interface, new_interface])
 def test_tf32_of_the_user_has_no_effect(
     allowed: Callable[[], Iterator[None]], device: torch.device
 ) -> None:

@@ -14,7 +14,9 @@ from lightning_leaf import (
     orthogonal_walk,
 )
 from lightning_leaf.model.classifier import measuring
-from lightning_leaf.paths.projectors import ExactProjectors, IterativeProjectors, ProjectionSettings
+from lightning_leaf.paths.iterative_projectors import IterativeProjectors
+from lightning_leaf.paths.projection_settings import ProjectionSettings
+from lightning_leaf.paths.projectors import ExactProjectors
 from tests.support import many_classes
 from tests.support.cases import CASES
 
@@ -185,7 +187,7 @@ def test_many_classes_of_a_model_with_first_derivatives_only_are_projected_exact
     for model, kind in ((once, ExactProjectors), (twice, IterativeProjectors)):
         with measuring(model) as classifier:
             chosen, _ = ProjectionSettings(None, None, None).choose(
-                classifier, many_classes.CLASSES, x
+                classifier, many_classes.CLASSES, x, clamps=False
             )
         assert isinstance(chosen, kind)
     path = horizontal_path(once, x, y, max_steps=5)
@@ -208,7 +210,7 @@ def test_paths_of_very_many_classes_agree_with_exact_ones(hidden, classes, steps
     x, y = 0.8 * torch.rand(2, 2, 40)
     with measuring(model) as classifier:
         settings = ProjectionSettings(None, 1e-3, None)
-        assert settings.choose(classifier, classes, x)[0]._keeps == kept
+        assert settings.choose(classifier, classes, x, clamps=False)[0]._keeps == kept
     options = {"max_steps": steps, "step_size": 0.1, "domain": domain}
     exact = horizontal_path(model, x, y, rtol=0, **options)
     iterative = horizontal_path(model, x, y, rtol=1e-4, **options)

@@ -1,0 +1,135 @@
+"""Projections on the tangent distribution at every point of a path, by products with vectors."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lightning_leaf.geometry.matrix_free.point_projection import (
+    PointProjection,
+    SingleProjection,
+    dots,
+    parts_of,
+    square_of,
+)
+from lightning_leaf.geometry.matrix_free.products import Products
+from lightning_leaf.geometry.matrix_free.recycled_projection import (
+    InverseGram,
+    RecycledProjection,
+)
+from lightning_leaf.model.classifier import Classifier
+from lightning_leaf.paths.projectors import Projector
+
+MAX_ITERATIONS = 64
+"""Largest number of iterations at one point; the next point starts from what they have found."""
+
+
+class IterativeProjectors:
+    """Projectors by iterative least squares, started from what is known of the previous point.
+
+    Args:
+        classifier: An open classifier.
+        rtol: Relative error allowed in a projection.
+        keeps: Whether what is known is kept.
+        clamps: Whether displacements are clamped to a domain after their projection.
+        inverses: What is known, in the order of the projections at a point.
+    """
+
+    can_be_captured = False
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        rtol: float,
+        keeps: bool,
+        clamps: bool,
+        inverses: list[InverseGram] | None = None,
+    ) -> None:
+        self._classifier = classifier
+        self._rtol = rtol
+        self._keeps = keeps
+        self._clamps = clamps
+        self._inverses = [] if inverses is None else inverses
+
+    def at(self, x: Tensor) -> tuple[Tensor, Projector]:
+        """See :meth:`Projectors.at`."""
+        products = Products(self._classifier, x)
+        inverses = self._inverses if self._keeps else None
+        projector = _IterativeProjector(products, self._rtol, self._clamps, inverses)
+        return products.log_probs, projector
+
+    def select(self, rows: Tensor) -> IterativeProjectors:
+        """Return the projectors of some of the paths."""
+        return self._with([inverse.select(rows) for inverse in self._inverses])
+
+    def extended(self, count: int) -> IterativeProjectors:
+        """Return the projectors of these paths followed by those of ``count`` new paths."""
+        return self._with([inverse.extended(count) for inverse in self._inverses])
+
+    def _with(self, inverses: list[InverseGram]) -> IterativeProjectors:
+        return IterativeProjectors(
+            self._classifier, self._rtol, self._keeps, self._clamps, inverses
+        )
+
+
+class _IterativeProjector:
+    """Projections by iterative least squares at one point of every path.
+
+    Args:
+        products: Products with the contrasts that span D_x.
+        rtol: Relative error allowed in a projection.
+        clamps: Whether displacements are clamped to a domain after their projection.
+        inverses: What is known of the matrices, in the order of the projections; None if nothing
+            is kept.
+
+    Attributes:
+        error: Twice ``rtol``, which the estimates of errors hold to.
+    """
+
+    def __init__(
+        self,
+        products: Products,
+        rtol: float,
+        clamps: bool,
+        inverses: list[InverseGram] | None,
+    ) -> None:
+        self._products = products
+        self._rtol = rtol
+        self._clamps = clamps
+        self._inverses = inverses
+        self._found: list[PointProjection] = []
+        self.error = 2 * rtol
+
+    @property
+    def marker(self) -> Tensor:
+        return self._found[0].residual
+
+    def project(self, v: Tensor) -> Tensor:
+        return self._solve(v, None).projection
+
+    def reject(self, v: Tensor, free: Tensor | None = None) -> Tensor:
+        return self._solve(v if free is None else v * free, free).rejection
+
+    def projected_square(self, v: Tensor) -> Tensor:
+        if not self._clamps:  # v lies along the first projection, or across D_x
+            return square_of(v, self._found[0], self._products)
+        along, rest = parts_of(v, self._found[0])
+        projection = self._solve(rest, None, scale=dots(v, v)).projection
+        return along + dots(projection, projection)
+
+    def _solve(
+        self, v: Tensor, free: Tensor | None, scale: Tensor | None = None
+    ) -> PointProjection:
+        products, position = self._products, len(self._found)
+        paths, classes = products.log_probs.shape
+        found: PointProjection
+        if self._inverses is None:
+            found = SingleProjection(products, v, self._rtol, MAX_ITERATIONS, free)
+        else:
+            if position == len(self._inverses):
+                self._inverses.append(InverseGram(paths, classes, v.device))
+            inverse = self._inverses[position]
+            found = RecycledProjection(
+                products, inverse, v, self._rtol, MAX_ITERATIONS, free, scale
+            )
+        self._found.append(found)
+        return found
