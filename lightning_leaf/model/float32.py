@@ -67,7 +67,7 @@ def _old_interface() -> Iterator[None]:
 
 
 def _one_dnn() -> AbstractContextManager[None]:
-    """Set the precision of Intel GPUs. Other builds of PyTorch have no such setting: None."""
+    """Return a context with IEEE precision on Intel GPUs; other builds have no such setting."""
     reads = getattr(torch._C, "_get_onednn_allow_tf32", None)
     return _without_tf32_on_xpu() if reads is not None and reads() else nullcontext()
 
