@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lightning_leaf.geometry.matrix_free.inverse_gram import InverseGram
 from lightning_leaf.geometry.matrix_free.point_projection import (
     PointProjection,
     SingleProjection,
@@ -12,10 +13,7 @@ from lightning_leaf.geometry.matrix_free.point_projection import (
     square_of,
 )
 from lightning_leaf.geometry.matrix_free.products import Products
-from lightning_leaf.geometry.matrix_free.recycled_projection import (
-    InverseGram,
-    RecycledProjection,
-)
+from lightning_leaf.geometry.matrix_free.recycled_projection import RecycledProjection
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.paths.projectors import Projector
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.errors import LeafError
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES, PROJECTION_RTOL
+from lightning_leaf.geometry.matrix_free.inverse_gram import pays_off
 from lightning_leaf.geometry.matrix_free.logit_jacobian import products_available
-from lightning_leaf.geometry.matrix_free.recycled_projection import pays_off
 from lightning_leaf.model.chunks import (
     ROWS_OF_A_GRAPH,
     checked_chunk_size,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_leaf.geometry.matrix_free.products import Products
 
-_TINY = torch.finfo(torch.float64).tiny
+TINY = torch.finfo(torch.float64).tiny
 
 
 class PointProjection(Protocol):
@@ -72,14 +72,14 @@ def square_of(v: Tensor, found: PointProjection, products: Products) -> Tensor:
     r = products.along(rest)
     p = found.guess(r)
     q = products.combined(p)
-    square = dots(r, p).square() / dots(q, q).clamp_min(_TINY)
+    square = dots(r, p).square() / dots(q, q).clamp_min(TINY)
     return along + torch.minimum(square, dots(rest, rest))
 
 
 def parts_of(v: Tensor, found: PointProjection) -> tuple[Tensor, Tensor]:  # -> (n,), (n, d)
     """Return the squared length of the part of v along w, and the rest of v."""
     w = found.projection
-    product, square = dots(v, w), dots(w, w).clamp_min(_TINY)
+    product, square = dots(v, w), dots(w, w).clamp_min(TINY)
     rest = torch.addcmul(v, (product / square).unsqueeze(1), w, value=-1)
     return product.square() / square, rest
 
