@@ -63,6 +63,7 @@ class InverseGram:
     def __init__(self, paths: int, classes: int, device: torch.device) -> None:
         eye = torch.eye(classes, dtype=torch.float64, device=device)
         self.matrix = eye.repeat(paths, 1, 1)
+        self._half = torch.tensor(0.5, dtype=torch.float64, device=device)
         self.age = np.zeros(paths, dtype=np.int64)
         self.needed: list[int] = []
 
@@ -110,9 +111,10 @@ class InverseGram:
         """
         image, product = (self.matrix @ torch.stack([y, r], -1)).unbind(-1)
         rate = curvature.reciprocal().unsqueeze(1)
-        half = rate.addcmul(rate * rate, dots(y, image).unsqueeze(1)).mul_(0.5)
-        u = torch.addcmul(half * p, rate, image, value=-1)
-        left, right = torch.stack([u, p], -1), torch.stack([p, u], 1)  # (n, C, 2), (n, 2, C)
+        share = torch.addcmul(self._half, rate, dots(y, image).unsqueeze(1), value=0.5)
+        u = torch.addcmul(image, share, p, value=-1)
+        left = torch.stack([u, p], -1)  # (n, C, 2)
+        right = torch.stack([p, u], 1) * -rate.unsqueeze(1)  # (n, 2, C)
         self.matrix.baddbmm_(left, right)
         return torch.baddbmm(product.unsqueeze(-1), left, right @ r.unsqueeze(-1)).squeeze(-1)
 

@@ -76,29 +76,32 @@ class RecycledProjection:
         self._error = self.residual = dots(self._r, self._p)
         # ‖w‖², and the scale
         self._unit = torch.zeros_like(self._error) if scale is None else scale
-        self._typical = torch.zeros_like(self._error)  # mean σ² of Πv, or more
+        self._damping = torch.zeros_like(self._error)  # δ, known with the first products
         self._least = torch.full_like(self._error, torch.inf)  # smallest σ² that was resolved
         count = inverse.expected
         while count:
-            history = [self._iterate() for _ in range(min(count, max_iterations - self.iterations))]
+            history: list[Tensor] = []
+            for _ in range(min(count, max_iterations - self.iterations)):
+                history += self._iterate()
             count = 0 if self._is_done(history, max_iterations) else FURTHER_ITERATIONS
         if self._is_new:
             self._remember_scale()
         inverse.age += 1
         self.projection = v - self.rejection
 
-    def _iterate(self) -> Tensor:  # -> (2, n)
+    def _iterate(self) -> tuple[Tensor, Tensor]:  # -> (n,), (n,)
         """Make one iteration, and return the estimated error² and its unit after it."""
         inverse, p, error = self._inverse, self._p, self._error
         q = self._products.combined(p, self._free)  # Mᵀp
         y = self._products.along(q, self._free)
         square = dots(q, q)
-        self._typical = torch.maximum(self._typical, dots(y, y) / square.clamp_min(TINY))
-        damping = (ROUNDING_ERRORS * self._products.rounding) ** 2 * self._typical
+        if not self.iterations:  # q is nearly Πv
+            noise = (ROUNDING_ERRORS * self._products.rounding) ** 2
+            self._damping = noise * dots(y, y) / square.clamp_min(TINY)
         allowed = self._tolerance / (9 if self._is_new else 1)  # the first estimates are too small
         active = error > allowed * self._unit
-        curvature = torch.where(active, square.addcmul(damping, dots(p, p)), torch.inf)
-        y = y.addcmul(damping.unsqueeze(1), p)
+        curvature = torch.where(active, square.addcmul(self._damping, dots(p, p)), torch.inf)
+        y = y.addcmul(self._damping.unsqueeze(1), p)
         length = (error / curvature).unsqueeze(1)
         self.rejection = torch.addcmul(self.rejection, length, q, value=-1)
         self._r = torch.addcmul(self._r, length, y, value=-1)
@@ -113,20 +116,20 @@ class RecycledProjection:
         self._error = dots(self._r, self._p)
         self.iterations += 1
         if not self._is_new:
-            return torch.stack([self._error, self._unit])
+            return self._error, self._unit
         # H underestimates the inverse in directions that it has not seen yet.
         bound = dots(self._r, self._r) / self._least
-        bound = torch.maximum(self._error, bound.where(active, 0))
-        return torch.stack([bound, self._unit])
+        return torch.maximum(self._error, bound.where(active, 0)), self._unit
 
     def _is_done(self, history: list[Tensor], max_iterations: int) -> bool:
         """Return whether all paths have converged; the only time that the host waits."""
-        errors, units = torch.stack(history, dim=1).cpu().numpy()  # (iterations, n) each
+        numbers = torch.stack(history).cpu().numpy()  # (2 × iterations, n)
+        errors, units = numbers[::2], numbers[1::2]
         converged = ~(errors > self._tolerance * units).any(1)  # NaN has nothing to wait for
         if not converged.any():
             return self.iterations >= max_iterations
         if not (self._inverse.age < 2).any():
-            needed = self.iterations - len(history) + 1 + int(converged.argmax())
+            needed = self.iterations - len(errors) + 1 + int(converged.argmax())
             self._inverse.needed = [*self._inverse.needed[-1:], needed]
         return True
 
