@@ -101,7 +101,7 @@ class InverseGram:
         """Change H so that H y = p, and return H r.
 
         H is read twice and written once: the products with the old H are made together, and
-        those with its change, u pᵀ + p uᵀ, do not need it.
+        those with its change, a multiple of u pᵀ + p uᵀ, do not need it.
 
         Args:
             p: A direction, ``(n, C)``.
@@ -114,9 +114,10 @@ class InverseGram:
         share = torch.addcmul(self._half, rate, dots(y, image).unsqueeze(1), value=0.5)
         u = torch.addcmul(image, share, p, value=-1)
         left = torch.stack([u, p], -1)  # (n, C, 2)
-        right = torch.stack([p, u], 1) * -rate.unsqueeze(1)  # (n, 2, C)
-        self.matrix.baddbmm_(left, right)
-        return torch.baddbmm(product.unsqueeze(-1), left, right @ r.unsqueeze(-1)).squeeze(-1)
+        right = torch.stack([p, u], 1) * rate.unsqueeze(1)  # (n, 2, C)
+        self.matrix.baddbmm_(left, right, alpha=-1)
+        change = right @ r.unsqueeze(-1)
+        return torch.baddbmm(product.unsqueeze(-1), left, change, alpha=-1).squeeze(-1)
 
     @property
     def is_new(self) -> bool:
