@@ -108,10 +108,11 @@ def horizontal_path(
             Default: all classes.
         rtol: Relative error allowed in a projection, from 0 to below 1. With ``rtol > 0``,
             projections are computed by iterative least squares: at most 64 iterations of two
-            passes at each point. Up to 2048 classes, later points take a few only, because what
-            the products tell of D_x is kept (C² numbers for each path). A projection that did not
-            converge lacks directions in which the prediction changes least; the path is still
-            horizontal.
+            passes at each point. Up to 724 classes (2048 for models with many weights), later
+            points take a few only, because what the products tell of D_x is kept (C² numbers for
+            each path). A projection that did not converge lacks directions in which the
+            prediction changes least, and so can one where a direction has just become much weaker,
+            as at the kink of a leaky ReLU; the path is still horizontal.
             ``rtol=0`` takes one backward pass for every class but one. Default: 0.001 with more
             than 160 classes, if the model allows products with its Jacobian; else 0.
         forward: How to call the model, see :meth:`LocalDataMatrix.at`. Default: ``model(x)``.

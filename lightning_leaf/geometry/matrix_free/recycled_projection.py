@@ -9,7 +9,7 @@ from lightning_leaf.geometry.matrix_free.inverse_gram import InverseGram
 from lightning_leaf.geometry.matrix_free.point_projection import TINY, dots
 from lightning_leaf.geometry.matrix_free.products import Products
 
-FURTHER_ITERATIONS = 2
+FURTHER_ITERATIONS = 1
 """Iterations between two reads of the error, which make the host wait for the accelerator."""
 FIRST_SCALE = 1000
 """H in directions that are not known yet, relative to the inverse in the first direction. With a
@@ -30,8 +30,12 @@ class RecycledProjection:
     noise where M is rank-deficient, and where a unit of a network changes its sign along a path.
 
     The error ‖Πv − w‖² of the projection w found so far is rᵀ(M Mᵀ)⁺r with r = M (v − w), and is
-    estimated by rᵀH r. A path whose error is small enough does not change any more: its r may be
-    rounding noise, along which the next steps could lead anywhere.
+    estimated by rᵀH r. The estimate is too small where a singular value has become much smaller
+    than H knows, as at the kink of a leaky ReLU. The direction can then be missing in w, which
+    lies in the row space all the same.
+
+    A path whose error is a third of what is allowed does not change any more: its r is rounding
+    noise, which would spoil H.
 
     Args:
         products: Products at the present points.
@@ -76,21 +80,21 @@ class RecycledProjection:
         self._error = self.residual = dots(self._r, self._p)
         # ‖w‖², and the scale
         self._unit = torch.zeros_like(self._error) if scale is None else scale
-        self._damping = torch.zeros_like(self._error)  # δ, known with the first products
-        self._least = torch.full_like(self._error, torch.inf)  # smallest σ² that was resolved
+        self._relative = self._error / self._unit
+        self._damping: Tensor  # δ, known with the first products
+        if self._is_new:
+            self._least = torch.full_like(self._error, torch.inf)  # smallest σ² that was resolved
         count = inverse.expected
         while count:
-            history: list[Tensor] = []
-            for _ in range(min(count, max_iterations - self.iterations)):
-                history += self._iterate()
+            history = [self._iterate() for _ in range(min(count, max_iterations - self.iterations))]
             count = 0 if self._is_done(history, max_iterations) else FURTHER_ITERATIONS
         if self._is_new:
             self._remember_scale()
         inverse.age += 1
         self.projection = v - self.rejection
 
-    def _iterate(self) -> tuple[Tensor, Tensor]:  # -> (n,), (n,)
-        """Make one iteration, and return the estimated error² and its unit after it."""
+    def _iterate(self) -> Tensor:  # -> (n,)
+        """Make one iteration, and return the estimated relative error² after it."""
         inverse, p, error = self._inverse, self._p, self._error
         q = self._products.combined(p, self._free)  # Mᵀp
         y = self._products.along(q, self._free)
@@ -98,8 +102,7 @@ class RecycledProjection:
         if not self.iterations:  # q is nearly Πv
             noise = (ROUNDING_ERRORS * self._products.rounding) ** 2
             self._damping = noise * dots(y, y) / square.clamp_min(TINY)
-        allowed = self._tolerance / (9 if self._is_new else 1)  # the first estimates are too small
-        active = error > allowed * self._unit
+        active = self._relative > self._tolerance / 9
         curvature = torch.where(active, square.addcmul(self._damping, dots(p, p)), torch.inf)
         y = y.addcmul(self._damping.unsqueeze(1), p)
         length = (error / curvature).unsqueeze(1)
@@ -114,22 +117,22 @@ class RecycledProjection:
         self._p = inverse.update(p, y, curvature, self._r)
         self._unit = torch.addcmul(self._unit, error, length.squeeze(1))
         self._error = dots(self._r, self._p)
+        self._relative = self._error / self._unit
         self.iterations += 1
         if not self._is_new:
-            return self._error, self._unit
+            return self._relative
         # H underestimates the inverse in directions that it has not seen yet.
-        bound = dots(self._r, self._r) / self._least
-        return torch.maximum(self._error, bound.where(active, 0)), self._unit
+        bound = dots(self._r, self._r) / (self._least * self._unit)
+        return torch.maximum(self._relative, bound.where(active, 0))
 
     def _is_done(self, history: list[Tensor], max_iterations: int) -> bool:
         """Return whether all paths have converged; the only time that the host waits."""
-        numbers = torch.stack(history).cpu().numpy()  # (2 × iterations, n)
-        errors, units = numbers[::2], numbers[1::2]
-        converged = ~(errors > self._tolerance * units).any(1)  # NaN has nothing to wait for
-        if not converged.any():
+        errors = torch.stack(history).cpu()  # (iterations, n)
+        converged = ~(errors > self._tolerance).any(1)  # NaN has nothing to wait for
+        if not converged[-1]:
             return self.iterations >= max_iterations
         if not (self._inverse.age < 2).any():
-            needed = self.iterations - len(errors) + 1 + int(converged.argmax())
+            needed = self.iterations - len(errors) + 1 + int(converged.int().argmax())
             self._inverse.needed = [*self._inverse.needed[-1:], needed]
         return True
 
