@@ -15,8 +15,9 @@ FIRST_SCALE = 1000
 """H in directions that are not known yet, relative to the inverse in the first direction. With a
 smaller value, the rounding noise of the known directions hides the others."""
 ROUNDING_ERRORS = 32
-"""Singular values that count as noise, in rounding errors of a product with a typical direction of
-the row space. Their own noise was 0.6 to 2.2 of them in networks of 200 and 1000 classes."""
+"""Singular value at which a direction has half of its weight, in units of ε·σ: the rounding error
+of the products times the typical singular value. Rounding noise has about one or two of these
+units."""
 SAFETY = 2
 """Factor by which the estimate of the error is multiplied."""
 
