@@ -7,7 +7,7 @@ import { formatCount, formatValue } from "../text/numbers.ts";
 import { type Colours, FONT } from "../theme/colours.ts";
 import { drawRules } from "./rules.ts";
 import { type Axis, type ChartSpec, wholeRange } from "./spec.ts";
-import { linearTicks, logTicks, padded } from "./ticks.ts";
+import { fromZero, linearTicks, logTicks, padded, stepAxis } from "./ticks.ts";
 
 const FONT_PIXELS = 11;
 const LABEL_SIZE = 16;
@@ -47,7 +47,7 @@ export function chartOptions(
   const whole = wholeRange(spec);
   const zoom = clipZoom(steps, whole);
   const [first, last] = zoom ?? whole;
-  const x: Range = first === last ? [first - 1, last + 1] : [first, last];
+  const x = stepAxis([first, last]);
   const left = valueRange(spec, "left", spec.left, zoom);
   const right = spec.right && valueRange(spec, "right", spec.right, zoom);
   const axes = new AxisOptions(colours, scale);
@@ -101,7 +101,7 @@ function valueRange(
   ];
   const positive = all.map((values) => values.filter((value) => !axis.log || (value ?? 0) > 0));
   const [low, high] = extent(positive) ?? (axis.log ? [0.1, 1] : [0, 1]);
-  if (axis.fromZero && !zoom) return [0, high > 0 ? high * 1.12 : 1];
+  if (axis.fromZero && !zoom) return fromZero(high);
   return padded([low, high], axis.log ?? false);
 }
 
@@ -130,7 +130,7 @@ class AxisOptions {
   ofValues(side: "left" | "right", axis: Axis, range: Range): uPlot.Axis {
     const ticks = axis.log ? logTicks : linearTicks;
     const letters = (texts: string[] | null) =>
-      Math.max(2, ...(texts ?? []).map(({ length }) => length));
+      (texts ?? []).reduce((longest, { length }) => Math.max(longest, length), 2);
     return {
       ...this.style(axis.label),
       scale: side,

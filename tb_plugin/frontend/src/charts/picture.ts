@@ -29,7 +29,7 @@ export async function chartPicture(chart: ShownChart, colours: Colours): Promise
   const secondary: Text = { size: 12, colour: colours["text-secondary"] };
   const entries = legendEntries(chart.spec, new Picture(1, 1, colours), secondary);
   const header = MARGIN + LINE * (chart.origin ? 2 : 1) + 4;
-  const lines = 1 + Math.max(-1, ...entries.map(({ line }) => line));
+  const lines = 1 + (entries.at(-1)?.line ?? -1);
   const picture = new Picture(WIDTH, header + PLOT.height + lines * LINE + MARGIN, colours);
   const title: Text = { size: 14, weight: 500, colour: colours.text, width: WIDTH - 2 * MARGIN };
   picture.write(chart.title, MARGIN, MARGIN + 11, title);

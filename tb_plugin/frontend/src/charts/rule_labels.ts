@@ -21,7 +21,8 @@ export function leastCoveredBox(
   const crossings = boxes.map((box) =>
     sum(polylines.map((polyline) => pointsInside(polyline, box))),
   );
-  return boxes[crossings.indexOf(Math.min(...crossings))];
+  const fewest = crossings.reduce((least, count) => Math.min(least, count), Infinity);
+  return boxes[crossings.indexOf(fewest)];
 }
 
 function pointsInside({ xs, ys }: Polyline, { left, right, top, bottom }: Box): number {

@@ -39,6 +39,7 @@ export class Cursor {
   }
 
   moveTo(step: number): void {
+    if (Number.isNaN(step)) return;
     const clipped = clamped(Math.round(step), this.range);
     if (clipped === this.current) return;
     this.current = clipped;

@@ -5,9 +5,20 @@ import type { Range } from "../numeric/range.ts";
 
 const MAX_POINTS = 400;
 
+/**
+ * The height of a value in the view box: 96 at the low end of the range, 4 at the high end.
+ *
+ * The halves of all finite numbers have a finite difference.
+ */
+export function signalHeight(value: number, [low, high]: Range): number {
+  const length = high / 2 - low / 2;
+  const share = length > 0 ? (value / 2 - low / 2) / length : value - low;
+  // Positions far outside are not visible.
+  return 96 - 92 * Math.min(Math.max(share, -10), 10);
+}
+
 /** An SVG path with gaps at missing values. Long signals keep the extremes of each segment. */
-export function signalPath(values: Values, [low, high]: Range): string {
-  const height = high - low || 1;
+export function signalPath(values: Values, range: Range): string {
   const last = Math.max(values.length - 1, 1);
   let isGap = true;
   const commands: string[] = [];
@@ -18,7 +29,7 @@ export function signalPath(values: Values, [low, high]: Range): string {
       continue;
     }
     const x = (2 + (96 * i) / last).toFixed(2);
-    const y = (96 - (92 * (value - low)) / height).toFixed(2);
+    const y = signalHeight(value, range).toFixed(2);
     commands.push(`${isGap ? "M" : "L"}${x} ${y}`);
     isGap = false;
   }
@@ -33,7 +44,7 @@ function sampledIndices(values: Values): number[] {
     const positions = values.slice(start, start + part).map((_, i) => start + i);
     const bySize = positions.sort((one, other) => (values[one] ?? 0) - (values[other] ?? 0));
     const extremes = new Set([bySize[0] ?? start, bySize.at(-1) ?? start]);
-    kept.push(...[...extremes].sort((one, other) => one - other));
+    for (const at of [...extremes].sort((one, other) => one - other)) kept.push(at);
   }
   return kept;
 }

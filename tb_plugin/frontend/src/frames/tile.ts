@@ -14,7 +14,7 @@ import {
   signalDifference,
   signalRange,
 } from "./frames.ts";
-import { signalPath } from "./signal_line.ts";
+import { signalHeight, signalPath } from "./signal_line.ts";
 
 @customElement("leaf-tile")
 export class LeafTile extends LitElement {
@@ -39,7 +39,8 @@ export class LeafTile extends LitElement {
       return this.lines(drawnChannels(frames, this.frame), signalRange(frames));
     }
     const difference = signalDifference(frames, this.since, this.frame);
-    const size = Math.max(...signalRange(frames).map(Math.abs)) || 1;
+    const [low, high] = signalRange(frames);
+    const size = Math.max(Math.abs(low), Math.abs(high)) || 1;
     return this.lines(difference, [-size, size]);
   }
 
@@ -65,7 +66,7 @@ export class LeafTile extends LitElement {
   }
 
   private lines(channels: Values[], range: Range): unknown {
-    const zero = 96 - (92 * (0 - range[0])) / (range[1] - range[0] || 1);
+    const zero = signalHeight(0, range);
     return html`<svg class="tile signal" viewBox="0 0 100 100" preserveAspectRatio="none">
       ${this.since === null ? "" : svg`<line x1="2" x2="98" y1=${zero} y2=${zero} class="zero" />`}
       ${channels.map((values, i) => {

@@ -125,7 +125,8 @@ function successor(run: Run, tag: string): Snapshot | undefined {
 
 /** The last horizontal path of the most recently written run, or else any path. */
 function newest(runs: readonly Run[]): Opened | null {
-  const time = (run: Run) => Math.max(0, ...run.snapshots.map(({ wall_time }) => wall_time));
+  const time = (run: Run) =>
+    run.snapshots.reduce((latest, { wall_time }) => Math.max(latest, wall_time), 0);
   const [run] = runs
     .filter((candidate) => candidate.snapshots.length > 0)
     .sort((one, other) => time(other) - time(one));
