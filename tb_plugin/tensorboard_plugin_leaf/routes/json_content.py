@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -15,16 +14,12 @@ from tensorboard_plugin_leaf.codec.sprite_sheet import sheet_columns
 from tensorboard_plugin_leaf.schema.errors import SnapshotError
 from tensorboard_plugin_leaf.schema.fields import Array
 from tensorboard_plugin_leaf.schema.path import CURVES, PathRecord, PathScalars
-from tensorboard_plugin_leaf.schema.snapshot import SnapshotIndex
-from tensorboard_plugin_leaf.store.log_store import Run
-from tensorboard_plugin_leaf.store.resumed import ScalarPoint, StoredSnapshot
+from tensorboard_plugin_leaf.store.entries import finite_or_none
+from tensorboard_plugin_leaf.store.resumed import ScalarPoint
+from tensorboard_plugin_leaf.store.run_list import ListedSnapshot, Run, RunList
 
 # About 20 MB of JSON, for example 64 stereo signals of one second, or 1000 points of 1000 classes.
 MAX_NUMBERS: Final = 2**21
-
-# The JSON of each index, as long as the store keeps the index. Most entries of the list never
-# change.
-_index_json: WeakKeyDictionary[SnapshotIndex, str] = WeakKeyDictionary()
 
 # `json.dumps` would create an encoder for each of the thousands of entries of the list.
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
@@ -39,13 +34,18 @@ def to_json(values: Mapping[str, Any]) -> str:
     return _ENCODER.encode(values)
 
 
-def snapshots_json(runs: Sequence[Run]) -> str:
+def snapshots_json(listed: RunList) -> str:
     """Return the JSON of the route ``snapshots``."""
-    return f'{{"runs":[{",".join(map(_run, runs))}]}}'
+    runs = ",".join(map(_run, listed.runs))
+    return f'{{"runs":[{runs}],"runs_omitted":{listed.omitted}}}'
 
 
-def path_content(path: PathRecord) -> dict[str, Any]:
+def path_content(path: PathRecord, digest: str) -> dict[str, Any]:
     """Return the content of the route ``path``.
+
+    Args:
+        path: The path.
+        digest: The digest of its blob.
 
     Raises:
         SnapshotError: If the path has more than ``MAX_NUMBERS`` probabilities and signal values.
@@ -61,6 +61,7 @@ def path_content(path: PathRecord) -> dict[str, Any]:
         for field in dataclasses.fields(PathScalars)
     }
     return scalars | {
+        "digest": digest,
         "classes": path.classes,
         "curve_steps": path.curve_steps.tolist(),
         "probabilities": _numbers(path.probabilities.T),  # (K, S), one curve for each class
@@ -81,38 +82,24 @@ def scalars_content(points: Sequence[ScalarPoint]) -> dict[str, Any]:
     }
 
 
-def finite_or_none(value: Any) -> Any:
-    """Return ``value``, or ``None`` for NaN and infinity, which strict JSON does not have."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _run(run: Run) -> str:
     rest = to_json(
         {
             "run": run.name,
+            "omitted": run.omitted,
+            "superseded": run.superseded,
             "damaged": [{"tag": tag, "message": text} for tag, text in run.damaged.items()],
+            "damaged_omitted": run.damaged_omitted,
             "scalars": list(run.scalars),
+            "scalars_omitted": run.scalars_omitted,
         }
     )
     return f'{{"snapshots":[{",".join(map(_snapshot, run.snapshots))}],{rest[1:]}'
 
 
-def _snapshot(stored: StoredSnapshot) -> str:
-    text = _index_json.get(stored.index)
-    if text is None:
-        text = _index_json[stored.index] = _index(stored.index)
-    rest = to_json({"tag": stored.tag, "wall_time": finite_or_none(stored.wall_time)})
-    return f"{text[:-1]},{rest[1:]}"
-
-
-def _index(index: SnapshotIndex) -> str:
-    values = dataclasses.asdict(index)
-    # The page does not need it: the store omits superseded snapshots.
-    del values["session_start_step"]
-    values["paths"] = [
-        {name: finite_or_none(value) for name, value in path.items()} for path in values["paths"]
-    ]
-    return to_json(values)
+def _snapshot(listed: ListedSnapshot) -> str:
+    rest = to_json({"tag": listed.tag.text, "wall_time": finite_or_none(listed.wall_time)})
+    return f"{listed.entry[:-1]},{rest[1:]}"
 
 
 def _frames(path: PathRecord) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from tensorboard import errors, plugin_util
 from werkzeug import wrappers
 
 from tensorboard_plugin_leaf.store.listing import Context
+from tensorboard_plugin_leaf.store.log_store import PathKey
 
 
 def context(request: wrappers.Request) -> Context:
@@ -25,7 +26,16 @@ def required(request: wrappers.Request, name: str) -> str:
     return value
 
 
-def path_index(request: wrappers.Request) -> int:
+def path_key(request: wrappers.Request) -> PathKey:
+    """Return the path that the parameters ``run``, ``tag`` and ``index`` identify.
+
+    Raises:
+        tensorboard.errors.InvalidArgumentError: If ``run`` or ``tag`` is missing.
+    """
+    return PathKey(required(request, "run"), required(request, "tag"), _index(request))
+
+
+def _index(request: wrappers.Request) -> int:
     """Return the value of the parameter ``index``, 0 if it is missing.
 
     Raises:

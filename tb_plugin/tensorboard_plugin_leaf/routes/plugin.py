@@ -22,7 +22,7 @@ from tensorboard_plugin_leaf.routes.json_content import (
     snapshots_json,
     to_json,
 )
-from tensorboard_plugin_leaf.routes.parameters import context, path_index, required
+from tensorboard_plugin_leaf.routes.parameters import context, path_key, required
 from tensorboard_plugin_leaf.schema.errors import SnapshotError
 from tensorboard_plugin_leaf.schema.snapshot import PLUGIN_NAME
 from tensorboard_plugin_leaf.store.listing import Context
@@ -110,21 +110,24 @@ class LeafPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         return respond(request, content, "application/json")
 
     def _serve_path(self, request: wrappers.Request) -> wrappers.Response:
-        run, tag, index = required(request, "run"), required(request, "tag"), path_index(request)
-        path = self._store.path(context(request), run, tag, index)
+        key = path_key(request)
+        path, digest = self._store.path(context(request), key)
         try:
-            content = path_content(path)
+            content = path_content(path, digest)
         except SnapshotError as error:
-            raise errors.NotFoundError(f"path {index} of snapshot {tag!r}: {error}") from error
+            raise errors.NotFoundError(
+                f"path {key.index} of snapshot {key.tag!r:.200}: {error}"
+            ) from error
         return respond(request, to_json(content), "application/json")
 
     def _serve_frames(self, request: wrappers.Request) -> wrappers.Response:
-        run, tag, index = required(request, "run"), required(request, "tag"), path_index(request)
-        sheet = self._store.sheet(context(request), run, tag, index)
+        digest = request.args.get("digest")
+        sheet = self._store.sheet(context(request), path_key(request), digest)
         response = respond(request, sheet, "image/png")
-        # The tag contains the session, a time in nanoseconds: its frames never change.
-        response.headers["Cache-Control"] = f"private, max-age={_YEAR_SECONDS}, immutable"
-        del response.headers["Expires"]
+        if digest is not None:
+            # The address contains a hash of the content, which therefore never changes.
+            response.headers["Cache-Control"] = f"private, max-age={_YEAR_SECONDS}, immutable"
+            del response.headers["Expires"]
         return response
 
     def _serve_scalars(self, request: wrappers.Request) -> wrappers.Response:

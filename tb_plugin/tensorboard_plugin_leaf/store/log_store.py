@@ -7,53 +7,42 @@ step.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+import hashlib
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Final
 
 from tensorboard import errors
 from tensorboard.data.provider import RunTagFilter
 
-from tensorboard_plugin_leaf.codec.index_codec import decode_index
 from tensorboard_plugin_leaf.codec.path_codec import decode_path, read_sheet
 from tensorboard_plugin_leaf.schema.errors import SnapshotError
 from tensorboard_plugin_leaf.schema.path import PathRecord
-from tensorboard_plugin_leaf.schema.snapshot import PLUGIN_NAME, SnapshotIndex
+from tensorboard_plugin_leaf.schema.snapshot import PLUGIN_NAME
 from tensorboard_plugin_leaf.store.damage_message import damage_message
 from tensorboard_plugin_leaf.store.listing import Context, SeriesLister
-from tensorboard_plugin_leaf.store.lru_cache import LRUCache
 from tensorboard_plugin_leaf.store.monitor_tags import monitor_tags
-from tensorboard_plugin_leaf.store.resumed import (
-    ScalarPoint,
-    StoredSnapshot,
-    current_snapshots,
-    current_values,
-)
+from tensorboard_plugin_leaf.store.natural_order import natural_order
+from tensorboard_plugin_leaf.store.resumed import ScalarPoint, current_values
+from tensorboard_plugin_leaf.store.run_list import RunList, RunLister
+from tensorboard_plugin_leaf.store.stored import decode_stored, stored_snapshot
 
 MAX_SCALAR_POINTS: Final = 1000
 
-_BLOB_CACHE_BYTES: Final = 2**26
-# Size of the JSON, enough for 10 000 snapshots. The decoded objects take about four times as much
-# memory.
-_INDEX_CACHE_BYTES: Final = 2**25
-
 
 @dataclass(frozen=True)
-class Run:
-    """One run.
+class PathKey:
+    """What identifies a path.
 
     Attributes:
-        name: Its name.
-        snapshots: Its snapshots, sorted by step and name.
-        damaged: The message for each damaged snapshot, by tag.
-        scalars: The tags of LEAF's scalars.
+        run: Name of the run.
+        tag: Tag of the snapshot.
+        index: Position of the path in the snapshot, from 0.
     """
 
-    name: str
-    snapshots: Sequence[StoredSnapshot]
-    damaged: Mapping[str, str]
-    scalars: Sequence[str]
+    run: str
+    tag: str
+    index: int
 
 
 class LogStore:
@@ -66,53 +55,60 @@ class LogStore:
 
     def __init__(self, data_provider: Any, multiplexer: Any = None) -> None:
         self._provider = data_provider
-        self._lister = SeriesLister(data_provider, multiplexer)
-        self._blobs = LRUCache[tuple[str, str, str, int], bytes](_BLOB_CACHE_BYTES)
-        # TensorBoard reloads often, and each reload lists all indices again.
-        self._indices = LRUCache[bytes, SnapshotIndex](_INDEX_CACHE_BYTES)
+        self._series = SeriesLister(data_provider, multiplexer)
+        self._runs = RunLister()
+        # The data provider copies all indices to list them. One list at a time limits this memory.
+        self._listing = Lock()
 
     def has_data(self, context: Context) -> bool:
         """Return whether any run has snapshots or scalars of LEAF."""
-        return any(self._scalars(context).values()) or any(self._lister.blobs(context).values())
+        return any(self._scalars(context).values()) or any(self._series.blobs(context).values())
 
-    def runs(self, context: Context) -> list[Run]:
-        """Return all runs that have snapshots or scalars of LEAF, in natural order."""
-        snapshots = self._lister.blobs(context)
-        scalars = self._scalars(context)
-        names = {name for runs in (snapshots, scalars) for name, tags in runs.items() if tags}
-        return [
-            self._run(name, snapshots.get(name, {}), scalars.get(name, []))
-            for name in sorted(names, key=natural_order)
-        ]
+    def runs(self, context: Context) -> RunList:
+        """Return the runs that have snapshots or scalars of LEAF, in natural order."""
+        with self._listing:
+            snapshots = self._series.blobs(context)
+            scalars = self._scalars(context)
+            names = {name for runs in (snapshots, scalars) for name, tags in runs.items() if tags}
+            # Names such as `0` and `00` are equal in natural order.
+            ordered = sorted(sorted(names), key=natural_order)
+            return self._runs.list(ordered, snapshots, scalars)
 
-    def path(self, context: Context, run: str, tag: str, index: int) -> PathRecord:
-        """Return one path of a snapshot. All pixels of its images are 0.
+    def path(self, context: Context, key: PathKey) -> tuple[PathRecord, str]:
+        """Return one path of a snapshot and the digest of its blob. All its pixels are 0.
 
         :meth:`sheet` returns the images.
 
         Raises:
             tensorboard.errors.NotFoundError: If the path does not exist or is damaged.
         """
-        blob = self._blob(context, run, tag, index)
+        blob = self._blob(context, key)
         try:
-            return decode_path(blob, pixels=False)
+            return decode_path(blob, pixels=False), _digest(blob)
         except SnapshotError as error:
-            raise _not_found(run, tag, index, damage_message(error)) from error
+            raise _not_found(key, damage_message(error)) from error
 
-    def sheet(self, context: Context, run: str, tag: str, index: int) -> bytes:
+    def sheet(self, context: Context, key: PathKey, digest: str | None = None) -> bytes:
         """Return the PNG sprite sheet of the frames of one path.
 
+        Args:
+            context: The parts of the request that the data provider uses.
+            key: The path.
+            digest: The digest that :meth:`path` returned.
+
         Raises:
-            tensorboard.errors.NotFoundError: If the path does not exist, is damaged, or its frames
-                are not images.
+            tensorboard.errors.NotFoundError: If the path does not exist, is damaged, has another
+                digest, or its frames are not images.
         """
-        blob = self._blob(context, run, tag, index)
+        blob = self._blob(context, key)
+        if digest not in (None, _digest(blob)):
+            raise _not_found(key, "The snapshot was written again. Reload the page.")
         try:
             sheet = read_sheet(blob)
         except SnapshotError as error:
-            raise _not_found(run, tag, index, damage_message(error)) from error
+            raise _not_found(key, damage_message(error)) from error
         if sheet is None:
-            raise _not_found(run, tag, index, "Its frames are signals, not images.")
+            raise _not_found(key, "Its frames are signals, not images.")
         return sheet
 
     def scalars(self, context: Context, run: str, tag: str) -> list[ScalarPoint]:
@@ -126,10 +122,10 @@ class LogStore:
         # The Python loader also lists scalars with an invalid tensor or without one.
         except (LookupError, TypeError, ValueError) as error:
             raise errors.NotFoundError(
-                f"scalar {tag!r} in run {run!r} is damaged ({error!r:.200})."
+                f"scalar {tag!r:.200} in run {run!r:.200} is damaged ({error!r:.200})."
             ) from error
         if not points:
-            raise errors.NotFoundError(f"run {run!r} has no scalar {tag!r}.")
+            raise errors.NotFoundError(f"run {run!r:.200} has no scalar {tag!r:.200}.")
         return current_values(points)
 
     def _read_scalars(self, context: Context, run: str, tag: str) -> list[ScalarPoint]:
@@ -140,7 +136,7 @@ class LogStore:
         )
         if not listed.get(run, {}).get(tag):
             return []
-        if not self._lister.is_scalar(run, tag):
+        if not self._series.is_scalar(run, tag):
             raise ValueError("expected one number for each step, got more")
         series = self._provider.read_scalars(
             context.request,
@@ -154,103 +150,65 @@ class LogStore:
     def _scalars(self, context: Context) -> dict[str, list[str]]:
         return {
             run: monitor_tags(tag for tag, series in tags.items() if series is not None)
-            for run, tags in self._lister.scalars(context).items()
+            for run, tags in self._series.scalars(context).items()
         }
 
-    def _run(self, name: str, sequences: Mapping[str, Any], scalars: Sequence[str]) -> Run:
-        snapshots: list[StoredSnapshot] = []
-        damaged: dict[str, str] = {}
-        for tag, sequence in sorted(sequences.items()):
-            # The Python loader keeps the tags of events that it has purged.
-            if sequence is not None and sequence.max_step is None:
-                continue
-            try:
-                index = self._index(sequence)
-            except SnapshotError as error:
-                damaged[tag] = damage_message(error)
-            else:
-                snapshots.append(StoredSnapshot(tag, sequence.max_wall_time, index))
-        return Run(name, current_snapshots(snapshots), damaged, scalars)
-
-    def _index(self, sequence: Any) -> SnapshotIndex:
-        if sequence is None:
-            raise SnapshotError("the event has no tensor.")
-        content = sequence.plugin_content
-        index = self._indices.get(content)
-        if index is None:
-            index = decode_index(content)
-            self._indices.put(content, index, len(content))
-        if len(index.paths) != sequence.max_length:
-            raise SnapshotError(
-                f"the index lists {len(index.paths)} paths, the event has {sequence.max_length}."
-            )
-        return index
-
-    def _blob(self, context: Context, run: str, tag: str, index: int) -> bytes:
-        key = (context.experiment_id, run, tag, index)
-        blob = self._blobs.get(key)
-        if blob is None:
-            blob = self._read_blob(context, run, tag, index)
-            self._blobs.put(key, blob, len(blob))
-        return blob
-
-    def _read_blob(self, context: Context, run: str, tag: str, index: int) -> bytes:
-        self._check_listed(context, run, tag, index)
+    def _blob(self, context: Context, key: PathKey) -> bytes:
+        # Blobs are not cached: TensorBoard holds them, and may replace them at any time.
+        self._check_listed(context, key)
         sequences = self._provider.read_blob_sequences(
             context.request,
             experiment_id=context.experiment_id,
             plugin_name=PLUGIN_NAME,
             downsample=1,
-            run_tag_filter=RunTagFilter(runs=[run], tags=[tag]),
+            run_tag_filter=RunTagFilter(runs=[key.run], tags=[key.tag]),
         )
-        data = sequences.get(run, {}).get(tag, [])
+        data = sequences.get(key.run, {}).get(key.tag, [])
         if not data:
-            raise errors.NotFoundError(f"run {run!r} has no snapshot {tag!r}.")
+            raise _no_snapshot(key)
         references = data[-1].values
-        if index >= len(references):
-            raise _not_found(run, tag, index, f"The snapshot has {len(references)} paths.")
+        if key.index >= len(references):
+            raise _not_found(key, f"The snapshot has {len(references)} paths.")
+        reference = references[key.index]
         try:
-            blob = self._provider.read_blob(context.request, blob_key=references[index].blob_key)
+            blob = self._provider.read_blob(context.request, blob_key=reference.blob_key)
         except errors.InvalidArgumentError as error:
             why = (
                 "If the name of the run or tag has quotes or backslashes, start TensorBoard with "
-                f"`--load_fast=false` ({error})."
+                f"`--load_fast=false` ({error!s:.200})."
             )
-            raise _not_found(run, tag, index, why) from error
+            raise _not_found(key, why) from error
         # The Python loader parses the tensor here. Damaged ones raise various errors.
         except (LookupError, TypeError, ValueError) as error:
             why = damage_message(SnapshotError(f"reading the event raised {error!r:.200}"))
-            raise _not_found(run, tag, index, why) from error
+            raise _not_found(key, why) from error
         if not isinstance(blob, bytes):
-            raise _not_found(
-                run, tag, index, damage_message(SnapshotError("the event has no bytes"))
-            )
+            raise _not_found(key, damage_message(SnapshotError("the event has no bytes")))
         return blob
 
-    def _check_listed(self, context: Context, run: str, tag: str, index: int) -> None:
-        sequence = self._lister.blob(context, run, tag)
-        if sequence is None:
-            raise errors.NotFoundError(f"run {run!r} has no snapshot {tag!r}.")
+    def _check_listed(self, context: Context, key: PathKey) -> None:
+        listed = self._series.blob(context, key.run, key.tag)
+        if listed is None:
+            raise _no_snapshot(key)
         # The Python loader creates one reference for each element that a tensor declares.
         try:
-            self._index(sequence)
+            decode_stored(stored_snapshot(key.tag, listed))
         except SnapshotError as error:
-            raise _not_found(run, tag, index, damage_message(error)) from error
+            raise _not_found(key, damage_message(error)) from error
 
 
-def natural_order(name: str) -> list[str | int]:
-    """Return a sorting key that puts ``version_2`` before ``version_10``.
-
-    Example:
-        >>> from tensorboard_plugin_leaf.store.log_store import natural_order
-        >>> sorted(["version_10", "version_2"], key=natural_order)
-        ['version_2', 'version_10']
-    """
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+def _digest(blob: bytes) -> str:
+    return hashlib.blake2b(blob, digest_size=16).hexdigest()
 
 
-def _not_found(run: str, tag: str, index: int, why: str) -> Exception:
+def _no_snapshot(key: PathKey) -> Exception:
+    text = f"run {key.run!r:.200} has no snapshot {key.tag!r:.200}."
+    error: Exception = errors.NotFoundError(text)
+    return error
+
+
+def _not_found(key: PathKey, why: str) -> Exception:
     error: Exception = errors.NotFoundError(
-        f"path {index} of snapshot {tag!r} in run {run!r}. {why}"
+        f"path {key.index} of snapshot {key.tag!r:.200} in run {key.run!r:.200}. {why}"
     )
     return error

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from tensorboard_plugin_leaf.schema.snapshot import SnapshotIndex
+from tensorboard_plugin_leaf.store.snapshot_tag import SnapshotTag
 
-
-@dataclass(frozen=True)
-class StoredSnapshot:
-    """A snapshot of a run.
-
-    Attributes:
-        tag: Its tag.
-        wall_time: Time at which it was written, in seconds since 1970.
-        index: Its index.
-    """
-
-    tag: str
-    wall_time: float
-    index: SnapshotIndex
+StartOf = Callable[[Sequence[SnapshotTag]], int | None]
+"""The step at which a session started, from its snapshots; ``None`` if none can be read."""
 
 
 class ScalarPoint(NamedTuple):
@@ -38,29 +27,36 @@ class ScalarPoint(NamedTuple):
     value: float
 
 
-def current_snapshots(snapshots: Iterable[StoredSnapshot]) -> list[StoredSnapshot]:
-    """Return the snapshots of one run that no newer session supersedes, sorted by step and name.
+def current_snapshots(
+    tags: Iterable[SnapshotTag], start_of: StartOf
+) -> dict[str, list[SnapshotTag]]:
+    """Return the snapshots of one run that no newer session supersedes, by name, sorted by step.
 
     A session that started at step s supersedes the snapshots of older sessions of the same name
-    at steps ≥ s, because resuming from s discarded that part of training.
+    at steps ≥ s, because resuming from s discarded that part of training. Sessions are ordered by
+    their identifiers, which increase in a run whatever its clocks say.
+
+    Args:
+        tags: The snapshots of the run.
+        start_of: The start of a session. It is called only for sessions with an older one.
     """
-    snapshots = list(snapshots)
+    by_name: dict[str, dict[str, list[SnapshotTag]]] = defaultdict(lambda: defaultdict(list))
+    for tag in tags:
+        by_name[tag.name][tag.session].append(tag)
+    return {name: _current(by_name[name], start_of) for name in sorted(by_name)}
 
-    def is_superseded(old: SnapshotIndex) -> bool:
-        return any(
-            new.index.name == old.name
-            and new.index.session > old.session
-            and new.index.session_start_step <= old.step
-            for new in samples
-        )
 
-    # All snapshots of a session have the same start. Comparing with one sample of each session
-    # avoids a time quadratic in the number of snapshots.
-    samples = {(stored.index.name, stored.index.session): stored for stored in snapshots}.values()
-    return sorted(
-        (stored for stored in snapshots if not is_superseded(stored.index)),
-        key=lambda stored: (stored.index.step, stored.index.name, stored.tag),
-    )
+def _current(sessions: dict[str, list[SnapshotTag]], start_of: StartOf) -> list[SnapshotTag]:
+    kept: list[SnapshotTag] = []
+    # The first step that a newer session repeats.
+    superseded_from: float = math.inf
+    oldest = min(sessions)
+    for session in sorted(sessions, reverse=True):
+        kept += [tag for tag in sessions[session] if tag.step < superseded_from]
+        if superseded_from > 0 and session != oldest:
+            start = start_of(sessions[session])
+            superseded_from = superseded_from if start is None else min(superseded_from, start)
+    return sorted(kept, key=lambda tag: (tag.step, tag.session))
 
 
 def current_values(points: Iterable[ScalarPoint]) -> list[ScalarPoint]:
