@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 
 
 def whole_number(value: Any, name: str, *, at_least: int = 1, at_most: int | None = None) -> int:
@@ -30,7 +30,7 @@ def whole_number(value: Any, name: str, *, at_least: int = 1, at_most: int | Non
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not is_whole or value < at_least or (at_most is not None and value > at_most):
         allowed = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
-        raise LeafError(f"{name} expects a whole number {allowed}; got {value!r}.")
+        raise LeafError(f"{name} expects a whole number {allowed}; got {shown(value)}.")
     return int(value)
 
 
@@ -46,7 +46,7 @@ def positive_number(value: Any, name: str) -> float:
     """
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not value > 0:
-        raise LeafError(f"{name} expects a positive number; got {value!r}.")
+        raise LeafError(f"{name} expects a positive number; got {shown(value)}.")
     return float(value)
 
 
@@ -63,5 +63,5 @@ def one_of(value: Any, choices: Sequence[str], name: str) -> str:
     """
     if not isinstance(value, str) or value not in choices:
         allowed = ", ".join(map(repr, choices))
-        raise LeafError(f"{name} expects one of {allowed}; got {value!r}.")
+        raise LeafError(f"{name} expects one of {allowed}; got {shown(value)}.")
     return value

@@ -1,4 +1,21 @@
-"""The errors that this package raises. Messages state the rule, the value, and what to do."""
+"""The errors that this package raises, and objects of users as text for messages.
+
+Messages state the rule, the value, and what to do. A message about an object of a user runs code of
+the user, such as ``__str__`` of an exception or ``__repr__`` of a data set. The functions of this
+module return text of bounded length also where this code raises an error.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+LONGEST_TEXT = 20_000
+"""Characters of an error message that are kept: one half of its beginning, one of its end."""
+LONGEST_VALUE = 200
+"""Characters of a value that is shown."""
 
 
 class LeafError(ValueError):
@@ -11,3 +28,91 @@ class NonFiniteError(LeafError):
 
 class Interrupted(LeafError):
     """Work that was interrupted on request."""
+
+
+def type_name(value: Any) -> str:
+    """Return the name of the type of a value. No code of the type runs.
+
+    Example:
+        >>> type_name(3)
+        'int'
+    """
+    name: str = type.__dict__["__name__"].__get__(type(value))  # a metaclass can replace __name__
+    return _printable(name, LONGEST_VALUE)
+
+
+def message_of(error: BaseException) -> str:
+    r"""Return the message of an error, at most 20 000 characters and in printable lines.
+
+    Example:
+        >>> message_of(ValueError("expected a list\nof names"))
+        'expected a list\nof names'
+    """
+    text = _text(str, error)
+    if text is None:
+        return "(the error has no readable message)"
+    return "\n".join(_printable(line, LONGEST_TEXT) for line in text.split("\n"))
+
+
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """Return the traceback of an error. No code of its type runs."""
+    descriptor: Any = vars(BaseException)["__traceback__"]
+    found: TracebackType | None = descriptor.__get__(error)
+    return found
+
+
+def place_of(error: BaseException) -> tuple[str, str]:
+    """Return the file and line at which an error was raised, and the name of the function.
+
+    The file and line is ``"file.py:12"``. Both are empty for an error that was not raised.
+    """
+    last = traceback_of(error)
+    if last is None:
+        return "", ""
+    while last.tb_next is not None:
+        last = last.tb_next
+    code = last.tb_frame.f_code
+    return f"{code.co_filename}:{last.tb_lineno}", code.co_name
+
+
+def shown(value: Any) -> str:
+    """Return the representation of a value in one line of bounded length.
+
+    Example:
+        >>> shown(["cat", "dog"]), len(shown("x" * 10**6)) <= 200
+        ("['cat', 'dog']", True)
+    """
+    text = _text(_short.repr, value)
+    return f"<{type_name(value)}>" if text is None else _printable(text, LONGEST_VALUE)
+
+
+_short = reprlib.Repr()
+_short.maxlevel = 4
+_short.maxtuple = _short.maxlist = _short.maxdict = _short.maxset = _short.maxfrozenset = 20
+_short.maxarray = _short.maxdeque = 20
+_short.maxstring = _short.maxlong = _short.maxother = LONGEST_VALUE
+
+
+def _text(function: Callable[[Any], str], value: Any) -> str | None:
+    """Return the text of a value, of bounded length; None if its code raises an error."""
+    try:
+        text = function(value)
+    except KeyboardInterrupt:  # the user wants to stop
+        raise
+    except BaseException:  # any error of the user's code, also SystemExit
+        return None
+    # Methods of str itself: the text can be of a subclass.
+    length, half = str.__len__(text), LONGEST_TEXT // 2
+    if length <= LONGEST_TEXT:
+        return str.__getitem__(text, slice(0, length))
+    return f"{str.__getitem__(text, slice(0, half))}…{str.__getitem__(text, slice(-half, length))}"
+
+
+def _printable(line: str, longest: int) -> str:
+    """Return a line without control characters, cut in the middle if it is too long."""
+    if len(line) > longest:
+        half = (longest - 1) // 2
+        line = f"{line[:half]}…{line[-half:]}"
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else " " for each in line.replace("\r", ""))

@@ -18,8 +18,9 @@ from lightning_leaf.callbacks.notices import Failure, Notices, inform
 from lightning_leaf.callbacks.shared_fit import SharedFit
 from lightning_leaf.data.batches import Examples, Split
 from lightning_leaf.data.evidence import Judgement
-from lightning_leaf.errors import Interrupted, LeafError
+from lightning_leaf.errors import Interrupted, LeafError, shown
 from lightning_leaf.model.classifier import Classifier
+from lightning_leaf.model.exits import exits_as_errors
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import interrupted_when
 from lightning_leaf.model.likelihood import Likelihood
@@ -80,7 +81,8 @@ class LeafCallback(Callback):
         one_of(on_error, get_args(OnError), "on_error")
         if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
             raise LeafError(
-                f"name expects letters, digits and the characters '_', '.' and '-'; got {name!r}."
+                "name expects letters, digits and the characters '_', '.' and '-'; got "
+                f"{shown(name)}."
             )
         reading = Reading(forward, batch, likelihood, class_names)
         self.name = name
@@ -203,7 +205,7 @@ class LeafCallback(Callback):
         try:
             with ctrl_c(self._report_ctrl_c) if catch_ctrl_c else nullcontext(_never) as pressed:
                 self._ctrl_c = pressed
-                with interrupted_when(self._flag(trainer, pressed)):
+                with exits_as_errors(), interrupted_when(self._flag(trainer, pressed)):
                     yield
             if postponed:
                 postponed.pop(self.description, None)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from lightning_leaf.errors import message_of, place_of, type_name
 from lightning_leaf.monitoring import messages
 from lightning_leaf.monitoring.messages import one_line
 from lightning_leaf.trainer import processes
@@ -48,12 +48,10 @@ class Failure:
             doing: What was being done, such as ``"choosing the probe"``.
             measured: Whether the callback had measured something in this fit.
         """
-        frames = traceback.extract_tb(error.__traceback__)
-        if frames and frames[-1].filename != processes.__file__:
-            place = f"{frames[-1].filename}:{frames[-1].lineno}"
-        else:
-            place = str(error)
-        cause = f"{type(error).__name__}: {one_line(error)} This happened while {doing}."
+        place, _ = place_of(error)
+        if not place or place.startswith(f"{processes.__file__}:"):
+            place = message_of(error)
+        cause = f"{type_name(error)}: {one_line(error)} This happened while {doing}."
         return cls(who, cause, type(error), place, measured)
 
     def has_cause_of(self, other: Failure) -> bool:

@@ -24,7 +24,7 @@ from lightning_leaf.callbacks.walk_time import StepsAllowed, WalkTime, time_limi
 from lightning_leaf.data.batches import Split
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.geometry.matrix_free.data_matrix import PROJECTION_RTOL
 from lightning_leaf.model.chunks import CHUNK_SIZE
 from lightning_leaf.model.classifier import Classifier
@@ -130,7 +130,7 @@ class PathSnapshot(LeafCallback):
             for trigger in self.triggers:
                 if trigger.needs_history:
                     raise LeafError(
-                        f"The trigger {trigger.reason!r} reads the measurements of a "
+                        f"The trigger {shown(trigger.reason)} reads the measurements of a "
                         "LocalDataMatrixMonitor, but the callbacks of the trainer contain none. "
                         "Add LocalDataMatrixMonitor() to the callbacks."
                     )

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 from typing_extensions import override
 
 from lightning_leaf._arguments import one_of, whole_number
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 
 Statistic = Literal["mean", "median"]
 TriggerName = Literal["epoch", "checkpoint", "trace_return", "fit_end"]
@@ -255,5 +255,5 @@ def _trigger(choice: object) -> Trigger:
         return AtSteps(whole_number(choice, "when", at_least=0))
     raise LeafError(
         f"when expects a step, one of {', '.join(map(repr, NAMED))}, a Trigger, or a list of "
-        f"these; got {choice!r}."
+        f"these; got {shown(choice)}."
     )

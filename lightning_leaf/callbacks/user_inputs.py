@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
@@ -21,7 +21,7 @@ def require_no_text(wanted: Any, name: str) -> None:
     if isinstance(wanted, (str, bytes)):
         raise LeafError(
             f"{name} expects how many examples to choose, their positions in the data set, or "
-            f"tensors of inputs; got {wanted!r}."
+            f"tensors of inputs; got {shown(wanted)}."
         )
 
 

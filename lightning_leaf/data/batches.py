@@ -19,7 +19,7 @@ from lightning_leaf.data.structure import (
     split_batch,
 )
 from lightning_leaf.data.targets import Kind, Target, choose_target, read_target
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 
 Split = str | Sequence[str] | Callable[[Any], Any]
 """Where inputs and labels are in a batch: keys, or a function or its importable dotted name."""
@@ -209,7 +209,7 @@ def _given_inputs(x: Any, split: Split, batch: Any) -> Tensor:
     inputs = as_tensor(x)
     if inputs is None or inputs.ndim < 2 or len(inputs) == 0:
         raise LeafError(
-            f"batch={split!r} expects to find a tensor of inputs (B, ...) in each batch; got "
+            f"batch={shown(split)} expects to find a tensor of inputs (B, ...) in each batch; got "
             f"{description(x)} in {description(batch)}."
         )
     return inputs

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 
 Bound = float | Sequence[float]
 """One end of a range: a number, or one number per channel."""
@@ -61,7 +61,7 @@ class Normalization:
         if self.axis is not None and not is_axis:
             raise LeafError(
                 "axis expects the axis of the channels in a batch, whose axis 0 is the input: 1 "
-                f"for channels first, -1 for channels last; got {self.axis!r}."
+                f"for channels first, -1 for channels last; got {shown(self.axis)}."
             )
 
     @classmethod
@@ -84,7 +84,7 @@ class Normalization:
         else:
             raise LeafError(
                 "normalize expects torchvision.transforms.Normalize or a pair (mean, std), for "
-                f"example normalize=(0.5, 0.25); got {normalize!r}."
+                f"example normalize=(0.5, 0.25); got {shown(normalize)}."
             )
         return cls(_numbers(mean, "mean"), _numbers(std, "std"))
 
@@ -140,7 +140,7 @@ def input_bounds(
     axis = None if normalization is None else normalization.axis
     bounds = [_per_channel(_numbers(bound, "domain"), x, axis) for bound in (low, high)]
     if not bool((bounds[0] < bounds[1]).all()):
-        raise LeafError(f"domain expects (low, high) with low < high; got {domain!r}.")
+        raise LeafError(f"domain expects (low, high) with low < high; got {shown(domain)}.")
     if normalization is not None:
         bounds = [normalization.from_pixels(bound.expand(1, *x.shape[1:])) for bound in bounds]
     return bounds[0], bounds[1]
@@ -151,7 +151,7 @@ def _numbers(values: Any, name: str) -> tuple[float, ...]:
         flat = torch.as_tensor(values, dtype=torch.float64).flatten()
     except (TypeError, ValueError, RuntimeError) as error:
         raise LeafError(
-            f"{name} expects a number or one number per channel; got {values!r}."
+            f"{name} expects a number or one number per channel; got {shown(values)}."
         ) from error
     return tuple(flat.tolist())
 

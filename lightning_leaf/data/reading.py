@@ -33,7 +33,7 @@ from lightning_leaf.data.workers import (
     run_in_worker,
     seed_global_streams,
 )
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, message_of
 
 ADVICE = (
     "Pass the inputs themselves, for example probe=(inputs, labels), "
@@ -84,7 +84,7 @@ class Reader:
             try:
                 return Answer.of(run_in_worker(request, self.source, self.manner, request.seed))
             except WorkerError as error:
-                failed = f"a separate process failed: {error}"
+                failed = f"a separate process failed: {message_of(error)}"
                 if error.started:
                     with suppress(TypeError):  # loaders without hash or weak references
                         _failures[self.loader] = failed

@@ -13,7 +13,7 @@ from typing_extensions import override
 from lightning_leaf.data.sampling import choose, positions_of
 from lightning_leaf.data.structure import numeric_leaves
 from lightning_leaf.data.workers import At
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 
 
 class NoExamples(LeafError):
@@ -76,7 +76,7 @@ class Positioned:
                 return dataset.__getitems__([position])
             return [dataset[position]]
         except Exception as error:
-            raise At(f"example {position} of the data set") from error
+            raise At(f"example {shown(position)} of the data set") from error
 
     def single(self, item: Any) -> Any:
         """Return a batch of one example; None if the collate function leaves it out."""

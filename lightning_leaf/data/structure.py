@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 
 Place = tuple[Any, ...]
 """Keys, positions and names of fields that lead to a leaf of a batch."""
@@ -113,13 +113,13 @@ def split_batch(batch: Any, split: Any) -> tuple[Any, Any, bool]:
     if not 1 <= len(keys) <= 2:
         raise LeafError(
             "batch expects the key of the inputs, or the keys of inputs and labels, for example "
-            f'batch=("pixels", "target"); got {split!r}.'
+            f'batch=("pixels", "target"); got {shown(split)}.'
         )
     try:
         found = [look_up(batch, key) for key in keys]
     except LookupError as error:
         raise LeafError(
-            f"batch={split!r} expects these keys in each batch; got {description(batch)}."
+            f"batch={shown(split)} expects these keys in each batch; got {description(batch)}."
         ) from error
     return found[0], found[1] if len(found) == 2 else None, len(found) == 2
 

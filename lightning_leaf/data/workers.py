@@ -20,7 +20,7 @@ from torch.utils.data import _utils
 
 from lightning_leaf.data import managed_objects
 from lightning_leaf.data.isolation import Inherited, open_files, separate
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, message_of, type_name
 
 TIMEOUT = 30.0
 """Seconds without a result after which a process is given up: it may wait for a lock forever."""
@@ -63,7 +63,7 @@ class WorkError(Exception):
         """Describe an error, which itself may not be picklable."""
         place = ""
         if isinstance(error, At) and error.__cause__ is not None:
-            place, error = str(error), error.__cause__
+            place, error = message_of(error), error.__cause__
         # Libraries have their own errors, for example of a database that was opened before a fork.
         suspicious = type(error).__module__ != "builtins" or isinstance(
             error, (RuntimeError, OSError, EOFError)
@@ -202,7 +202,7 @@ def _serve(
             send("value", value)
         send("end")
     except LeafError as error:
-        send("refused", (type(error), str(error)))
+        send("refused", (type(error), message_of(error)))
     except BaseException as error:
         with contextlib.suppress(OSError):  # the parent has given up
             send("error", WorkError.of(error))
@@ -218,5 +218,5 @@ def seed_global_streams(seed: int) -> None:
 
 def one_line(error: BaseException) -> str:
     """Return the type of an error and the last line of its message."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+    lines = [line.strip() for line in message_of(error).splitlines() if line.strip()]
+    return f"{type_name(error)}: {lines[-1]}" if lines else type_name(error)

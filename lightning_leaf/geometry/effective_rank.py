@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf._arguments import one_of
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.geometry.rank_kinds import RANK_KINDS, RankKind, Ranks
 
 
@@ -82,6 +82,7 @@ def checked_ranks(ranks: Ranks) -> tuple[RankKind, ...]:
     kinds: tuple[RankKind, ...] = (ranks,) if isinstance(ranks, str) else tuple(ranks)
     if any(kind not in RANK_KINDS for kind in kinds):
         raise LeafError(
-            f"ranks expects one or several of {', '.join(map(repr, RANK_KINDS))}; got {ranks!r}."
+            f"ranks expects one or several of {', '.join(map(repr, RANK_KINDS))}; got "
+            f"{shown(ranks)}."
         )
     return kinds

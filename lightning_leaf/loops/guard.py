@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import get_args
 
 from lightning_leaf._arguments import one_of
+from lightning_leaf.errors import type_name
+from lightning_leaf.model.exits import exits_as_errors
 from lightning_leaf.monitoring.messages import OnError, one_line, warn
 
 
@@ -32,13 +34,14 @@ class Guard:
 
     @contextmanager
     def catching(self, doing: str) -> Iterator[None]:
-        """Catch errors.
+        """Catch errors, also ``sys.exit``.
 
         Args:
             doing: What is being done, for messages.
         """
         try:
-            yield
+            with exits_as_errors():
+                yield
         except Exception as error:
             self.fail(error, doing)
 
@@ -55,6 +58,6 @@ class Guard:
         self.active = False
         warn(
             f"{self.owner} has switched itself off; training continues. Cause: "
-            f"{type(error).__name__}: {one_line(error)} This happened while {doing}."
+            f"{type_name(error)}: {one_line(error)} This happened while {doing}."
             f"{advice and ' ' + advice} (Pass on_error='raise' to get the traceback.)"
         )

@@ -38,7 +38,7 @@ from lightning_leaf.monitoring.measurements import (
     not_finite_message,
 )
 from lightning_leaf.monitoring.measuring_interval import MeasuringInterval
-from lightning_leaf.monitoring.messages import OnError, inform
+from lightning_leaf.monitoring.messages import OnError, inform, one_line
 from lightning_leaf.monitoring.reading import Reading
 
 if TYPE_CHECKING:
@@ -262,14 +262,14 @@ class LeafMonitor:
         forward = self._reading.forward
         doing = calling(module, forward, self._probe.inputs)
         advice = ""
-        if isinstance(module, nn.Module):
+        if issubclass(type(module), nn.Module):
             task = Task("calling", doing)
             advice = advice_for(error, task, module, forward, None, "LeafMonitor(probe)")
         self._guard.fail(error, doing, advice)
 
     def _postpone(self, error: Exception) -> None:
         if not self._attempts:
-            inform(f"{self._guard.owner} waits until the model is built. Cause: {error}")
+            inform(f"{self._guard.owner} waits until the model is built. Cause: {one_line(error)}")
         self._attempts += 1
         self._calls_to_skip = 2 ** max(0, self._attempts - PATIENCE) - 1
 

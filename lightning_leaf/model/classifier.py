@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_leaf.errors import LeafError, NonFiniteError
+from lightning_leaf.errors import LeafError, NonFiniteError, message_of
 from lightning_leaf.model.accelerators import computing_device
 from lightning_leaf.model.built_copy import built_copy
 from lightning_leaf.model.forward import Forward, forward_function
@@ -236,9 +236,9 @@ class Classifier:
             yield
         except UnusableOutput as error:
             advice = self.suggested_forward(x, self.classes)
-            raise LeafError(f"{error} {advice}".strip()) from error
+            raise LeafError(f"{message_of(error)} {advice}".strip()) from error
         except NotImplementedError as error:
-            if 'missing the required "forward"' not in str(error):
+            if 'missing the required "forward"' not in message_of(error):
                 raise
             advice = self.suggested_forward(x, self.classes)
             raise LeafError(

@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 
 from lightning_leaf._arguments import whole_number
+from lightning_leaf.errors import message_of
 from lightning_leaf.model.accelerators import device_module, modules_in_use
 
 T = TypeVar("T")
@@ -68,8 +69,9 @@ class FittingChunks:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an error reports too little memory, on the CPU or an accelerator."""
-    kinds = MemoryError, torch.OutOfMemoryError
-    return isinstance(error, kinds) or OUT_OF_MEMORY.search(str(error)) is not None
+    # isinstance would run code of the error.
+    by_type = issubclass(type(error), (MemoryError, torch.OutOfMemoryError))
+    return by_type or OUT_OF_MEMORY.search(message_of(error)) is not None
 
 
 def empty_cache() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, message_of
 from lightning_leaf.model.forward_pass import ForwardPass
 from lightning_leaf.model.memory import is_out_of_memory
 
@@ -44,7 +44,7 @@ def pixel_scale(ways: Sequence[ForwardPass], x: Tensor, dtype: torch.dtype, name
         except Exception as error:  # noqa: PERF203
             if is_out_of_memory(error):
                 raise
-            cause = str(error).strip().partition("\n")[0]
+            cause = message_of(error).strip().partition("\n")[0]
     raise LeafError(
         f"{name} expects floating-point inputs, or bytes that the model itself turns into floats; "
         f"got torch.uint8 ({cause}). Scale them as the training does, {name}.float() / 255, or "

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, message_of
 from lightning_leaf.model.dependence import REASONS, require_zero_derivative
 from lightning_leaf.model.forward_pass import ForwardPass, weighted
 from lightning_leaf.model.memory import allocated_bytes, is_out_of_memory
@@ -126,7 +126,7 @@ def derivatives(run: ForwardPass, x: Tensor, watch: Watch | None = None) -> Tria
         # A first layer that works in place must not modify the leaf tensor.
         scores = run(probe.clone(), watch)
     except RuntimeError as error:
-        if "nference tensor" in str(error):
+        if "nference tensor" in message_of(error):
             raise LeafError(
                 "The classifier computes under torch.inference_mode(), which cannot be "
                 "differentiated. Use torch.no_grad() instead, which can."

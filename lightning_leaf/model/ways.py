@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from lightning_leaf.errors import Interrupted
+from lightning_leaf.errors import Interrupted, message_of
 from lightning_leaf.model.forward_pass import ForwardPass
 from lightning_leaf.model.memory import is_out_of_memory
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
@@ -45,7 +45,7 @@ def first_that_runs(
             if first is None or (_is_about_devices(first) and not _is_about_devices(error)):
                 first = error
             continue
-        if run.precision.coarse and run.model not in _KNOWN_AS_COARSE:
+        if run.precision.coarse and first is not None and run.model not in _KNOWN_AS_COARSE:
             _KNOWN_AS_COARSE.add(run.model)
             LOGGER.warning(
                 "%s is measured in its own half precision, because it does not run in full "
@@ -60,14 +60,14 @@ def first_that_runs(
 
 def is_final(error: Exception) -> bool:
     """Return whether another way to run the model would not help."""
-    return is_out_of_memory(error) or isinstance(error, (Interrupted, ModelIsUnbuilt))
+    return is_out_of_memory(error) or issubclass(type(error), (Interrupted, ModelIsUnbuilt))
 
 
 def _is_about_devices(error: Exception) -> bool:
-    return any(text in str(error) for text in ("device", "Input type"))
+    return any(text in message_of(error) for text in ("device", "Input type"))
 
 
-def in_one_line(error: Exception | None) -> str:
+def in_one_line(error: Exception) -> str:
     """Return the line of an error's message that says most."""
-    lines = str(error).strip().split("\n")
+    lines = message_of(error).strip().split("\n")
     return lines[-1] if "TorchScript" in lines[0] else lines[0]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lightning_leaf.data.batches import Examples
 from lightning_leaf.data.inputs import INPUT_KEYS
 from lightning_leaf.data.targets import LABEL_KEYS
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown, type_name
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.memory import is_out_of_memory
 
@@ -46,14 +46,22 @@ def calling(module: nn.Module, forward: Forward | None, inputs: Tensor, origin: 
         >>> calling(torch.nn.Linear(3, 2), None, torch.rand(2, 3), "validation")
         'calling Linear.forward with validation inputs of shape (2, 3)'
     """
-    name = type(module).__name__
+    name = type_name(module)
     if forward is None:
         call = f"{name}.forward"
     elif isinstance(forward, str):
-        call = f"forward={forward!r} of {name}"
+        call = f"forward={shown(forward)} of {name}"
     else:
-        call = f"forward={getattr(forward, '__name__', type(forward).__name__)} for {name}"
+        call = f"forward={_name_of(forward)} for {name}"
     return f"calling {call} with {origin and origin + ' '}inputs of shape {tuple(inputs.shape)}"
+
+
+def _name_of(function: Any) -> str:
+    try:
+        name = function.__name__
+    except Exception:  # an object that can be called has none, or computes it
+        name = None
+    return name if type(name) is str else type_name(function)
 
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -78,7 +86,7 @@ def advice_for(
         inputs_argument: The argument with which inputs can be passed, such as
             ``"probe=(inputs, labels)"``.
     """
-    if isinstance(error, LeafError) or task.kind == "publishing":
+    if issubclass(type(error), LeafError) or task.kind == "publishing":
         return ""
     if is_out_of_memory(error):
         return "Memory does not suffice for a single input: measure smaller inputs."
@@ -86,7 +94,10 @@ def advice_for(
         return f"Pass the inputs themselves: {inputs_argument}."
     if forward is not None:
         return ""
-    return _with_forward(error, module, batch)
+    try:
+        return _with_forward(error, module, batch)
+    except Exception:  # of the module's signature, or of the keys of the batch
+        return ""
 
 
 def unused_arguments(module: nn.Module, examples: Examples) -> str:

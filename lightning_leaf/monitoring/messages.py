@@ -1,4 +1,8 @@
-"""Messages to the user: through logging, and as warnings."""
+"""Messages to the user: through logging, and as warnings.
+
+The functions that send a message raise no error, also where a handler, a filter or a replaced
+``warnings.showwarning`` does: they are called after an error, to keep the training alive.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import warnings
 from contextlib import suppress
 from typing import Literal
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, message_of
 
 OnError = Literal["warn", "raise"]
 """What to do after an error: warn and switch off, or raise it."""
@@ -16,25 +20,25 @@ OnError = Literal["warn", "raise"]
 LOGGER = logging.getLogger("lightning_leaf")
 LONGEST_MESSAGE = 240
 """Characters that are shown of an error message that is not our own."""
+LONGEST_OWN_MESSAGE = 4000
+"""Characters that are shown of an error message of our own, which can contain names of users."""
 
 
 def inform(message: str) -> None:
     """Log a message."""
-    _show_messages()
-    LOGGER.info(message)
+    _log(logging.INFO, message)
 
 
 def warn(message: str) -> None:
     """Log a warning, and warn: Python shows an equal warning only once."""
     log_warning(message)
-    with suppress(UserWarning):  # a program may turn warnings into errors
+    with suppress(Exception):  # a program may turn warnings into errors
         warnings.warn(message, UserWarning, stacklevel=2)
 
 
 def log_warning(message: str) -> None:
     """Log a warning."""
-    _show_messages()
-    LOGGER.warning(message)
+    _log(logging.WARNING, message)
 
 
 def one_line(error: BaseException) -> str:
@@ -43,14 +47,21 @@ def one_line(error: BaseException) -> str:
     Messages of other packages can be pages long, with the representation of a module or with
     frames of C++. Of these the first line is kept, and no more than 240 characters.
     """
-    text = str(error).strip()
-    if isinstance(error, LeafError):
-        line = " ".join(text.split())
+    text = message_of(error).strip()
+    if issubclass(type(error), LeafError):  # isinstance would run code of the error
+        line, longest = " ".join(text.split()), LONGEST_OWN_MESSAGE
     else:
         line = next((each.strip() for each in text.splitlines() if each.strip()), "(no message)")
-        if len(line) > LONGEST_MESSAGE:
-            line = line[: LONGEST_MESSAGE - 1] + "…"
+        longest = LONGEST_MESSAGE
+    if len(line) > longest:
+        line = line[: longest - 1] + "…"
     return line if line.endswith((".", "…", "!", "?", ".)")) else f"{line}."
+
+
+def _log(level: int, message: str) -> None:
+    with suppress(Exception):  # of a handler or filter of the program
+        _show_messages()
+        LOGGER.log(level, message)
 
 
 def _show_messages() -> None:

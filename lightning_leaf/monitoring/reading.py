@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_leaf._arguments import one_of
 from lightning_leaf.data.batches import Examples, Split, read_batch
 from lightning_leaf.data.evidence import Judgement, judge
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.model.chunks import chosen_chunk_size
 from lightning_leaf.model.classifier import Classifier, finite_rows, measuring
 from lightning_leaf.model.forward import Forward
@@ -49,19 +49,19 @@ class Reading:
         if not (self.forward is None or isinstance(self.forward, str) or callable(self.forward)):
             raise LeafError(
                 "forward expects the name of a method or sub-module, such as forward='backbone', "
-                f"or a function (module, inputs) -> scores; got {self.forward!r}."
+                f"or a function (module, inputs) -> scores; got {shown(self.forward)}."
             )
         if not (self.batch is None or isinstance(self.batch, Sequence) or callable(self.batch)):
             raise LeafError(
                 "batch expects the names of keys, such as batch=('pixels', 'target'), or a "
-                f"function batch -> (inputs, labels); got {self.batch!r}."
+                f"function batch -> (inputs, labels); got {shown(self.batch)}."
             )
         if self.likelihood is not None:
             one_of(self.likelihood, get_args(Likelihood), "likelihood")
         if isinstance(self.class_names, str):
             raise LeafError(
                 "class_names expects a list of the names of all classes, such as "
-                f"class_names=['cat', 'dog']; got {self.class_names!r}."
+                f"class_names=['cat', 'dog']; got {shown(self.class_names)}."
             )
         is_list = isinstance(self.batch, Sequence) and not isinstance(self.batch, str)
         if is_list:  # lists of a configuration, which can have classes of their own

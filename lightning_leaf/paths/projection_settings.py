@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf._arguments import whole_number
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.geometry.matrix_free.data_matrix import EXACT_CLASSES, PROJECTION_RTOL
 from lightning_leaf.geometry.matrix_free.inverse_gram import pays_off
 from lightning_leaf.geometry.matrix_free.logit_jacobian import products_available
@@ -49,7 +49,7 @@ class ProjectionSettings:
             whole_number(top, "top_classes", at_least=2)
         if rtol is not None and not 0 <= rtol < 1:
             raise LeafError(
-                f"rtol expects a relative error of at least 0 and below 1; got {rtol!r}."
+                f"rtol expects a relative error of at least 0 and below 1; got {shown(rtol)}."
             )
         if top is not None and rtol:
             raise LeafError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.leaf_path import PathKind
@@ -68,7 +68,7 @@ def length_per_path(
     if lengths.shape not in ((), default.shape) or not bool((lengths > 0).all()):
         raise LeafError(
             f"{name} expects a positive number, or one for each of the {len(default)} paths; got "
-            f"{value!r}."
+            f"{shown(value)}."
         )
     return lengths.expand_as(default)
 

@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from lightning_leaf.errors import Interrupted, LeafError
+from lightning_leaf.errors import Interrupted, LeafError, message_of, type_name
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.exits import exits_as_errors
 from lightning_leaf.model.forward import Forward
@@ -195,9 +195,9 @@ def _connect() -> Any:
     except RuntimeError as error:
         raise LeafError(
             "The LEAF callbacks expect the processes of a training to reach each other on the CPU "
-            f"with the gloo backend; connecting failed ({error}). On a machine with several "
-            "networks, set the environment variable GLOO_SOCKET_IFNAME to the network interface "
-            "to use."
+            f"with the gloo backend; connecting failed ({message_of(error)}). On a machine with "
+            "several networks, set the environment variable GLOO_SOCKET_IFNAME to the network "
+            "interface to use."
         ) from error
     # Set the long timeout only now: connecting should not take that long.
     if hasattr(dist, "set_timeout"):
@@ -219,8 +219,10 @@ def _attempt(work: Callable[[], T]) -> tuple[_Outcome, Exception | None]:
         with exits_as_errors():
             return _Outcome(work()), None
     except Exception as error:
-        kind = type(error) if isinstance(error, (Interrupted, ModelIsUnbuilt)) else LeafError
-        return _Outcome(None, f"{type(error).__name__}: {error}", kind), error
+        kind = type(error)
+        if not issubclass(kind, (Interrupted, ModelIsUnbuilt)):
+            kind = LeafError
+        return _Outcome(None, f"{type_name(error)}: {message_of(error)}", kind), error
 
 
 def _raise_first(outcomes: list[_Outcome], own: Exception | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -39,7 +39,7 @@ def require_evaluation_between_steps(trainer: Trainer) -> None:
     if precision in ("16-true", "bf16-true"):
         raise LeafError(
             "The LEAF callbacks measure a half-precision module on float32 copies of its "
-            f"parameters. {name} does not allow such copies; got precision={precision!r}. Use "
+            f"parameters. {name} does not allow such copies; got precision={shown(precision)}. Use "
             "precision='16-mixed' or precision='bf16-mixed'."
         )
 

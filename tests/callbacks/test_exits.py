@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, default_collate
 
-from lightning_leaf import HorizontalPathSnapshot, LeafError, LocalDataMatrixMonitor
+from lightning_leaf import HorizontalPathSnapshot, LeafError, LocalDataMatrixMonitor, Trigger
+from lightning_leaf.callbacks import base
 from lightning_leaf.model import quiet as quiet_module
 from lightning_leaf.model.quiet import quiet
 from tests.support.callbacks.training import SmallCNN, fit, ignore_lightning, train_data
@@ -78,9 +79,35 @@ def test_without_the_precaution_an_exit_ends_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exiting: str
 ) -> None:
     """Negative control."""
-    monkeypatch.setattr(quiet_module, "exits_as_errors", nullcontext)
+    for module in (quiet_module, base):
+        monkeypatch.setattr(module, "exits_as_errors", nullcontext)
     with pytest.raises(SystemExit, match="no licence"):
         train(tmp_path, exiting, LocalDataMatrixMonitor(every_n_steps=1))
+
+
+class Cancelled(BaseException):
+    """An error that no ``except Exception`` catches."""
+
+
+class Exiting(Trigger):
+    """A trigger that ends the program."""
+
+    reason = "exit"
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def fires(self, moment: Any) -> bool:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), Cancelled("gone")], ids=["exit", "cancelled"])
+def test_no_kind_of_error_in_a_trigger_ends_the_training(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, error: BaseException
+) -> None:
+    assert fit(tmp_path, HorizontalPathSnapshot(Exiting(error), pairs=1)).global_step == 8
+    (warning,) = [str(each.message) for each in recwarn if "itself off" in str(each.message)]
+    assert f"raised {type(error).__name__}(" in warning
 
 
 class Doing(nn.Module):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_leaf._arguments import whole_number
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.geometry.arguments import class_vectors, eigenvalue_count, input_vectors
 from lightning_leaf.geometry.estimates import LeadingSpectrum, TraceEstimate
 from lightning_leaf.geometry.matrix_free.leading_spectrum import leading_spectrum
@@ -289,7 +289,7 @@ def _versions(model: Callable[..., Any]) -> list[tuple[int, int]]:
 
 def _check_rtol(rtol: float) -> None:
     if not 0 < rtol < 1:
-        raise LeafError(f"rtol expects a relative error between 0 and 1; got {rtol!r}.")
+        raise LeafError(f"rtol expects a relative error between 0 and 1; got {shown(rtol)}.")
 
 
 def _concatenated(parts: list[R]) -> R:

@@ -12,7 +12,7 @@ import torch.autograd.forward_ad as forward_mode
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lightning_leaf.errors import LeafError, NonFiniteError
+from lightning_leaf.errors import LeafError, NonFiniteError, message_of, type_name
 from lightning_leaf.geometry.matrix_free.input_linear import InputLinear
 from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, fitting_chunk_size
 from lightning_leaf.model.classifier import Classifier, finite_rows, require_finite
@@ -110,7 +110,7 @@ class LogitJacobian:
             except Exception as error:  # no formula in PyTorch, or a function or hook of the model
                 if is_out_of_memory(error):
                     raise  # the caller repeats the measurement with fewer inputs
-                reasons.append((str(error) or type(error).__name__).partition("\n")[0])
+                reasons.append((message_of(error) or type_name(error)).partition("\n")[0])
                 continue
             scale = torch.linalg.vector_norm(product, dim=1) * torch.linalg.vector_norm(u, dim=1)
             difference = ((u * product).sum(1) - expected).abs()
