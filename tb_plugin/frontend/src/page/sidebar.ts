@@ -14,14 +14,8 @@ import {
 } from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
 import { runColour } from "../theme/palette.ts";
-import {
-  listedRuns,
-  type Opened,
-  parseFilter,
-  samePathIn,
-  snapshotsByName,
-  type View,
-} from "../view/view.ts";
+import { listedRuns, parseFilter } from "../view/filter.ts";
+import { type Opened, samePathIn, snapshotsByName, type View } from "../view/view.ts";
 
 @customElement("leaf-sidebar")
 export class LeafSidebar extends LitElement {
@@ -46,7 +40,7 @@ export class LeafSidebar extends LitElement {
   }
 
   private runPicker(view: View): unknown {
-    const isValid = parseFilter(view.filter) !== null;
+    const { error } = parseFilter(view.filter);
     const listed = listedRuns(this.runs, view.filter);
     return html`
       <input
@@ -55,12 +49,12 @@ export class LeafSidebar extends LitElement {
         data-testid="run-filter"
         placeholder="Filter runs (regex)"
         aria-label="Filter runs by regular expression"
-        aria-invalid=${!isValid}
+        aria-invalid=${error !== null}
         .value=${live(view.filter)}
         @input=${(event: InputEvent) =>
           this.onChange({ filter: (event.target as HTMLInputElement).value })}
       />
-      ${isValid ? "" : html`<p class="secondary">This is not a valid regular expression.</p>`}
+      ${error ? html`<p class="secondary" data-testid="filter-error">${error}</p>` : ""}
       <h2>Runs</h2>
       <ul class="runs">
         ${listed.map((run) => this.runItem(run, view))}
@@ -80,7 +74,7 @@ export class LeafSidebar extends LitElement {
         .checked=${live(this.drawn.includes(run))}
         @change=${(event: Event) => {
           const { checked } = event.target as HTMLInputElement;
-          this.onChange({ choices: { ...view.choices, [run.run]: checked } });
+          this.onChange({ choices: new Map(view.choices).set(run.run, checked) });
         }}
       />
       <span class="dot" style="background: ${colour}"></span>

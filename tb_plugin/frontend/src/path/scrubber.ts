@@ -5,6 +5,13 @@ import { customElement, property } from "lit/decorators.js";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
 import { formatCount } from "../text/numbers.ts";
 
+const DIRECTIONS: ReadonlyMap<string, number> = new Map([
+  ["ArrowLeft", -1],
+  ["ArrowDown", -1],
+  ["ArrowRight", 1],
+  ["ArrowUp", 1],
+]);
+
 @customElement("leaf-scrubber")
 export class LeafScrubber extends FollowsCursor {
   /** Describes the frame at the cursor for screen readers. */
@@ -33,7 +40,7 @@ export class LeafScrubber extends FollowsCursor {
   }
 
   private press(event: KeyboardEvent): void {
-    const direction = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+    const direction = DIRECTIONS.get(event.key);
     if (!direction || event.shiftKey || !this.cursor) return;
     event.preventDefault();
     this.cursor.moveToFrame(this.cursor.neighbour(direction));

@@ -94,15 +94,15 @@ export class LeafStrip extends FollowsCursor {
   }
 
   private press(event: KeyboardEvent): void {
-    const moves: Record<string, number> = {
-      ArrowLeft: -1,
-      ArrowRight: 1,
-      ArrowUp: -this.columns,
-      ArrowDown: this.columns,
-      Home: -Infinity,
-      End: Infinity,
-    };
-    const move = moves[event.key];
+    const moves = new Map([
+      ["ArrowLeft", -1],
+      ["ArrowRight", 1],
+      ["ArrowUp", -this.columns],
+      ["ArrowDown", this.columns],
+      ["Home", -Infinity],
+      ["End", Infinity],
+    ]);
+    const move = moves.get(event.key);
     if (move === undefined || !this.cursor) return;
     event.preventDefault();
     this.cursor.moveToFrame(this.cursor.frame + move);

@@ -14,10 +14,11 @@ export function pathCsv(path: Path): string {
     ["fisher_rao_length", path.fisher_rao_length],
     ["entropy", path.entropy],
   ];
-  return toCsv([
-    columns.map(([name]) => name),
-    ...path.curve_steps.map((_, i) => columns.map(([, values]) => values[i] ?? null)),
-  ]);
+  function* rows(): Generator<Cell[]> {
+    yield columns.map(([name]) => name);
+    for (const i of path.curve_steps.keys()) yield columns.map(([, values]) => values[i] ?? null);
+  }
+  return toCsv(rows());
 }
 
 /** All data of a path except its images, with the field names of the HTTP API. */

@@ -3,7 +3,9 @@
 export type Cell = string | number | null;
 
 export function toCsv(rows: Iterable<readonly Cell[]>): string {
-  return [...rows].map((row) => `${row.map(field).join(",")}\r\n`).join("");
+  let table = "";
+  for (const row of rows) table += `${row.map(field).join(",")}\r\n`;
+  return table;
 }
 
 function field(cell: Cell): string {
@@ -12,7 +14,17 @@ function field(cell: Cell): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** Prefix texts that spreadsheets would evaluate as formulas with an apostrophe. */
+/**
+ * Write an apostrophe before each sign with which a spreadsheet could begin a formula.
+ *
+ * Depending on its settings, a spreadsheet splits lines at other characters than commas, and treats
+ * quotes there as letters. Any part of a text may then be the beginning of a cell.
+ */
 function escapeFormula(text: string): string {
-  return /^[=+\-@＝＋－＠\t\r\n]/u.test(text) ? `'${text}` : text;
+  // The sign is optional: a pattern that could fail after the spaces would take quadratic time.
+  const escaped = text.replace(
+    /((?:^|[,;|\t\r\n])[,;|\s"']*)([=+\-@＝＋－＠]?)/gu,
+    (_, before, sign) => (sign ? `${before}'${sign}` : before),
+  );
+  return /^[\t\r\n]/.test(text) ? `'${escaped}` : escaped;
 }

@@ -104,13 +104,13 @@ export class LeafSaveMenu extends LitElement {
     if (!this.isOpen) return;
     const items = this.items();
     const at = items.indexOf(document.activeElement as HTMLElement);
-    const moves: Record<string, number> = {
-      ArrowDown: at + 1,
-      ArrowUp: at - 1,
-      Home: 0,
-      End: items.length - 1,
-    };
-    const move = moves[event.key];
+    const moves = new Map([
+      ["ArrowDown", at + 1],
+      ["ArrowUp", at - 1],
+      ["Home", 0],
+      ["End", items.length - 1],
+    ]);
+    const move = moves.get(event.key);
     if (event.key === "Escape") this.close();
     else if (move !== undefined) items.at(move % items.length)?.focus();
     else return;

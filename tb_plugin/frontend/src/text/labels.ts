@@ -103,17 +103,17 @@ export function stepsText([from, to]: Range, steps: number): string {
   return `path steps ${formatCount(from)}–${formatCount(to)} of ${formatCount(steps)}`;
 }
 
-const REASONS: Record<string, string> = {
-  checkpoint: "checkpoint saved",
-  epoch: "end of epoch",
-  fit_end: "end of training",
-  step: "selected step",
-  trace_return: "trace returned to its start",
-};
+const REASONS: ReadonlyMap<string, string> = new Map([
+  ["checkpoint", "checkpoint saved"],
+  ["epoch", "end of epoch"],
+  ["fit_end", "end of training"],
+  ["step", "selected step"],
+  ["trace_return", "trace returned to its start"],
+]);
 
 /** The trigger of a snapshot. Reasons of user-defined triggers have no label. */
 export function reasonText(snapshot: Snapshot): string {
-  return REASONS[snapshot.reason] ?? snapshot.reason.replaceAll("_", " ");
+  return REASONS.get(snapshot.reason) ?? snapshot.reason.replaceAll("_", " ");
 }
 
 /** The name of a callback as a heading: "horizontal_path" → "horizontal path". */

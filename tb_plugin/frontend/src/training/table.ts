@@ -6,11 +6,14 @@ import type { GetScalar } from "./curves.ts";
 
 /** One row per logged value of each run, without smoothing. */
 export function trainingCsv(runs: readonly Run[], get: GetScalar): string {
-  const rows = runs.flatMap(({ run, scalars }) =>
-    scalars.flatMap((tag) => {
-      const { steps = [], values = [] } = get(run, tag) ?? {};
-      return steps.map((step, i): Cell[] => [run, tag, step, values[i] ?? null]);
-    }),
-  );
-  return toCsv([["run", "tag", "step", "value"], ...rows]);
+  function* rows(): Generator<Cell[]> {
+    yield ["run", "tag", "step", "value"];
+    for (const { run, scalars } of runs) {
+      for (const tag of scalars) {
+        const { steps = [], values = [] } = get(run, tag) ?? {};
+        for (const [i, step] of steps.entries()) yield [run, tag, step, values[i] ?? null];
+      }
+    }
+  }
+  return toCsv(rows());
 }

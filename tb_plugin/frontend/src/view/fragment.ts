@@ -9,8 +9,7 @@ const ROWS: readonly RowsTab[] = ["training", "pairs", "runs"];
 export function toFragment(view: View): string {
   const search = new URLSearchParams();
   if (view.filter) search.set("filter", view.filter);
-  for (const [run, drawn] of Object.entries(view.choices))
-    search.append(drawn ? "show" : "hide", run);
+  for (const [run, drawn] of view.choices) search.append(drawn ? "show" : "hide", run);
   if (view.smoothing !== INITIAL_VIEW.smoothing) search.set("smoothing", String(view.smoothing));
   if (view.scale !== INITIAL_VIEW.scale) search.set("scale", view.scale);
   if (view.trainingSteps) search.set("training-steps", view.trainingSteps.join("-"));
@@ -34,7 +33,7 @@ export function fromFragment(fragment: string): View {
   const smoothing = Number(search.get("smoothing"));
   return {
     filter: search.get("filter") ?? INITIAL_VIEW.filter,
-    choices: Object.fromEntries([
+    choices: new Map([
       ...search.getAll("show").map((name) => [name, true] as const),
       ...search.getAll("hide").map((name) => [name, false] as const),
     ]),

@@ -7,7 +7,7 @@ export interface View {
   /** A regular expression that the names of listed runs match. */
   filter: string;
   /** Whether a run is drawn, for runs that the user switched on or off. */
-  choices: Readonly<Record<string, boolean>>;
+  choices: ReadonlyMap<string, boolean>;
   /** Smoothing weight of training curves, in [0, 1). */
   smoothing: number;
   scale: "log" | "linear";
@@ -27,7 +27,7 @@ export type RowsTab = "training" | "pairs" | "runs";
 
 export const INITIAL_VIEW: View = {
   filter: "",
-  choices: {},
+  choices: new Map(),
   smoothing: 0,
   scale: "log",
   trainingSteps: null,
@@ -51,22 +51,9 @@ const MAX_DRAWN_INITIALLY = 10;
 /** The runs that are drawn: by default the last ten runs and the open one. */
 export function drawnRuns(runs: readonly Run[], view: View, open: Run | null): Run[] {
   return runs.filter(
-    (run, i) => view.choices[run.run] ?? (run === open || i >= runs.length - MAX_DRAWN_INITIALLY),
+    (run, i) =>
+      view.choices.get(run.run) ?? (run === open || i >= runs.length - MAX_DRAWN_INITIALLY),
   );
-}
-
-/** The runs whose names match the filter; all runs if the filter is invalid. */
-export function listedRuns(runs: readonly Run[], filter: string): Run[] {
-  const pattern = parseFilter(filter);
-  return pattern ? runs.filter(({ run }) => pattern.test(run)) : [...runs];
-}
-
-export function parseFilter(filter: string): RegExp | null {
-  try {
-    return new RegExp(filter, "i");
-  } catch {
-    return null;
-  }
 }
 
 /** Find the path of a key, or the nearest existing one if the key does not exist (any more). */
@@ -100,7 +87,9 @@ export function isSamePair(one: PathIndex, other: PathIndex): boolean {
 export function snapshotsByName(run: Run): Map<string, Snapshot[]> {
   const names = new Map<string, Snapshot[]>();
   for (const snapshot of run.snapshots) {
-    names.set(snapshot.name, [...(names.get(snapshot.name) ?? []), snapshot]);
+    const ofName = names.get(snapshot.name);
+    if (ofName) ofName.push(snapshot);
+    else names.set(snapshot.name, [snapshot]);
   }
   return names;
 }
