@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import pytest
-from tensorboard_plugin_leaf import encode
-from tensorboard_plugin_leaf.codec.index_codec import decode_index
-from tensorboard_plugin_leaf.store.log_store import natural_order
 from tensorboard_plugin_leaf.store.lru_cache import LRUCache
 from tensorboard_plugin_leaf.store.monitor_tags import monitor_tags
+from tensorboard_plugin_leaf.store.natural_order import natural_order
 from tensorboard_plugin_leaf.store.resumed import (
     ScalarPoint,
-    StoredSnapshot,
     current_snapshots,
     current_values,
 )
+from tensorboard_plugin_leaf.store.snapshot_tag import SnapshotTag, parse_tag
 
 from tests.support.plugin import synthetic
 
@@ -50,26 +48,14 @@ class Written(NamedTuple):
 def test_newer_session_supersedes_the_steps_that_it_repeats(
     written: list[Written], kept: list[int]
 ) -> None:
-    stored = [
-        StoredSnapshot(
-            str(position),
-            0.0,
-            decode_index(
-                encode(
-                    synthetic.snapshot(
-                        step,
-                        name=name,
-                        paths=1,
-                        path_steps=1,
-                        session=f"{session:016x}",
-                        session_start_step=start,
-                    )
-                )[0]
-            ),
-        )
-        for position, (step, session, start, name) in enumerate(written)
-    ]
-    assert [int(snapshot.tag) for snapshot in current_snapshots(stored)] == kept
+    tags = [tag_of(snapshot) for snapshot in written]
+    start_of = {tag: snapshot.start for tag, snapshot in zip(tags, written, strict=True)}
+    current = current_snapshots(tags, lambda session: start_of[session[0]])
+    assert [tags.index(tag) for name in current for tag in current[name]] == kept
+
+
+def tag_of(written: Written) -> SnapshotTag:
+    return parse_tag(f"{written.name}/{written.step:012d}-{written.session:016x}")
 
 
 @pytest.mark.parametrize(

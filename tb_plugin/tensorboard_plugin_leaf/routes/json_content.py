@@ -98,7 +98,7 @@ def _run(run: Run) -> str:
 
 
 def _snapshot(listed: ListedSnapshot) -> str:
-    rest = to_json({"tag": listed.tag.text, "wall_time": finite_or_none(listed.wall_time)})
+    rest = to_json({"tag": listed.tag, "wall_time": finite_or_none(listed.wall_time)})
     return f"{listed.entry[:-1]},{rest[1:]}"
 
 

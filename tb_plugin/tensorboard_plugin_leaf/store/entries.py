@@ -48,17 +48,17 @@ class EntryReader:
         self._entries = LRUCache[bytes, str | Damaged](_ENTRY_CACHE_BYTES)
         self._starts = LRUCache[bytes, int | Damaged](_STARTS)
 
-    def entry(self, stored: Stored) -> str | Damaged:
+    def entry(self, snapshot: Stored) -> str | Damaged:
         """Return the JSON of a snapshot in the route ``snapshots``, without tag and time."""
 
         def size(text: str) -> int:
             return len(text) + _OVERHEAD_BYTES
 
-        return _cached(self._entries, stored, entry_json, size)
+        return _cached(self._entries, snapshot, entry_json, size)
 
-    def start(self, stored: Stored) -> int | Damaged:
+    def start(self, snapshot: Stored) -> int | Damaged:
         """Return the step at which the session of a snapshot started."""
-        return _cached(self._starts, stored, lambda index: index.session_start_step, lambda _: 1)
+        return _cached(self._starts, snapshot, lambda index: index.session_start_step, lambda _: 1)
 
 
 def entry_json(index: SnapshotIndex) -> str:
@@ -79,28 +79,30 @@ def finite_or_none(value: Any) -> Any:
 
 def _cached(
     cache: LRUCache[bytes, _T | Damaged],
-    stored: Stored,
+    snapshot: Stored,
     convert: Callable[[SnapshotIndex], _T],
     size: Callable[[Any], int],
 ) -> _T | Damaged:
-    if len(stored.content) > MAX_JSON_BYTES:
-        return _read(stored, convert)
-    key = _key(stored)
+    if len(snapshot.content) > MAX_JSON_BYTES:
+        return _read(snapshot, convert)
+    key = _key(snapshot)
     value = cache.get(key)
     if value is None:
-        value = _read(stored, convert)
+        value = _read(snapshot, convert)
         cache.put(key, value, size(value.message if isinstance(value, Damaged) else value))
     return value
 
 
-def _read(stored: Stored, convert: Callable[[SnapshotIndex], _T]) -> _T | Damaged:
+def _read(snapshot: Stored, convert: Callable[[SnapshotIndex], _T]) -> _T | Damaged:
     try:
-        return convert(decode_stored(stored))
+        return convert(decode_stored(snapshot))
     except SnapshotError as error:
         return Damaged(damage_message(error))
 
 
-def _key(stored: Stored) -> bytes:
-    content = hashlib.blake2b(f"{stored.tag.text} {stored.paths} ".encode(), digest_size=16)
-    content.update(stored.content)
+def _key(snapshot: Stored) -> bytes:
+    content = hashlib.blake2b(
+        f"{snapshot.tag} {snapshot.paths} ".encode(errors="surrogatepass"), digest_size=16
+    )
+    content.update(snapshot.content)
     return content.digest()

@@ -25,7 +25,7 @@ from tensorboard_plugin_leaf.store.monitor_tags import monitor_tags
 from tensorboard_plugin_leaf.store.natural_order import natural_order
 from tensorboard_plugin_leaf.store.resumed import ScalarPoint, current_values
 from tensorboard_plugin_leaf.store.run_list import RunList, RunLister
-from tensorboard_plugin_leaf.store.stored import decode_stored, stored_snapshot
+from tensorboard_plugin_leaf.store.stored import decode_stored, stored
 
 MAX_SCALAR_POINTS: Final = 1000
 
@@ -192,7 +192,7 @@ class LogStore:
             raise _no_snapshot(key)
         # The Python loader creates one reference for each element that a tensor declares.
         try:
-            decode_stored(stored_snapshot(key.tag, listed))
+            decode_stored(stored(key.tag, listed))
         except SnapshotError as error:
             raise _not_found(key, damage_message(error)) from error
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from tensorboard_plugin_leaf.schema.errors import SnapshotError
-
 # As `tag_of` writes it. No part can match in two ways, so that matching is linear.
 _TAG = re.compile(r"([A-Za-z0-9_.-]+)/([0-9]{12})-([0-9a-f]{16})")
 
@@ -27,19 +25,18 @@ class SnapshotTag(NamedTuple):
     session: str
 
 
-def parse_tag(text: str) -> SnapshotTag:
-    """Return the parts of a tag; the inverse of :func:`~tensorboard_plugin_leaf.tag_of`.
-
-    Raises:
-        SnapshotError: If it is not the tag of a snapshot.
+def parse_tag(text: str) -> SnapshotTag | None:
+    """Return the parts of a tag, ``None`` if :func:`~tensorboard_plugin_leaf.tag_of` made another.
 
     Example:
         >>> from tensorboard_plugin_leaf.store.snapshot_tag import parse_tag
         >>> parse_tag("horizontal_path/000000000500-17979cfe362a0000").step
         500
+        >>> parse_tag("train/loss") is None
+        True
     """
     match = _TAG.fullmatch(text)
     if match is None:
-        raise SnapshotError(f"tag: expected <name>/<step>-<session>, got {text!r:.80}.")
+        return None
     name, step, session = match.groups()
     return SnapshotTag(text, name, int(step), session)
