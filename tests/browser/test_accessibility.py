@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Frame
-from tensorboard_plugin_leaf import encode, write
+from tensorboard_plugin_leaf import encode, tag_of, write
 
 from tests.browser.conftest import skip_or_fail
 from tests.support.browser.leaf_tab import LeafTab
@@ -77,11 +77,12 @@ def curves_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def damaged_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a TensorBoard with valid, damaged and newer snapshots."""
     folder: Path = tmp_path_factory.mktemp("damaged")
-    content, blobs = encode(synthetic.snapshot(200))
+    snapshot = synthetic.snapshot(200)
+    content, blobs = encode(snapshot)
     with LogDirectory(folder).run("run") as writer:
         write(writer, synthetic.snapshot(100))
         events = writer._get_file_writer()
-        events.add_summary(blob_summary("path", content, [b"garbage", *blobs[1:]]), 200)
+        events.add_summary(blob_summary(tag_of(snapshot), content, [b"garbage", *blobs[1:]]), 200)
         events.add_summary(blob_summary("snapshot", b"{not JSON", blobs), 300)
         events.add_summary(blob_summary("newer", b'{"schema":2}', blobs), 400)
     with tensorboard(folder) as url:
