@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +13,23 @@ from numpy.typing import NDArray
 from lightning_leaf.display.locations import local_path
 from lightning_leaf.errors import LeafError
 from lightning_leaf.predict.columns import Columns, ColumnTypes
+from lightning_leaf.predict.files import TEMPORARY, read_at_most, write_whole
+from lightning_leaf.predict.parts import PATTERN, arrow, read_part, write_part
+from lightning_leaf.predict.settings import MAX_BYTES, Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
 SETTINGS_FILE = "measurement.json"
-METADATA_KEY = b"lightning_leaf"
-TEMPORARY = ".tmp"
+GAPS_SHOWN = 5
 
 
 class MeasurementFolder:
     """One table in many Parquet files, and ``measurement.json``, which contains its settings.
 
     Files are written under a temporary name and renamed when they are complete. The name of a
-    Parquet file contains the first position in it, so that two processes never write the same file.
+    Parquet file contains the first position in it and a checksum of its content, so that no file is
+    replaced by other content, and every damage is found when it is read.
 
     Args:
         path: The folder, created when the first file is written.
@@ -41,7 +41,7 @@ class MeasurementFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        _pyarrow()
+        arrow()
         local = local_path(path)
         if local is None:
             raise LeafError(
@@ -51,38 +51,28 @@ class MeasurementFolder:
             )
         self.path = local
 
-    def open(self, settings: dict[str, Any]) -> None:
-        """Begin a table, or resume one with the same settings. All processes may call this at once.
+    def open(self, settings: Settings) -> None:
+        """Begin a table, or resume one with the same settings.
 
         Args:
-            settings: Everything on which the values of the table depend, as JSON data.
+            settings: Everything on which the values of the table depend.
 
         Raises:
             LeafError: If the folder contains another table, or cannot be written to.
         """
-        settings = {"schema_version": SCHEMA_VERSION} | json.loads(json.dumps(settings))
         existing, parts = self.settings(), self.parts()
         if existing is None or (existing != settings and not parts):  # no row was measured yet
             if parts:
-                raise LeafError(
-                    f"Expected {self.path} to be empty or to contain measurements; it contains "
-                    f"parts of a table but no {SETTINGS_FILE}. Choose another folder."
-                )
-            content = json.dumps(settings, indent=2).encode()
-            self._write(SETTINGS_FILE, lambda file: file.write(content))
+                raise self._no_settings()
+            write_whole(self.path / SETTINGS_FILE, settings.to_json(indent=2))
         elif existing != settings:
-            differences = [
-                f"{name} was {existing.get(name)!r} and is {settings.get(name)!r}"
-                for name in sorted(existing.keys() | settings.keys())
-                if existing.get(name) != settings.get(name)
-            ]
             raise LeafError(
-                f"{self.path} contains other measurements: {'; '.join(differences)}. Nothing was "
-                "changed. Choose another folder, or use the same settings, checkpoint and data to "
-                "resume."
+                f"{self.path} contains other measurements: {existing.differences(settings)}. "
+                "Nothing was changed. Choose another folder, or use the same settings, checkpoint "
+                "and data to resume."
             )
 
-    def settings(self) -> dict[str, Any] | None:
+    def settings(self) -> Settings | None:
         """Return the settings of the table; None if the folder contains none.
 
         Raises:
@@ -90,35 +80,60 @@ class MeasurementFolder:
         """
         file = self.path / SETTINGS_FILE
         try:
-            settings = json.loads(file.read_bytes())
+            return Settings.parse(read_at_most(file, MAX_BYTES))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
             raise LeafError(
                 f"Expected {file} to contain the settings of a table as JSON; it cannot be read "
-                f"({error}). Choose another folder."
+                f"({getattr(error, 'strerror', None) or error}). Choose another folder."
             ) from error
-        if not isinstance(settings, dict):
-            raise LeafError(
-                f"Expected {file} to contain a JSON object; got {type(settings).__name__}. Choose "
-                "another folder."
-            )
-        return settings
 
     def parts(self) -> list[Path]:
         """Return the Parquet files of the table, sorted by their first position."""
-        return sorted(self.path.glob("part-*.parquet"))
+        try:
+            return sorted(self.path.glob(PATTERN))
+        except (OSError, ValueError) as error:
+            raise LeafError(
+                f"Cannot read the folder {self.path} "
+                f"({getattr(error, 'strerror', None) or error}). Choose another folder."
+            ) from error
 
     def measured(self) -> NDArray[np.int64]:
-        """Return the positions of all rows.
+        """Return the positions of all rows in ascending order, each once.
 
         Raises:
-            LeafError: If a file cannot be read.
+            LeafError: If a file cannot be read or belongs to another table.
         """
-        indices = [_read(part, ["index"])["index"].to_numpy() for part in self.parts()]
-        return np.concatenate(indices) if indices else np.empty(0, np.int64)
+        indices = [part["index"].to_numpy() for part in self._read(["index"])]
+        return np.unique(np.concatenate(indices)) if indices else np.empty(0, np.int64)
 
-    def add(self, columns: Columns, types: ColumnTypes, settings: dict[str, Any]) -> Path:
+    def require_complete(self) -> None:
+        """Check that every input of the table is measured.
+
+        Raises:
+            LeafError: If a file cannot be read, or inputs are missing; the message names them.
+        """
+        settings = self.settings()
+        if settings is None:
+            raise self._no_settings()
+        # Without an array of all positions, because their number comes from a file.
+        ends = np.concatenate([[-1], self.measured(), [settings.inputs]])
+        gaps = np.flatnonzero(np.diff(ends) > 1)
+        if len(gaps):
+            missing = settings.inputs - (len(ends) - 2)
+            shown = [
+                str(first) if first == last else f"{first}–{last}"
+                for first, last in ((ends[i] + 1, ends[i + 1] - 1) for i in gaps[:GAPS_SHOWN])
+            ]
+            raise LeafError(
+                f"Expected {self.path} to contain one row for each of its {settings.inputs:,} "
+                f"inputs; {missing:,} are missing: {', '.join(shown)}"
+                f"{', …' if len(gaps) > GAPS_SHOWN else ''}. Run again with the same folder to "
+                "measure them."
+            )
+
+    def add(self, columns: Columns, types: ColumnTypes, settings: Settings) -> Path:
         """Write some rows as one file.
 
         Args:
@@ -132,15 +147,7 @@ class MeasurementFolder:
         Raises:
             LeafError: If the file cannot be written, for example to a full disk.
         """
-        pa, parquet = _pyarrow()
-        arrow_types = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
-        arrow_types |= {f"list<{name}>": pa.list_(kind) for name, kind in arrow_types.items()}
-        fields = [pa.field(name, arrow_types[kind]) for name, kind in types.items()]
-        settings = {"schema_version": SCHEMA_VERSION} | settings
-        metadata = {METADATA_KEY: json.dumps(settings).encode()}
-        table = pa.table(columns, schema=pa.schema(fields, metadata))
-        name = f"part-{columns['index'][0]:012d}.parquet"
-        return self._write(name, lambda file: parquet.write_table(table, file))
+        return write_part(self.path, columns, types, settings)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Read all rows written so far, in the order of the data set.
@@ -152,56 +159,55 @@ class MeasurementFolder:
             The table, with the settings in the metadata of its schema.
 
         Raises:
-            LeafError: If there is no table, a file cannot be read, or a position occurs twice.
+            LeafError: If there is no table, or a file cannot be read or belongs to another table.
         """
-        pa, _ = _pyarrow()
-        parts = self.parts()
+        pa, _ = arrow()
+        names = None if columns is None else list(dict.fromkeys(["index", *columns]))
+        parts = self._read(names)
         if not parts:
             raise LeafError(
                 f"Expected {self.path} to contain measurements (part-….parquet); it contains none. "
                 "Pass the folder of a MeasurementWriter."
             )
-        names = None if columns is None else list(dict.fromkeys(["index", *columns]))
-        table = pa.concat_tables([_read(part, names) for part in parts]).sort_by("index")
-        indices = table["index"].to_numpy()
-        repeated = indices[1:][np.diff(indices) == 0]
-        if len(repeated):
-            raise LeafError(
-                f"Expected {self.path} to contain one row for each input; input {repeated[0]} has "
-                "more than one: two runs wrote to the folder at the same time. Measure again into "
-                "another folder."
+        table = pa.concat_tables(parts)
+        positions, first = np.unique(table["index"].to_numpy(), return_index=True)
+        if repeated := table.num_rows - len(positions):
+            warnings.warn(
+                f"{self.path} contains {repeated:,} rows of inputs that have a row already: runs "
+                "with equal settings wrote to it at the same time. The first row of each input is "
+                "used.",
+                stacklevel=3,
             )
-        return table
+        return table.take(first)
 
     def remove_unfinished(self) -> None:
-        """Delete incomplete files of a killed process. Call it while no process writes parts."""
-        # Only parts, because another process may be writing the settings.
-        for file in self.path.glob(f".part-*{TEMPORARY}"):
-            file.unlink(missing_ok=True)
+        """Delete incomplete files of killed processes. Call it while no other run writes."""
+        for name in ("part-", SETTINGS_FILE):
+            for file in self.path.glob(f".{name}*{TEMPORARY}"):
+                file.unlink(missing_ok=True)
 
-    def _write(self, name: str, write_content: Callable[[IO[bytes]], Any]) -> Path:
-        target = self.path / name
-        temporary = self.path / f".{name}.{uuid4().hex}{TEMPORARY}"
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                write_content(file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except OSError as error:
-            if self.path.is_dir():
-                temporary.unlink(missing_ok=True)
-            raise LeafError(
-                f"Cannot write {target} ({error.strerror or error}). Files written before are "
-                "complete. Free some disk space or allow this process to write there, then run "
-                "again with the same folder to resume."
-            ) from error
-        return target
+    def _read(self, columns: Sequence[str] | None) -> list[pa.Table]:
+        parts = self.parts()
+        if not parts:
+            return []
+        settings = self.settings()
+        if settings is None:
+            raise self._no_settings()
+        return [read_part(part, settings, columns) for part in parts]
+
+    def _no_settings(self) -> LeafError:
+        return LeafError(
+            f"Expected {self.path} to be empty or to contain measurements; it contains parts of a "
+            f"table but no {SETTINGS_FILE}. Choose another folder."
+        )
 
 
 def read_measurements(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read the table that a :class:`MeasurementWriter` has written so far.
+
+    Every file is checked: its checksum, and that its settings and columns are those of
+    ``measurement.json``. If two runs measured the same inputs at the same time, a warning is shown
+    and one row of each input is returned.
 
     Args:
         folder: The folder of the writer.
@@ -212,33 +218,8 @@ def read_measurements(folder: str | Path, columns: Sequence[str] | None = None) 
         ``.to_pandas()`` converts it to a data frame.
 
     Raises:
-        LeafError: If there is no table, a file cannot be read, or a position occurs twice.
+        LeafError: If there is no table, or a file is damaged or belongs to another table.
         ModuleNotFoundError: If pyarrow is not installed; the message gives the command that
             installs it.
     """
     return MeasurementFolder(folder).read(columns)
-
-
-def _read(part: Path, columns: list[str] | None = None) -> Any:
-    _, parquet = _pyarrow()
-    try:
-        with parquet.ParquetFile(part) as file:
-            return file.read(columns)
-    except (OSError, ValueError, KeyError) as error:
-        raise LeafError(
-            f"Expected {part} to be a Parquet file of a table; it cannot be read "
-            f"({str(error).partition(chr(10))[0]}). Delete it and run again with the same folder: "
-            "its inputs are measured again."
-        ) from error
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Writing and reading measurements needs pyarrow, which is not installed. Run: "
-            'python -m pip install "lightning-leaf[measure]"'
-        ) from error
-    return pyarrow, pyarrow.parquet

@@ -18,7 +18,9 @@ from lightning_leaf.predict.blocks import RemainingBlocks, remaining_loader
 from lightning_leaf.predict.columns import Columns, ColumnTypes
 from lightning_leaf.predict.fingerprint import fingerprint
 from lightning_leaf.predict.folder import MeasurementFolder
+from lightning_leaf.predict.lock import RunLock
 from lightning_leaf.predict.predictor import Predictor
+from lightning_leaf.predict.settings import SCHEMA_VERSION, Settings
 
 ROWS_PER_FILE = 8192
 """For ten classes about one megabyte; eight million inputs take a thousand files."""
@@ -38,6 +40,10 @@ class MeasurementWriter(BasePredictionWriter):
     error is raised before the first measurement if the folder contains a table of other settings,
     another checkpoint, another batch size or another number of inputs. Functions are identified by
     name only.
+
+    One run writes to a folder at a time: a second run raises an error before its first measurement.
+    On file systems without locks both runs write, and the rows of the first file are used. A file
+    of the table is never replaced. Its name contains a checksum, so that damaged files are errors.
 
     On several nodes, the folder must be on a file system that all nodes share. Processes wait for
     each other at the start and at the end and exchange nothing in between: n processes need the
@@ -77,6 +83,7 @@ class MeasurementWriter(BasePredictionWriter):
     ) -> None:
         super().__init__("batch")
         self._folder = MeasurementFolder(folder)
+        self._lock = RunLock(self._folder.path)
         self._rows_per_file = whole_number(rows_per_file, "rows_per_file")
         if not seconds_per_file >= 0:
             raise LeafError(
@@ -84,7 +91,8 @@ class MeasurementWriter(BasePredictionWriter):
             )
         self._seconds_per_file = seconds_per_file
         self._data: dict[str, int] | None = None
-        self._settings: dict[str, Any] = {}
+        self._is_complete = False
+        self._settings = Settings({})
         self._column_types: ColumnTypes = {}
         self._unwritten: Columns = {}
         self._written_at = 0.0
@@ -106,6 +114,7 @@ class MeasurementWriter(BasePredictionWriter):
         assert remaining.batch_size is not None
         inputs = len(loader.dataset)  # type: ignore[arg-type]
         self._data = {"inputs": inputs, "batch_size": remaining.batch_size}
+        self._is_complete = len(remaining) == 0
         return remaining
 
     def open(self, predictor: Predictor, precision: str = "32-true") -> None:
@@ -118,19 +127,32 @@ class MeasurementWriter(BasePredictionWriter):
         Raises:
             LeafError: If the folder contains another table, or :meth:`remaining` was not called.
         """
+        self._settings = self._settings_of(predictor, precision)
+        self._folder.open(self._settings)
+
+    def require_complete(self) -> None:
+        """Check that every input of the table is measured.
+
+        Raises:
+            LeafError: If a file cannot be read, or inputs are missing; the message names them.
+        """
+        self._folder.require_complete()
+
+    def _settings_of(self, predictor: Predictor, precision: str) -> Settings:
         if self._data is None:
             raise LeafError(
                 "MeasurementWriter expects the loader that writer.remaining(dataloader) returns; "
                 "got another loader. Call trainer.predict(predictor, writer.remaining(dataloader))."
             )
-        self._settings = {
-            **predictor.settings,
-            **self._data,
-            "precision": precision,
-            "checkpoint": fingerprint(predictor.classifier),
-        }
-        self._column_types = predictor.column_types
-        self._folder.open(self._settings)
+        return Settings(
+            {
+                "schema_version": SCHEMA_VERSION,
+                **predictor.settings,
+                **self._data,
+                "precision": precision,
+                "checkpoint": fingerprint(predictor.classifier),
+            }
+        )
 
     @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -141,12 +163,36 @@ class MeasurementWriter(BasePredictionWriter):
                 f"got {type(pl_module).__name__}. Call "
                 "trainer.predict(LeafPredictor(model), writer.remaining(dataloader))."
             )
-        self.open(pl_module, str(trainer.precision))
-        if trainer.is_global_zero:
-            self._folder.remove_unfinished()
-        # No process may write before every process has read the folder.
-        trainer.strategy.barrier("lightning_leaf: folder read")
+        self._column_types = pl_module.column_types
+        # One process locks and opens the folder for all, so that either all of them begin or none.
+        self._settings = self._settings_of(pl_module, str(trainer.precision))
+        problem, settings = trainer.strategy.broadcast(
+            (self._open_for_all(trainer), self._settings)
+        )
+        if problem:
+            raise LeafError(problem)
+        if self._settings != settings:
+            raise LeafError(
+                "MeasurementWriter expects the same settings, checkpoint and data in all "
+                f"processes; in process 0, {settings.differences(self._settings)} in process "
+                f"{trainer.global_rank}. Load the same checkpoint in all processes."
+            )
         self._unwritten, self._written_at = {}, time.monotonic()
+
+    def _open_for_all(self, trainer: Trainer) -> str:
+        """Lock and open the folder in the first process; return the error or an empty text."""
+        if not trainer.is_global_zero:
+            return ""
+        try:
+            # A complete table may be in a folder that this process cannot write to.
+            is_locked = not self._is_complete and self._lock.acquire()
+            self._folder.open(self._settings)
+            if is_locked:
+                self._folder.remove_unfinished()
+        except LeafError as error:
+            self._lock.release()
+            return str(error)
+        return ""
 
     @override
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -183,12 +229,16 @@ class MeasurementWriter(BasePredictionWriter):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        self._write()  # rows measured before the error are kept
+        try:
+            self._write()  # rows measured before the error are kept
+        finally:
+            self._lock.release()
 
     @override
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # After trainer.predict, the folder contains the rows of all processes.
         trainer.strategy.barrier("lightning_leaf: all written")
+        self._lock.release()
 
     def _write(self) -> None:
         # Cleared first, so that on_exception does not retry rows that could not be written.

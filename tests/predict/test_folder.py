@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from lightning_leaf import LeafError
 from lightning_leaf.predict import LeafPredictor, MeasurementWriter, read_measurements
-from lightning_leaf.predict.folder import METADATA_KEY
+from lightning_leaf.predict.parts import METADATA_KEY
 from tests.support.callbacks.training import ignore_lightning
 from tests.support.predict.measuring import (
     BATCH,
@@ -30,6 +30,7 @@ from tests.support.predict.measuring import (
     Counted,
     classifier,
     data,
+    part_at,
     rows_of,
     write,
 )
@@ -42,7 +43,8 @@ pytestmark = [
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(file.name for file in folder.iterdir())
+    """Return the names in a folder, without that of the lock."""
+    return sorted(file.name for file in folder.iterdir() if file.name != ".lock")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def test_folder_contains_the_predicted_rows(complete: Path) -> None:
     assert traces.to_pydict() == table.select(["index", "trace"]).to_pydict()
     # 75 rows in batches of 8, one file for at least 20 rows.
     starts = [0, 24, 48, 72]
-    parts = [f"part-{start:012d}.parquet" for start in starts]
+    parts = [part_at(complete, start).name for start in starts]
     assert names(complete) == ["measurement.json", *parts]
 
 
@@ -84,7 +86,7 @@ def test_only_missing_inputs_are_measured(tmp_path: Path) -> None:
     first, second = Counted(), Counted()
     write(tmp_path, LeafPredictor(first))
     before = read_measurements(tmp_path)
-    (tmp_path / "part-000000000024.parquet").unlink()
+    part_at(tmp_path, 24).unlink()
     write(tmp_path, LeafPredictor(second))
     assert read_measurements(tmp_path).equals(before)
     # The scores of the first batch are judged, and a few inputs check the model in each batch.
@@ -207,7 +209,7 @@ def test_full_disk_raises_and_leaves_no_incomplete_file(tmp_path: Path, complete
     ):
         write(tmp_path)
     assert names(tmp_path) == before
-    assert (complete / "part-000000000000.parquet").stat().st_size > 3000
+    assert part_at(complete, 0).stat().st_size > 3000
     write(tmp_path)
     assert read_measurements(tmp_path).equals(read_measurements(complete))
 
@@ -226,22 +228,14 @@ def test_folder_on_a_remote_file_system_raises(tmp_path: Path) -> None:
 
 def test_error_names_the_damaged_file(tmp_path: Path) -> None:
     write(tmp_path)
-    part = tmp_path / "part-000000000024.parquet"
+    part = part_at(tmp_path, 24)
     part.write_bytes(part.read_bytes()[:-30])
     for attempt in (write, read_measurements):
-        with pytest.raises(LeafError, match=r"Expected .*part-000000000024.parquet .* Delete it"):
+        with pytest.raises(LeafError, match=r"Expected .*part-000000000024-.* Delete the file"):
             attempt(tmp_path)
     part.unlink()
     write(tmp_path)
     assert read_measurements(tmp_path).num_rows == INPUTS
-
-
-def test_repeated_rows_raise(tmp_path: Path) -> None:
-    write(tmp_path)
-    part = tmp_path / "part-000000000024.parquet"
-    (tmp_path / "part-000000000025.parquet").write_bytes(part.read_bytes())
-    with pytest.raises(LeafError, match="input 24 has more"):
-        read_measurements(tmp_path)
 
 
 def test_folder_without_table_or_settings_raises(tmp_path: Path) -> None:

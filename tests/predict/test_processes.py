@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "measure.py"
 
 
 def parts(folder: Path) -> list[int]:
-    return sorted(int(part.stem[5:]) for part in folder.glob("part-*.parquet"))
+    return sorted(int(part.stem[5:17]) for part in folder.glob("part-*.parquet"))
 
 
 @pytest.mark.parametrize("task", ["inputs", "horizontal", "orthogonal"])

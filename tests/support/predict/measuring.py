@@ -74,6 +74,12 @@ def write(
     trainer.predict(predictor or LeafPredictor(classifier()), loader, return_predictions=False)
 
 
+def part_at(folder: Path, start: int) -> Path:
+    """Return the only file of a table whose name contains a position."""
+    (part,) = folder.glob(f"part-{start:012d}-*.parquet")
+    return part
+
+
 def write_as(processes: int, folder: Path, task: str, batches: int | None = None) -> None:
     """Write a table with one or both processes of a pair. Both call it."""
     if processes == 1 and os.environ["RANK"] == "1":
