@@ -141,10 +141,24 @@ def test_unchanged_content_gets_304(client: Client, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_only_frames_are_cached_without_revalidation(client: Client, route: str) -> None:
-    cache_control = get(client, route).headers["Cache-Control"]
-    expected = "private, max-age=31536000, immutable"
-    assert cache_control == (expected if route == "frames" else "no-cache, must-revalidate")
+def test_only_frames_with_a_digest_are_cached_without_revalidation(
+    client: Client, route: str
+) -> None:
+    assert get(client, route).headers["Cache-Control"] == "no-cache, must-revalidate"
+    named = KNOWN | {"digest": get(client, "path").json["digest"]}
+    if route != "scalars":
+        response = client.get(ROUTE + route, query_string=named)
+        is_cached = response.headers["Cache-Control"] == "private, max-age=31536000, immutable"
+        assert is_cached is (route == "frames")
+
+
+@pytest.mark.parametrize("digest", ["", "x", "0" * 32, "0" * 100_000, "\x00"])
+def test_frames_of_another_digest_are_not_found_and_not_cached(client: Client, digest: str) -> None:
+    response = client.get(ROUTE + "frames", query_string=KNOWN | {"digest": digest})
+    assert_valid(response)
+    assert response.status_code == 404
+    assert "written again" in response.text
+    assert response.headers["Cache-Control"] == "no-cache, must-revalidate"
 
 
 @pytest.mark.parametrize("route", ROUTES)

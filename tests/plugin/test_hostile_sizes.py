@@ -193,7 +193,7 @@ def test_pixels_take_no_memory_without_decoding() -> None:
     (blob,) = encode(snapshot)[1]
     with limited_work(2):
         path = decode_path(blob, pixels=False)
-        content = path_content(path)["frames"]
+        content = path_content(path, "")["frames"]
     assert (content["count"], content["height"], content["width"]) == (3, 2000, 1500)
     with pytest.raises(AssertionError, match="MB"), limited_work(2):
         decode_path(blob)
@@ -203,6 +203,6 @@ def test_more_numbers_than_a_page_can_show_raise() -> None:
     length = MAX_NUMBERS // 2
     path = synthetic.snapshot_of_size(3, 2, np.zeros((3, length), np.float32)).paths[0]
     with pytest.raises(SnapshotError, match="numbers"):
-        path_content(path)
+        path_content(path, "")
     shown = synthetic.snapshot_of_size(3, 2, np.zeros((3, 1000), np.float32)).paths[0]
-    assert path_content(shown)["frames"]["length"] == 1000
+    assert path_content(shown, "")["frames"]["length"] == 1000

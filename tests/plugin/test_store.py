@@ -15,8 +15,6 @@ from tensorboard_plugin_leaf.store.resumed import (
 )
 from tensorboard_plugin_leaf.store.snapshot_tag import SnapshotTag, parse_tag
 
-from tests.support.plugin import synthetic
-
 
 class Written(NamedTuple):
     """The fields of a snapshot that decide whether it is superseded."""

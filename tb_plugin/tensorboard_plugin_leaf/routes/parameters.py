@@ -5,8 +5,8 @@ from __future__ import annotations
 from tensorboard import errors, plugin_util
 from werkzeug import wrappers
 
+from tensorboard_plugin_leaf.store.blobs import PathKey
 from tensorboard_plugin_leaf.store.listing import Context
-from tensorboard_plugin_leaf.store.log_store import PathKey
 
 
 def context(request: wrappers.Request) -> Context:

@@ -7,8 +7,6 @@ step.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
@@ -18,31 +16,15 @@ from tensorboard.data.provider import RunTagFilter
 from tensorboard_plugin_leaf.codec.path_codec import decode_path, read_sheet
 from tensorboard_plugin_leaf.schema.errors import SnapshotError
 from tensorboard_plugin_leaf.schema.path import PathRecord
-from tensorboard_plugin_leaf.schema.snapshot import PLUGIN_NAME
+from tensorboard_plugin_leaf.store.blobs import BlobReader, PathKey
 from tensorboard_plugin_leaf.store.damage_message import damage_message
 from tensorboard_plugin_leaf.store.listing import Context, SeriesLister
 from tensorboard_plugin_leaf.store.monitor_tags import monitor_tags
 from tensorboard_plugin_leaf.store.natural_order import natural_order
 from tensorboard_plugin_leaf.store.resumed import ScalarPoint, current_values
 from tensorboard_plugin_leaf.store.run_list import RunList, RunLister
-from tensorboard_plugin_leaf.store.stored import decode_stored, stored
 
 MAX_SCALAR_POINTS: Final = 1000
-
-
-@dataclass(frozen=True)
-class PathKey:
-    """What identifies a path.
-
-    Attributes:
-        run: Name of the run.
-        tag: Tag of the snapshot.
-        index: Position of the path in the snapshot, from 0.
-    """
-
-    run: str
-    tag: str
-    index: int
 
 
 class LogStore:
@@ -56,6 +38,7 @@ class LogStore:
     def __init__(self, data_provider: Any, multiplexer: Any = None) -> None:
         self._provider = data_provider
         self._series = SeriesLister(data_provider, multiplexer)
+        self._blobs = BlobReader(data_provider, self._series)
         self._runs = RunLister()
         # The data provider copies all indices to list them. One list at a time limits this memory.
         self._listing = Lock()
@@ -75,18 +58,18 @@ class LogStore:
             return self._runs.list(ordered, snapshots, scalars)
 
     def path(self, context: Context, key: PathKey) -> tuple[PathRecord, str]:
-        """Return one path of a snapshot and the digest of its blob. All its pixels are 0.
+        """Return one path of a snapshot and the digest of its bytes. All its pixels are 0.
 
         :meth:`sheet` returns the images.
 
         Raises:
             tensorboard.errors.NotFoundError: If the path does not exist or is damaged.
         """
-        blob = self._blob(context, key)
+        blob = self._blobs.blob(context, key)
         try:
-            return decode_path(blob, pixels=False), _digest(blob)
+            return decode_path(blob.content, pixels=False), blob.digest
         except SnapshotError as error:
-            raise _not_found(key, damage_message(error)) from error
+            raise key.not_found(damage_message(error)) from error
 
     def sheet(self, context: Context, key: PathKey, digest: str | None = None) -> bytes:
         """Return the PNG sprite sheet of the frames of one path.
@@ -100,15 +83,13 @@ class LogStore:
             tensorboard.errors.NotFoundError: If the path does not exist, is damaged, has another
                 digest, or its frames are not images.
         """
-        blob = self._blob(context, key)
-        if digest not in (None, _digest(blob)):
-            raise _not_found(key, "The snapshot was written again. Reload the page.")
+        blob = self._blobs.blob(context, key, digest)
         try:
-            sheet = read_sheet(blob)
+            sheet = read_sheet(blob.content)
         except SnapshotError as error:
-            raise _not_found(key, damage_message(error)) from error
+            raise key.not_found(damage_message(error)) from error
         if sheet is None:
-            raise _not_found(key, "Its frames are signals, not images.")
+            raise key.not_found("Its frames are signals, not images.")
         return sheet
 
     def scalars(self, context: Context, run: str, tag: str) -> list[ScalarPoint]:
@@ -152,63 +133,3 @@ class LogStore:
             run: monitor_tags(tag for tag, series in tags.items() if series is not None)
             for run, tags in self._series.scalars(context).items()
         }
-
-    def _blob(self, context: Context, key: PathKey) -> bytes:
-        # Blobs are not cached: TensorBoard holds them, and may replace them at any time.
-        self._check_listed(context, key)
-        sequences = self._provider.read_blob_sequences(
-            context.request,
-            experiment_id=context.experiment_id,
-            plugin_name=PLUGIN_NAME,
-            downsample=1,
-            run_tag_filter=RunTagFilter(runs=[key.run], tags=[key.tag]),
-        )
-        data = sequences.get(key.run, {}).get(key.tag, [])
-        if not data:
-            raise _no_snapshot(key)
-        references = data[-1].values
-        if key.index >= len(references):
-            raise _not_found(key, f"The snapshot has {len(references)} paths.")
-        reference = references[key.index]
-        try:
-            blob = self._provider.read_blob(context.request, blob_key=reference.blob_key)
-        except errors.InvalidArgumentError as error:
-            why = (
-                "If the name of the run or tag has quotes or backslashes, start TensorBoard with "
-                f"`--load_fast=false` ({error!s:.200})."
-            )
-            raise _not_found(key, why) from error
-        # The Python loader parses the tensor here. Damaged ones raise various errors.
-        except (LookupError, TypeError, ValueError) as error:
-            why = damage_message(SnapshotError(f"reading the event raised {error!r:.200}"))
-            raise _not_found(key, why) from error
-        if not isinstance(blob, bytes):
-            raise _not_found(key, damage_message(SnapshotError("the event has no bytes")))
-        return blob
-
-    def _check_listed(self, context: Context, key: PathKey) -> None:
-        listed = self._series.blob(context, key.run, key.tag)
-        if listed is None:
-            raise _no_snapshot(key)
-        # The Python loader creates one reference for each element that a tensor declares.
-        try:
-            decode_stored(stored(key.tag, listed))
-        except SnapshotError as error:
-            raise _not_found(key, damage_message(error)) from error
-
-
-def _digest(blob: bytes) -> str:
-    return hashlib.blake2b(blob, digest_size=16).hexdigest()
-
-
-def _no_snapshot(key: PathKey) -> Exception:
-    text = f"run {key.run!r:.200} has no snapshot {key.tag!r:.200}."
-    error: Exception = errors.NotFoundError(text)
-    return error
-
-
-def _not_found(key: PathKey, why: str) -> Exception:
-    error: Exception = errors.NotFoundError(
-        f"path {key.index} of snapshot {key.tag!r:.200} in run {key.run!r:.200}. {why}"
-    )
-    return error

@@ -62,7 +62,7 @@ def _set_strings(*strings: bytes) -> Callable[[Any], None]:
     return change
 
 
-# Changes of a valid tensor of blobs, by the end of its tag.
+# Changes of a valid tensor of blobs, by name.
 TENSORS: dict[str, Callable[[Any], None]] = {
     "no tensor": lambda value: value.ClearField("tensor"),
     "a number": lambda value: setattr(value, "simple_value", 1.0),
@@ -82,6 +82,14 @@ TENSORS: dict[str, Callable[[Any], None]] = {
     "a long string": _set_strings(bytes(500_000), b"", b""),
     "other content": lambda value: setattr(value.tensor, "tensor_content", b"abc"),
 }
+
+
+def tensor_snapshot(name: str) -> Snapshot:
+    """Return the snapshot whose tensor is changed by ``TENSORS[name]``."""
+    return synthetic.snapshot(200 + list(TENSORS).index(name), name="tensor")
+
+
+TENSOR_TAGS = {name: tag_of(tensor_snapshot(name)) for name in TENSORS}
 
 
 def write_hostile_logs(folder: Path) -> LogDirectory:
@@ -122,11 +130,12 @@ def await_hostile_logs(url: str) -> None:
 
 
 def write_damaged(events: Any) -> None:
-    index, blobs = encode(synthetic.snapshot(200))
+    _, blobs = encode(synthetic.snapshot(200))
     for name, content in CONTENTS.items():
         events.add_summary(blob_summary(f"content/{name}", content, blobs), 200)
     for name, change in TENSORS.items():
-        summary = blob_summary(f"tensor/{name}", index, blobs)
+        index, blobs = encode(tensor_snapshot(name))
+        summary = blob_summary(TENSOR_TAGS[name], index, blobs)
         change(summary.value[0])
         events.add_summary(summary, 200)
     for script in SCRIPTS:
