@@ -44,7 +44,11 @@ export function run(name: string, changes: Partial<Run> = {}): Run {
   return {
     run: name,
     snapshots: [snapshot(100), snapshot(200)],
+    omitted: 0,
+    superseded: 0,
     damaged: [],
+    damaged_omitted: 0,
+    scalars_omitted: 0,
     scalars: [...scalars, "leaf/trace_median"],
     ...changes,
   };
@@ -67,6 +71,7 @@ export function path(changes: Partial<Path> = {}): Path {
     frame_steps: [0, 3, 4],
     frame_labels: ["4", "9", "9"],
     frame_probabilities: [0.9, 0.6, 0.88],
+    digest: "0123456789abcdef0123456789abcdef",
     frames: { type: "image", height: 2, width: 2, count: 3, destination: true, columns: 2 },
     ...changes,
   };

@@ -48,8 +48,19 @@ export interface Damaged {
 export interface Run {
   run: string;
   snapshots: Snapshot[];
+  /** Snapshots that are not listed, because there are too many. */
+  omitted: number;
+  /** Snapshots of steps that a resumed training repeated. */
+  superseded: number;
   damaged: Damaged[];
+  damaged_omitted: number;
   scalars: string[];
+  scalars_omitted: number;
+}
+
+export interface RunList {
+  runs: Run[];
+  runs_omitted: number;
 }
 
 export type Values = (number | null)[];
@@ -85,6 +96,8 @@ export interface Path extends PathScalars {
   frame_labels: string[];
   /** Null for independent labels, which have a probability each. */
   frame_probabilities: Values;
+  /** A hash of the stored path. */
+  digest: string;
   frames: ImageFrames | SignalFrames;
 }
 
@@ -106,23 +119,17 @@ export class ApiError extends Error {}
 
 const TIMEOUT_MS = 60_000;
 
-export async function fetchRuns(): Promise<Run[]> {
-  const { runs } = await fetchJson<{ runs: Run[] }>("snapshots");
-  return runs;
+export function fetchRuns(): Promise<RunList> {
+  return fetchJson<RunList>("snapshots");
 }
 
 export function fetchPath(key: PathKey): Promise<Path> {
   return fetchJson<Path>(`path?${query(key)}`);
 }
 
-/** Fetch the sprite sheet of a path: all frames, then the destination. */
-export async function fetchSheet(key: PathKey): Promise<ImageBitmap> {
-  const blob = await request(`frames?${query(key)}`, (response) => response.blob());
-  try {
-    return await createImageBitmap(blob);
-  } catch {
-    throw new ApiError("The browser cannot read the images of this path.");
-  }
+/** Fetch the sprite sheet of a path as PNG: all frames, then the destination. */
+export function fetchFrames(key: PathKey, digest: string): Promise<Blob> {
+  return request(`frames?${query({ ...key, digest })}`, (response) => response.blob());
 }
 
 export function fetchScalar(run: string, tag: string): Promise<Scalar> {

@@ -2,10 +2,13 @@
 
 import type { ImageFrames, SignalFrames, Values } from "../data/api.ts";
 import type { LoadedPath } from "../data/path_store.ts";
+import type { Sheet, Size } from "../data/sheet.ts";
 import { extent, type Range } from "../numeric/range.ts";
 import { channelMeanDifference } from "./difference.ts";
 
 const CHANNELS_DRAWN = 8;
+const MAX_ASPECT = 8;
+const signalRanges = new WeakMap<SignalFrames, Range>();
 
 /** Index of the destination, which follows the last frame; null if the path has none. */
 export function destinationFrame({ path }: LoadedPath): number | null {
@@ -14,43 +17,46 @@ export function destinationFrame({ path }: LoadedPath): number | null {
   return hasOne ? path.frame_steps.length : null;
 }
 
-/** Position of a tile in the sprite sheet: left, top, width, height. */
-export function tileBox(
-  { width, height, columns }: ImageFrames,
-  frame: number,
-): [number, number, number, number] {
-  return [(frame % columns) * width, Math.floor(frame / columns) * height, width, height];
+/** Width / height of the box of an image. Extreme images are stretched, so that both sides show. */
+export function aspectRatio({ width, height }: ImageFrames): number {
+  return Math.min(Math.max(width / height, 1 / MAX_ASPECT), MAX_ASPECT);
 }
 
-/** Draw one tile of the sprite sheet at its original size. */
+/** Draw one tile on a canvas with at most `side` pixels in each dimension. */
 export function drawTile(
   canvas: HTMLCanvasElement,
-  frames: ImageFrames,
-  sheet: ImageBitmap,
+  sheet: Sheet,
   frame: number,
+  side: number,
 ): void {
-  const { width, height } = frames;
+  const { width, height } = reduced(sheet.tile, side);
   canvas.width = width;
   canvas.height = height;
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context?.drawImage(sheet, ...tileBox(frames, frame), 0, 0, width, height);
+  if (context) sheet.draw(context, frame, 0, 0, width, height);
+}
+
+/** The size of a picture of a tile with at most `side` pixels in each dimension. */
+export function reduced({ width, height }: Size, side: number): Size {
+  return { width: Math.min(width, side), height: Math.min(height, side) };
 }
 
 /** Frame `to` − frame `from` of an image path, averaged over channels, in units of 1/255. */
 export function imageDifference(
-  frames: ImageFrames,
-  sheet: ImageBitmap,
+  sheet: Sheet,
   from: number,
   to: number,
+  side: number,
 ): Float32Array {
-  return channelMeanDifference(pixels(frames, sheet, from), pixels(frames, sheet, to));
+  return channelMeanDifference(pixels(sheet, from, side), pixels(sheet, to, side));
 }
 
-function pixels(frames: ImageFrames, sheet: ImageBitmap, frame: number): Uint8ClampedArray {
+function pixels(sheet: Sheet, frame: number, side: number): Uint8ClampedArray {
   const canvas = document.createElement("canvas");
-  drawTile(canvas, frames, sheet, frame);
+  drawTile(canvas, sheet, frame, side);
   const context = canvas.getContext("2d");
-  return context?.getImageData(0, 0, frames.width, frames.height).data ?? new Uint8ClampedArray();
+  const { width, height } = canvas;
+  return context?.getImageData(0, 0, width, height).data ?? new Uint8ClampedArray();
 }
 
 /** The channels of one frame; the index after the last frame is the destination. */
@@ -64,8 +70,12 @@ export function drawnChannels(frames: SignalFrames, frame: number): Values[] {
 }
 
 /** Minimum and maximum over all frames and the destination. */
-export function signalRange({ values, destination }: SignalFrames): Range {
-  return extent([...values.flat(), ...(destination ?? [])]) ?? [0, 1];
+export function signalRange(frames: SignalFrames): Range {
+  const known = signalRanges.get(frames);
+  if (known) return known;
+  const range = extent([...frames.values.flat(), ...(frames.destination ?? [])]) ?? [0, 1];
+  signalRanges.set(frames, range);
+  return range;
 }
 
 /** Frame `to` − frame `from` of a signal path, per channel. */

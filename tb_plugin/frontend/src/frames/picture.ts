@@ -1,16 +1,12 @@
 /** Draws one frame of a path on a picture: an image or a line plot. */
 
 import type { LoadedPath } from "../data/path_store.ts";
+import type { Size } from "../data/sheet.ts";
 import type { Picture } from "../save/picture.ts";
 import type { Colours } from "../theme/colours.ts";
 import { channelColour } from "../theme/palette.ts";
-import { drawnChannels, signalRange, tileBox } from "./frames.ts";
+import { drawnChannels, signalRange } from "./frames.ts";
 import { signalPath } from "./signal_line.ts";
-
-export interface Size {
-  width: number;
-  height: number;
-}
 
 /** A size of about `side` pixels. Small images are enlarged by a whole number. */
 export function frameSize({ path: { frames } }: LoadedPath, side: number): Size {
@@ -42,12 +38,10 @@ export function drawFrame(
   const width = size.width / sharpness;
   const height = size.height / sharpness;
   if (frames.type === "image") {
-    if (!loaded.sheet) return;
-    const box = tileBox(frames, frame);
     // Enlarged pixels stay sharp squares. Reduced images are averaged.
     context.imageSmoothingEnabled = size.width < frames.width;
     context.imageSmoothingQuality = "high";
-    context.drawImage(loaded.sheet, ...box, x, y, width, height);
+    loaded.sheet?.draw(context, frame, x, y, width, height);
     return;
   }
   const range = signalRange(frames);

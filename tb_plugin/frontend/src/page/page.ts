@@ -6,6 +6,7 @@ import type { Marker } from "../charts/spec.ts";
 import { ApiError, fetchRuns, type PathKey, type Run } from "../data/api.ts";
 import { PathStore } from "../data/path_store.ts";
 import { ScalarStore } from "../data/scalar_store.ts";
+import { shownRun } from "../data/untrusted_text.ts";
 import { watchDarkMode } from "../host/dark_mode.ts";
 import { linkTo, readFragment } from "../host/location.ts";
 import { isShown, onDataReloaded, onShown } from "../host/tensorboard.ts";
@@ -20,6 +21,7 @@ import { emptyPage, failedPage, loadingPage, noPathsCard } from "./notices.ts";
 @customElement("leaf-page")
 export class LeafPage extends LitElement {
   @state() private runs: Run[] | null = null;
+  private runsOmitted = 0;
   @state() private error: string | null = null;
   @state() private view: View = fromFragment(readFragment());
   @state() private dark = false;
@@ -77,10 +79,12 @@ export class LeafPage extends LitElement {
 
   private async loadRuns(): Promise<void> {
     try {
-      const runs = await fetchRuns();
+      const { runs, runs_omitted } = await fetchRuns();
       // The open path stays open, even if a newer one has been logged.
       if (this.opened) this.view = { ...this.view, open: this.opened.key };
-      this.runs = runs;
+      this.runs = runs.map(shownRun);
+      this.runsOmitted = runs_omitted;
+      this.paths.setRuns(this.runs);
       this.error = null;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -93,7 +97,8 @@ export class LeafPage extends LitElement {
     this.opened = findOpened(this.runs, this.view.open);
     this.drawn = drawnRuns(this.runs, this.view, this.opened?.run ?? null);
     this.scalars.request(this.drawn);
-    const trainingRuns = this.drawn.map((run) => ({ run, position: this.runs?.indexOf(run) ?? 0 }));
+    const positions = new Map(this.runs.map((run, i) => [run, i]));
+    const trainingRuns = this.drawn.map((run) => ({ run, position: positions.get(run) ?? 0 }));
     // Keep the list of unchanged runs, so that their charts are not drawn again.
     if (!sameRuns(trainingRuns, this.trainingRuns)) this.trainingRuns = trainingRuns;
     this.path.open(this.opened?.key ?? null, this.view.pathSteps, this.view.at);
@@ -135,6 +140,7 @@ export class LeafPage extends LitElement {
     return html`<div class="page">
       <leaf-sidebar
         .runs=${runs}
+        .runsOmitted=${this.runsOmitted}
         .drawn=${this.drawn}
         .view=${this.view}
         .opened=${this.opened}

@@ -20,6 +20,8 @@ import { type Opened, samePathIn, snapshotsByName, type View } from "../view/vie
 @customElement("leaf-sidebar")
 export class LeafSidebar extends LitElement {
   @property({ attribute: false }) runs: readonly Run[] = [];
+  /** Runs that are not listed, because there are too many. */
+  @property({ attribute: false }) runsOmitted = 0;
   @property({ attribute: false }) drawn: readonly Run[] = [];
   @property({ attribute: false }) view: View | null = null;
   @property({ attribute: false }) opened: Opened | null = null;

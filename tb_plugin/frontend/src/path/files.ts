@@ -31,12 +31,12 @@ export function pathFiles(
     {
       label: "Strip as PNG",
       name: pathFileName(opened, "strip", "png"),
-      content: () => stripPicture(opened, loaded, cursor, colours()),
+      content: () => keeping(loaded, () => stripPicture(opened, loaded, cursor, colours())),
     },
     {
       label: "Animation as GIF",
       name: pathFileName(opened, "", "gif"),
-      content: () => pathAnimation(opened, loaded, cursor, colours()),
+      content: () => keeping(loaded, () => pathAnimation(opened, loaded, cursor, colours())),
     },
     curvesFile(opened, loaded),
     {
@@ -45,6 +45,16 @@ export function pathFiles(
       content: () => textFile(pathJson(opened, loaded.path), "application/json"),
     },
   ];
+}
+
+/** Keep the images of a path until they are drawn, also if another path is opened meanwhile. */
+async function keeping({ sheet }: LoadedPath, draw: () => Promise<Blob>): Promise<Blob> {
+  sheet?.retain();
+  try {
+    return await draw();
+  } finally {
+    sheet?.release();
+  }
 }
 
 export function curvesFile(opened: Opened, { path }: LoadedPath): SavedFile {

@@ -18,6 +18,7 @@ export class OpenPath {
   /** While a path is loading, `loaded` and `cursor` may belong to the previous one. */
   isLoading = false;
   private requested: PathKey | null = null;
+  private version = "";
   private steps: Range | null = null;
   private at: number | null = null;
 
@@ -34,9 +35,11 @@ export class OpenPath {
   /** Open a path, zoomed to `steps`, with the cursor at step `at`; null keeps the cursor. */
   open(key: PathKey | null, steps: Range | null, at: number | null): void {
     const isNew = !sameKey(key, this.requested);
+    const version = key ? this.store.version(key) : "";
     this.steps = steps;
     if (isNew || at !== null) this.at = at;
-    if (isNew) {
+    if (isNew || version !== this.version) {
+      this.version = version;
       // A request compares itself with this object: an equal key must not replace it.
       this.requested = key;
       void this.load();
@@ -57,6 +60,7 @@ export class OpenPath {
     try {
       const loaded = await this.store.load(key, true);
       if (key === this.requested) this.show(loaded);
+      else loaded.sheet?.release();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (key !== this.requested) return;
@@ -77,13 +81,17 @@ export class OpenPath {
   private show(loaded: LoadedPath | null): void {
     this.isLoading = false;
     if (loaded) this.placeCursor(loaded);
-    this.loaded = loaded;
-    this.changed();
+    this.replace(loaded);
   }
 
   /** Hide the previous path while the requested one is loading. */
   private hide(): void {
-    this.loaded = null;
+    this.replace(null);
+  }
+
+  private replace(loaded: LoadedPath | null): void {
+    this.loaded?.sheet?.release();
+    this.loaded = loaded;
     this.changed();
   }
 

@@ -9,6 +9,8 @@ import { releaseTouchCapture } from "../frames/touch.ts";
 import { frameProbability, predictionText } from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
 
+/** Sharp on screens with twice the pixels. */
+const TILE_PIXELS = 192;
 const MIN_PIXELS = 50;
 const MAX_PIXELS = 88;
 const LETTER_PIXELS = 6.2;
@@ -86,7 +88,7 @@ export class LeafStrip extends FollowsCursor {
       @pointermove=${() => this.cursor?.moveTo(step)}
       @pointerdown=${() => this.cursor?.moveTo(step)}
     >
-      <leaf-tile .loaded=${this.loaded} .frame=${frame}></leaf-tile>
+      <leaf-tile .loaded=${this.loaded} .frame=${frame} .side=${TILE_PIXELS}></leaf-tile>
       <div class="frame-label" data-testid="frame-label">
         <span class="name">${label}</span> ${frameProbability(path, frame)}
       </div>

@@ -1,8 +1,7 @@
 /** Draws all frames of a row of images on one canvas. */
 
-import type { LoadedPath } from "../data/path_store.ts";
+import type { Sheet } from "../data/sheet.ts";
 import { frameInColumn } from "../frames/columns.ts";
-import { tileBox } from "../frames/frames.ts";
 
 const CORNER_PIXELS = 4;
 
@@ -15,22 +14,22 @@ const CORNER_PIXELS = 4;
 export function drawRow(
   canvas: HTMLCanvasElement,
   cells: readonly Element[],
-  { path, sheet }: LoadedPath,
+  sheet: Sheet,
+  frames: number,
 ): void {
-  const { frames, frame_steps } = path;
   const context = canvas.getContext("2d");
-  if (frames.type !== "image" || !sheet || !context) return;
+  if (!context) return;
   const whole = canvas.getBoundingClientRect();
   const scale = devicePixelRatio;
   canvas.width = Math.round(scale * whole.width);
   canvas.height = Math.round(scale * whole.height);
-  context.imageSmoothingEnabled = false;
   const boxes = cells.map((cell) => boxWithin(whole, cell.getBoundingClientRect(), scale));
   for (const box of boxes) context.roundRect(...box, CORNER_PIXELS * scale);
   context.clip();
   boxes.forEach((box, column) => {
-    const frame = frameInColumn(column, cells.length, frame_steps.length);
-    context.drawImage(sheet, ...tileBox(frames, frame), ...box);
+    // Enlarged pixels stay sharp squares. Reduced images are averaged.
+    context.imageSmoothingEnabled = sheet.tile.width > box[2];
+    sheet.draw(context, frameInColumn(column, cells.length, frames), ...box);
   });
 }
 

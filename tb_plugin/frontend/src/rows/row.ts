@@ -5,12 +5,12 @@ import { customElement, property, state } from "lit/decorators.js";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
 import { ApiError } from "../data/api.ts";
 import type { LoadedPath, PathStore } from "../data/path_store.ts";
+import type { Sheet } from "../data/sheet.ts";
 import { frameInColumn } from "../frames/columns.ts";
 import { releaseTouchCapture } from "../frames/touch.ts";
-import { predictionText } from "../text/labels.ts";
-import { formatCount } from "../text/numbers.ts";
 import { sameKey } from "../view/view.ts";
 import { drawRow } from "./canvas.ts";
+import { type Cell, type RowContent, type RowShape, rowContent, rowShape } from "./content.ts";
 import type { Row } from "./rows.ts";
 
 @customElement("leaf-row")
@@ -22,17 +22,30 @@ export class LeafRow extends FollowsCursor {
   /** Frames per row, the same in all rows, so that they are aligned. */
   @property({ attribute: false }) columns = 1;
 
-  @state() private loaded: LoadedPath | null = null;
+  /** Null out of view, where nothing is drawn. */
+  @state() private content: RowContent | null = null;
+  @state() private shape: RowShape | null = null;
   @state() private error: string | null = null;
-  @state() private isVisible = false;
+  private isVisible = false;
+  private version = "";
+  /** Counts requests: the result of an older one is ignored. */
+  private request = 0;
+  /** The images until they are drawn. */
+  private sheet: Sheet | null = null;
+  private drawnWidth = 0;
   private readonly visibility = new IntersectionObserver(
     (entries) => {
+      const wasVisible = this.isVisible;
       this.isVisible = entries.at(-1)?.isIntersecting ?? false;
-      if (this.isVisible) void this.load();
+      if (this.isVisible && !wasVisible) void this.load();
+      if (!this.isVisible) this.empty();
     },
     { rootMargin: "200px" },
   );
-  private readonly resizes = new ResizeObserver(() => this.draw());
+  private readonly resizes = new ResizeObserver(() => {
+    if (this.content && !this.shape?.isSignal && this.clientWidth !== this.drawnWidth)
+      void this.load();
+  });
 
   override connectedCallback(): void {
     super.connectedCallback();
@@ -44,6 +57,8 @@ export class LeafRow extends FollowsCursor {
     super.disconnectedCallback();
     this.visibility.disconnect();
     this.resizes.disconnect();
+    this.isVisible = false;
+    this.empty();
   }
 
   protected override shouldUpdate(changed: PropertyValues): boolean {
@@ -54,22 +69,56 @@ export class LeafRow extends FollowsCursor {
   protected override willUpdate(changed: PropertyValues): void {
     super.willUpdate(changed as PropertyValues<this>);
     const before = changed.get("row") as Row | null | undefined;
-    if (!changed.has("row") || sameKey(before?.key ?? null, this.row?.key ?? null)) return;
-    this.loaded = this.row ? (this.store?.peek(this.row.key) ?? null) : null;
-    this.error = null;
-    if (this.isVisible) void this.load();
+    const isOther = changed.has("row") && !sameKey(before?.key ?? null, this.row?.key ?? null);
+    if (isOther) {
+      this.empty();
+      this.shape = null;
+      this.error = null;
+    }
+    if (!this.isVisible || !this.row) return;
+    const isOutdated = changed.has("row") && this.store?.version(this.row.key) !== this.version;
+    if (isOther || isOutdated || changed.has("columns")) void this.load();
   }
 
+  /** Fetch the path and draw it. Paths in the cache arrive before the browser paints. */
   private async load(): Promise<void> {
     const { row, store } = this;
-    if (!row || !store || this.loaded) return;
+    if (!row || !store) return;
+    this.request += 1;
+    const { request } = this;
+    this.version = store.version(row.key);
     try {
       const loaded = await store.load(row.key);
-      if (sameKey(row.key, this.row?.key ?? null)) this.loaded = loaded;
+      if (request === this.request) this.show(loaded);
+      else loaded.sheet?.release();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      if (sameKey(row.key, this.row?.key ?? null)) this.error = error.message;
+      if (request === this.request) this.error = error.message;
     }
+  }
+
+  private show({ path, sheet }: LoadedPath): void {
+    this.error = null;
+    this.shape = rowShape(path);
+    this.content = rowContent(path, this.columns);
+    this.sheet?.release();
+    this.sheet = sheet;
+  }
+
+  private empty(): void {
+    this.request += 1;
+    this.content = null;
+    this.sheet?.release();
+    this.sheet = null;
+  }
+
+  protected override updated(): void {
+    const canvas = this.querySelector<HTMLCanvasElement>(".row-picture");
+    if (!this.sheet || !this.content || !canvas) return;
+    drawRow(canvas, [...this.querySelectorAll(".cell")], this.sheet, this.content.frames);
+    this.drawnWidth = this.clientWidth;
+    this.sheet.release();
+    this.sheet = null;
   }
 
   protected override render(): unknown {
@@ -101,50 +150,40 @@ export class LeafRow extends FollowsCursor {
               @click=${() => this.onOpen(row)}
               @pointerdown=${releaseTouchCapture}
             >
-              ${this.frames()}
+              ${this.content ? this.frames(this.content) : this.cell(null)}
             </div>`
       }
     </div>`;
   }
 
-  protected override updated(changed: PropertyValues): void {
-    if (["loaded", "isVisible", "columns"].some((name) => changed.has(name))) this.draw();
-  }
-
-  private draw(): void {
-    const canvas = this.querySelector<HTMLCanvasElement>(".row-picture");
-    if (canvas && this.loaded) drawRow(canvas, [...this.querySelectorAll(".cell")], this.loaded);
-  }
-
-  private frames(): unknown {
-    const { columns } = this;
-    const { frames } = this.loaded?.path ?? {};
-    // Frames out of view are not drawn, but keep their size.
-    const shown = this.isVisible ? this.loaded : null;
-    const hasPicture = shown !== null && frames?.type === "image";
-    const space =
-      frames?.type === "signal"
-        ? html`<div class="tile signal"></div>`
-        : html`<div
-            class="tile placeholder"
-            style="aspect-ratio: ${frames ? frames.width / frames.height : 1}"
-          ></div>`;
+  private frames({ cells }: RowContent): unknown {
     const current = this.currentColumn();
-    const cells = Array.from({ length: columns }, (_, column) => {
-      if (!shown) return html`<div class="cell">${space}</div>`;
-      const { path } = shown;
-      const frame = frameInColumn(column, columns, path.frame_steps.length);
-      const step = formatCount(path.frame_steps[frame] ?? 0);
-      return html`<div
-        class="cell ${column === current ? "current" : ""}"
-        data-testid="row-frame"
-        title="step ${step}: ${predictionText(path, frame)}"
-        @pointermove=${() => this.moveToColumn(column)}
-      >
-        ${hasPicture ? space : html`<leaf-tile .loaded=${shown} .frame=${frame}></leaf-tile>`}
-      </div>`;
-    });
-    return [cells, hasPicture ? html`<canvas class="row-picture"></canvas>` : ""];
+    return [
+      cells.map(
+        (cell, column) =>
+          html`<div
+            class="cell ${column === current ? "current" : ""}"
+            data-testid="row-frame"
+            title=${cell.title}
+            @pointermove=${() => this.moveToColumn(column)}
+          >
+            ${this.space(cell)}
+          </div>`,
+      ),
+      this.shape?.isSignal ? "" : html`<canvas class="row-picture"></canvas>`,
+    ];
+  }
+
+  /** One empty cell gives a row its height. */
+  private cell(cell: Cell | null): unknown {
+    return html`<div class="cell">${this.space(cell)}</div>`;
+  }
+
+  private space(cell: Cell | null): unknown {
+    if (cell?.lines) return cell.lines;
+    if (this.shape?.isSignal) return html`<div class="tile signal"></div>`;
+    const style = `aspect-ratio: ${this.shape?.aspectRatio ?? 1}`;
+    return html`<div class="tile placeholder" style=${style}></div>`;
   }
 
   private currentColumn(): number {
@@ -155,5 +194,11 @@ export class LeafRow extends FollowsCursor {
   private moveToColumn(column: number): void {
     if (column === this.currentColumn() || !this.cursor) return;
     this.cursor.moveToFrame(frameInColumn(column, this.columns, this.cursor.frameSteps.length));
+  }
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "leaf-row": LeafRow;
   }
 }
