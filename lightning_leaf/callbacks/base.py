@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -14,7 +15,7 @@ from lightning_leaf._arguments import one_of, whole_number
 from lightning_leaf.callbacks.interrupts import ctrl_c
 from lightning_leaf.callbacks.judging import judge_scores
 from lightning_leaf.callbacks.lightning_callback import Callback
-from lightning_leaf.callbacks.notices import Failure, Notices, inform
+from lightning_leaf.callbacks.notices import Failure, Notices, inform, warn
 from lightning_leaf.callbacks.shared_fit import SharedFit
 from lightning_leaf.data.batches import Examples, Split
 from lightning_leaf.data.evidence import Judgement
@@ -27,7 +28,7 @@ from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
 from lightning_leaf.monitoring.advice import Task, advice_for, calling
-from lightning_leaf.monitoring.messages import OnError
+from lightning_leaf.monitoring.messages import OnError, one_line
 from lightning_leaf.monitoring.reading import Reading
 from lightning_leaf.trainer import state as trainer_state
 from lightning_leaf.trainer.processes import Processes
@@ -128,6 +129,30 @@ class LeafCallback(Callback):
         self._fit = next(connected, None) or SharedFit(trainer)
 
     @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # A checkpoint of another version may hold other keys.
+        try:
+            if not isinstance(state_dict, Mapping):
+                raise LeafError(f"Expected a mapping; got {shown(state_dict)}.")
+            self._restore(state_dict)
+        except Exception as error:
+            if self.on_error == "raise":
+                raise
+            self._forget()
+            warn(
+                f"{self.description} begins anew, because its state in the checkpoint cannot be "
+                f"read. Cause: {one_line(error)}"
+            )
+
+    @abstractmethod
+    def _restore(self, state: Mapping[Any, Any]) -> None:
+        """Continue from the state of a checkpoint, which may have any form."""
+
+    @abstractmethod
+    def _forget(self) -> None:
+        """Begin anew, after a state that cannot be read."""
+
+    @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._fit is not None:
             self._fit.weights.record(pl_module)
@@ -205,6 +230,7 @@ class LeafCallback(Callback):
         try:
             with ctrl_c(self._report_ctrl_c) if catch_ctrl_c else nullcontext(_never) as pressed:
                 self._ctrl_c = pressed
+                self.fit.check_clock(trainer)
                 with exits_as_errors(), interrupted_when(self._flag(trainer, pressed)):
                     yield
             if postponed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -331,11 +331,15 @@ class LocalDataMatrixMonitor(LeafCallback):
         }
 
     @override
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # A checkpoint of another version may hold other keys.
-        saved = state_dict.get("history", {})
-        self.history.update(restored_history(list(self.history), saved))
-        self._interval.load_state_dict(state_dict)
+    def _restore(self, state: Mapping[Any, Any]) -> None:
+        history = restored_history(list(self.history), state.get("history", {}))
+        self._interval.load_state_dict(state)
+        self.history.update(history)
+
+    @override
+    def _forget(self) -> None:
+        self.history.update(restored_history(list(self.history), {}))
+        self._interval.restart()
 
     def plot(self) -> Figure:
         """Plot the trace, the effective ranks and the tangent dimension over the steps.

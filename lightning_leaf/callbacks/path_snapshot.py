@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from lightning_leaf.callbacks.walk_messages import WalkMessages
 from lightning_leaf.callbacks.walk_time import StepsAllowed, WalkTime, time_limit
 from lightning_leaf.data.batches import Split
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
+from lightning_leaf.display.sessions import latest_session, note_session
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.geometry.matrix_free.data_matrix import PROJECTION_RTOL
@@ -234,7 +235,9 @@ class PathSnapshot(LeafCallback):
 
     def _take(self, trainer: Trainer, module: LightningModule, moment: Moment, reason: str) -> None:
         assert self._sources is not None
-        metadata = self._schedule.begin_snapshot(self.name, moment, reason)
+        metadata = self._schedule.begin_snapshot(
+            self.name, moment, reason, self.fit.session(trainer)
+        )
         if self.fit.weights.averaged:
             averaged = moment.fit_ended and self._weights_are_averaged(module)
             weights = "averaged" if averaged else "trained"
@@ -287,11 +290,19 @@ class PathSnapshot(LeafCallback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self._schedule.epoch}
+        return {"epoch": self._schedule.epoch, "session": latest_session()}
 
     @override
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._schedule.resume(state_dict.get("epoch"))
+    def _restore(self, state: Mapping[Any, Any]) -> None:
+        epoch = state.get("epoch")
+        if epoch is not None:
+            whole_number(epoch, "epoch", at_least=0)
+        note_session(state.get("session"))
+        self._schedule.resume(epoch)
+
+    @override
+    def _forget(self) -> None:
+        self._schedule.resume(None)
 
 
 def _monitor_of(trainer: Trainer) -> LocalDataMatrixMonitor | None:

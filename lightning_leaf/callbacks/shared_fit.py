@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lightning_leaf.callbacks.notices import Notices
+from lightning_leaf.callbacks.notices import Notices, warn
+from lightning_leaf.display.sessions import clock_warning, new_session
+from lightning_leaf.trainer import state as trainer_state
 from lightning_leaf.trainer.averaging import TrainedWeights
 from lightning_leaf.trainer.processes import Processes
 
@@ -35,11 +37,38 @@ class SharedFit:
         self.weights = TrainedWeights(trainer)
         self.results = 0
         self._started = time.monotonic()
+        self._session: str | None = None
+        self._clock_is_checked = False
         self._judgements: list[tuple[tuple[Any, ...], Judgement]] = []
 
     def elapsed(self) -> float:
         """Return the time since the setup of the fit, in seconds."""
         return time.monotonic() - self._started
+
+    def session(self, trainer: Trainer) -> str:
+        """Return the identifier of this fit. All processes must call this method.
+
+        Args:
+            trainer: The trainer.
+        """
+        if self._session is None:
+            folders = trainer_state.tensorboard_folders(trainer)
+            self._session = self.processes.on_rank_zero(lambda: new_session(folders))
+        return self._session
+
+    def check_clock(self, trainer: Trainer) -> None:
+        """Warn once if the clock is behind the logs to which the trainer writes.
+
+        Args:
+            trainer: The trainer.
+        """
+        if self._clock_is_checked:
+            return
+        self._clock_is_checked = True
+        if trainer.is_global_zero:
+            warning = clock_warning(trainer_state.tensorboard_folders(trainer))
+            if warning is not None:
+                warn(warning)
 
     def judgement(
         self, settings: tuple[Any, ...], judge: Callable[[], Judgement | None]

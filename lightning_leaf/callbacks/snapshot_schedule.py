@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +29,12 @@ class SnapshotSchedule:
         self._checkpoints: tuple[Any, ...] = ()
         self._checkpoint_saved = False
         self._resumed = False
-        self._session: str | None = None
+        self._has_begun = False  # in this fit
         self._session_start_step = 0
 
     def start_fit(self, trainer: Trainer) -> None:
         """Start a fit."""
-        self._session = None
+        self._has_begun = False
         self._checkpoints = trainer_state.checkpoints_saved(trainer)
         self._checkpoint_saved = False
 
@@ -68,8 +67,8 @@ class SnapshotSchedule:
         saved = self._checkpoint_saved or checkpoints != self._checkpoints or self._resumed
         self.epoch, self._checkpoints = epoch, checkpoints
         self._checkpoint_saved = self._resumed = False
-        if self._session is None:
-            self._begin_session(step)
+        if not self._has_begun:
+            self._begin(step)
         return Moment(
             step=step,
             epoch=epoch,
@@ -79,8 +78,8 @@ class SnapshotSchedule:
             history=history,
         )
 
-    def _begin_session(self, start: int) -> None:
-        self._session = f"{time.time_ns():016x}"
+    def _begin(self, start: int) -> None:
+        self._has_begun = True
         # A second fit of the same trainer starts with the weights at which the first one ended.
         # The snapshot of these weights remains valid.
         continues = 0 < start == self._last_taken
@@ -106,21 +105,23 @@ class SnapshotSchedule:
         reason = first_reason() if alike else processes.on_rank_zero(first_reason)
         return None if moment.step == self._last_taken else reason
 
-    def begin_snapshot(self, name: str, moment: Moment, reason: str) -> SnapshotMetadata:
+    def begin_snapshot(
+        self, name: str, moment: Moment, reason: str, session: str
+    ) -> SnapshotMetadata:
         """Return the metadata of a snapshot that is taken now; later ones need a later step.
 
         Args:
             name: Name of the callback.
             moment: The present moment.
             reason: Why the snapshot is taken.
+            session: Identifier of this fit.
         """
-        assert self._session is not None
         self._last_taken = moment.step
         return SnapshotMetadata(
             name=name,
             step=moment.step,
             epoch=moment.epoch,
             reason=reason,
-            session=self._session,
+            session=session,
             session_start_step=self._session_start_step,
         )

@@ -45,6 +45,17 @@ class Guard:
         except Exception as error:
             self.fail(error, doing)
 
+    def report(self, error: Exception, consequence: str) -> None:
+        """Raise an error, or warn of it, without switching the owner off.
+
+        Args:
+            error: The error.
+            consequence: What the owner does, such as ``"begins anew"``.
+        """
+        if self._on_error == "raise":
+            raise error
+        warn(f"{self.owner} {consequence}. Cause: {type_name(error)}: {one_line(error)}")
+
     def fail(self, error: Exception, doing: str, advice: str = "") -> None:
         """Raise an error, or warn of it and switch the owner off.
 

@@ -127,8 +127,9 @@ class LeafTrainerCallback(_Base):  # type: ignore[misc]
     @override
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Choose the folder."""
-        self.writer = LeafWriter(self._log_dir or log_dir_of(args), on_error=self._on_error)
-        self.monitor.writer = self.writer
+        with self.monitor._guard.catching("choosing the folder of the logs"):
+            self.writer = LeafWriter(self._log_dir or log_dir_of(args), on_error=self._on_error)
+            self.monitor.writer = self.writer
 
     @override
     def on_step_begin(
@@ -163,7 +164,7 @@ class LeafTrainerCallback(_Base):  # type: ignore[misc]
 def log_dir_of(args: Any) -> str:
     """Return the folder in which the Trainer's ``TensorBoardCallback`` writes.
 
-    It runs before this callback, and writes to a folder with the time in its name.
+    It runs before this callback, in this process, and writes to a folder with the time in its name.
 
     Args:
         args: The ``TrainingArguments``.
@@ -175,7 +176,9 @@ def log_dir_of(args: Any) -> str:
     folders = [folder for folder in runs.glob("*") if any(folder.glob("events.out.tfevents.*"))]
     reports = "tensorboard" in args.report_to or "all" in args.report_to
     if reports and folders:
-        return str(max(folders, key=lambda folder: folder.stat().st_mtime))
+        # Not by time alone: the clock can be behind the folders of earlier trainings.
+        own = [folder for folder in folders if any(folder.glob(f"*.{os.getpid()}.*"))]
+        return str(max(own or folders, key=lambda folder: folder.stat().st_mtime))
     return str(runs / "leaf")
 
 

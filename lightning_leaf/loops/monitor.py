@@ -13,6 +13,8 @@ from torch import nn
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.data.batches import Split, require_finite
 from lightning_leaf.data.evidence import Judgement
+from lightning_leaf.display.sessions import latest_session, note_session
+from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.geometry.effective_rank import checked_ranks
 from lightning_leaf.geometry.rank_kinds import Ranks
 from lightning_leaf.loops.guard import Guard
@@ -277,17 +279,30 @@ class LeafMonitor:
         """Return the history and the interval, for a checkpoint."""
         return {
             "history": {column: list(values) for column, values in self.history.items()},
+            "session": latest_session(),
             **self._interval.state_dict(),
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue the history of a checkpoint.
 
+        If the state cannot be read, the monitor warns and begins anew.
+
         Args:
             state_dict: What :meth:`state_dict` returned.
         """
-        self.history.update(restored_history(list(self.history), state_dict["history"]))
-        self._interval.load_state_dict(state_dict)
+        columns = list(self.history)
+        try:
+            if not isinstance(state_dict, Mapping):
+                raise LeafError(f"Expected a mapping; got {shown(state_dict)}.")
+            history = restored_history(columns, state_dict.get("history", {}))
+            note_session(state_dict.get("session"))
+            self._interval.load_state_dict(state_dict)
+        except Exception as error:
+            self._guard.report(error, "begins anew, because its state cannot be read")
+            history = restored_history(columns, {})
+            self._interval.restart()
+        self.history.update(history)
 
     def plot(self) -> Figure:
         """Plot the trace, the effective ranks and the tangent dimension over the steps.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from operator import index
 from pathlib import Path
@@ -16,12 +15,13 @@ from lightning_leaf.data.batches import Examples
 from lightning_leaf.data.normalization import Bound, input_bounds
 from lightning_leaf.display.files import save_files
 from lightning_leaf.display.loggers import publish, write_summary
+from lightning_leaf.display.sessions import clock_warning, new_session
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.errors import LeafError
 from lightning_leaf.loops.guard import Guard
 from lightning_leaf.loops.processes import is_rank_zero
 from lightning_leaf.model.quiet import random_streams
-from lightning_leaf.monitoring.messages import OnError
+from lightning_leaf.monitoring.messages import OnError, warn
 from lightning_leaf.monitoring.reading import Reading
 from lightning_leaf.paths.leaf_path import LeafPath
 
@@ -64,8 +64,8 @@ class LeafWriter:
         self._target: Any = target
         self._guard = Guard("LeafWriter", on_error)
         self._own: Any = None  # the SummaryWriter of a directory, once something is written
-        self._session = f"{time.time_ns():016x}"
-        self._start: int | None = None
+        self._session = ""  # once something is written
+        self._start = 0
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Write numbers by name.
@@ -136,7 +136,7 @@ class LeafWriter:
                     epoch=epoch,
                     reason="step",
                     session=self._session,
-                    session_start_step=self._start or 0,
+                    session_start_step=self._start,
                 ),
                 starts,
                 ends,
@@ -168,9 +168,21 @@ class LeafWriter:
         self.close()
 
     def _begin(self, step: int) -> None:
-        """Keep the first step: in the LEAF tab, what earlier runs wrote ends there."""
-        if self._start is None:
-            self._start = step
+        """Begin a session at the first step. In the LEAF tab, earlier ones end there."""
+        if self._session:
+            return
+        folders = [folder for folder in [self._folder()] if folder is not None]
+        warning = clock_warning(folders)
+        if warning is not None:
+            warn(f"LeafWriter: {warning}")
+        self._session, self._start = new_session(folders), step
+
+    def _folder(self) -> str | None:
+        """Return the folder or URL of the event files; None if the target is another logger."""
+        if isinstance(self._target, (str, Path)):
+            return str(self._target)
+        folder = getattr(self._target, "log_dir", None)
+        return None if folder is None else str(folder)
 
     def _summary_writer(self) -> Any:
         """Return the ``SummaryWriter``; None if the target is a logger."""

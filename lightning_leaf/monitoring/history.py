@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from numbers import Real
+from typing import Any
 
+from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.geometry.rank_kinds import RankKind
 
 Columns = dict[str, list[float]]
@@ -23,15 +27,39 @@ def empty_history(ranks: Sequence[RankKind]) -> Columns:
     return {column: [] for column in columns}
 
 
-def restored_history(columns: Sequence[str], saved: Mapping[str, Sequence[float]]) -> Columns:
+def restored_history(columns: Sequence[str], saved: Any) -> Columns:
     """Return a saved history with these columns, NaN in those that were not saved.
 
     Another version or other ``ranks`` may have saved other columns.
+
+    Raises:
+        LeafError: If it is not a mapping of lists of numbers of one length with ascending steps.
     """
-    steps = saved.get("step", [])
+    if not isinstance(saved, Mapping):
+        raise LeafError(f"history expects lists of numbers by column name; got {shown(saved)}.")
     if "trace_standard_error" in saved:
         columns = [*columns, "trace_standard_error"]
-    return {column: list(saved.get(column, [math.nan] * len(steps))) for column in columns}
+    steps = saved.get("step", [])
+    restored = {}
+    for column in dict.fromkeys(["step", *columns]):
+        values = saved[column] if column in saved else [math.nan] * len(steps)
+        is_list = isinstance(values, (list, tuple)) and len(values) == len(steps)
+        if not is_list or not all(map(_is_number, values)):
+            raise LeafError(
+                f"history[{column!r}] expects a list of one number for each step; got "
+                f"{shown(values)}."
+            )
+        restored[column] = [float(value) for value in values]
+    if not all(step >= 0 and step.is_integer() for step in restored["step"]) or any(
+        later <= step for step, later in pairwise(restored["step"])
+    ):
+        raise LeafError(f"history['step'] expects ascending whole numbers; got {shown(steps)}.")
+    restored["step"] = [int(step) for step in steps]
+    return restored
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def trace_ratio(history: Columns, median: float) -> float:

@@ -72,7 +72,7 @@ class MeasuringInterval:
                 least one step, a new one is chosen.
         """
         self.restart()
-        interval = state.get("interval")
-        if self._given is None and isinstance(interval, int) and interval >= 1:
+        interval, is_chosen = state.get("interval"), state.get("interval_is_chosen")
+        if self._given is None and type(interval) is int and 1 <= interval < 2**63:
             self.steps = interval
-            self.timer.is_over = bool(state.get("interval_is_chosen", False))
+            self.timer.is_over = is_chosen is True

@@ -107,6 +107,15 @@ def log_dir(trainer: Any) -> str | None:
     return None if is_dev_run(trainer) else str(directory or trainer.default_root_dir)
 
 
+def tensorboard_folders(trainer: Trainer) -> list[str]:
+    """Return the folders and URLs to which the trainer's TensorBoard loggers write."""
+    return [
+        str(logger.log_dir)
+        for logger in trainer.loggers
+        if any(kind.__name__ == "TensorBoardLogger" for kind in type(logger).__mro__)
+    ]
+
+
 def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int) -> None:
     """Log values to all loggers, at one step of the axis on which the training loss is logged.
 
