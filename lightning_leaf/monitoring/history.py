@@ -39,15 +39,15 @@ def restored_history(columns: Sequence[str], saved: Any) -> Columns:
         raise LeafError(f"history expects lists of numbers by column name; got {shown(saved)}.")
     if "trace_standard_error" in saved:
         columns = [*columns, "trace_standard_error"]
-    steps = saved.get("step", [])
+    steps: Any = saved.get("step", [])
     restored = {}
     for column in dict.fromkeys(["step", *columns]):
         values = saved[column] if column in saved else [math.nan] * len(steps)
         is_list = isinstance(values, (list, tuple)) and len(values) == len(steps)
         if not is_list or not all(map(_is_number, values)):
             raise LeafError(
-                f"history[{column!r}] expects a list of one number for each step; got "
-                f"{shown(values)}."
+                f"history[{column!r}] expects a list of one number for each of the {len(steps)} "
+                f"steps; got {shown(values)}."
             )
         restored[column] = [float(value) for value in values]
     if not all(step >= 0 and step.is_integer() for step in restored["step"]) or any(
