@@ -105,7 +105,7 @@ class MeasurementFolder:
         Raises:
             LeafError: If a file cannot be read or belongs to another table.
         """
-        indices = [part["index"].to_numpy() for part in self._read(["index"])]
+        indices = [part["index"].to_numpy() for part in self._read(["index", "status"])]
         return np.unique(np.concatenate(indices)) if indices else np.empty(0, np.int64)
 
     def require_complete(self) -> None:

@@ -24,9 +24,8 @@ METADATA_KEY = b"lightning_leaf"
 PATTERN = "part-*.parquet"
 NAME = re.compile(r"part-[0-9]{12,}(?:-([0-9a-f]{32}))?\.parquet")
 """The first position, and the checksum, which older files do not have."""
-COMPRESSION = "SNAPPY"
-VALUES_PER_BYTE = 1024
-"""Largest number of values of a list column for each byte of a file.
+EXPANSION = 1024
+"""Largest number of values, and of bytes after decompression, for each byte of a file.
 
 A row takes at least one byte, because the positions differ. Lists of equal values are compressed
 more: a model whose gradients vanish has a hundred of them for each byte.
@@ -55,7 +54,7 @@ def write_part(folder: Path, columns: Columns, types: ColumnTypes, settings: Set
     schema = _schema(types).with_metadata({METADATA_KEY: settings.to_json()})
     table = pa.table(columns, schema=schema)
     sink = pa.BufferOutputStream()
-    parquet.write_table(table, sink, compression=COMPRESSION, write_page_checksum=True)
+    parquet.write_table(table, sink, write_page_checksum=True)
     content = sink.getvalue().to_pybytes()
     part = folder / f"part-{columns['index'][0]:012d}-{_checksum(content)}.parquet"
     if not os.path.lexists(part):
@@ -204,15 +203,17 @@ def _require_size(metadata: Any, size: int) -> None:
     """Check that a file does not expand to much more than its size when it is read."""
     if not 0 <= metadata.num_rows <= size:
         raise ValueError(f"a file of {size:,} bytes cannot contain {metadata.num_rows:,} rows")
-    values = 0
-    for group in range(metadata.num_row_groups):
-        for number in range(metadata.num_columns):
-            column = metadata.row_group(group).column(number)
-            values += column.num_values
-            if column.compression not in (COMPRESSION, "UNCOMPRESSED"):
-                raise ValueError(f"it is compressed by {column.compression}, not {COMPRESSION}")
-    if not 0 <= values <= VALUES_PER_BYTE * size:
-        raise ValueError(f"a file of {size:,} bytes cannot contain {values:,} values")
+    values = declared = 0
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        # Not column.compression, which ends the process if it is unknown.
+        columns = [group.column(column) for column in range(group.num_columns)]
+        values += sum(column.num_values for column in columns)
+        declared += sum(column.total_uncompressed_size for column in columns)
+    if not (0 <= values <= EXPANSION * size and 0 <= declared <= EXPANSION * size):
+        raise ValueError(
+            f"a file of {size:,} bytes cannot contain {values:,} values in {declared:,} bytes"
+        )
 
 
 def _require_rows(table: pa.Table, inputs: int) -> None:

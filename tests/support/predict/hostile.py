@@ -1,0 +1,86 @@
+"""Tables that no run has written: damaged bytes, other columns, sizes that a file only declares."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lightning_leaf.predict.parts import METADATA_KEY
+
+SETTINGS: dict[str, Any] = {
+    "schema_version": 1,
+    "task": "inputs",
+    "ranks": ["entropy"],
+    "eigenvalues": 16,
+    "inputs": 1,
+    "batch_size": 8,
+}
+COLUMNS = {
+    "index": pa.int64(),
+    "label": pa.int64(),
+    "predicted_label": pa.int64(),
+    "probability": pa.float64(),
+    "trace": pa.float64(),
+    "trace_standard_error": pa.float64(),
+    "effective_rank_entropy": pa.float64(),
+    "tangent_dimension": pa.int64(),
+    "eigenvalues": pa.list_(pa.float64()),
+    "status": pa.string(),
+}
+
+
+def named_by_checksum(folder: Path, start: int, table: pa.Table, **options: Any) -> Path:
+    """Write a table as a part whose name has the right checksum, as an attacker can."""
+    sink = io.BytesIO()
+    pq.write_table(table, sink, **options)
+    checksum = hashlib.sha256(sink.getvalue()).hexdigest()[:32]
+    part = folder / f"part-{start:012d}-{checksum}.parquet"
+    part.write_bytes(sink.getvalue())
+    return part
+
+
+def table_in(folder: Path, columns: dict[str, Any], *, inputs: int, **options: Any) -> Path:
+    """Write a folder of one part with matching settings."""
+    settings = json.dumps(SETTINGS | {"inputs": inputs})
+    (folder / "measurement.json").write_text(settings)
+    schema = pa.schema(list(COLUMNS.items()), {METADATA_KEY: settings.encode()})
+    return named_by_checksum(folder, 0, pa.table(columns, schema=schema), **options)
+
+
+def deep_json(depth: int) -> bytes:
+    return b'{"inputs": ' + b"[" * depth + b"]" * depth + b"}"
+
+
+def damaged(content: bytes, generator: random.Random) -> bytes:
+    """Return bytes that were flipped, cut, repeated, swapped or overwritten."""
+    size = len(content)
+    start, length = generator.randrange(size), generator.randrange(1, 40)
+    kind = generator.randrange(5)
+    if kind == 0:
+        changed = bytearray(content)
+        for _ in range(generator.randrange(1, 8)):
+            changed[generator.randrange(size)] ^= 1 << generator.randrange(8)
+        return bytes(changed)
+    if kind == 1:
+        return content[:start]
+    if kind == 2:
+        return content[:start] + content[start : start + length] + content[start:]
+    if kind == 3:
+        return content[:start] + content[start + length :]
+    return content[:start] + generator.randbytes(length) + content[start + length :]
+
+
+def with_changed_footer(content: bytes, generator: random.Random) -> bytes:
+    """Return a Parquet file whose footer is damaged; its length stays that of the footer."""
+    length = int.from_bytes(content[-8:-4], "little")
+    footer = bytearray(content[-8 - length : -8])
+    for _ in range(generator.randrange(1, 4)):
+        footer[generator.randrange(length)] = generator.randrange(256)
+    return content[: -8 - length] + bytes(footer) + content[-8:]
