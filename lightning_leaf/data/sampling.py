@@ -18,15 +18,17 @@ from torch.utils.data import (
 
 DRAWS_PER_EXAMPLE = 4
 """Largest number of draws from a sampler per example of the data set; some never end."""
-PERMUTED = 10_000_000
-"""Number of positions up to which all of them are permuted to choose some."""
+LISTED = 2_000_000
+"""Number of positions up to which all of them are listed and permuted to choose some."""
 
 
 def positions_of(dataset: Any, sampler: Any, batch_sampler: Any) -> Sequence[Any]:
     """Return the positions that the sampler of a data loader can yield, each once.
 
     A process of a distributed training reads a share of them; all shares count. Samplers of other
-    libraries are iterated, so call this function with copies, or in a process of its own.
+    libraries are iterated, so call this function with copies, or in a process of its own. Of these
+    samplers the first :data:`LISTED` draws count. A longer list of a user is returned as it is, and
+    can contain positions several times.
 
     Args:
         dataset: A data set with positions.
@@ -48,32 +50,52 @@ def positions_of(dataset: Any, sampler: Any, batch_sampler: Any) -> Sequence[Any
     if kind in (SequentialSampler, RandomSampler):
         return range(len(sampler.data_source))
     if kind is SubsetRandomSampler:
-        return _distinct(sampler.indices, dataset)
+        indices: Sequence[Any] = sampler.indices
+        return indices if len(indices) > LISTED else _distinct(indices, dataset)
     if kind is WeightedRandomSampler:
-        return [int(position) for position in torch.as_tensor(sampler.weights).nonzero()]
+        rows: Any = torch.as_tensor(sampler.weights).nonzero().flatten()
+        return rows if len(rows) > LISTED else rows.tolist()  # type: ignore[no-any-return]
     return _distinct(sampler, dataset)
 
 
 def choose(positions: Sequence[Any], count: int, seed: int) -> list[Any]:
-    """Return ``count`` positions in random order, or all if there are fewer."""
+    """Return ``count`` distinct positions in random order, or all if there are fewer.
+
+    Of more than :data:`LISTED` positions, the time and the memory depend on ``count`` alone.
+    """
+    total = len(positions)
     generator = torch.Generator().manual_seed(seed)
-    if len(positions) <= PERMUTED:
-        order = torch.randperm(len(positions), generator=generator)[:count]
-    else:  # the few that would be drawn twice are left out
-        drawn = torch.randint(len(positions), (count,), generator=generator).tolist()
-        order = torch.tensor(list(dict.fromkeys(drawn)))
-    return [positions[row] for row in order.tolist()]
+    if total <= max(LISTED, 2 * count):
+        rows = torch.randperm(total, generator=generator)[:count].tolist()
+    else:
+        rows = _distinct_rows(total, count, generator)
+    return list(dict.fromkeys(_plain(positions[row]) for row in rows))
+
+
+def _distinct_rows(total: int, count: int, generator: torch.Generator) -> list[int]:
+    """Return different random numbers below ``total``, which is larger than twice their number."""
+    rows: dict[int, None] = {}
+    while len(rows) < count:
+        drawn = torch.randint(total, (count - len(rows),), generator=generator)
+        rows |= dict.fromkeys(drawn.tolist())
+    return list(rows)
 
 
 def _distinct(positions: Iterable[Any], dataset: Any) -> list[Any]:
     """Return distinct positions, in ascending order if they have one."""
-    limit = DRAWS_PER_EXAMPLE * max(len(dataset), 1000) if hasattr(dataset, "__len__") else 10**6
+    limit = LISTED
+    if hasattr(dataset, "__len__"):
+        limit = min(limit, DRAWS_PER_EXAMPLE * max(len(dataset), 1000))
     drawn: Iterator[Any] = islice(positions, limit)
-    distinct = dict.fromkeys(int(p) if _is_whole(p) else p for p in drawn)
+    distinct = dict.fromkeys(map(_plain, drawn))
     try:
         return sorted(distinct)
     except TypeError:
         return list(distinct)
+
+
+def _plain(position: Any) -> Any:
+    return int(position) if _is_whole(position) else position
 
 
 def _is_whole(position: Any) -> bool:
