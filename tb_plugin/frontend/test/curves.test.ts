@@ -12,7 +12,9 @@ import {
   probabilitySpec,
   valuesAt,
 } from "../src/path/curves.ts";
-import { rankBounds, rankSpec, snapshotMarkers, traceSpec } from "../src/training/curves.ts";
+import { rankBounds } from "../src/training/bounds.ts";
+import { rankSpec, traceSpec } from "../src/training/curves.ts";
+import { snapshotMarkers } from "../src/training/markers.ts";
 import { smooth } from "../src/training/smoothing.ts";
 import { path, run, snapshot } from "./samples.ts";
 
@@ -126,7 +128,7 @@ test("runs differ in colour, and each step with snapshots has one marker", () =>
 test("classes have distinct line styles, and hidden classes have no curve", () => {
   const names = Array.from({ length: 21 }, (_, i) => (i < 20 ? `class ${i}` : "other"));
   const many = path({ classes: names, probabilities: names.map(() => [0, 0, 1]) });
-  const curves = classCurves(many, "categorical", false);
+  const { curves } = classCurves(many, "categorical", false);
   assert.equal(new Set(curves.map(({ look }) => JSON.stringify(look))).size, 21);
   const shown = probabilitySpec(many, "categorical", curves, ["class 3"], false).curves;
   assert.equal(shown.length, 20);
@@ -135,7 +137,7 @@ test("classes have distinct line styles, and hidden classes have no curve", () =
 
 test("independent labels have no remainder, and a line where they count as predicted", () => {
   const labels = path({ classes: ["cat", "dog", "other"] });
-  const curves = classCurves(labels, "bernoulli", false);
+  const { curves } = classCurves(labels, "bernoulli", false);
   const look = ({ look: { dash } }: { look: { dash: number[] } }) => dash;
   assert.deepEqual(curves.map(look), [[], [], []]);
   const spec = probabilitySpec(labels, "bernoulli", curves, [], false);
@@ -145,14 +147,14 @@ test("independent labels have no remainder, and a line where they count as predi
   );
   assert.equal(spec.left.label, "probability of each label");
   // Negative control: the last of exclusive classes is the sum of all others.
-  const exclusive = classCurves(labels, "categorical", false);
+  const exclusive = classCurves(labels, "categorical", false).curves;
   assert.deepEqual(exclusive.map(look)[2], [2, 2]);
   assert.equal(probabilitySpec(labels, "categorical", exclusive, [], false).rules.length, 0);
 });
 
 test("classes whose probability stays below 5 % are faint", () => {
   assert.deepEqual(
-    classCurves(path(), "categorical", false).map(({ isFaint }) => isFaint),
+    classCurves(path(), "categorical", false).curves.map(({ isFaint }) => isFaint),
     [false, false, true],
   );
 });

@@ -9,7 +9,7 @@ const LAYERS = [
   ["numeric"],
   ["text", "cursor"],
   ["view", "save"],
-  ["charts", "frames"],
+  ["charts", "frames", "lists"],
   ["path", "rows", "training"],
   ["page"],
   ["."],

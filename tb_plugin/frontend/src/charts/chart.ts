@@ -7,7 +7,8 @@ import type { Cursor } from "../cursor/cursor.ts";
 import type { Range } from "../numeric/range.ts";
 import { clipZoom } from "../numeric/step_range.ts";
 import { cssColours } from "../theme/colours.ts";
-import { chartData, chartOptions } from "./options.ts";
+import { chartData } from "./data.ts";
+import { chartOptions } from "./options.ts";
 import { cursorLine, markerButtons, tooltip } from "./overlay.ts";
 import { type ChartSpec, type Marker, wholeRange } from "./spec.ts";
 import { selectByDrag, zoomByKey } from "./zoom.ts";
@@ -78,7 +79,7 @@ export class LeafChart extends LitElement {
     const options = chartOptions(this.spec, this.steps, cssColours(this), size, () =>
       this.placeOverlay(),
     );
-    this.chart = new uPlot(options, chartData(this.spec), parent);
+    this.chart = new uPlot(options, chartData(this.spec, this.steps), parent);
     this.chart.over.addEventListener("pointermove", (event) => this.hover(event));
     this.chart.over.addEventListener("pointerdown", (event) => this.hover(event));
     if (this.hasTooltip) tooltip(this.chart, this.spec);

@@ -1,6 +1,6 @@
-/** Converts a chart specification to data and options of uPlot. */
+/** Converts a chart specification to options of uPlot. */
 
-import uPlot from "uplot";
+import type uPlot from "uplot";
 import { extent, type Range } from "../numeric/range.ts";
 import { clipZoom, valuesWithin } from "../numeric/step_range.ts";
 import { formatCount, formatValue } from "../text/numbers.ts";
@@ -18,19 +18,6 @@ export interface ChartSize {
   width: number;
   height: number;
   scale?: number;
-}
-
-/**
- * Curves with different steps are joined over all steps. Steps of other curves are undefined, and
- * lines continue across them. Missing values are null, and lines break there.
- */
-export function chartData({ curves }: ChartSpec): uPlot.AlignedData {
-  const steps = curves[0]?.steps ?? [];
-  if (curves.every((curve) => curve.steps === steps)) {
-    return [steps, ...curves.map(({ values }) => values)];
-  }
-  const tables = curves.map((curve): uPlot.AlignedData => [curve.steps, curve.values]);
-  return uPlot.join(tables);
 }
 
 /**

@@ -4,7 +4,8 @@ import uPlot from "uplot";
 import type { Range } from "../numeric/range.ts";
 import { Picture, type Text } from "../save/picture.ts";
 import type { Colours } from "../theme/colours.ts";
-import { chartData, chartOptions } from "./options.ts";
+import { chartData } from "./data.ts";
+import { chartOptions } from "./options.ts";
 import type { ChartSpec, Curve, Marker } from "./spec.ts";
 
 export interface ShownChart {
@@ -62,7 +63,7 @@ async function drawPlot(
   const scale = picture.sharpness / devicePixelRatio;
   const plot = await new Promise<uPlot>((drawn) => {
     const options = chartOptions(spec, steps, colours, { ...PLOT, scale }, drawn);
-    new uPlot(options, chartData(spec), document.createElement("div"));
+    new uPlot(options, chartData(spec, steps), document.createElement("div"));
   });
   for (const marker of markers) drawMarker(plot, marker, picture.sharpness, colours);
   picture.context.drawImage(plot.ctx.canvas, MARGIN, top, PLOT.width, PLOT.height);
@@ -91,14 +92,19 @@ interface Entry {
 }
 
 /** The names of the curves, arranged in lines. */
-function legendEntries({ curves }: ChartSpec, picture: Picture, style: Text): Entry[] {
+function legendEntries(
+  { curves, omittedCurves = 0 }: ChartSpec,
+  picture: Picture,
+  style: Text,
+): Entry[] {
   let left = 0;
   let line = 0;
   const named = curves.filter(({ isBackground, steps }) => !isBackground && steps.length > 0);
   const entries: (Curve | null)[] = named.slice(0, MAX_ENTRIES);
-  if (named.length > MAX_ENTRIES) entries.push(null);
+  const rest = named.length - entries.length + omittedCurves;
+  if (rest > 0) entries.push(null);
   return entries.map((curve) => {
-    const text = curve ? curveName(curve) : `and ${named.length - MAX_ENTRIES} more`;
+    const text = curve ? curveName(curve) : `and ${rest} more`;
     const width = SWATCH + 6 + picture.measure(text, style);
     if (left > 0 && left + width > PLOT.width) {
       left = 0;

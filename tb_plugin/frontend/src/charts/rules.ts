@@ -6,6 +6,8 @@ import { type Box, leastCoveredBox, type Polyline } from "./rule_labels.ts";
 import type { ChartSpec } from "./spec.ts";
 
 const FONT_PIXELS = 11;
+/** Labels avoid the first curves. Among more curves, nothing is free. */
+const MAX_AVOIDED = 100;
 const LABEL_POSITIONS = [1, 0.5, 0.02, 0.75, 0.25];
 
 /** @param scale Canvas pixels per CSS pixel, relative to the screen. */
@@ -66,7 +68,7 @@ function labelBoxes({ bbox }: uPlot, width: number, y: number, pixel: number): B
 }
 
 function curvePolylines(chart: uPlot, { curves }: ChartSpec): Polyline[] {
-  return curves.map(({ steps, values, axis = "left" }) => ({
+  return curves.slice(0, MAX_AVOIDED).map(({ steps, values, axis = "left" }) => ({
     xs: steps.map((step) => chart.valToPos(step, "x", true)),
     ys: values.map((value) => (value === null ? null : chart.valToPos(value, axis, true))),
   }));

@@ -42,6 +42,8 @@ export interface Axis {
 
 export interface ChartSpec {
   curves: Curve[];
+  /** Curves that are not drawn, because there are too many. */
+  omittedCurves?: number;
   rules: Rule[];
   xLabel: string;
   left: Axis;

@@ -1,5 +1,6 @@
 /** The current step of a path, shared by strip, magnifier, charts and rows. */
 
+import { evenly } from "../numeric/evenly.ts";
 import { nearest } from "../numeric/nearest.ts";
 import type { Range } from "../numeric/range.ts";
 import { framesWithin } from "../numeric/step_range.ts";
@@ -55,6 +56,13 @@ export class Cursor {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
+}
+
+const MAX_FRAMES_SHOWN = 1000;
+
+/** The frames in the range of a cursor that fit on a page: all, or else evenly spaced ones. */
+export function shownFrames({ frames: [first, last] }: Cursor): number[] {
+  return evenly(first, last, MAX_FRAMES_SHOWN);
 }
 
 function clamped(value: number, [low, high]: Range): number {

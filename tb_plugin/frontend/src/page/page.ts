@@ -12,11 +12,13 @@ import { linkTo, readFragment } from "../host/location.ts";
 import { isShown, onDataReloaded, onShown } from "../host/tensorboard.ts";
 import type { Range } from "../numeric/range.ts";
 import { OpenPath } from "../path/open_path.ts";
-import { sameRuns, type TrainingRun } from "../training/curves.ts";
+import { sameRuns, type TrainingRun } from "../training/runs.ts";
 import { fromFragment, toFragment } from "../view/fragment.ts";
 import { ViewHistory } from "../view/history.ts";
 import { drawnRuns, findOpened, type Opened, samePathIn, type View } from "../view/view.ts";
 import { emptyPage, failedPage, loadingPage, noPathsCard } from "./notices.ts";
+
+const MANY_SCALARS = 100;
 
 @customElement("leaf-page")
 export class LeafPage extends LitElement {
@@ -44,12 +46,13 @@ export class LeafPage extends LitElement {
       this.view = view;
     },
   );
-  private readonly scalars = new ScalarStore(() => {
+  private readonly scalars = new ScalarStore((pending) => {
     // Redraw once for scalars that arrive together: each redraw draws all of them.
+    const delay = pending > MANY_SCALARS ? 1000 : 40;
     this.redraw ??= setTimeout(() => {
       this.redraw = null;
       this.revision += 1;
-    }, 40);
+    }, delay);
   });
 
   protected override createRenderRoot(): HTMLElement {

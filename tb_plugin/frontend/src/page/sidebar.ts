@@ -1,9 +1,11 @@
 /** Selects runs, snapshots and paths, and sets how training curves are drawn. */
 
-import { html, LitElement } from "lit";
+import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import { live } from "lit/directives/live.js";
 import type { PathKey, Run, Snapshot } from "../data/api.ts";
+import { shown } from "../data/untrusted_text.ts";
+import { ListLengths } from "../lists/more.ts";
 import {
   listName,
   outcome,
@@ -16,6 +18,9 @@ import { formatCount } from "../text/numbers.ts";
 import { runColour } from "../theme/palette.ts";
 import { listedRuns, parseFilter } from "../view/filter.ts";
 import { type Opened, samePathIn, snapshotsByName, type View } from "../view/view.ts";
+import { omittedRuns, omittedSnapshots } from "./omitted.ts";
+
+const LIST_STEP = 200;
 
 @customElement("leaf-sidebar")
 export class LeafSidebar extends LitElement {
@@ -27,6 +32,13 @@ export class LeafSidebar extends LitElement {
   @property({ attribute: false }) opened: Opened | null = null;
   @property({ attribute: false }) dark = false;
   @property({ attribute: false }) onChange: (change: Partial<View>) => void = () => {};
+
+  private readonly lists = new ListLengths(LIST_STEP, () => this.requestUpdate());
+  private positions: ReadonlyMap<Run, number> = new Map();
+
+  protected override willUpdate(changed: PropertyValues<this>): void {
+    if (changed.has("runs")) this.positions = new Map(this.runs.map((run, i) => [run, i]));
+  }
 
   protected override createRenderRoot(): HTMLElement {
     return this;
@@ -59,19 +71,22 @@ export class LeafSidebar extends LitElement {
       ${error ? html`<p class="secondary" data-testid="filter-error">${error}</p>` : ""}
       <h2>Runs</h2>
       <ul class="runs">
-        ${listed.map((run) => this.runItem(run, view))}
+        ${this.lists.first("runs", listed).map((run) => this.runItem(run, view))}
       </ul>
+      ${this.lists.more("runs", listed.length)}
+      ${this.note("runs-omitted", omittedRuns(this.runs.length, this.runsOmitted))}
       ${listed.length ? "" : html`<p class="secondary">No runs match.</p>`}
     `;
   }
 
   private runItem(run: Run, view: View): unknown {
     const isOpen = this.opened?.run === run;
-    const colour = runColour(this.runs.indexOf(run), this.dark);
+    const colour = runColour(this.positions.get(run) ?? 0, this.dark);
+    const name = shown(run.run);
     return html`<li class=${isOpen ? "open" : ""} data-testid="run-${run.run}">
       <input
         type="checkbox"
-        aria-label="Draw the curves of ${run.run}"
+        aria-label="Draw the curves of ${name}"
         style="accent-color: ${colour}"
         .checked=${live(this.drawn.includes(run))}
         @change=${(event: Event) => {
@@ -84,11 +99,11 @@ export class LeafSidebar extends LitElement {
         type="button"
         class="plain"
         aria-current=${isOpen}
-        title=${run.run}
+        title=${name}
         ?disabled=${run.snapshots.length === 0}
         @click=${() => this.openRun(run)}
       >
-        ${run.run}
+        ${name}
       </button>
     </li>`;
   }
@@ -100,7 +115,7 @@ export class LeafSidebar extends LitElement {
     return html`
       <h2>Snapshots</h2>
       <ul class="snapshots">
-        ${names.map(
+        ${this.lists.first("names", names).map(
           ([name, ofName]) =>
             html`<li class=${name === snapshot.name ? "open" : ""}>
               <button
@@ -110,11 +125,12 @@ export class LeafSidebar extends LitElement {
                 aria-current=${name === snapshot.name}
                 @click=${() => this.openSnapshot(ofName.at(-1))}
               >
-                ${spacedName(name)} <span class="secondary">· ${ofName.length}</span>
+                ${spacedName(name)} <span class="secondary">· ${formatCount(ofName.length)}</span>
               </button>
             </li>`,
         )}
       </ul>
+      ${this.lists.more("names", names.length)}
       <div class="stepper">
         ${this.stepButton("‹", "Previous snapshot", steps[position - 1])}
         <select
@@ -135,6 +151,7 @@ export class LeafSidebar extends LitElement {
         ${this.stepButton("›", "Next snapshot", steps[position + 1])}
       </div>
       <p class="secondary">epoch ${formatCount(snapshot.epoch)} · ${reasonText(snapshot)}</p>
+      ${omittedSnapshots(run).map((sentence) => this.note("snapshots-omitted", sentence))}
     `;
   }
 
@@ -153,7 +170,7 @@ export class LeafSidebar extends LitElement {
     return html`
       <h2>${snapshot.kind === "horizontal" ? "Pairs" : "Starts"}</h2>
       <ul class="pairs">
-        ${snapshot.paths.map(
+        ${this.lists.first("paths", snapshot.paths).map(
           (path, index) =>
             html`<li class=${index === key.index ? "open" : ""}>
               <button
@@ -171,7 +188,12 @@ export class LeafSidebar extends LitElement {
             </li>`,
         )}
       </ul>
+      ${this.lists.more("paths", snapshot.paths.length)}
     `;
+  }
+
+  private note(name: string, sentence: string): unknown {
+    return sentence ? html`<p class="secondary" data-testid=${name}>${sentence}</p>` : "";
   }
 
   private chartSettings(view: View): unknown {
@@ -213,14 +235,19 @@ export class LeafSidebar extends LitElement {
     const damaged = this.runs.flatMap(({ run, damaged: ofRun }) =>
       ofRun.map(({ tag, message }) => ({ run, tag, message })),
     );
-    if (damaged.length === 0) return "";
+    const omitted = this.runs.reduce((sum, { damaged_omitted }) => sum + damaged_omitted, 0);
+    const count = damaged.length + omitted;
+    if (count === 0) return "";
+    const listed = this.lists.first("damaged snapshots", damaged);
     return html`<details class="damaged" data-testid="damaged" open>
       <summary>
-        ${damaged.length} ${damaged.length === 1 ? "snapshot" : "snapshots"} cannot be read
+        ${formatCount(count)} ${count === 1 ? "snapshot" : "snapshots"} cannot be read
       </summary>
       <ul>
-        ${damaged.map(({ run, tag, message }) => html`<li><strong>${run}</strong> ${tag}: ${message}</li>`)}
+        ${listed.map(({ run, tag, message }) => html`<li><strong>${shown(run)}</strong> ${tag}: ${message}</li>`)}
       </ul>
+      ${this.lists.more("damaged snapshots", damaged.length)}
+      ${omitted > 0 ? html`<p>${formatCount(omitted)} of them are not listed.</p>` : ""}
     </details>`;
   }
 

@@ -1,6 +1,6 @@
 /** A path as an animation of its frames, with label and probability. */
 
-import type { Cursor } from "../cursor/cursor.ts";
+import { type Cursor, shownFrames } from "../cursor/cursor.ts";
 import type { LoadedPath } from "../data/path_store.ts";
 import { drawFrame, frameSize } from "../frames/picture.ts";
 import { encodeGif, type GifFrame } from "../save/gif.ts";
@@ -25,14 +25,14 @@ export async function pathAnimation(
   const tile = frameSize(loaded, TILE_PIXELS);
   const width = Math.max(tile.width, TILE_PIXELS);
   const height = tile.height + CAPTION;
-  const [first, last] = cursor.frames;
+  const shown = shownFrames(cursor);
   function* frames(): Generator<GifFrame> {
-    for (let frame = first; frame <= last; frame++) {
+    for (const frame of shown) {
       const picture = new Picture(width, height, colours, 1);
       drawFrame(picture, loaded, frame, (width - tile.width) / 2, 0, tile, colours);
       writeCaption(picture, opened, loaded, frame, colours);
       const { data } = picture.context.getImageData(0, 0, width, height);
-      yield { pixels: data, milliseconds: frame === last ? LAST_FRAME_MS : FRAME_MS };
+      yield { pixels: data, milliseconds: frame === shown.at(-1) ? LAST_FRAME_MS : FRAME_MS };
     }
   }
   const size = { width, height, captionTop: tile.height };

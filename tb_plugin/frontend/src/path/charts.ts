@@ -14,7 +14,7 @@ import { pathFacts, pathTitle, scoreNoun } from "../text/labels.ts";
 import { cssColours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
 import {
-  type ClassCurve,
+  type ClassCurves,
   classCurves,
   distanceColours,
   distanceName,
@@ -34,7 +34,7 @@ export class LeafPathCharts extends LitElement {
   @property({ attribute: false }) onHide: (names: string[]) => void = () => {};
   @property({ attribute: false }) onZoom: (steps: Range | null) => void = () => {};
 
-  private classes: ClassCurve[] = [];
+  private classes: ClassCurves = { curves: [], omitted: 0, omittedPeak: 0 };
   private probabilities: ChartSpec | null = null;
   private distances: ChartSpec | null = null;
 
@@ -53,7 +53,8 @@ export class LeafPathCharts extends LitElement {
     }
     if (changed.has("loaded") || changed.has("dark") || changed.has("hiddenClasses")) {
       const { classes, hiddenClasses, dark } = this;
-      this.probabilities = probabilitySpec(path, likelihood, classes, hiddenClasses, dark);
+      const { curves } = classes;
+      this.probabilities = probabilitySpec(path, likelihood, curves, hiddenClasses, dark);
     }
   }
 

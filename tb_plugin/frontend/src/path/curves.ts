@@ -13,7 +13,19 @@ export interface ClassCurve {
   values: Values;
   /** Its probability stays below 5 %. */
   isFaint: boolean;
+  /** Its position among all classes of the path. */
+  position: number;
 }
+
+export interface ClassCurves {
+  curves: ClassCurve[];
+  /** The number of classes without a curve. */
+  omitted: number;
+  /** The largest probability of such a class. */
+  omittedPeak: number;
+}
+
+const MAX_CLASSES = 200;
 
 const FAINT_PROBABILITY = 0.05;
 /** Independent labels with a larger probability are predicted. */
@@ -21,14 +33,33 @@ const PREDICTED_ABOVE = 0.5;
 const LINE_WIDTH = 1.6;
 const END_WIDTH = 2.6;
 
-export function classCurves(path: Path, likelihood: Likelihood, dark: boolean): ClassCurve[] {
-  return path.classes.map((name, i) => {
-    const values = path.probabilities[i] ?? [];
-    const isLast = i === path.classes.length - 1;
-    const isOther = likelihood === "categorical" && isLast && name === "other";
-    const isFaint = values.every((value) => (value ?? 0) < FAINT_PROBABILITY);
-    return { name, values, isFaint, look: classLook(i, isOther, dark) };
-  });
+/** The curves of all classes, or of the most probable ones if there are too many. */
+export function classCurves(path: Path, likelihood: Likelihood, dark: boolean): ClassCurves {
+  const peaks = path.classes.map((_, i) => peak(path.probabilities[i] ?? []));
+  const last = path.classes.length - 1;
+  const hasOther = likelihood === "categorical" && path.classes[last] === "other";
+  const isEnd = (i: number) =>
+    path.classes[i] === path.source || path.classes[i] === path.destination;
+  const rank = (i: number) => (hasOther && i === last ? 3 : isEnd(i) ? 2 : (peaks[i] ?? 0));
+  const byRank = [...peaks.keys()].sort((one, other) => rank(other) - rank(one) || one - other);
+  const curves = byRank
+    .slice(0, MAX_CLASSES)
+    .sort((one, other) => one - other)
+    .map(
+      (position): ClassCurve => ({
+        name: path.classes[position] ?? "",
+        values: path.probabilities[position] ?? [],
+        isFaint: (peaks[position] ?? 0) < FAINT_PROBABILITY,
+        look: classLook(position, hasOther && position === last, dark),
+        position,
+      }),
+    );
+  const omitted = byRank.slice(MAX_CLASSES);
+  return { curves, omitted: omitted.length, omittedPeak: peaks[omitted[0] ?? -1] ?? 0 };
+}
+
+function peak(values: Values): number {
+  return values.reduce<number>((highest, value) => Math.max(highest, value ?? 0), 0);
 }
 
 /** One curve per class; the classes of source and destination are drawn thicker. */
@@ -40,8 +71,9 @@ export function probabilitySpec(
   dark: boolean,
 ): ChartSpec {
   const ends = [path.source, path.destination];
+  const hiddenNames = new Set(hidden);
   const curves = classes
-    .filter(({ name }) => !hidden.includes(name))
+    .filter(({ name }) => !hiddenNames.has(name))
     .map(({ name, look, values }) => ({
       name,
       values,

@@ -2,11 +2,13 @@
 
 import { html, type PropertyValues } from "lit";
 import { customElement, property, state } from "lit/decorators.js";
+import { shownFrames } from "../cursor/cursor.ts";
 import { FollowsCursor } from "../cursor/follows_cursor.ts";
 import type { Path } from "../data/api.ts";
 import type { LoadedPath } from "../data/path_store.ts";
 import { releaseTouchCapture } from "../frames/touch.ts";
-import { frameProbability, predictionText } from "../text/labels.ts";
+import { nearest } from "../numeric/nearest.ts";
+import { frameProbability, framesText, predictionText } from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
 
 /** Sharp on screens with twice the pixels. */
@@ -20,6 +22,8 @@ const GAP_PIXELS = 4;
 export class LeafStrip extends FollowsCursor {
   @property({ attribute: false }) loaded: LoadedPath | null = null;
   @state() private columns = 1;
+  /** The frames that are shown. */
+  private frames: readonly number[] = [];
   private readonly resizes = new ResizeObserver(() => this.fit());
 
   override connectedCallback(): void {
@@ -34,15 +38,19 @@ export class LeafStrip extends FollowsCursor {
 
   protected override willUpdate(changed: PropertyValues<this>): void {
     super.willUpdate(changed);
-    if (changed.has("loaded") || changed.has("cursor")) this.fit();
+    if (!changed.has("loaded") && !changed.has("cursor")) return;
+    this.frames = this.cursor ? shownFrames(this.cursor) : [];
+    this.fit();
   }
 
   /** Break the frames into as few lines as possible, of about equal length. */
   private fit(): void {
-    const [first, last] = this.cursor?.frames ?? [0, 0];
-    const labels = this.loaded?.path.frame_labels.slice(first, last + 1) ?? [];
-    const count = Math.max(labels.length, 1);
-    const longest = Math.max(0, ...labels.map((label) => label.length));
+    const labels = this.loaded?.path.frame_labels ?? [];
+    const count = Math.max(this.frames.length, 1);
+    const longest = this.frames.reduce(
+      (letters, frame) => Math.max(letters, labels[frame]?.length ?? 0),
+      0,
+    );
     const labelWidth = LETTER_PIXELS * (longest + " 0.00".length);
     const minWidth = Math.min(Math.max(labelWidth, MIN_PIXELS), MAX_PIXELS);
     const maxColumns = Math.floor((this.clientWidth + GAP_PIXELS) / (minWidth + GAP_PIXELS));
@@ -54,7 +62,8 @@ export class LeafStrip extends FollowsCursor {
     const { cursor } = this;
     const path = this.loaded?.path;
     if (!path || !cursor) return "";
-    const [first, last] = cursor.frames;
+    const omitted = framesText(this.frames.length, cursor.frames);
+    const current = this.frames[nearest(this.frames, cursor.frame)];
     return html`<div
       class="strip"
       data-testid="strip"
@@ -65,14 +74,19 @@ export class LeafStrip extends FollowsCursor {
       @keydown=${this.press}
       @pointerdown=${releaseTouchCapture}
     >
-      ${path.frame_steps.map((step, frame) =>
-        first <= frame && frame <= last ? this.frame(path, step, frame) : "",
-      )}
-    </div>`;
+      ${this.frames.map((frame) => this.frame(path, frame, frame === current))}
+    </div>
+    ${
+      omitted
+        ? html`<p class="secondary note" data-testid="frames-omitted">
+            ${omitted} are shown. Zoom into a chart to see the frames between them.
+          </p>`
+        : ""
+    }`;
   }
 
-  private frame(path: Path, step: number, frame: number): unknown {
-    const isCurrent = frame === this.cursor?.frame;
+  private frame(path: Path, frame: number, isCurrent: boolean): unknown {
+    const step = path.frame_steps[frame] ?? 0;
     const label = path.frame_labels[frame] ?? "";
     const text = `step ${formatCount(step)}: ${predictionText(path, frame)}`;
     return html`<div
@@ -107,7 +121,9 @@ export class LeafStrip extends FollowsCursor {
     const move = moves.get(event.key);
     if (move === undefined || !this.cursor) return;
     event.preventDefault();
-    this.cursor.moveToFrame(this.cursor.frame + move);
+    const last = this.frames.length - 1;
+    const next = nearest(this.frames, this.cursor.frame) + move;
+    this.cursor.moveToFrame(this.frames[Math.min(Math.max(next, 0), last)] ?? 0);
     void this.updateComplete.then(() => this.querySelector<HTMLElement>(".current")?.focus());
   }
 }

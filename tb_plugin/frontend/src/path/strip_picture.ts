@@ -1,6 +1,6 @@
 /** The strip of a path as a picture: source, frames, destination and status. */
 
-import type { Cursor } from "../cursor/cursor.ts";
+import { type Cursor, shownFrames } from "../cursor/cursor.ts";
 import type { LoadedPath } from "../data/path_store.ts";
 import { destinationFrame } from "../frames/frames.ts";
 import { drawFrame, frameSize } from "../frames/picture.ts";
@@ -8,6 +8,7 @@ import { clipZoom } from "../numeric/step_range.ts";
 import { Picture, type Text } from "../save/picture.ts";
 import {
   frameProbability,
+  framesText,
   outcome,
   pathFacts,
   pathTitle,
@@ -35,8 +36,8 @@ export function stripPicture(
   cursor: Cursor,
   colours: Colours,
 ): Promise<Blob> {
-  const [first, last] = cursor.frames;
-  const count = last - first + 1;
+  const frames = shownFrames(cursor);
+  const count = frames.length;
   const lines = Math.ceil(count / MAX_COLUMNS);
   const columns = Math.ceil(count / lines);
   const tile = frameSize(loaded, TILE_PIXELS);
@@ -71,8 +72,7 @@ export function stripPicture(
   const { path } = loaded;
   draw(0, MARGIN, HEADER, path.source, "", "source");
   const left = MARGIN + column - GAP + WIDE_GAP;
-  for (let i = 0; i < count; i++) {
-    const frame = first + i;
+  for (const [i, frame] of frames.entries()) {
     const x = left + (i % columns) * column;
     const y = HEADER + Math.floor(i / columns) * line;
     const probability = frameProbability(path, frame);
@@ -98,6 +98,8 @@ function writeHeader(
   picture.write(pathTitle(snapshot, path), MARGIN, MARGIN + 13, title);
   const zoom = clipZoom(cursor.range, [0, loaded.path.steps]);
   const facts = [pathFacts(key.run, snapshot, path)];
+  const omitted = framesText(shownFrames(cursor).length, cursor.frames);
+  if (omitted) facts.push(omitted);
   if (zoom) facts.push(stepsText(zoom, loaded.path.steps));
   const secondary: Text = { size: 12, colour: colours["text-secondary"], width };
   picture.write(facts.join(" · "), MARGIN, MARGIN + 30, secondary);

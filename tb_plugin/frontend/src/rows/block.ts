@@ -6,6 +6,7 @@ import { repeat } from "lit/directives/repeat.js";
 import type { Cursor } from "../cursor/cursor.ts";
 import type { Run } from "../data/api.ts";
 import type { PathStore } from "../data/path_store.ts";
+import { ListLengths } from "../lists/more.ts";
 import { type Opened, type RowsTab, sameKey } from "../view/view.ts";
 import { type Row, rowsFor, tabDescription } from "./rows.ts";
 
@@ -15,6 +16,7 @@ const TABS: readonly [RowsTab, string][] = [
   ["runs", "Compare runs"],
 ];
 const MAX_COLUMNS = 13;
+const ROW_STEP = 500;
 
 @customElement("leaf-rows")
 export class LeafRows extends LitElement {
@@ -25,6 +27,8 @@ export class LeafRows extends LitElement {
   @property({ attribute: false }) store: PathStore | null = null;
   @property({ attribute: false }) onTab: (tab: RowsTab) => void = () => {};
   @property({ attribute: false }) onOpen: (row: Row) => void = () => {};
+
+  private readonly lists = new ListLengths(ROW_STEP, () => this.requestUpdate());
 
   protected override createRenderRoot(): HTMLElement {
     return this;
@@ -55,7 +59,7 @@ export class LeafRows extends LitElement {
         <p class="secondary">${tabDescription(this.tab)}</p>
       </header>
       ${repeat(
-        rows,
+        this.lists.first("rows", rows),
         ({ key }) => JSON.stringify(key),
         (row) =>
           html`<leaf-row
@@ -67,6 +71,7 @@ export class LeafRows extends LitElement {
             .onOpen=${this.onOpen}
           ></leaf-row>`,
       )}
+      ${this.lists.more("rows", rows.length)}
     </section>`;
   }
 }

@@ -1,6 +1,7 @@
 /** Selects the paths that are compared, one per row. */
 
 import type { PathKey, Run, Snapshot } from "../data/api.ts";
+import { shown } from "../data/untrusted_text.ts";
 import { distanceText, listName } from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
 import { isSamePair, nearestStep, type Opened, type RowsTab } from "../view/view.ts";
@@ -59,7 +60,7 @@ function rowsAcrossRuns({ run: current, snapshot, path }: Opened, drawn: readonl
     );
     const other = run === current ? snapshot : nearestStep(candidates, snapshot.step);
     if (!other) return [];
-    const title = () => `${run.run} · ${stepName(other)}`;
+    const title = () => `${shown(run.run)} · ${stepName(other)}`;
     return row(
       run,
       other,

@@ -1,6 +1,7 @@
 /** Labels of paths and snapshots. */
 
-import type { Likelihood, Path, PathScalars, Snapshot } from "../data/api.ts";
+import type { Likelihood, Path, PathScalars, Snapshot, Values } from "../data/api.ts";
+import { shown } from "../data/untrusted_text.ts";
 import type { Range } from "../numeric/range.ts";
 import { formatCount, formatDistance, formatProbability } from "./numbers.ts";
 
@@ -69,10 +70,17 @@ export function outcome(path: PathScalars): "good" | "partial" | "bad" {
 }
 
 /** The probability of the prediction at a frame; "" for independent labels. */
-export function frameProbability(path: Path, frame: number): string {
-  const hasNone = path.frame_probabilities.every((probability) => probability === null);
-  return hasNone ? "" : formatProbability(path.frame_probabilities[frame]);
+export function frameProbability({ frame_probabilities: all }: Path, frame: number): string {
+  let hasNone = havingNone.get(all);
+  if (hasNone === undefined) {
+    hasNone = all.every((probability) => probability === null);
+    havingNone.set(all, hasNone);
+  }
+  return hasNone ? "" : formatProbability(all[frame]);
 }
+
+/** Whether all values are missing. A strip asks once for each of its frames. */
+const havingNone = new WeakMap<Values, boolean>();
 
 /** The prediction at a frame: "cat 0.98", or "cat, dog" for independent labels. */
 export function predictionText(path: Path, frame: number): string {
@@ -94,8 +102,14 @@ export function indicesText(path: PathScalars): string {
 
 /** Run, step and examples of a path: "digits/sgd · step 3 000 · examples 24 → 78". */
 export function pathFacts(run: string, snapshot: Snapshot, path: PathScalars): string {
-  const facts = [run, `step ${formatCount(snapshot.step)}`, indicesText(path)];
+  const facts = [shown(run), `step ${formatCount(snapshot.step)}`, indicesText(path)];
   return facts.filter(Boolean).join(" · ");
+}
+
+/** "1 000 of 20 000 frames"; empty if all frames are shown. */
+export function framesText(shown: number, [first, last]: Range): string {
+  const count = last - first + 1;
+  return shown < count ? `${formatCount(shown)} of ${formatCount(count)} frames` : "";
 }
 
 /** A range of path steps: "path steps 120–300 of 480". */
@@ -118,5 +132,12 @@ export function reasonText(snapshot: Snapshot): string {
 
 /** The name of a callback as a heading: "horizontal_path" → "horizontal path". */
 export function spacedName(name: string): string {
-  return name.replaceAll("_", " ");
+  return shown(name).replaceAll("_", " ");
+}
+
+/** Names as a list: "a, b and 3 more". */
+export function withRest(names: readonly string[], limit: number): string {
+  const rest = names.length - limit;
+  const first = names.slice(0, limit).join(", ");
+  return rest > 0 ? `${first} and ${formatCount(rest)} more` : first;
 }

@@ -5,23 +5,21 @@ import { customElement, property } from "lit/decorators.js";
 import { chartCard, unzoomButton } from "../charts/card.ts";
 import { chartPicture } from "../charts/picture.ts";
 import { type ChartSpec, describeChart, type Marker } from "../charts/spec.ts";
-import type { ScalarStore } from "../data/scalar_store.ts";
+import { omittedScalars, type ScalarStore } from "../data/scalar_store.ts";
 import type { Range } from "../numeric/range.ts";
 import { fileName, type SavedFile, textFile } from "../save/files.ts";
-import { spacedName } from "../text/labels.ts";
+import { spacedName, withRest } from "../text/labels.ts";
+import { formatCount } from "../text/numbers.ts";
 import { cssColours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
-import {
-  dimensionSpec,
-  type GetScalar,
-  rankBounds,
-  rankKinds,
-  rankSpec,
-  snapshotMarkers,
-  type TrainingRun,
-  traceSpec,
-} from "./curves.ts";
+import { rankBounds } from "./bounds.ts";
+import { dimensionSpec, type GetScalar, rankKinds, rankSpec, traceSpec } from "./curves.ts";
+import { snapshotMarkers } from "./markers.ts";
+import type { TrainingRun } from "./runs.ts";
 import { trainingCsv } from "./table.ts";
+
+/** Kinds of rank and bounds in a subtitle. */
+const MAX_LISTED = 8;
 
 @customElement("leaf-training")
 export class LeafTraining extends LitElement {
@@ -63,11 +61,11 @@ export class LeafTraining extends LitElement {
   protected override render(): unknown {
     const drawn = new Set(this.rank?.rules.map(({ value }) => value));
     const distantBounds = rankBounds(this.runs).filter(({ value }) => !drawn.has(value));
-    const bound = distantBounds.length
-      ? ` · bound ${distantBounds.map(({ text }) => text).join(", ")}`
-      : "";
-    const kinds = rankKinds(this.runs).map(spacedName).join(", ");
+    const texts = distantBounds.map(({ text }) => text);
+    const bound = texts.length ? ` · bound ${withRest(texts, MAX_LISTED)}` : "";
+    const kinds = withRest(rankKinds(this.runs).map(spacedName), MAX_LISTED);
     const hasMarkers = this.markers.length > 0;
+    const omitted = omittedScalars(this.runs.map(({ run }) => run));
     const isLoading = this.scalars?.isLoading(this.runs.map(({ run }) => run)) ?? true;
     return html`<section class="training" aria-label="Training" aria-busy=${isLoading}>
       <h2 class="visually-hidden">Training</h2>
@@ -80,6 +78,13 @@ export class LeafTraining extends LitElement {
       )}
       ${this.card("rank-chart", "Effective rank", kinds + bound, this.rank)}
       ${this.card("dimension-chart", "Tangent dimension", "mean", this.dimension)}
+      ${
+        omitted > 0
+          ? html`<p class="secondary" data-testid="scalars-omitted">
+              ${formatCount(omitted)} further scalars of these runs are not shown.
+            </p>`
+          : ""
+      }
     </section>`;
   }
 
@@ -101,8 +106,9 @@ export class LeafTraining extends LitElement {
           .subject=${`the chart ${title}`}
           .files=${spec && hasCurves ? this.files(id, title, subtitle, spec) : []}
         ></leaf-save-menu>`,
-      content: hasCurves
-        ? html`<leaf-chart
+      content: html`${this.omission(spec)}${
+        hasCurves
+          ? html`<leaf-chart
             .spec=${spec}
             .dark=${this.dark}
             .markers=${this.markers}
@@ -112,8 +118,17 @@ export class LeafTraining extends LitElement {
             .steps=${this.steps}
             .onZoom=${this.onZoom}
           ></leaf-chart>`
-        : html`<div class="message" role="status">${this.emptyMessage()}</div>`,
+          : html`<div class="message" role="status">${this.emptyMessage()}</div>`
+      }`,
     });
+  }
+
+  private omission(spec: ChartSpec | null): unknown {
+    const omitted = spec?.omittedCurves ?? 0;
+    if (!omitted) return "";
+    return html`<p class="secondary" data-testid="curves-omitted">
+      ${formatCount(omitted)} further curves are not drawn. Draw fewer runs to see them.
+    </p>`;
   }
 
   private files(id: string, title: string, subtitle: string, spec: ChartSpec): SavedFile[] {

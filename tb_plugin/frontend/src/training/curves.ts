@@ -1,18 +1,13 @@
 /** Training curves of several runs: trace, effective ranks, tangent dimension. */
 
-import type { ChartSpec, Curve, Marker, Rule } from "../charts/spec.ts";
-import type { Run, Scalar, Snapshot } from "../data/api.ts";
-import { extent } from "../numeric/range.ts";
+import type { ChartSpec, Curve, Rule } from "../charts/spec.ts";
+import type { Run, Scalar } from "../data/api.ts";
+import { shown } from "../data/untrusted_text.ts";
 import { spacedName } from "../text/labels.ts";
-import { formatCount } from "../text/numbers.ts";
 import { dashOf, faded, runColour } from "../theme/palette.ts";
+import { boundRules } from "./bounds.ts";
+import type { TrainingRun } from "./runs.ts";
 import { smooth } from "./smoothing.ts";
-
-export interface TrainingRun {
-  run: Run;
-  /** Its position among all runs, which determines its colour. */
-  position: number;
-}
 
 export interface CurveSettings {
   smoothing: number;
@@ -21,34 +16,46 @@ export interface CurveSettings {
 }
 
 const MAX_LABELLED_RULES = 3;
-/** A bound is drawn if it is at most this many times the maximum of the curves. */
-const MAX_BOUND_RATIO = 6;
+/** Scalars in one chart. Each has a second curve if curves are smoothed. */
+const MAX_SERIES = 300;
 
 export type GetScalar = (run: string, tag: string) => Scalar | null;
 
+/** A scalar of a run, and how its curve looks. */
+interface Series {
+  run: Run;
+  tag: string;
+  statistic: string;
+  style: Pick<Curve, "colour" | "width" | "dash">;
+}
+
 export function traceSpec(runs: TrainingRun[], get: GetScalar, settings: CurveSettings): ChartSpec {
-  const curves: Curve[] = [];
-  const rules: Rule[] = [];
-  for (const { run, position } of runs) {
+  const all = runs.flatMap(({ run, position }): Series[] => {
     const colour = runColour(position, settings.dark);
-    for (const tag of tagsOf(run, /\/trace_mean$/)) {
-      const style = { colour: faded(colour, 0.5), width: 1.5 };
-      curves.push(...curvesOf(run, tag, "mean", get(run.run, tag), settings, style));
-    }
-    for (const tag of tagsOf(run, /\/trace_median$/)) {
-      const median = get(run.run, tag);
-      curves.push(...curvesOf(run, tag, "median", median, settings, { colour, width: 2 }));
-      const initial = median?.values.find((value) => value !== null);
-      if (typeof initial === "number") {
-        rules.push({ value: initial, label: "initial median", colour });
-      }
-    }
-  }
+    const mean = { colour: faded(colour, 0.5), width: 1.5 };
+    const median = { colour, width: 2 };
+    return [
+      ...tagsOf(run, /\/trace_mean$/).map((tag) => ({ run, tag, statistic: "mean", style: mean })),
+      ...tagsOf(run, /\/trace_median$/).map((tag) => ({
+        run,
+        tag,
+        statistic: "median",
+        style: median,
+      })),
+    ];
+  });
+  const { series, omittedCurves } = drawnSeries(all);
+  const rules = series.flatMap(({ run, tag, statistic, style: { colour } }): Rule[] => {
+    if (statistic !== "median") return [];
+    const initial = get(run.run, tag)?.values.find((value) => value !== null);
+    return typeof initial === "number" ? [{ value: initial, label: "initial median", colour }] : [];
+  });
   if (rules.length > MAX_LABELLED_RULES) {
     for (const [i, rule] of rules.entries()) rule.label = i === 0 ? "initial medians" : "";
   }
   return {
-    curves,
+    curves: series.flatMap((one) => curvesOf(one, get, settings)),
+    omittedCurves,
     rules,
     xLabel: "optimizer step",
     left: { label: "trace", log: settings.log },
@@ -56,21 +63,19 @@ export function traceSpec(runs: TrainingRun[], get: GetScalar, settings: CurveSe
 }
 
 export function rankSpec(runs: TrainingRun[], get: GetScalar, settings: CurveSettings): ChartSpec {
-  const kinds = rankKinds(runs);
-  const curves = runs.flatMap(({ run, position }) =>
-    kinds.flatMap((kind, i) => {
-      const style = { colour: runColour(position, settings.dark), width: 2, dash: dashOf(i) };
-      return tagsOf(run, /\/effective_rank_\w+$/)
-        .filter((tag) => rankKind(tag) === kind)
-        .flatMap((tag) => curvesOf(run, tag, spacedName(kind), get(run.run, tag), settings, style));
-    }),
-  );
-  return {
-    curves,
-    rules: boundRules(runs, curves, settings.dark),
-    xLabel: "optimizer step",
-    left: { label: "effective rank", fromZero: true },
-  };
+  const kinds = new Map(rankKinds(runs).map((kind, i) => [kind, i]));
+  const all = runs.flatMap(({ run, position }) => {
+    const ofRun = tagsOf(run, RANK).map((tag) => ({ tag, kind: rankKind(tag) }));
+    const order = ({ kind }: { kind: string }) => kinds.get(kind) ?? 0;
+    return ofRun
+      .sort((one, other) => order(one) - order(other))
+      .map(({ tag, kind }): Series => {
+        const dash = dashOf(kinds.get(kind) ?? 0);
+        const style = { colour: runColour(position, settings.dark), width: 2, dash };
+        return { run, tag, statistic: spacedName(kind), style };
+      });
+  });
+  return boundedSpec(runs, all, "effective rank", get, settings);
 }
 
 export function dimensionSpec(
@@ -78,52 +83,36 @@ export function dimensionSpec(
   get: GetScalar,
   settings: CurveSettings,
 ): ChartSpec {
-  const curves = runs.flatMap(({ run, position }) =>
-    tagsOf(run, /\/tangent_dimension$/).flatMap((tag) => {
+  const all = runs.flatMap(({ run, position }) =>
+    tagsOf(run, /\/tangent_dimension$/).map((tag): Series => {
       const style = { colour: runColour(position, settings.dark), width: 2 };
-      return curvesOf(run, tag, "dimension", get(run.run, tag), settings, style);
+      return { run, tag, statistic: "dimension", style };
     }),
   );
-  return {
-    curves,
-    rules: boundRules(runs, curves, settings.dark),
-    xLabel: "optimizer step",
-    left: { label: "dimension", fromZero: true },
-  };
+  return boundedSpec(runs, all, "dimension", get, settings);
 }
 
-export function sameRuns(one: readonly TrainingRun[], other: readonly TrainingRun[]): boolean {
-  return (
-    one.length === other.length &&
-    one.every(({ run, position }, i) => run === other[i]?.run && position === other[i]?.position)
-  );
+/** A chart of ranks, with their bounds. */
+function boundedSpec(
+  runs: TrainingRun[],
+  all: Series[],
+  label: string,
+  get: GetScalar,
+  settings: CurveSettings,
+): ChartSpec {
+  const { series, omittedCurves } = drawnSeries(all);
+  const curves = series.flatMap((one) => curvesOf(one, get, settings));
+  const rules = boundRules(runs, curves, settings.dark);
+  const left = { label, fromZero: true };
+  return { curves, omittedCurves, rules, xLabel: "optimizer step", left };
 }
+
+const RANK = /\/effective_rank_\w+$/;
 
 /** The kinds of effective rank that at least one run logged. */
 export function rankKinds(runs: TrainingRun[]): string[] {
-  const tags = runs.flatMap(({ run }) => tagsOf(run, /\/effective_rank_\w+$/));
+  const tags = runs.flatMap(({ run }) => tagsOf(run, RANK));
   return [...new Set(tags.map(rankKind))].sort();
-}
-
-/** One marker per run and step with snapshots. The marker of the open snapshot is current. */
-export function snapshotMarkers(
-  runs: TrainingRun[],
-  open: { run: string; step: number } | null,
-  dark: boolean,
-): Marker[] {
-  return runs.flatMap(({ run, position }) => {
-    const names = new Map<number, Set<string>>();
-    for (const { step, name } of run.snapshots) {
-      names.set(step, (names.get(step) ?? new Set()).add(spacedName(name)));
-    }
-    return [...names].map(([step, ofStep]) => ({
-      x: step,
-      run: run.run,
-      label: `${run.run}, step ${formatCount(step)}: open ${[...ofStep].join(", ")}`,
-      colour: runColour(position, dark),
-      isCurrent: open?.run === run.run && open.step === step,
-    }));
-  });
 }
 
 function tagsOf({ scalars }: Run, pattern: RegExp): string[] {
@@ -134,53 +123,27 @@ function rankKind(tag: string): string {
   return tag.replace(/^.*\/effective_rank_/, "");
 }
 
+function drawnSeries(all: Series[]): { series: Series[]; omittedCurves: number } {
+  const series = all.slice(0, MAX_SERIES);
+  return { series, omittedCurves: all.length - series.length };
+}
+
 function curvesOf(
-  run: Run,
-  tag: string,
-  statistic: string,
-  scalar: Scalar | null,
+  { run, tag, statistic, style }: Series,
+  get: GetScalar,
   { smoothing, log }: CurveSettings,
-  style: Pick<Curve, "colour" | "width" | "dash">,
 ): Curve[] {
+  const scalar = get(run.run, tag);
   if (!scalar) return [];
   const { steps } = scalar;
   // Values of 0 cannot be drawn on a logarithmic axis.
   const values = log ? scalar.values.map((v) => (v !== null && v > 0 ? v : null)) : scalar.values;
   const prefix = tag.slice(0, tag.lastIndexOf("/"));
-  const name = [run.run, ...(prefix === "leaf" ? [] : [prefix]), statistic].join(" · ");
+  const name = [shown(run.run), ...(prefix === "leaf" ? [] : [shown(prefix)]), statistic].join(
+    " · ",
+  );
   const curve = { ...style, name, steps, values: smooth(values, smoothing) };
   if (smoothing <= 0) return [curve];
   const raw = { ...style, name, steps, values, colour: faded(style.colour.slice(0, 7), 0.22) };
   return [{ ...raw, width: 1, isBackground: true }, curve];
-}
-
-export interface RankBound {
-  value: number;
-  /** The bound as an equation: "C−1 = 9". */
-  text: string;
-}
-
-/** The bounds of the rank of the local data matrix, in ascending order. */
-export function rankBounds(runs: TrainingRun[]): RankBound[] {
-  const all = runs.flatMap(({ run }) => run.snapshots.map(rankBound));
-  const unique = new Map(all.map((bound) => [bound.text, bound]));
-  return [...unique.values()].sort((one, other) => one.value - other.value);
-}
-
-/** C − 1 for C exclusive classes and C for C independent labels; at most d numbers in an input. */
-function rankBound({ class_count, input_shape, likelihood }: Snapshot): RankBound {
-  const [name, ofScores] =
-    likelihood === "categorical" ? ["C−1", class_count - 1] : ["C", class_count];
-  const size = input_shape.reduce((product, side) => product * side, 1);
-  const value = Math.min(ofScores, size);
-  return { value, text: `${value < ofScores ? "d" : name} = ${formatCount(value)}` };
-}
-
-/** Bounds near the curves. A bound far above them (1000 classes) would flatten the curves. */
-function boundRules(runs: TrainingRun[], curves: Curve[], dark: boolean): Rule[] {
-  const highest = extent(curves.map(({ values }) => values))?.[1] ?? Infinity;
-  const colour = dark ? "#9aa0a6" : "#6b7278";
-  return rankBounds(runs)
-    .filter(({ value }) => value <= MAX_BOUND_RATIO * highest)
-    .map(({ value, text }) => ({ value, label: `bound ${text}`, colour }));
 }

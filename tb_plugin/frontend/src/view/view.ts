@@ -96,7 +96,10 @@ export function snapshotsByName(run: Run): Map<string, Snapshot[]> {
 
 export function nearestStep(snapshots: readonly Snapshot[], step: number): Snapshot | undefined {
   const distance = (snapshot: Snapshot) => Math.abs(snapshot.step - step);
-  return [...snapshots].sort((one, other) => distance(one) - distance(other))[0];
+  return snapshots.reduce<Snapshot | undefined>(
+    (best, other) => (best && distance(best) <= distance(other) ? best : other),
+    undefined,
+  );
 }
 
 function opened(run: Run, snapshot: Snapshot | undefined, index: number): Opened | null {
