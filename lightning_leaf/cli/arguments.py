@@ -1,10 +1,11 @@
-"""Arguments and errors that both commands share."""
+"""Arguments that both commands share."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+from lightning_leaf.errors import shown
 
 ACCELERATORS = ["auto", "cpu", "gpu", "mps"]
 
@@ -30,15 +31,36 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def positive_whole_number(text: str) -> int:
-    """Convert an argument to a whole number of at least 1, as a type for argparse."""
+def whole_number(text: str, at_least: int, at_most: int) -> int:
+    """Convert an argument to a whole number within a range.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is not one.
+    """
     try:
         number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive whole number; got {text!r}")
+    except ValueError:  # also for more than 4300 digits
+        number = at_least - 1
+    if not at_least <= number <= at_most:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from {at_least} to {at_most}; got {shown(text)}"
+        )
     return number
+
+
+def positive_whole_number(text: str) -> int:
+    """Convert an argument to a number of inputs or epochs, as a type for argparse."""
+    return whole_number(text, 1, 2**31 - 1)
+
+
+def number_of_devices(text: str) -> int:
+    """Convert an argument to a number of processes of one machine, as a type for argparse."""
+    return whole_number(text, 1, 1024)
+
+
+def seed(text: str) -> int:
+    """Convert an argument to a seed, as a type for argparse."""
+    return whole_number(text, 0, 2**32 - 1)
 
 
 def local_folder(text: str) -> Path:
@@ -47,11 +69,5 @@ def local_folder(text: str) -> Path:
 
     path = local_path(text)
     if path is None:
-        raise argparse.ArgumentTypeError(f"expected a local folder; got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a local folder; got {shown(text)}")
     return path
-
-
-def fail(command: str, message: str) -> int:
-    """Print an error of a command and return its exit status, 1."""
-    print(f"lightning-leaf {command}: {message}", file=sys.stderr)
-    return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,12 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.cli.failures import described, user_code
+from lightning_leaf.errors import LeafError, message_of, shown, type_name
 
-KEYS_SHOWN = 3
+KEYS_SHOWN, KEY_SHOWN = 3, 200
+MAX_STEP = 2**53
+"""Charts and tables show steps as floating-point numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,38 +50,99 @@ def read_checkpoint(path: Path) -> Checkpoint:
         LeafError: If the file does not exist, cannot be read without running code, or contains no
             weights.
     """
+    require_file(path)
     try:
+        _require_uncompressed(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise LeafError(f"Expected a checkpoint at {path}; there is no such file.") from error
+    except LeafError:
+        raise
     except pickle.UnpicklingError as error:
-        kind = re.search(r"GLOBAL (\S+) was not an allowed global", str(error))
-        cause = f"it contains {kind[1]}" if kind else str(error).partition("\n")[0]
+        kind = re.search(r"GLOBAL (\S+) was not an allowed global", message_of(error))
+        cause = f"it contains {kind[1][:200]}" if kind else described(error)
         raise LeafError(
             "Expected a checkpoint that torch.load(weights_only=True) can read, which runs no "
             f"code from the file; it cannot read {path} ({cause}). Save the checkpoint again with "
             "hyper-parameters that are numbers, strings, lists and dicts, or save only the state "
             "dict: torch.save(model.state_dict(), PATH)."
         ) from error
-    except (OSError, RuntimeError, EOFError) as error:
+    except Exception as error:  # damaged files raise errors of any class, also RecursionError
         raise LeafError(
-            f"Expected a checkpoint at {path}; it cannot be read "
-            f"({str(error).partition(chr(10))[0]}). The file is damaged or not a checkpoint."
+            f"Expected a checkpoint at {path}; it cannot be read ({described(error)}). The file is "
+            "damaged or not a checkpoint."
         ) from error
+    return _checked(path, content)
+
+
+def require_file(path: Path) -> None:
+    """Check that a checkpoint is a file; pipes and devices may have no end.
+
+    Raises:
+        LeafError: If it does not exist or is no regular file.
+    """
+    try:
+        is_file, exists = path.is_file(), path.exists()
+    except OSError as error:  # for example a name that is too long
+        raise LeafError(
+            f"--checkpoint expects existing files; {shown(str(path))} cannot be read "
+            f"({error.strerror})."
+        ) from error
+    if not is_file:
+        cause = "is not a regular file" if exists else "does not exist"
+        raise LeafError(f"--checkpoint expects existing files; {path} {cause}.")
+
+
+def _require_uncompressed(path: Path) -> None:
+    """Check that an archive does not expand: torch.save stores every record as it is.
+
+    Raises:
+        LeafError: If records are compressed, or together are larger than the file.
+        Exception: If the file begins as an archive but is none.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return  # a format of older versions, which are not archives
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+    is_stored = all(record.compress_type == zipfile.ZIP_STORED for record in records)
+    if not is_stored or sum(record.file_size for record in records) > path.stat().st_size:
+        raise LeafError(
+            f"Expected a checkpoint at {path} as torch.save writes it, without compression; it "
+            "contains compressed or overlapping records. The file is damaged or not a checkpoint."
+        )
+
+
+def _checked(path: Path, content: Any) -> Checkpoint:
+    """Check the content of a checkpoint, which may be anything.
+
+    Raises:
+        LeafError: If it contains no weights, or hyper-parameters that are no arguments.
+    """
     weights = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(weights, dict) or not any(isinstance(v, Tensor) for v in weights.values()):
+    if (
+        not isinstance(weights, dict)
+        or not any(isinstance(value, Tensor) for value in weights.values())
+        or not all(isinstance(name, str) for name in weights)
+    ):
         raise LeafError(
             f"Expected {path} to be a Lightning checkpoint (with a 'state_dict') or a state dict; "
             f"it contains {_description(content)}."
         )
+    hyper_parameters = content.get("hyper_parameters")
+    hyper_parameters = {} if hyper_parameters is None else hyper_parameters
+    if not isinstance(hyper_parameters, dict) or not all(
+        isinstance(name, str) for name in hyper_parameters
+    ):
+        raise LeafError(
+            f"Expected the hyper-parameters of {path} to be a dict with names of arguments; got "
+            f"{shown(hyper_parameters)}. Save the checkpoint with save_hyperparameters(), or save "
+            "only the state dict: torch.save(model.state_dict(), PATH)."
+        )
+    return Checkpoint(path, weights, hyper_parameters, _step(content), content)
+
+
+def _step(content: dict[str, Any]) -> int | None:
     step = content.get("global_step")
-    return Checkpoint(
-        path,
-        weights,
-        dict(content.get("hyper_parameters") or {}),
-        step if isinstance(step, int) else None,
-        content,
-    )
+    return step if type(step) is int and 0 <= step <= MAX_STEP else None
 
 
 def load_classifier(checkpoint: Checkpoint, make: Any, name: str) -> nn.Module:
@@ -94,34 +159,39 @@ def load_classifier(checkpoint: Checkpoint, make: Any, name: str) -> nn.Module:
     """
     is_lightning = isinstance(make, type) and issubclass(make, L.LightningModule)
     arguments = _accepted(make, checkpoint.hyper_parameters) if is_lightning else {}
-    try:
+    names = _some(list(arguments)) or "none"
+    call = (
+        f"called with the hyper-parameters of {checkpoint.path} ({names})"
+        if is_lightning
+        else "called without arguments"
+    )
+    with user_code(
+        f"Expected {name} to return the classifier when {call}; it",
+        "Call self.save_hyperparameters() in the LightningModule, or give a function without "
+        "arguments that returns the classifier.",
+    ):
         classifier = make(**arguments)
-    except Exception as error:
-        call = (
-            f"called with the hyper-parameters of {checkpoint.path} "
-            f"({', '.join(arguments) or 'none'})"
-            if is_lightning
-            else "called without arguments"
-        )
-        raise LeafError(
-            f"Expected {name} to return the classifier when {call}; it raised "
-            f"{type(error).__name__}: {error}. Call self.save_hyperparameters() in the "
-            "LightningModule, or give a function without arguments that returns the classifier."
-        ) from error
     if not isinstance(classifier, nn.Module):
         raise LeafError(
-            f"Expected {name} to return a torch.nn.Module; it returned {type(classifier).__name__}."
+            f"Expected {name} to return a torch.nn.Module; it returned {type_name(classifier)}."
         )
-    if isinstance(classifier, L.LightningModule):
-        classifier.configure_model()
-        classifier.on_load_checkpoint(checkpoint.content)
-    _load_weights(classifier, checkpoint, name)
-    return classifier.eval()
+    with user_code(
+        f"Expected {name} to load the weights of {checkpoint.path}; it",
+        "Give the class that was trained, or a function that calls it with the same arguments.",
+    ):
+        if isinstance(classifier, L.LightningModule):
+            classifier.configure_model()
+            classifier.on_load_checkpoint(checkpoint.content)
+        _load_weights(classifier, checkpoint, name)
+        return classifier.eval()
 
 
 def _accepted(make: Any, hyper_parameters: dict[str, Any]) -> dict[str, Any]:
     """Return the hyper-parameters that the constructor accepts, because subclasses save others."""
-    parameters = inspect.signature(make).parameters
+    try:
+        parameters = inspect.signature(make).parameters
+    except (TypeError, ValueError):  # a signature that cannot be read
+        return hyper_parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return hyper_parameters
     return {name: value for name, value in hyper_parameters.items() if name in parameters}
@@ -131,7 +201,8 @@ def _load_weights(classifier: nn.Module, checkpoint: Checkpoint, name: str) -> N
     try:
         classifier.load_state_dict(checkpoint.weights)
     except RuntimeError as error:
-        difference = _differences(classifier.state_dict(), checkpoint.weights) or str(error)
+        expected = classifier.state_dict()
+        difference = _differences(expected, checkpoint.weights) or described(error)
         raise LeafError(
             f"Expected the weights of {checkpoint.path} to fit {name}; {difference}. Give the "
             "class that was trained, or a function that calls it with the same arguments."
@@ -158,10 +229,12 @@ def _differences(expected: dict[str, Any], received: dict[str, Any]) -> str:
 
 def _some(keys: list[str]) -> str:
     more = len(keys) - KEYS_SHOWN
-    return ", ".join(keys[:KEYS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    names = ", ".join(key[:KEY_SHOWN] for key in keys[:KEYS_SHOWN])
+    return names + (f" and {more} more" if more > 0 else "")
 
 
 def _description(content: Any) -> str:
     if isinstance(content, dict):
-        return f"a dict with the keys {_some(sorted(map(str, content))) or '(none)'}"
-    return f"an object of type {type(content).__name__}"
+        names = sorted(name if isinstance(name, str) else shown(name) for name in content)
+        return f"a dict with the keys {_some(names) or '(none)'}"
+    return f"an object of type {type_name(content)}"

@@ -9,8 +9,9 @@ import lightning as L
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from lightning_leaf.cli.dotted_names import named
+from lightning_leaf.cli.failures import user_code
 from lightning_leaf.data.image_datasets import DATA_NAMES, load
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, type_name
 
 STAGES = ("predict", "val", "test")
 """The first of these loaders that a data module defines is used."""
@@ -33,7 +34,14 @@ def loader_of(name: str, data_dir: Path, batch_size: int, limit: int | None) -> 
         LeafError: If the name is none of these, or the data set is empty.
         DataUnavailableError: If one of the demo's data sets can be neither read nor downloaded.
     """
-    data: Any = load(name, data_dir).val if name in DATA_NAMES else _named_data(name)
+    if name in DATA_NAMES:
+        return _loader(load(name, data_dir).val, name, batch_size, limit)
+    data = _named_data(name)
+    with user_code(f"--data expects data that can be read; {name}", "Correct it."):
+        return _loader(data, name, batch_size, limit)
+
+
+def _loader(data: Any, name: str, batch_size: int, limit: int | None) -> DataLoader[Any]:
     if isinstance(data, L.LightningDataModule):
         data = _loader_of_module(data, name)
     options: dict[str, Any] = {}
@@ -45,12 +53,13 @@ def loader_of(name: str, data_dir: Path, batch_size: int, limit: int | None) -> 
     ):
         raise LeafError(
             "--data expects a LightningDataModule, a DataLoader or a map-style Dataset with a "
-            f"length; {name} is or returned {type(data).__name__}. Give a function that returns "
+            f"length; {name} is or returned {type_name(data)}. Give a function that returns "
             "one of them."
         )
-    if len(data) == 0:
+    length = len(data)
+    if length == 0:
         raise LeafError(f"--data expects at least one input; the data set of {name} is empty.")
-    if limit is not None and limit < len(data):
+    if limit is not None and limit < length:
         data = Subset(data, range(limit))
     return DataLoader(data, batch_size, **options)
 
@@ -62,13 +71,11 @@ def _named_data(name: str) -> Any:
     is_data = isinstance(imported, (L.LightningDataModule, Dataset, DataLoader))
     if is_data or not callable(imported):
         return imported
-    try:
+    with user_code(
+        f"--data expects a class or function without arguments that returns the data; {name}",
+        "Give a function without arguments.",
+    ):
         return imported()
-    except Exception as error:
-        raise LeafError(
-            f"--data expects a class or function without arguments that returns the data; {name} "
-            f"raised {type(error).__name__}: {error}. Give a function without arguments."
-        ) from error
 
 
 def _loader_of_module(module: L.LightningDataModule, name: str) -> Any:
@@ -91,7 +98,7 @@ def _loader_of_module(module: L.LightningDataModule, name: str) -> Any:
         if not isinstance(loader, DataLoader):
             raise LeafError(
                 f"--data expects one DataLoader; {method} of {name} returned "
-                f"{type(loader).__name__}. Give a function that returns the data set."
+                f"{type_name(loader)}. Give a function that returns the data set."
             )
         return loader
     raise LeafError(

@@ -9,10 +9,11 @@ from typing import Any
 from lightning_leaf.cli.arguments import (
     add_accelerator,
     add_data_dir,
-    fail,
     local_folder,
     positive_whole_number,
+    seed,
 )
+from lightning_leaf.cli.failures import fail
 
 
 def add_parser(commands: Any) -> None:
@@ -41,7 +42,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=seed,
         default=0,
         metavar="N",
         help="seed of weights, batches and probes (default: %(default)s)",
@@ -76,10 +77,9 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         args.logdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return fail(
-            "demo", f"cannot write to {args.logdir} ({error.strerror}). Give another --logdir."
-        )
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or error
+        return fail("demo", f"cannot write to {args.logdir} ({cause}). Give another --logdir.")
     try:
         demo = train(
             args.data,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+from pathlib import Path
 from typing import Any
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.cli.failures import user_code
+from lightning_leaf.errors import LeafError, shown
 
 
 def named(path: str, expected: str) -> Any:
@@ -26,16 +28,21 @@ def named(path: str, expected: str) -> Any:
     """
     names = path.split(".")
     if len(names) < 2 or not all(name.isidentifier() for name in names):
-        raise LeafError(f"Expected {expected} as a dotted path, package.module.Name; got {path!r}.")
-    target, depth = _innermost_module(names, path, expected)
-    for i, name in enumerate(names[depth:], depth):
-        if not hasattr(target, name):
-            similar = difflib.get_close_matches(name, dir(target), n=1)
-            hint = f" Did you mean {similar[0]!r}?" if similar else ""
-            raise LeafError(
-                f"Expected {expected} at {path!r}; {'.'.join(names[:i])!r} has no {name!r}.{hint}"
-            )
-        target = getattr(target, name)
+        raise LeafError(
+            f"Expected {expected} as a dotted path, package.module.Name; got {shown(path)}."
+        )
+    with user_code(f"Expected {expected} at {path!r}; importing it", "Correct the module."):
+        target, depth = _innermost_module(names, path, expected)
+        module = target
+        for i, name in enumerate(names[depth:], depth):
+            if not hasattr(target, name):
+                similar = difflib.get_close_matches(name, dir(target), n=1)
+                hint = f" Did you mean {similar[0]!r}?" if similar else ""
+                raise LeafError(
+                    f"Expected {expected} at {path!r}; {'.'.join(names[:i])!r} has no {name!r}."
+                    f"{hint}{_origin(module, names[0])}"
+                )
+            target = getattr(target, name)
     return target
 
 
@@ -47,17 +54,28 @@ def _innermost_module(names: list[str], path: str, expected: str) -> tuple[Any, 
         # Distinguishes a module that does not exist from one whose imports fail.
         if (depth and not hasattr(module, "__path__")) or not importlib.util.find_spec(name):
             break
-        try:
-            module = importlib.import_module(name)
-        except Exception as error:
-            raise LeafError(
-                f"Expected {expected} at {path!r}; importing {name!r} failed: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        module = importlib.import_module(name)
         depth += 1
     if module is None:
         raise LeafError(
             f"Expected {expected} at {path!r}; there is no module {names[0]!r}. Modules are "
-            "imported from the current folder and from Python's installed packages."
+            "imported from Python's installed packages and from the current folder."
         )
     return module, depth
+
+
+def _origin(module: Any, name: str) -> str:
+    """Say from which file a module was imported, and which module of the same name it hides."""
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str):
+        return ""
+    folder = Path.cwd()
+    hides = folder not in Path(file).resolve().parents and (
+        (folder / f"{name}.py").exists() or (folder / name).is_dir()
+    )
+    return f" It was imported from {file}." + (
+        f" This hides {name!r} in the current folder, because installed modules come first; "
+        "rename it."
+        if hides
+        else ""
+    )

@@ -6,17 +6,19 @@ import argparse
 import os
 import sys
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_leaf.cli.arguments import (
     add_accelerator,
     add_data_dir,
-    fail,
     local_folder,
+    number_of_devices,
     positive_whole_number,
 )
-from lightning_leaf.errors import Interrupted, LeafError
+from lightning_leaf.cli.failures import INTERRUPTED, described, fail, is_interrupt, printable
+from lightning_leaf.errors import Interrupted, LeafError, message_of, type_name
 from lightning_leaf.geometry.rank_kinds import RANK_KINDS
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 32
 FIGURE = "checkpoints.png"
+STEM_BYTES = 200
+RESUME = "All rows measured so far are written; run again with the same --out to measure the rest."
 LIKELIHOODS = ["categorical", "bernoulli"]
 
 Measured = tuple[Path, int | None]
@@ -40,7 +44,9 @@ def add_parser(commands: Any) -> None:
             "folder of Parquet files in --out, with one row for each input. Then print a summary "
             "of each checkpoint and, for several checkpoints, plot trace and ranks over training. "
             "Interrupted runs resume: run again with the same --out to measure only the missing "
-            "inputs; the number of devices may differ."
+            "inputs; the number of devices may differ. Modules of --model, --data, --forward and "
+            "--batch are imported from Python's installed packages, then from the current folder; "
+            "their code runs with your permissions."
         ),
     )
     parser.add_argument(
@@ -96,7 +102,7 @@ def add_parser(commands: Any) -> None:
         help="inputs per batch; must stay the same to resume a run (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--devices", type=positive_whole_number, default=1, metavar="N",
+        "--devices", type=number_of_devices, default=1, metavar="N",
         help="number of devices, with one process each (default: %(default)s)",
     )  # fmt: skip
     add_accelerator(parser)
@@ -120,37 +126,39 @@ def run(args: argparse.Namespace) -> int:
 
     from lightning_leaf.data.image_datasets import DataUnavailableError
 
-    # Unlike `python -m`, an installed command does not find modules in the current folder.
-    sys.path.insert(0, os.getcwd())
     try:
+        # An installed command does not find modules in the current folder. They come last, so that
+        # a file there, such as torch.py, does not replace an installed module.
+        sys.path.append(os.getcwd())
         measured = _measure_all(args)
         if getattr(rank_zero_only, "rank", 0) == 0:
             _report(measured, args)
     except Interrupted:
-        return fail(
-            "measure",
-            "interrupted by SIGTERM. All rows measured so far are written; run again with the same "
-            "--out to resume.",
-        )
+        return fail("measure", f"interrupted by SIGTERM. {RESUME}")
     except (LeafError, DataUnavailableError, ModuleNotFoundError) as error:
-        return fail("measure", str(error))
+        return fail("measure", message_of(error))
     except MisconfigurationException as error:
         return fail("measure", f"{error} Give another --accelerator or another --devices.")
+    except BaseException as error:  # the code of --model and --data may raise anything
+        if is_interrupt(error):
+            fail("measure", f"interrupted. {RESUME}")
+            return INTERRUPTED
+        return fail("measure", f"measuring raised {described(error)}. {RESUME}")
     return 0
 
 
 def _measure_all(args: argparse.Namespace) -> list[Measured]:
+    from lightning_leaf.cli.checkpoints import require_file
     from lightning_leaf.cli.datasets import loader_of
     from lightning_leaf.cli.dotted_names import named
 
     for path in args.checkpoint:
-        if not path.is_file():
-            raise LeafError(f"--checkpoint expects existing files; {path} does not exist.")
+        require_file(path)
     make = named(args.model, "a class or function that returns the classifier")
     if not callable(make):
         raise LeafError(
             "--model expects a class or function that returns the classifier; "
-            f"{args.model} is an instance of {type(make).__name__}. Give a function that returns "
+            f"{args.model} is an instance of {type_name(make)}. Give a function that returns "
             "it."
         )
     loader = loader_of(args.data, args.data_dir, args.batch_size, args.limit)
@@ -166,8 +174,9 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Me
 
     checkpoint = read_checkpoint(path)
     classifier = load_classifier(checkpoint, make, args.model)
-    # Two checkpoints may have the same name, such as last.ckpt.
-    folder = args.out / f"{path.stem}-{fingerprint(classifier)[:8]}"
+    # Two checkpoints may have the same name, such as last.ckpt. A name of 255 bytes is too long.
+    stem = os.fsdecode(os.fsencode(path.stem)[:STEM_BYTES])
+    folder = args.out / f"{stem}-{fingerprint(classifier)[:8]}"
     writer = MeasurementWriter(folder)
     remaining = writer.remaining(loader)
     predictor = LeafPredictor(
@@ -204,17 +213,24 @@ def _split(keys: list[str] | None) -> str | list[str] | None:
 
 def _report(measured: list[Measured], args: argparse.Namespace) -> None:
     from lightning_leaf.cli.summary import LEGEND, plot_summaries, summarize, summary_table
+    from lightning_leaf.predict.files import write_whole
+    from lightning_leaf.predict.folder import MeasurementFolder
 
     likelihood: Likelihood = args.likelihood or "categorical"
+    for folder, _ in measured:
+        MeasurementFolder(folder).require_complete()
     summaries = [summarize(folder, args.ranks, likelihood, step) for folder, step in measured]
     print()
     for line in summary_table(summaries):
-        print(line)
-    print(f"{LEGEND}\n\nRows: {args.out}/*/*.parquet")
+        print(printable(line))
+    print(f"{LEGEND}\n\nRows: {printable(str(args.out))}/*/*.parquet")
     if len(summaries) > 1:
         try:
-            plot_summaries(summaries).savefig(args.out / FIGURE)
+            figure = plot_summaries(summaries)
         except ModuleNotFoundError as error:
             print(f"No figure: {error}")
-        else:
-            print(f"Figure: {args.out / FIGURE}")
+            return
+        picture = BytesIO()
+        figure.savefig(picture, format="png")
+        write_whole(args.out / FIGURE, picture.getvalue())
+        print(f"Figure: {printable(str(args.out / FIGURE))}")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import reprlib
 from typing import Any, get_args
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.geometry.rank_kinds import RANK_KINDS
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.leaf_path import PathKind
@@ -15,11 +14,7 @@ from lightning_leaf.predict.columns import ColumnTypes, input_column_types, path
 SCHEMA_VERSION = 1
 MAX_BYTES = 8 * 2**20
 """Largest size of the settings as JSON: 100 000 class names of 80 letters."""
-DIFFERENCES_SHOWN, NAME_SHOWN = 5, 80
-
-_short = reprlib.Repr()
-_short.maxlevel, _short.maxdict, _short.maxlist, _short.maxstring = 3, 10, 20, 80
-_short.maxother = _short.maxlong = 80
+DIFFERENCES_SHOWN = 5
 
 
 class Settings:
@@ -83,13 +78,13 @@ class Settings:
             for name in self._texts.keys() | other._texts.keys()
             if self._texts.get(name) != other._texts.get(name)
         )
-        shown = [
-            f"{name[:NAME_SHOWN]} was {_short.repr(self._values.get(name))} and is "
-            f"{_short.repr(other._values.get(name))}"
+        descriptions = [
+            f"{shown(name)[1:-1]} was {shown(self._values.get(name))} and is "
+            f"{shown(other._values.get(name))}"
             for name in names[:DIFFERENCES_SHOWN]
         ]
-        more = len(names) - len(shown)
-        return "; ".join(shown) + (f"; and {more} more" if more else "")
+        more = len(names) - len(descriptions)
+        return "; ".join(descriptions) + (f"; and {more} more" if more else "")
 
     @property
     def inputs(self) -> int:
@@ -101,8 +96,7 @@ class Settings:
         inputs = self._values.get("inputs")
         if not isinstance(inputs, int) or isinstance(inputs, bool) or not 0 <= inputs < 2**63:
             raise LeafError(
-                "The settings of a table expect the number of its inputs; got "
-                f"{_short.repr(inputs)}."
+                f"The settings of a table expect the number of its inputs; got {shown(inputs)}."
             )
         return inputs
 
@@ -131,7 +125,7 @@ class Settings:
             f"The settings of a table expect schema_version {SCHEMA_VERSION} and a task, ranks and "
             "likelihood of this version; got "
             + ", ".join(
-                f"{name} {_short.repr(values.get(name))}"
+                f"{name} {shown(values.get(name))}"
                 for name in ("schema_version", "task", "ranks", "likelihood")
             )
             + "."

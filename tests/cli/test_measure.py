@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -134,18 +135,44 @@ def test_second_run_measures_only_missing_inputs(
     assert "ranks was ['entropy', 'stable'] and is ['entropy']" in capsys.readouterr().err
 
 
+PLANTED = ("torch", "sklearn", "pyarrow", "matplotlib", "numpy", "lightning", "pickle")
+USERS_PROJECT = """
+from torch.utils.data import DataLoader
+from tests.support.predict.project import Classifier, Digits
+
+class InWorkers(Digits):
+    def val_dataloader(self):
+        return DataLoader(self.held_out, num_workers=1)
+"""
+
+
 def test_two_devices_write_the_same_rows(
     checkpoints: list[Path], measured: tuple[Path, str, str], tmp_path: Path
 ) -> None:
-    arguments = command(checkpoints[:2], tmp_path, "--devices=2", "--ranks", "entropy", "stable")
-    done = subprocess.run(["lightning-leaf", *arguments], capture_output=True, text=True, cwd=ROOT)
+    """Also, files in the current folder do not replace installed modules, in no process."""
+    folder, out = tmp_path / "current", tmp_path / "out"
+    folder.mkdir()
+    for name in PLANTED:
+        (folder / f"{name}.py").write_text(f"open({str(folder / 'ran')!r}, 'a').write({name!r})")
+    (folder / "users_project.py").write_text(USERS_PROJECT)
+    arguments = command(checkpoints[:2], out, "--devices=2", "--ranks", "entropy", "stable")
+    names = ["--model=users_project.Classifier", "--data=users_project.InWorkers"]
+    done = subprocess.run(
+        ["lightning-leaf", *arguments, *names],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr[-3000:]
+    assert not (folder / "ran").exists()
+    assert (out / "checkpoints.png").exists()
     for checkpoint in checkpoints[:2]:
-        two, one = (folder_of(checkpoint, out) for out in (tmp_path, measured[0]))
+        two, one = (folder_of(checkpoint, each) for each in (out, measured[0]))
         parts = {part.stem[:17] for part in two.glob("part-*")}
         assert parts >= {"part-000000000000", "part-000000000032"}  # one from each process
         # Not bitwise the same, because the numbers of threads differ.
-        traces = [read_measurements(folder)["trace"].to_pylist() for folder in (two, one)]
+        traces = [read_measurements(each)["trace"].to_pylist() for each in (two, one)]
         assert traces[0] == pytest.approx(traces[1], rel=1e-5)
     # Only the first process prints the summary.
     assert done.stdout.count("mean trace") == 1
@@ -296,9 +323,9 @@ def test_classifier_with_softmax_fails_with_instructions(
     ("argument", "message"),
     [
         ("--ranks=entropi", "invalid choice: 'entropi' (choose from"),
-        ("--devices=0", "positive whole number"),
-        ("--limit=0", "positive whole number"),
-        ("--batch-size=x", "positive whole number"),
+        ("--devices=0", "whole number from 1 to 1024; got '0'"),
+        ("--limit=0", "whole number from 1 to 2147483647"),
+        ("--batch-size=x", "whole number from 1"),
         ("--accelerator=x", "invalid choice"),
     ],
 )

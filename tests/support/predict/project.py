@@ -65,6 +65,10 @@ def no_data() -> Dataset[Any]:
     return TensorDataset(torch.rand(0, 1, 8, 8))
 
 
+def few() -> Dataset[Any]:
+    return TensorDataset(torch.rand(3, 1, 8, 8))
+
+
 def number() -> int:
     return 3
 
