@@ -10,7 +10,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from tests.benchmarks.logs_written import SNAPSHOTS
@@ -78,12 +78,26 @@ def timed(name: str, url: str) -> Figures:
 
 def memory() -> Figures:
     """Return the memory of TensorBoard and, with the Rust loader, of its data server."""
-    sizes = [f"{name} {size:.0f}" for name, size in processes() if name in ("main.py", "server")]
+    sizes = [f"{server.name} {server.resident:.0f}" for server in servers()]
     return {"resident memory, MB": ", ".join(sizes)}
 
 
-def processes() -> Iterator[tuple[str, float]]:
-    """Yield name and resident megabytes of every child process."""
+class Process(NamedTuple):
+    """A child process: its number, its name, and its resident megabytes, now and at most."""
+
+    number: int
+    name: str
+    resident: float
+    peak: float
+
+
+def servers() -> list[Process]:
+    """Return TensorBoard and, with the Rust loader, its data server."""
+    return [process for process in processes() if process.name in ("main.py", "server")]
+
+
+def processes() -> Iterator[Process]:
+    """Yield every child process."""
     waiting = [os.getpid()]
     while waiting:
         parent = waiting.pop()
@@ -92,7 +106,8 @@ def processes() -> Iterator[tuple[str, float]]:
         if parent != os.getpid():
             lines = Path(f"/proc/{parent}/status").read_text().splitlines()
             status = dict(line.split(":", 1) for line in lines)
-            yield status["Name"].strip(), int(status.get("VmRSS", "0 kB").split()[0]) / 1000
+            sizes = [int(status.get(key, "0 kB").split()[0]) / 1000 for key in ("VmRSS", "VmHWM")]
+            yield Process(parent, status["Name"].strip(), *sizes)
 
 
 def fetch(url: str) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zipfile
 import zlib
@@ -16,7 +17,7 @@ from PIL import Image
 from tensorboard_plugin_leaf import SnapshotError, encode
 from tensorboard_plugin_leaf.codec.path_codec import decode_path, read_sheet
 from tensorboard_plugin_leaf.codec.zip_archive import MAX_MEMBERS
-from tensorboard_plugin_leaf.routes.json_content import MAX_NUMBERS, path_content
+from tensorboard_plugin_leaf.routes.json_content import MAX_NUMBERS, path_json
 
 from tests.support.plugin import synthetic
 from tests.support.plugin.blobs import (
@@ -193,7 +194,7 @@ def test_pixels_take_no_memory_without_decoding() -> None:
     (blob,) = encode(snapshot)[1]
     with limited_work(2):
         path = decode_path(blob, pixels=False)
-        content = path_content(path, "")["frames"]
+        content = json.loads(path_json(path, ""))["frames"]
     assert (content["count"], content["height"], content["width"]) == (3, 2000, 1500)
     with pytest.raises(AssertionError, match="MB"), limited_work(2):
         decode_path(blob)
@@ -203,6 +204,6 @@ def test_more_numbers_than_a_page_can_show_raise() -> None:
     length = MAX_NUMBERS // 2
     path = synthetic.snapshot_of_size(3, 2, np.zeros((3, length), np.float32)).paths[0]
     with pytest.raises(SnapshotError, match="numbers"):
-        path_content(path, "")
+        path_json(path, "")
     shown = synthetic.snapshot_of_size(3, 2, np.zeros((3, 1000), np.float32)).paths[0]
-    assert path_content(shown, "")["frames"]["length"] == 1000
+    assert json.loads(path_json(shown, ""))["frames"]["length"] == 1000

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from tensorboard_plugin_leaf.codec.sprite_sheet import sheet_columns
+from tensorboard_plugin_leaf.routes.number_text import numbers_json
 from tensorboard_plugin_leaf.schema.errors import SnapshotError
-from tensorboard_plugin_leaf.schema.fields import Array
 from tensorboard_plugin_leaf.schema.path import CURVES, PathRecord, PathScalars
 from tensorboard_plugin_leaf.store.entries import finite_or_none
 from tensorboard_plugin_leaf.store.resumed import ScalarPoint
@@ -40,12 +39,12 @@ def snapshots_json(listed: RunList) -> str:
     return f'{{"runs":[{runs}],"runs_omitted":{listed.omitted}}}'
 
 
-def path_content(path: PathRecord, digest: str) -> dict[str, Any]:
-    """Return the content of the route ``path``.
+def path_json(path: PathRecord, digest: str) -> str:
+    """Return the JSON of the route ``path``.
 
     Args:
         path: The path.
-        digest: The digest of its blob.
+        digest: The digest of its bytes.
 
     Raises:
         SnapshotError: If the path has more than ``MAX_NUMBERS`` probabilities and signal values.
@@ -60,17 +59,20 @@ def path_content(path: PathRecord, digest: str) -> dict[str, Any]:
         field.name: finite_or_none(getattr(path, field.name))
         for field in dataclasses.fields(PathScalars)
     }
-    return scalars | {
+    values = scalars | {
         "digest": digest,
         "classes": path.classes,
         "curve_steps": path.curve_steps.tolist(),
-        "probabilities": _numbers(path.probabilities.T),  # (K, S), one curve for each class
-        **{name: _numbers(getattr(path, name)) for name in CURVES},
         "frame_steps": path.frame_steps.tolist(),
         "frame_labels": path.frame_labels,
-        "frame_probabilities": _numbers(path.frame_probabilities),
-        "frames": _frames(path),
     }
+    arrays = {
+        "probabilities": path.probabilities.T,  # (K, S), one curve for each class
+        **{name: getattr(path, name) for name in CURVES},
+        "frame_probabilities": path.frame_probabilities,
+    }
+    fields = {name: numbers_json(array) for name, array in arrays.items()}
+    return _with_fields(values, fields | {"frames": _frames(path)})
 
 
 def scalars_content(points: Sequence[ScalarPoint]) -> dict[str, Any]:
@@ -83,18 +85,16 @@ def scalars_content(points: Sequence[ScalarPoint]) -> dict[str, Any]:
 
 
 def _run(run: Run) -> str:
-    rest = to_json(
-        {
-            "run": run.name,
-            "omitted": run.omitted,
-            "superseded": run.superseded,
-            "damaged": [{"tag": tag, "message": text} for tag, text in run.damaged.items()],
-            "damaged_omitted": run.damaged_omitted,
-            "scalars": list(run.scalars),
-            "scalars_omitted": run.scalars_omitted,
-        }
-    )
-    return f'{{"snapshots":[{",".join(map(_snapshot, run.snapshots))}],{rest[1:]}'
+    values = {
+        "run": run.name,
+        "omitted": run.omitted,
+        "superseded": run.superseded,
+        "damaged": [{"tag": tag, "message": text} for tag, text in run.damaged.items()],
+        "damaged_omitted": run.damaged_omitted,
+        "scalars": list(run.scalars),
+        "scalars_omitted": run.scalars_omitted,
+    }
+    return _with_fields(values, {"snapshots": f"[{','.join(map(_snapshot, run.snapshots))}]"})
 
 
 def _snapshot(listed: ListedSnapshot) -> str:
@@ -102,34 +102,36 @@ def _snapshot(listed: ListedSnapshot) -> str:
     return f"{listed.entry[:-1]},{rest[1:]}"
 
 
-def _frames(path: PathRecord) -> dict[str, Any]:
+def _frames(path: PathRecord) -> str:
     count = len(path.frames)
     has_destination = path.destination_frame is not None
     if path.frames.dtype == np.uint8:
         height, width = path.frames.shape[1:3]
-        return {
-            "type": "image",
-            "height": height,
-            "width": width,
-            "count": count,
-            "destination": has_destination,
-            "columns": sheet_columns(count + has_destination, height, width),
-        }
+        return to_json(
+            {
+                "type": "image",
+                "height": height,
+                "width": width,
+                "count": count,
+                "destination": has_destination,
+                "columns": sheet_columns(count + has_destination, height, width),
+            }
+        )
     channels = path.frames.shape[1] if path.frames.ndim == 3 else 1
     length = path.frames.shape[-1]
-    return {
-        "type": "signal",
-        "channels": channels,
-        "length": length,
-        "values": _numbers(path.frames.reshape(count, channels, length)),
-        "destination": None
-        if path.destination_frame is None
-        else _numbers(path.destination_frame.reshape(channels, length)),
-    }
+    destination = path.destination_frame
+    return _with_fields(
+        {"type": "signal", "channels": channels, "length": length},
+        {
+            "values": numbers_json(path.frames.reshape(count, channels, length)),
+            "destination": "null"
+            if destination is None
+            else numbers_json(destination.reshape(channels, length)),
+        },
+    )
 
 
-def _numbers(array: Array) -> Any:
-    if array.ndim > 1:
-        return [_numbers(row) for row in array]
-    # Seven digits are the precision of float32. A float64 may take up to twenty.
-    return [float(f"{value:.7g}") if math.isfinite(value) else None for value in array.tolist()]
+def _with_fields(values: Mapping[str, Any], fields: Mapping[str, str]) -> str:
+    """Return the JSON of ``values``, and of ``fields``, which are JSON already."""
+    texts = "".join(f',"{name}":{text}' for name, text in fields.items())
+    return f"{to_json(values)[:-1]}{texts}}}"

@@ -17,13 +17,12 @@ from werkzeug import wrappers
 
 from tensorboard_plugin_leaf.routes.http_response import only_reading, respond
 from tensorboard_plugin_leaf.routes.json_content import (
-    path_content,
+    path_json,
     scalars_content,
     snapshots_json,
     to_json,
 )
 from tensorboard_plugin_leaf.routes.parameters import context, path_key, required
-from tensorboard_plugin_leaf.schema.errors import SnapshotError
 from tensorboard_plugin_leaf.schema.snapshot import PLUGIN_NAME
 from tensorboard_plugin_leaf.store.listing import Context
 from tensorboard_plugin_leaf.store.log_store import LogStore
@@ -110,15 +109,8 @@ class LeafPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
         return respond(request, content, "application/json")
 
     def _serve_path(self, request: wrappers.Request) -> wrappers.Response:
-        key = path_key(request)
-        path, digest = self._store.path(context(request), key)
-        try:
-            content = path_content(path, digest)
-        except SnapshotError as error:
-            raise errors.NotFoundError(
-                f"path {key.index} of snapshot {key.tag!r:.200}: {error}"
-            ) from error
-        return respond(request, to_json(content), "application/json")
+        content = self._store.path(context(request), path_key(request), path_json)
+        return respond(request, content, "application/json")
 
     def _serve_frames(self, request: wrappers.Request) -> wrappers.Response:
         digest = request.args.get("digest")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Final, NamedTuple
 
 from tensorboard import errors
@@ -63,13 +65,19 @@ class BlobReader:
 
     Args:
         data_provider: TensorBoard's data provider.
+        multiplexer: The multiplexer of the Python loader. ``None`` for the Rust data server.
         series: Lister of its series.
     """
 
-    def __init__(self, data_provider: Any, series: SeriesLister) -> None:
+    def __init__(self, data_provider: Any, multiplexer: Any, series: SeriesLister) -> None:
         self._provider = data_provider
         self._series = series
         self._cache = LRUCache[tuple[str, PathKey], Blob](CACHE_BYTES)
+        # The Python loader copies all blobs of a snapshot to read one. The Rust data server
+        # does not, and waiting for its answers one by one would take long.
+        self._reading: AbstractContextManager[Any] = (
+            nullcontext() if multiplexer is None else Lock()
+        )
 
     def blob(self, context: Context, key: PathKey, digest: str | None = None) -> Blob:
         """Return the bytes of a path, those of ``digest`` if it is given.
@@ -84,7 +92,8 @@ class BlobReader:
             return cached
         version = self._version(context, key)
         if cached is None or cached.version != version:
-            content = self._read(context, key)
+            with self._reading:
+                content = self._read(context, key)
             cached = Blob(content, _digest(content), version)
             self._cache.put((context.experiment_id, key), cached, len(content) + _OVERHEAD_BYTES)
         if digest not in (None, cached.digest):

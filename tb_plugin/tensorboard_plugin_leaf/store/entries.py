@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import math
@@ -63,12 +62,12 @@ class EntryReader:
 
 def entry_json(index: SnapshotIndex) -> str:
     """Return the fields of an index that the page needs, as strict JSON."""
-    values = dataclasses.asdict(index)
+    paths = [
+        {name: finite_or_none(value) for name, value in vars(path).items()} for path in index.paths
+    ]
+    values = vars(index) | {"paths": paths}
     # The page does not need it: the store omits superseded snapshots.
     del values["session_start_step"]
-    values["paths"] = [
-        {name: finite_or_none(value) for name, value in path.items()} for path in values["paths"]
-    ]
     return _ENCODER.encode(values)
 
 

@@ -7,6 +7,7 @@ step.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final
 
@@ -38,10 +39,12 @@ class LogStore:
     def __init__(self, data_provider: Any, multiplexer: Any = None) -> None:
         self._provider = data_provider
         self._series = SeriesLister(data_provider, multiplexer)
-        self._blobs = BlobReader(data_provider, self._series)
+        self._blobs = BlobReader(data_provider, multiplexer, self._series)
         self._runs = RunLister()
         # The data provider copies all indices to list them. One list at a time limits this memory.
         self._listing = Lock()
+        # A path takes several times its size while it is decoded and converted.
+        self._decoding = Lock()
 
     def has_data(self, context: Context) -> bool:
         """Return whether any run has snapshots or scalars of LEAF."""
@@ -57,19 +60,32 @@ class LogStore:
             ordered = sorted(sorted(names), key=natural_order)
             return self._runs.list(ordered, snapshots, scalars)
 
-    def path(self, context: Context, key: PathKey) -> tuple[PathRecord, str]:
-        """Return one path of a snapshot and the digest of its bytes. All its pixels are 0.
+    def path(
+        self, context: Context, key: PathKey, convert: Callable[[PathRecord, str], str]
+    ) -> str:
+        """Return one path of a snapshot as text.
 
-        :meth:`sheet` returns the images.
+        Args:
+            context: The parts of the request that the data provider uses.
+            key: The path.
+            convert: Function of the path and the digest of its bytes. All pixels of the path are 0;
+                :meth:`sheet` returns the images. It may raise
+                :class:`~tensorboard_plugin_leaf.SnapshotError`.
 
         Raises:
-            tensorboard.errors.NotFoundError: If the path does not exist or is damaged.
+            tensorboard.errors.NotFoundError: If the path does not exist, is damaged or cannot be
+                converted.
         """
         blob = self._blobs.blob(context, key)
-        try:
-            return decode_path(blob.content, pixels=False), blob.digest
-        except SnapshotError as error:
-            raise key.not_found(damage_message(error)) from error
+        with self._decoding:
+            try:
+                path = decode_path(blob.content, pixels=False)
+            except SnapshotError as error:
+                raise key.not_found(damage_message(error)) from error
+            try:
+                return convert(path, blob.digest)
+            except SnapshotError as error:
+                raise key.not_found(str(error)) from error
 
     def sheet(self, context: Context, key: PathKey, digest: str | None = None) -> bytes:
         """Return the PNG sprite sheet of the frames of one path.
@@ -85,7 +101,8 @@ class LogStore:
         """
         blob = self._blobs.blob(context, key, digest)
         try:
-            sheet = read_sheet(blob.content)
+            with self._decoding:
+                sheet = read_sheet(blob.content)
         except SnapshotError as error:
             raise key.not_found(damage_message(error)) from error
         if sheet is None:
