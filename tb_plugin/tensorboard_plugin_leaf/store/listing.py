@@ -1,4 +1,4 @@
-"""The list of series in a log directory, which is complete even if an event is damaged."""
+"""The series of LEAF in a log directory. Their list is complete even if an event is damaged."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tensorboard.data.provider import RunTagFilter
 
 from tensorboard_plugin_leaf.schema.snapshot import PLUGIN_NAME
+from tensorboard_plugin_leaf.store.monitor_tags import monitor_tags
 
 # By run and tag. `None` for an event that has a tag and no tensor.
 Series = Mapping[str, Mapping[str, Any]]
@@ -27,7 +28,7 @@ class Context(NamedTuple):
 
 
 class SeriesLister:
-    """List of the blob sequences of LEAF and of the scalars in a log directory.
+    """List of the blob sequences and scalars of LEAF in a log directory.
 
     TensorBoard's Python loader keeps the tag of an event that has no tensor. Its data provider
     then raises ``KeyError`` for the whole list. In this case, every run and tag of the loader's
@@ -46,9 +47,17 @@ class SeriesLister:
         """Return all blob sequences of LEAF."""
         return self._list(self._provider.list_blob_sequences, context, PLUGIN_NAME)
 
-    def scalars(self, context: Context) -> Series:
-        """Return all scalars."""
-        return self._list(self._provider.list_scalars, context, "scalars")
+    def scalars(self, context: Context) -> Mapping[str, list[str]]:
+        """Return the tags of LEAF's scalars, by run."""
+        if self._multiplexer is None:
+            listed = _request(self._provider.list_scalars, context, "scalars")
+            return {run: monitor_tags(tags) for run, tags in listed.items()}
+        # The data provider would go through all values of all scalars.
+        names = self._multiplexer.PluginRunToTagToContent("scalars")
+        return {
+            run: [tag for tag in monitor_tags(tags) if self._has_values(run, tag)]
+            for run, tags in names.items()
+        }
 
     def is_scalar(self, run: str, tag: str) -> bool:
         """Return whether every event of a scalar declares one number.
@@ -67,6 +76,12 @@ class SeriesLister:
         """Return one blob sequence of LEAF, or ``None`` if it is missing or cannot be read."""
         method = self._provider.list_blob_sequences
         return _list_one(method, context, PLUGIN_NAME, run, tag).get(tag)
+
+    def _has_values(self, run: str, tag: str) -> bool:
+        try:
+            return bool(self._multiplexer.Tensors(run, tag))
+        except KeyError:
+            return False
 
     def _list(self, method: Callable[..., Series], context: Context, plugin: str) -> Series:
         try:

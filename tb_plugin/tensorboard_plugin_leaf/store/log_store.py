@@ -17,10 +17,10 @@ from tensorboard.data.provider import RunTagFilter
 from tensorboard_plugin_leaf.codec.path_codec import decode_path, read_sheet
 from tensorboard_plugin_leaf.schema.errors import SnapshotError
 from tensorboard_plugin_leaf.schema.path import PathRecord
+from tensorboard_plugin_leaf.schema.snapshot import PLUGIN_NAME
 from tensorboard_plugin_leaf.store.blobs import BlobReader, PathKey
 from tensorboard_plugin_leaf.store.damage_message import damage_message
 from tensorboard_plugin_leaf.store.listing import Context, SeriesLister
-from tensorboard_plugin_leaf.store.monitor_tags import monitor_tags
 from tensorboard_plugin_leaf.store.natural_order import natural_order
 from tensorboard_plugin_leaf.store.resumed import ScalarPoint, current_values
 from tensorboard_plugin_leaf.store.run_list import RunList, RunLister
@@ -48,13 +48,15 @@ class LogStore:
 
     def has_data(self, context: Context) -> bool:
         """Return whether any run has snapshots or scalars of LEAF."""
-        return any(self._scalars(context).values()) or any(self._series.blobs(context).values())
+        # TensorBoard calls this often. To list the snapshots would copy all indices.
+        plugins = self._provider.list_plugins(context.request, experiment_id=context.experiment_id)
+        return PLUGIN_NAME in plugins or any(self._series.scalars(context).values())
 
     def runs(self, context: Context) -> RunList:
         """Return the runs that have snapshots or scalars of LEAF, in natural order."""
         with self._listing:
             snapshots = self._series.blobs(context)
-            scalars = self._scalars(context)
+            scalars = self._series.scalars(context)
             names = {name for runs in (snapshots, scalars) for name, tags in runs.items() if tags}
             # Names such as `0` and `00` are equal in natural order.
             ordered = sorted(sorted(names), key=natural_order)
@@ -144,9 +146,3 @@ class LogStore:
         )
         data = series.get(run, {}).get(tag, [])
         return [ScalarPoint(datum.step, datum.wall_time, float(datum.value)) for datum in data]
-
-    def _scalars(self, context: Context) -> dict[str, list[str]]:
-        return {
-            run: monitor_tags(tag for tag, series in tags.items() if series is not None)
-            for run, tags in self._series.scalars(context).items()
-        }

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_MONITORED = re.compile(
-    r"(?P<prefix>.+)/(trace_mean|trace_median|trace_ratio|tangent_dimension|effective_rank_\w+)"
-)
+# Matched against the part of a tag after its last slash. Matching is linear.
+_MONITORED = re.compile(r"trace_mean|trace_median|trace_ratio|tangent_dimension|effective_rank_\w+")
 # With many classes the trace is estimated and the tangent dimension is unknown.
 _SIGNATURES = (("trace_mean", "tangent_dimension"), ("trace_mean", "trace_standard_error"))
 
@@ -24,10 +23,15 @@ def monitor_tags(tags: Iterable[str]) -> list[str]:
         >>> monitor_tags(["loss", "leaf/trace_mean", "leaf/tangent_dimension", "a/trace_mean"])
         ['leaf/tangent_dimension', 'leaf/trace_mean']
     """
-    tags = set(tags)
-    prefixes = {tag: match["prefix"] for tag in tags if (match := _MONITORED.fullmatch(tag))}
+    names: dict[str, set[str]] = {}
+    for tag in tags:
+        prefix, _, name = tag.rpartition("/")
+        if prefix:
+            names.setdefault(prefix, set()).add(name)
     return sorted(
-        tag
-        for tag, prefix in prefixes.items()
-        if any({f"{prefix}/{name}" for name in names} <= tags for names in _SIGNATURES)
+        f"{prefix}/{name}"
+        for prefix, found in names.items()
+        if any(found.issuperset(signature) for signature in _SIGNATURES)
+        for name in found
+        if _MONITORED.fullmatch(name)
     )
