@@ -31,7 +31,7 @@ def named(path: str, expected: str) -> Any:
         raise LeafError(
             f"Expected {expected} as a dotted path, package.module.Name; got {shown(path)}."
         )
-    with user_code(f"Expected {expected} at {path!r}; importing it", "Correct the module."):
+    with user_code(f"Expected {expected} at {shown(path)}; importing it", "Correct the module."):
         target, depth = _innermost_module(names, path, expected)
         module = target
         for i, name in enumerate(names[depth:], depth):
@@ -39,8 +39,8 @@ def named(path: str, expected: str) -> Any:
                 similar = difflib.get_close_matches(name, dir(target), n=1)
                 hint = f" Did you mean {similar[0]!r}?" if similar else ""
                 raise LeafError(
-                    f"Expected {expected} at {path!r}; {'.'.join(names[:i])!r} has no {name!r}."
-                    f"{hint}{_origin(module, names[0])}"
+                    f"Expected {expected} at {shown(path)}; {'.'.join(names[:i])!r} has no "
+                    f"{name!r}.{hint}{_origin(module, names[0])}"
                 )
             target = getattr(target, name)
     return target
@@ -58,7 +58,7 @@ def _innermost_module(names: list[str], path: str, expected: str) -> tuple[Any, 
         depth += 1
     if module is None:
         raise LeafError(
-            f"Expected {expected} at {path!r}; there is no module {names[0]!r}. Modules are "
+            f"Expected {expected} at {shown(path)}; there is no module {names[0]!r}. Modules are "
             "imported from Python's installed packages and from the current folder."
         )
     return module, depth

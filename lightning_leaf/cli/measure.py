@@ -168,7 +168,8 @@ def _measure_all(args: argparse.Namespace) -> list[Measured]:
 def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Measured:
     import lightning as L
 
-    from lightning_leaf.cli.checkpoints import load_classifier, read_checkpoint
+    from lightning_leaf.cli.checkpoints import read_checkpoint
+    from lightning_leaf.cli.classifiers import load_classifier
     from lightning_leaf.predict import LeafPredictor, MeasurementWriter
     from lightning_leaf.predict.fingerprint import fingerprint
 

@@ -63,12 +63,18 @@ def summarize(
     """
     # The eigenvalues are most of the table and are not needed.
     columns = [name for name in input_column_types(ranks, likelihood) if name != "eigenvalues"]
-    table = read_measurements(folder, columns)
+    with np.errstate(over="ignore", invalid="ignore"):  # of very large numbers in a file
+        return _summary(folder.name, read_measurements(folder, columns), ranks, likelihood, step)
+
+
+def _summary(
+    name: str, table: pa.Table, ranks: Sequence[RankKind], likelihood: Likelihood, step: int | None
+) -> Summary:
     trace = _values(table, "trace")
     correct = [] if likelihood == "bernoulli" else _correct(table)
     quantiles = np.quantile(trace, [0.1, 0.5, 0.9]) if len(trace) else [float("nan")] * 3
     return Summary(
-        folder.name,
+        name,
         step,
         inputs=table.num_rows,
         non_finite=table["status"].to_pylist().count(NON_FINITE),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,7 +163,7 @@ class MeasurementFolder:
         """
         pa, _ = arrow()
         names = None if columns is None else list(dict.fromkeys(["index", *columns]))
-        parts = self._read(names)
+        parts = list(self._read(names))
         if not parts:
             raise LeafError(
                 f"Expected {self.path} to contain measurements (part-….parquet); it contains none. "
@@ -186,14 +186,13 @@ class MeasurementFolder:
             for file in self.path.glob(f".{name}*{TEMPORARY}"):
                 file.unlink(missing_ok=True)
 
-    def _read(self, columns: Sequence[str] | None) -> list[pa.Table]:
+    def _read(self, columns: Sequence[str] | None) -> Iterator[pa.Table]:
         parts = self.parts()
-        if not parts:
-            return []
-        settings = self.settings()
-        if settings is None:
-            raise self._no_settings()
-        return [read_part(part, settings, columns) for part in parts]
+        settings = self.settings() if parts else None
+        for part in parts:
+            if settings is None:
+                raise self._no_settings()
+            yield read_part(part, settings, columns)
 
     def _no_settings(self) -> LeafError:
         return LeafError(

@@ -14,7 +14,8 @@ import torch
 
 from lightning_leaf import LocalDataMatrix, effective_rank
 from lightning_leaf.cli import main
-from lightning_leaf.cli.checkpoints import load_classifier, read_checkpoint
+from lightning_leaf.cli.checkpoints import read_checkpoint
+from lightning_leaf.cli.classifiers import load_classifier
 from lightning_leaf.predict import read_measurements
 from lightning_leaf.predict.parts import METADATA_KEY
 from tests.support.callbacks.training import ignore_lightning
