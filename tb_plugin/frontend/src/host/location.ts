@@ -7,6 +7,7 @@
 
 const PREFIX = "p.leaf.";
 const PLUGIN = "leaf";
+const MAX_LETTERS = 1_000_000;
 
 /** The stored fragment; empty on the first visit. */
 export function readFragment(): string {
@@ -16,8 +17,8 @@ export function readFragment(): string {
 
 /** Store `fragment`, either as a new entry of the history or in the current entry. */
 export function writeFragment(fragment: string, isNewEntry: boolean): void {
-  // Another tab of TensorBoard may own the URL now.
-  if (!isActiveTab()) return;
+  // Another tab of TensorBoard may own the URL now. Browsers reject long URLs.
+  if (!isActiveTab() || fragment.length > MAX_LETTERS) return;
   const { history, url } = target(fragment);
   if (isNewEntry) history.pushState(history.state, "", url);
   else history.replaceState(history.state, "", url);

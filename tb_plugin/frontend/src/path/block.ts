@@ -7,6 +7,7 @@ import type { Cursor } from "../cursor/cursor.ts";
 import { Player } from "../cursor/player.ts";
 import type { Path } from "../data/api.ts";
 import type { LoadedPath } from "../data/path_store.ts";
+import type { Size } from "../data/sheet.ts";
 import type { Range } from "../numeric/range.ts";
 import { clipZoom } from "../numeric/step_range.ts";
 import type { SavedFile } from "../save/files.ts";
@@ -18,6 +19,7 @@ import {
   statusText,
   stepsText,
 } from "../text/labels.ts";
+import { formatCount } from "../text/numbers.ts";
 import { cssColours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
 import { pathFiles } from "./files.ts";
@@ -129,6 +131,7 @@ export class LeafPath extends LitElement {
 
   private pictures(loaded: LoadedPath, cursor: Cursor): unknown {
     const { snapshot } = this.opened ?? {};
+    const reduction = reductionText(loaded);
     const isScaled = snapshot?.scaled && loaded.sheet !== null;
     return html`
       <leaf-magnifier
@@ -146,6 +149,7 @@ export class LeafPath extends LitElement {
           ? html`<p class="secondary note" data-testid="frame-note">${snapshot.frame_note}</p>`
           : ""
       }
+      ${reduction ? html`<p class="secondary note" data-testid="reduced">${reduction}</p>` : ""}
       ${
         isScaled
           ? html`<p class="secondary note" data-testid="scaled">
@@ -171,6 +175,15 @@ export class LeafPath extends LitElement {
     if (this.player.isPlaying) this.player.stop();
     else if (this.cursor) this.player.play(this.cursor);
   }
+}
+
+/** A sentence on images that are too large to be held in full size; empty for others. */
+function reductionText({ path: { frames }, sheet }: LoadedPath): string {
+  if (frames.type !== "image" || !sheet) return "";
+  const sides = ({ width, height }: Size) => `${formatCount(width)} × ${formatCount(height)}`;
+  const [full, held] = [sides(frames), sides(sheet.tile)];
+  if (full === held) return "";
+  return `To save memory, images are shown and saved with ${held} instead of ${full} pixels.`;
 }
 
 function frameText(path: Path, frame: number): string {

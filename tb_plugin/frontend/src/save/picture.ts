@@ -11,6 +11,10 @@ export interface Text {
   width?: number;
 }
 
+/** Larger canvases fail in some browsers, without an error. */
+const MAX_SIDE = 2 ** 15 - 1;
+const MAX_PIXELS = 2 ** 26;
+
 export class Picture {
   readonly canvas = document.createElement("canvas");
   readonly context: CanvasRenderingContext2D;
@@ -22,8 +26,14 @@ export class Picture {
     colours: Colours,
     readonly sharpness = 2,
   ) {
-    this.canvas.width = Math.ceil(width * sharpness);
-    this.canvas.height = Math.ceil(height * sharpness);
+    const [columns, rows] = [Math.ceil(width * sharpness), Math.ceil(height * sharpness)];
+    if (Math.max(columns, rows) > MAX_SIDE || columns * rows > MAX_PIXELS) {
+      throw new Error(
+        `It would have ${columns} × ${rows} pixels, which is too large for a picture. Zoom into a chart to save fewer frames.`,
+      );
+    }
+    this.canvas.width = columns;
+    this.canvas.height = rows;
     const context = this.canvas.getContext("2d", { willReadFrequently: true });
     if (!context) throw new Error("The browser provides no 2D canvas.");
     this.context = context;

@@ -5,6 +5,8 @@ import { INITIAL_VIEW, type RowsTab, type View } from "./view.ts";
 
 const ROWS: readonly RowsTab[] = ["training", "pairs", "runs"];
 
+const MAX_NAMES = 2000;
+
 /** The fields that differ from the initial view, as `name=value&…`. */
 export function toFragment(view: View): string {
   const search = new URLSearchParams();
@@ -34,8 +36,8 @@ export function fromFragment(fragment: string): View {
   return {
     filter: search.get("filter") ?? INITIAL_VIEW.filter,
     choices: new Map([
-      ...search.getAll("show").map((name) => [name, true] as const),
-      ...search.getAll("hide").map((name) => [name, false] as const),
+      ...names(search, "show").map((name) => [name, true] as const),
+      ...names(search, "hide").map((name) => [name, false] as const),
     ]),
     smoothing: smoothing > 0 && smoothing < 1 ? smoothing : INITIAL_VIEW.smoothing,
     scale: search.get("scale") === "linear" ? "linear" : INITIAL_VIEW.scale,
@@ -45,8 +47,13 @@ export function fromFragment(fragment: string): View {
       run !== null && tag !== null ? { run, tag, index: count(search.get("index")) ?? 0 } : null,
     pathSteps: range(search.get("path-steps")),
     at: count(search.get("at")),
-    hiddenClasses: search.getAll("hide-class"),
+    hiddenClasses: names(search, "hide-class"),
   };
+}
+
+/** The names of a field. A link from elsewhere may have any number of them. */
+function names(search: URLSearchParams, field: string): string[] {
+  return search.getAll(field).slice(0, MAX_NAMES);
 }
 
 function count(text: string | null): number | null {
