@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 32
 FIGURE = "checkpoints.png"
 STEM_BYTES = 200
+"""File systems allow names of 255 bytes."""
 RESUME = "All rows measured so far are written; run again with the same --out to measure the rest."
 LIKELIHOODS = ["categorical", "bernoulli"]
 
@@ -175,9 +176,8 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Me
 
     checkpoint = read_checkpoint(path)
     classifier = load_classifier(checkpoint, make, args.model)
-    # Two checkpoints may have the same name, such as last.ckpt. A name of 255 bytes is too long.
-    stem = os.fsdecode(os.fsencode(path.stem)[:STEM_BYTES])
-    folder = args.out / f"{stem}-{fingerprint(classifier)[:8]}"
+    # Two checkpoints may have the same name, such as last.ckpt.
+    folder = args.out / f"{_short_stem(path)}-{fingerprint(classifier)[:8]}"
     writer = MeasurementWriter(folder)
     remaining = writer.remaining(loader)
     predictor = LeafPredictor(
@@ -205,6 +205,13 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Me
             )
             trainer.predict(predictor, remaining, return_predictions=False)
     return folder, checkpoint.step
+
+
+def _short_stem(path: Path) -> str:
+    """Return the name of a checkpoint, cut so that a name of a folder can contain it."""
+    encoded = os.fsencode(path.stem)
+    is_short = len(encoded) <= STEM_BYTES
+    return path.stem if is_short else encoded[:STEM_BYTES].decode(errors="ignore")
 
 
 def _split(keys: list[str] | None) -> str | list[str] | None:

@@ -130,14 +130,6 @@ class MeasurementWriter(BasePredictionWriter):
         self._settings = self._settings_of(predictor, precision)
         self._folder.open(self._settings)
 
-    def require_complete(self) -> None:
-        """Check that every input of the table is measured.
-
-        Raises:
-            LeafError: If a file cannot be read, or inputs are missing; the message names them.
-        """
-        self._folder.require_complete()
-
     def _settings_of(self, predictor: Predictor, precision: str) -> Settings:
         if self._data is None:
             raise LeafError(

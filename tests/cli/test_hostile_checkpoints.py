@@ -241,7 +241,7 @@ def test_older_format_of_checkpoints_is_measured(measure: Measure, tmp_path: Pat
     assert measure(file) == (0, "")
 
 
-@pytest.mark.parametrize("number", [1e308, -1e308, 5e-324, math.inf, math.nan, 0.0])
+@pytest.mark.parametrize("number", [1e308, 5e-324, math.inf, math.nan])
 def test_extreme_numbers_in_a_table_are_summarized(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], number: float
 ) -> None:

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from lightning_leaf import LeafError
 from lightning_leaf.predict import LeafPredictor, MeasurementWriter, read_measurements
+from lightning_leaf.predict import lock as lock_module
 from lightning_leaf.predict.folder import MeasurementFolder
 from lightning_leaf.predict.lock import RunLock
 from tests.support.callbacks.training import ignore_lightning
@@ -32,11 +33,13 @@ pytestmark = [
 ]
 
 HOLDER = """
-import os, sys, time
+import importlib.util, os, sys, time
 from pathlib import Path
-from lightning_leaf.predict.lock import RunLock
 
-lock = RunLock(Path(sys.argv[1]))
+spec = importlib.util.spec_from_file_location("lock", sys.argv[2])  # without importing torch
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+lock = module.RunLock(Path(sys.argv[1]))
 assert lock.acquire()
 worker = os.fork()  # a worker process that outlives its run
 if worker:
@@ -72,7 +75,7 @@ def test_lock_is_released_after_an_error(tmp_path: Path) -> None:
 
 
 def test_killed_run_leaves_no_lock(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    command = [sys.executable, "-c", HOLDER, str(tmp_path), str(lock_module.__file__)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         worker = int(holder.stdout.readline())
