@@ -41,9 +41,8 @@ module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 lock = module.RunLock(Path(sys.argv[1]))
 assert lock.acquire()
-worker = os.fork()  # a worker process that outlives its run
-if worker:
-    print(worker, flush=True)
+if os.fork() == 0:  # a worker process that outlives its run
+    print(os.getpid(), flush=True)
 time.sleep(60)
 """
 
