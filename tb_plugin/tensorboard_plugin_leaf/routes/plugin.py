@@ -98,7 +98,11 @@ class LeafPlugin(base_plugin.TBPlugin):  # type: ignore[misc]
     def _serve_static(self, request: wrappers.Request) -> wrappers.Response:
         name = request.path.partition("/static/")[2]
         # The name is looked up among the existing files, so that `..` cannot leave the folder.
-        files = {file.relative_to(STATIC).as_posix(): file for file in STATIC.rglob("*.*")}
+        files = {
+            file.relative_to(STATIC).as_posix(): file
+            for file in STATIC.rglob("*.*")
+            if file.is_file()
+        }
         mime_type = _MIME_TYPES.get(PurePosixPath(name).suffix)
         if name not in files or mime_type is None:
             raise errors.NotFoundError(f"static file {name!r}.")

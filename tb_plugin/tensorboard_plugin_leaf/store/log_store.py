@@ -50,7 +50,7 @@ class LogStore:
         """Return whether any run has snapshots or scalars of LEAF."""
         # TensorBoard calls this often. To list the snapshots would copy all indices.
         plugins = self._provider.list_plugins(context.request, experiment_id=context.experiment_id)
-        return PLUGIN_NAME in plugins or any(self._series.scalars(context).values())
+        return PLUGIN_NAME in (plugins or ()) or any(self._series.scalars(context).values())
 
     def runs(self, context: Context) -> RunList:
         """Return the runs that have snapshots or scalars of LEAF, in natural order."""
