@@ -23,6 +23,8 @@ from lightning_leaf.data.requests import Answer, Request
 from lightning_leaf.data.sources import NoExamples
 from lightning_leaf.data.structure import first_rows
 from lightning_leaf.data.targets import Target
+from lightning_leaf.data.time_limit import time_limit
+from lightning_leaf.data.workers import LONGEST
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.unchanged_attributes import unchanged_attributes
 from lightning_leaf.trainer import state as trainer_state
@@ -63,6 +65,7 @@ class Reception:
         with ExitStack() as stack:
             for owner in trainer_state.owners_of_transfer_hooks(self._trainer, self._module):
                 stack.enter_context(unchanged_attributes(owner, trainer_state.TRANSFER_HOOKS))
+            stack.enter_context(time_limit(LONGEST, "the batch transfer hooks and batch="))
             if answer.joint:
                 examples = self._of_whole_batches(answer, request)
             else:

@@ -22,9 +22,11 @@ from torch.utils.data import (
     default_collate,
 )
 
+from lightning_leaf.data import workers
 from lightning_leaf.data.copies import independent_copy
 from lightning_leaf.data.requests import Answer, Request
 from lightning_leaf.data.sources import Source
+from lightning_leaf.data.time_limit import time_limit
 from lightning_leaf.data.workers import (
     Manner,
     WorkerError,
@@ -33,7 +35,7 @@ from lightning_leaf.data.workers import (
     run_in_worker,
     seed_global_streams,
 )
-from lightning_leaf.errors import LeafError, message_of
+from lightning_leaf.errors import LeafError, message_of, type_name
 
 ADVICE = (
     "Pass the inputs themselves, for example probe=(inputs, labels), "
@@ -94,7 +96,8 @@ class Reader:
                     raise _of_the_data_set(error) from None
                 problem = error
         try:
-            source = independent_copy(self.source, self.shared)
+            with time_limit(workers.LONGEST, "a copy of the data set"):
+                source = independent_copy(self.source, self.shared)
         except Exception as error:
             if problem is not None:
                 raise _of_the_data_set(problem) from None
@@ -167,7 +170,13 @@ def _read(source: Source, request: Request, earlier: WorkError | None = None) ->
     """
     seed_global_streams(request.seed)
     try:
-        return Answer.of(list(request(source)))
+        parts = []
+        what = f"each example of {type_name(source.dataset)}"
+        with time_limit(workers.TIMEOUT, what, in_total=workers.LONGEST) as go_on:
+            for part in request(source):
+                parts.append(part)
+                go_on()
+        return Answer.of(parts)
     except LeafError:
         raise
     except Exception as error:

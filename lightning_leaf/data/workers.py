@@ -8,6 +8,7 @@ import multiprocessing
 import pickle
 import random
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from lightning_leaf.errors import LeafError, message_of, type_name
 
 TIMEOUT = 30.0
 """Seconds without a result after which a process is given up: it may wait for a lock forever."""
+LONGEST = 600.0
+"""Seconds after which a process is given up that still gives results."""
 KILLED_WITHIN = 5.0
 """Seconds to wait for the end of a process that is killed."""
 
@@ -104,7 +107,8 @@ def run_in_worker(work: Work, carrier: Any, manner: Manner, seed: int) -> list[A
         seed: Seed of the global random number generators.
 
     Raises:
-        WorkerError: If the process cannot be started, ends, or yields nothing for ``TIMEOUT``.
+        WorkerError: If the process cannot be started, ends, yields nothing for ``TIMEOUT``, or is
+            not ready after ``LONGEST``.
         WorkError: If the work raises an error, or yields what cannot be pickled.
         LeafError: If the work raises one.
     """
@@ -141,8 +145,14 @@ def run_in_worker(work: Work, carrier: Any, manner: Manner, seed: int) -> list[A
 
 
 def _received(receiving: Connection, process: Any) -> Iterator[Any]:
+    end = time.monotonic() + LONGEST
     while True:
-        if not wait([receiving, process.sentinel], TIMEOUT):
+        remaining = end - time.monotonic()
+        if remaining <= 0:
+            raise WorkerError(f"it was not ready after {LONGEST:g} seconds")
+        if not wait([receiving, process.sentinel], min(TIMEOUT, remaining)):
+            if remaining <= TIMEOUT:
+                continue
             raise WorkerError(f"it gave no result for {TIMEOUT:g} seconds")
         try:
             message = receiving.recv_bytes() if receiving.poll() else None
