@@ -147,17 +147,16 @@ def _run(name: str, scalars: Sequence[str]) -> Run:
 def _limit(contents: Mapping[str, RunContent]) -> int:
     """Return how many snapshots of each run and name fit into the list."""
     limit = MAX_LISTED
-    while limit > 2 and sum(_size(content, limit) for content in contents.values()) > (
-        MAX_LIST_BYTES
-    ):
-        limit //= 2
+    while limit > 2 and _size(contents, limit) > MAX_LIST_BYTES:
+        limit = max(2, limit // 2)
     return limit
 
 
-def _size(content: RunContent, limit: int) -> int:
+def _size(contents: Mapping[str, RunContent], limit: int) -> int:
     # About that in JSON: an index is JSON with the same strings.
     return sum(
         len(snapshot.content) + len(snapshot.tag) + _SNAPSHOT_BYTES
+        for content in contents.values()
         for snapshot in content.chosen(limit)
     )
 

@@ -26,7 +26,7 @@ def thinned(items: Sequence[_T], limit: int) -> Sequence[_T]:
     if len(items) <= limit:
         return items
     stride = 1
-    while -(-len(items) // stride) + 1 > limit:
+    while stride < len(items) and -(-len(items) // stride) + 1 > limit:
         stride *= 2
     kept = list(items[::stride])
     return kept if (len(items) - 1) % stride == 0 else [*kept, items[-1]]
