@@ -15,6 +15,7 @@ from lightning_leaf.errors import LeafError
 from lightning_leaf.paths.leaf_path import PathStatus
 from lightning_leaf.predict.columns import OK, Columns, ColumnTypes
 from lightning_leaf.predict.files import open_regular, read_at_most, write_whole
+from lightning_leaf.predict.pages import require_small_pages
 from lightning_leaf.predict.settings import MAX_BYTES, Settings
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _read(
         received = [(field.name, _plain(field.type)) for field in schema]
         if received != [(field.name, field.type) for field in expected]:
             raise ValueError(_column_differences(received, expected))
-        _require_size(opened.metadata, size)
+        _require_size(file, opened.metadata, size)
         table = opened.read(None if columns is None else list(columns))
     if "status" in table.column_names:
         status = table["status"]
@@ -199,21 +200,15 @@ def _column_differences(received: list[tuple[str, pa.DataType]], expected: pa.Sc
     return f"expected {len(expected)} columns, got {len(received)}"
 
 
-def _require_size(metadata: Any, size: int) -> None:
+def _require_size(file: BinaryIO, metadata: Any, size: int) -> None:
     """Check that a file does not expand to much more than its size when it is read."""
-    if not 0 <= metadata.num_rows <= size:
-        raise ValueError(f"a file of {size:,} bytes cannot contain {metadata.num_rows:,} rows")
-    values = declared = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        # Not column.compression, which ends the process if it is unknown.
-        columns = [group.column(column) for column in range(group.num_columns)]
-        values += sum(column.num_values for column in columns)
-        declared += sum(column.total_uncompressed_size for column in columns)
-    if not (0 <= values <= EXPANSION * size and 0 <= declared <= EXPANSION * size):
-        raise ValueError(
-            f"a file of {size:,} bytes cannot contain {values:,} values in {declared:,} bytes"
-        )
+    groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    rows = max(metadata.num_rows, sum(groups))
+    if min([0, *groups]) < 0 or not 0 <= rows <= size:
+        raise ValueError(f"a file of {size:,} bytes cannot contain {rows:,} rows")
+    # Not by column.compression, which ends the process if it is unknown.
+    require_small_pages(file, metadata, size, EXPANSION * size)
+    file.seek(0)
 
 
 def _require_rows(table: pa.Table, inputs: int) -> None:

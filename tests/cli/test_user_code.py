@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lightning_leaf.cli import main
+from lightning_leaf.cli.failures import fail
 from lightning_leaf.predict import MeasurementWriter
 from tests.support.callbacks.training import ignore_lightning
 from tests.support.predict import project
@@ -126,7 +127,14 @@ def workers():
     assert len(errors[0]) < 2000
     if place != "workers":
         assert f"{name}.py:" in errors[0]
+        # Code that the command itself calls is named by its argument.
+        assert place in ("forward", "item") or "measuring raised" not in errors[0]
     assert not list(folder.rglob("part-*"))
+
+
+def test_error_is_one_printable_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail("measure", "names of\nfiles: \x1b[2J\u202e\udcff") == 1
+    assert capsys.readouterr().err == "lightning-leaf measure: names of files:  [2J  \n"
 
 
 def test_interrupt_has_the_usual_status(folder: Path, run: Run) -> None:

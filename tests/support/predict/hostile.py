@@ -54,6 +54,15 @@ def table_in(folder: Path, columns: dict[str, Any], *, inputs: int, **options: A
     return named_by_checksum(folder, 0, pa.table(columns, schema=schema), **options)
 
 
+def varint(number: int, length: int = 0) -> bytes:
+    """Return a number as the footer of a Parquet file contains it, in at least `length` bytes."""
+    rest, groups = 2 * number, []
+    while rest or len(groups) < length:
+        groups.append(rest & 127 | 128)
+        rest >>= 7
+    return bytes([*groups[:-1], groups[-1] & 127])
+
+
 def deep_json(depth: int) -> bytes:
     return b'{"inputs": ' + b"[" * depth + b"]" * depth + b"}"
 
