@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any, TypeVar
 
 from lightning_leaf.errors import LeafError, shown
+
+T = TypeVar("T")
 
 
 def whole_number(value: Any, name: str, *, at_least: int = 1, at_most: int | None = None) -> int:
@@ -48,6 +51,27 @@ def positive_number(value: Any, name: str) -> float:
     if not is_number or not value > 0:
         raise LeafError(f"{name} expects a positive number; got {shown(value)}.")
     return float(value)
+
+
+def listed(values: Iterable[T], name: str, at_most: int) -> list[T]:
+    """Return the values of a sequence, of which the user's own classes may have no end.
+
+    Args:
+        values: The argument as the user passed it.
+        name: Its name, for the message.
+        at_most: The largest number of values allowed.
+
+    Raises:
+        LeafError: If there are more.
+
+    Example:
+        >>> listed(("cat", "dog"), "class_names", 10)
+        ['cat', 'dog']
+    """
+    first = list(islice(values, at_most + 1))
+    if len(first) > at_most:
+        raise LeafError(f"{name} expects at most {at_most} values; got more.")
+    return first
 
 
 def one_of(value: Any, choices: Sequence[str], name: str) -> str:

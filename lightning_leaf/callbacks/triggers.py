@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 from typing_extensions import override
 
-from lightning_leaf._arguments import one_of, whole_number
+from lightning_leaf._arguments import listed, one_of, whole_number
 from lightning_leaf.errors import LeafError, shown
 
 Statistic = Literal["mean", "median"]
@@ -222,6 +222,8 @@ class TraceReturn(Trigger):
 
 
 When = int | TriggerName | Trigger
+MOST_TRIGGERS = 1000
+"""Largest number of triggers of a callback."""
 NAMED: Mapping[str, type[Trigger]] = {
     "epoch": AtEpochEnd,
     "checkpoint": AtCheckpoint,
@@ -237,7 +239,7 @@ def triggers(when: When | Sequence[When]) -> tuple[Trigger, ...]:
         LeafError: If it is not a step, a name, a trigger, or a list of these.
     """
     is_sequence = isinstance(when, Sequence) and not isinstance(when, str)
-    choices: list[Any] = list(when) if is_sequence else [when]  # type: ignore[arg-type]
+    choices: list[Any] = listed(when, "when", MOST_TRIGGERS) if is_sequence else [when]  # type: ignore[arg-type]
     if not choices:
         raise LeafError(
             "when expects at least one step, name or trigger, such as when='fit_end'; got an empty "

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from lightning_leaf._arguments import listed
 from lightning_leaf.errors import LeafError, shown
 
+MOST_POSITIONS = 10**7
+"""Largest number of positions in a data set that are given."""
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -49,7 +52,7 @@ def as_positions(wanted: Any) -> list[int] | None:
         return [int(each) for each in wanted] if is_vector else None
     if not _is_sequence(wanted):
         return None
-    numbers = [as_number(each) for each in wanted]
+    numbers = [as_number(each) for each in listed(wanted, "positions", MOST_POSITIONS)]
     return None if None in numbers else [number for number in numbers if number is not None]
 
 
@@ -64,7 +67,7 @@ def as_pairs_of_positions(wanted: Any) -> list[tuple[int, int]] | None:
             return None
     elif not _is_sequence(wanted):
         return None
-    pairs = [as_positions(each) for each in wanted]
+    pairs = [as_positions(each) for each in listed(wanted, "pairs", MOST_POSITIONS)]
     if any(pair is None or len(pair) != 2 for pair in pairs):
         return None
     return [(pair[0], pair[1]) for pair in pairs if pair is not None]

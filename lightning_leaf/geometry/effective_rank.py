@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lightning_leaf._arguments import one_of
+from lightning_leaf._arguments import listed, one_of
 from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.geometry.rank_kinds import RANK_KINDS, RankKind, Ranks
 
@@ -79,7 +79,8 @@ def checked_ranks(ranks: Ranks) -> tuple[RankKind, ...]:
     Raises:
         LeafError: If one is unknown.
     """
-    kinds: tuple[RankKind, ...] = (ranks,) if isinstance(ranks, str) else tuple(ranks)
+    several = [ranks] if isinstance(ranks, str) else listed(ranks, "ranks", 100)
+    kinds: tuple[RankKind, ...] = tuple(several)
     if any(kind not in RANK_KINDS for kind in kinds):
         raise LeafError(
             f"ranks expects one or several of {', '.join(map(repr, RANK_KINDS))}; got "

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from lightning_leaf._arguments import one_of
+from lightning_leaf._arguments import listed, one_of
 from lightning_leaf.data.batches import Examples, Split, read_batch
 from lightning_leaf.data.evidence import Judgement, judge
 from lightning_leaf.errors import LeafError, shown
@@ -20,6 +20,8 @@ from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
 
+MOST_KEYS, MOST_CLASSES = 20, 10**6
+"""Largest numbers of keys of ``batch`` and of class names."""
 JUDGED_INPUTS = 32
 """Largest number of inputs whose scores are judged."""
 
@@ -65,9 +67,10 @@ class Reading:
             )
         is_list = isinstance(self.batch, Sequence) and not isinstance(self.batch, str)
         if is_list:  # lists of a configuration, which can have classes of their own
-            object.__setattr__(self, "batch", tuple(self.batch))  # type: ignore[arg-type]
+            object.__setattr__(self, "batch", tuple(listed(self.batch, "batch", MOST_KEYS)))  # type: ignore[arg-type]
         if self.class_names is not None:
-            object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
+            names = listed(self.class_names, "class_names", MOST_CLASSES)
+            object.__setattr__(self, "class_names", tuple(map(str, names)))
 
     def examples(self, batch: Any, positions: Sequence[Any] | None = None) -> Examples:
         """Return the examples of a batch, with the class names.
