@@ -36,6 +36,7 @@ from lightning_leaf.data.workers import (
     seed_global_streams,
 )
 from lightning_leaf.errors import LeafError, message_of, type_name
+from lightning_leaf.model.exits import exits_as_errors
 
 ADVICE = (
     "Pass the inputs themselves, for example probe=(inputs, labels), "
@@ -96,7 +97,7 @@ class Reader:
                     raise _of_the_data_set(error) from None
                 problem = error
         try:
-            with time_limit(workers.LONGEST, "a copy of the data set"):
+            with exits_as_errors(), time_limit(workers.LONGEST, "a copy of the data set"):
                 source = independent_copy(self.source, self.shared)
         except Exception as error:
             if problem is not None:
@@ -172,7 +173,8 @@ def _read(source: Source, request: Request, earlier: WorkError | None = None) ->
     try:
         parts = []
         what = f"each example of {type_name(source.dataset)}"
-        with time_limit(workers.TIMEOUT, what, in_total=workers.LONGEST) as go_on:
+        limit = time_limit(workers.TIMEOUT, what, in_total=workers.LONGEST)
+        with exits_as_errors(), limit as go_on:
             for part in request(source):
                 parts.append(part)
                 go_on()

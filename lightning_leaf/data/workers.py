@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import gc
 import multiprocessing
@@ -65,13 +66,17 @@ class WorkError(Exception):
     def of(cls, error: BaseException) -> WorkError:
         """Describe an error, which itself may not be picklable."""
         place = ""
-        if isinstance(error, At) and error.__cause__ is not None:
+        if type(error) is At and error.__cause__ is not None:
             place, error = message_of(error), error.__cause__
         # Libraries have their own errors, for example of a database that was opened before a fork.
-        suspicious = type(error).__module__ != "builtins" or isinstance(
-            error, (RuntimeError, OSError, EOFError)
+        suspicious = not _is_built_in(error) or issubclass(
+            type(error), (RuntimeError, OSError, EOFError)
         )
         return cls(one_line(error), place, suspicious)
+
+
+def _is_built_in(error: BaseException) -> bool:
+    return any(type(error) is kind for kind in vars(builtins).values())
 
 
 class At(Exception):
@@ -212,7 +217,8 @@ def _serve(
             send("value", value)
         send("end")
     except LeafError as error:
-        send("refused", (type(error), message_of(error)))
+        ours = type(error).__module__.startswith("lightning_leaf.")
+        send("refused", (type(error) if ours else LeafError, message_of(error)))
     except BaseException as error:
         with contextlib.suppress(OSError):  # the parent has given up
             send("error", WorkError.of(error))
