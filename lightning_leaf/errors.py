@@ -10,7 +10,9 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 LONGEST_TEXT = 20_000
 """Characters of an error message that are kept: one half of its beginning, one of its end."""
@@ -93,13 +95,20 @@ _short.maxarray = _short.maxdeque = 20
 _short.maxstring = _short.maxlong = _short.maxother = LONGEST_VALUE
 
 
-def _text(function: Callable[[Any], str], value: Any) -> str | None:
-    """Return the text of a value, of bounded length; None if its code raises an error."""
+def result_of(function: Callable[..., T], *arguments: Any) -> T | None:
+    """Return the result of code of the user; None if it raises any error but KeyboardInterrupt."""
     try:
-        text = function(value)
+        return function(*arguments)
     except KeyboardInterrupt:  # the user wants to stop
         raise
-    except BaseException:  # any error of the user's code, also SystemExit
+    except BaseException:  # also SystemExit
+        return None
+
+
+def _text(function: Callable[[Any], str], value: Any) -> str | None:
+    """Return the text of a value, of bounded length; None if its code raises an error."""
+    text = result_of(function, value)
+    if text is None:
         return None
     # Methods of str itself: the text can be of a subclass.
     length, half = str.__len__(text), LONGEST_TEXT // 2

@@ -20,6 +20,7 @@ from lightning_leaf.geometry.rank_kinds import Ranks
 from lightning_leaf.loops.guard import Guard
 from lightning_leaf.loops.processes import is_rank_zero, require_whole_module
 from lightning_leaf.loops.writer import LeafWriter
+from lightning_leaf.model.exits import exits_as_errors
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
@@ -142,7 +143,7 @@ class LeafMonitor:
         if writer is not None and not isinstance(writer, LeafWriter):
             writer = LeafWriter(writer, on_error=on_error)
         self.writer: LeafWriter | None = writer
-        self._guard = Guard(f"LeafMonitor(name={name!r})", on_error)
+        self._guard = Guard(f"LeafMonitor(name={shown(name)})", on_error)
         self._reading = Reading(forward, batch, likelihood, class_names)
         self._probe = self._reading.examples(probe)
         require_finite(self._probe.inputs)
@@ -207,7 +208,7 @@ class LeafMonitor:
         if steps and steps[-1] == step:
             return {column: values[-1] for column, values in self.history.items()}
         try:
-            with self._interval.timer.measuring(step, model):
+            with exits_as_errors(), self._interval.timer.measuring(step, model):
                 row = self._row(model, step, examples_per_step)
         except ModelIsUnbuilt as error:
             self._postpone(error)

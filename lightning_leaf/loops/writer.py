@@ -17,7 +17,7 @@ from lightning_leaf.display.files import save_files
 from lightning_leaf.display.loggers import publish, write_summary
 from lightning_leaf.display.sessions import clock_warning, new_session
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.loops.guard import Guard
 from lightning_leaf.loops.processes import is_rank_zero
 from lightning_leaf.model.quiet import random_streams
@@ -76,7 +76,7 @@ class LeafWriter:
         """
         if not self._guard.active or not is_rank_zero():
             return
-        with self._guard.catching(f"writing numbers at step {step}"), random_streams():
+        with self._guard.catching(f"writing numbers at step {shown(step)}"), random_streams():
             self._begin(step)
             writer = self._summary_writer()
             if writer is None:
@@ -118,7 +118,7 @@ class LeafWriter:
         """
         if not self._guard.active or not is_rank_zero():
             return None
-        with self._guard.catching(f"taking a snapshot at step {step}"), random_streams():
+        with self._guard.catching(f"taking a snapshot at step {shown(step)}"), random_streams():
             step = index(step)
             self._begin(step)
             if not isinstance(path, LeafPath):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lightning_leaf.data.batches import Examples
 from lightning_leaf.data.inputs import INPUT_KEYS
 from lightning_leaf.data.targets import LABEL_KEYS
-from lightning_leaf.errors import LeafError, shown, type_name
+from lightning_leaf.errors import LeafError, result_of, shown, type_name
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.memory import is_out_of_memory
 
@@ -57,10 +57,7 @@ def calling(module: nn.Module, forward: Forward | None, inputs: Tensor, origin: 
 
 
 def _name_of(function: Any) -> str:
-    try:
-        name = function.__name__
-    except Exception:  # an object that can be called has none, or computes it
-        name = None
+    name = result_of(getattr, function, "__name__")
     return name if type(name) is str else type_name(function)
 
 
@@ -94,10 +91,8 @@ def advice_for(
         return f"Pass the inputs themselves: {inputs_argument}."
     if forward is not None:
         return ""
-    try:
-        return _with_forward(error, module, batch)
-    except Exception:  # of the module's signature, or of the keys of the batch
-        return ""
+    # The module's signature or the keys of the batch may raise an error.
+    return result_of(_with_forward, error, module, batch) or ""
 
 
 def unused_arguments(module: nn.Module, examples: Examples) -> str:
