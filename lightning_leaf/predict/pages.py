@@ -1,137 +1,118 @@
-"""The sizes that the pages of a Parquet file declare, without reading the pages.
+"""The sizes that a Parquet file declares, in its footer and in the headers of its pages.
 
-The footer of a file may declare other sizes than its pages, and pyarrow allocates what the pages
-declare. Their headers are structs in Thrift's compact protocol, and their fields are those of
-``PageHeader`` in the format's definition, parquet.thrift.
+pyarrow allocates what the pages declare, which may be more than the footer declares. The numbers of
+fields are those of parquet.thrift, the definition of the format.
 """
 
 from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-HEADER_BYTES = 2**16
-"""Largest size of a header; statistics of a page take a few hundred bytes."""
-DEEPEST = 8
+from lightning_leaf.predict.compact import read_struct
 
+MAGIC = b"PAR1"
+WRITER = b"parquet-cpp-arrow"
+"""pyarrow reads the files of some other writers beyond the ends of their columns."""
+FOOTER_BYTES = 2**26
+PAGE_HEADER_BYTES = 2**16
+EXPANSION = 1024
+"""Largest number of values, and of bytes after decompression, for each byte of a file.
+
+A row takes at least one byte, because the positions differ. Lists of equal values are compressed
+more: a model whose gradients vanish has a hundred of them for each byte.
+"""
+
+# FileMetaData, RowGroup, ColumnChunk and ColumnMetaData
+ROW_GROUPS, CREATED_BY = 4, 6
+COLUMNS, GROUP_ROWS = 1, 3
+COLUMN_METADATA = 3
+COLUMN_SIZE, DATA_OFFSET, DICTIONARY_OFFSET = 7, 9, 11
+# PageHeader, and the headers of its kinds of pages
 UNCOMPRESSED_SIZE, COMPRESSED_SIZE = 2, 3
 DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2 = 5, 7, 8
-VALUES = 1
-
-STOP, TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY = range(9)
-STRUCT = 12
+PAGE_VALUES = 1
 
 
-def require_small_pages(file: BinaryIO, metadata: Any, size: int, at_most: int) -> None:
-    """Check that the pages of a file declare few values, and few bytes after decompression.
+def require_small(file: BinaryIO, size: int) -> None:
+    """Check that a file does not expand to much more than its size when it is read.
 
     Args:
-        file: The file; it is at another position afterwards.
-        metadata: Its footer, a ``pyarrow.parquet.FileMetaData``.
-        size: The size of the file in bytes.
-        at_most: Largest number of values, and of bytes, in all pages together.
+        file: The file; it is at its begin afterwards.
+        size: Its size in bytes.
 
     Raises:
-        ValueError: If there are more, or if a header cannot be read.
+        ValueError: If it declares more rows than bytes, or more than 1024 values or decompressed
+            bytes for each byte, or if its footer or the header of a page cannot be read.
     """
-    values = declared = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        for column in range(group.num_columns):
-            start, end = _extent(group.column(column))
-            if not 0 <= start <= end <= size:
+    rows = values = declared = 0
+    for group in _list(_footer(file, size), ROW_GROUPS):
+        rows += _natural(group, GROUP_ROWS)
+        if rows > size:
+            raise ValueError(f"a file of {size:,} bytes cannot contain {rows:,} rows")
+        for column in _list(group, COLUMNS):
+            start, end = _extent(_struct(column, COLUMN_METADATA))
+            if end > size:
                 raise ValueError("a column is outside of the file")
             while start < end:
                 file.seek(start)
-                header, length = _page_header(file.read(HEADER_BYTES))
+                header, length = read_struct(file.read(PAGE_HEADER_BYTES))
                 values += _values(header)
                 declared += _natural(header, UNCOMPRESSED_SIZE)
-                if values > at_most or declared > at_most:
+                if max(values, declared) > EXPANSION * size:
                     raise ValueError(
                         f"a file of {size:,} bytes cannot contain {values:,} values in "
                         f"{declared:,} bytes"
                     )
                 start += length + _natural(header, COMPRESSED_SIZE)
+    file.seek(0)
 
 
-def _extent(column: Any) -> tuple[int, int]:
+def _footer(file: BinaryIO, size: int) -> dict[int, Any]:
+    """Return the fields of the footer."""
+    end_size = 4 + len(MAGIC)
+    file.seek(max(0, size - end_size))
+    end = file.read(end_size)
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] != MAGIC or not 0 < length <= min(FOOTER_BYTES, size - end_size):
+        raise ValueError("it is not a Parquet file, or it is cut off")
+    file.seek(size - end_size - length)
+    footer, _ = read_struct(file.read(length))
+    writer = footer.get(CREATED_BY)
+    if not isinstance(writer, bytes) or not writer.startswith(WRITER):
+        raise ValueError("it was not written by pyarrow")
+    return footer
+
+
+def _extent(column: dict[int, Any]) -> tuple[int, int]:
     """Return where the pages of a column begin and end."""
-    start = column.data_page_offset
-    if column.has_dictionary_page and 0 < column.dictionary_page_offset < start:
-        start = column.dictionary_page_offset
-    return start, start + column.total_compressed_size
+    start, size = _natural(column, DATA_OFFSET), _natural(column, COLUMN_SIZE)
+    if DICTIONARY_OFFSET in column:
+        dictionary = _natural(column, DICTIONARY_OFFSET)
+        start = dictionary if 0 < dictionary < start else start
+    return start, start + size
 
 
 def _values(header: dict[int, Any]) -> int:
-    pages = [header[kind] for kind in (DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2) if kind in header]
-    return sum(_natural(page, VALUES) for page in pages)
+    kinds = [kind for kind in (DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2) if kind in header]
+    return sum(_natural(_struct(header, kind), PAGE_VALUES) for kind in kinds)
 
 
-def _natural(fields: Any, name: int) -> int:
-    value = fields.get(name) if isinstance(fields, dict) else None
+def _natural(fields: dict[int, Any], number: int) -> int:
+    value = fields.get(number)
     if not isinstance(value, int) or value < 0:
-        raise ValueError("the header of a page has no sizes")
+        raise ValueError("its footer or a page does not declare its size")
     return value
 
 
-def _page_header(content: bytes) -> tuple[dict[int, Any], int]:
-    """Return the fields of a page header by number, and its length in bytes."""
-    reader = _CompactReader(content)
-    try:
-        return reader.struct(0), reader.position
-    except IndexError:
-        raise ValueError("the header of a page is cut off") from None
+def _struct(fields: dict[int, Any], number: int) -> dict[int, Any]:
+    value = fields.get(number)
+    if not isinstance(value, dict):
+        raise ValueError("its footer or a page does not declare its size")
+    return value
 
 
-class _CompactReader:
-    """Reads structs in Thrift's compact protocol. Only whole numbers and structs are kept."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-        self.position = 0
-
-    def struct(self, depth: int) -> dict[int, Any]:
-        if depth > DEEPEST:
-            raise ValueError("the header of a page is nested too deeply")
-        fields: dict[int, Any] = {}
-        number = 0
-        while (head := self._byte()) != STOP:
-            number = number + (head >> 4) if head >> 4 else self._signed()
-            fields[number] = self._value(head & 15, depth)
-        return fields
-
-    def _value(self, kind: int, depth: int) -> Any:
-        if kind in (I16, I32, I64):
-            return self._signed()
-        if kind == STRUCT:
-            return self.struct(depth + 1)
-        if kind == BYTE:
-            self.position += 1
-        elif kind == DOUBLE:
-            self.position += 8
-        elif kind == BINARY:
-            length = self._varint()
-            self.position += length
-        elif kind not in (TRUE, FALSE):  # whose value is the kind
-            raise ValueError("the header of a page has an unknown field")
-        return None
-
-    def _byte(self) -> int:
-        byte = self._content[self.position]
-        self.position += 1
-        return byte
-
-    def _varint(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self._byte()
-            value |= (byte & 127) << shift
-            shift += 7
-            if byte < 128:
-                return value
-            if shift > 63:
-                raise ValueError("the header of a page has a number of more than 64 bits")
-
-    def _signed(self) -> int:
-        """Read a number in zigzag encoding: 0, −1, 1, −2, 2, …."""
-        value = self._varint()
-        return (value >> 1) ^ -(value & 1)
+def _list(fields: dict[int, Any], number: int) -> list[dict[int, Any]]:
+    values = fields.get(number)
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise ValueError("its footer does not list its columns")
+    return values

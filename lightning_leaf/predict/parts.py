@@ -15,7 +15,7 @@ from lightning_leaf.errors import LeafError
 from lightning_leaf.paths.leaf_path import PathStatus
 from lightning_leaf.predict.columns import OK, Columns, ColumnTypes
 from lightning_leaf.predict.files import open_regular, read_at_most, write_whole
-from lightning_leaf.predict.pages import require_small_pages
+from lightning_leaf.predict.pages import require_small
 from lightning_leaf.predict.settings import MAX_BYTES, Settings
 
 if TYPE_CHECKING:
@@ -25,12 +25,6 @@ METADATA_KEY = b"lightning_leaf"
 PATTERN = "part-*.parquet"
 NAME = re.compile(r"part-[0-9]{12,}(?:-([0-9a-f]{32}))?\.parquet")
 """The first position, and the checksum, which older files do not have."""
-EXPANSION = 1024
-"""Largest number of values, and of bytes after decompression, for each byte of a file.
-
-A row takes at least one byte, because the positions differ. Lists of equal values are compressed
-more: a model whose gradients vanish has a hundred of them for each byte.
-"""
 STATUSES = {OK, *(status.value for status in PathStatus)}
 
 
@@ -159,7 +153,7 @@ def _read(
     file: BinaryIO, settings: Settings, types: ColumnTypes, columns: Sequence[str] | None
 ) -> pa.Table:
     pa, parquet = arrow()
-    size = os.fstat(file.fileno()).st_size
+    require_small(file, os.fstat(file.fileno()).st_size)
     # Read as codes: one long string may be the status of every row.
     options = {"page_checksum_verification": True, "read_dictionary": ["status"]}
     with parquet.ParquetFile(file, **options) as opened:
@@ -176,7 +170,6 @@ def _read(
         received = [(field.name, _plain(field.type)) for field in schema]
         if received != [(field.name, field.type) for field in expected]:
             raise ValueError(_column_differences(received, expected))
-        _require_size(file, opened.metadata, size)
         table = opened.read(None if columns is None else list(columns))
     if "status" in table.column_names:
         status = table["status"]
@@ -198,17 +191,6 @@ def _column_differences(received: list[tuple[str, pa.DataType]], expected: pa.Sc
         if (field.name, field.type) != (name, kind):
             return f"expected column {field.name} ({field.type}), got {name[:80]} ({kind})"[:300]
     return f"expected {len(expected)} columns, got {len(received)}"
-
-
-def _require_size(file: BinaryIO, metadata: Any, size: int) -> None:
-    """Check that a file does not expand to much more than its size when it is read."""
-    groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-    rows = max(metadata.num_rows, sum(groups))
-    if min([0, *groups]) < 0 or not 0 <= rows <= size:
-        raise ValueError(f"a file of {size:,} bytes cannot contain {rows:,} rows")
-    # Not by column.compression, which ends the process if it is unknown.
-    require_small_pages(file, metadata, size, EXPANSION * size)
-    file.seek(0)
 
 
 def _require_rows(table: pa.Table, inputs: int) -> None:

@@ -262,7 +262,7 @@ def test_small_file_of_many_values_is_rejected(tmp_path: Path) -> None:
     constant = {name: pa.nulls(rows, kind) for name, kind in COLUMNS.items()}
     constant["status"] = pa.repeat("ok", rows)
     table_in(tmp_path, constant, inputs=rows)
-    with pytest.raises(LeafError, match="cannot contain 2,000,000 rows"):
+    with pytest.raises(LeafError, match="cannot contain 1,048,576 rows"):
         read_measurements(tmp_path)
     long_lists = {name: pa.nulls(1, kind) for name, kind in COLUMNS.items()} | {
         "index": pa.array([0]),
