@@ -42,10 +42,10 @@ def report(name: str, logdir: Path, runs: int, snapshots: int) -> None:
         with tensorboard(logdir, argument) as url:
             outcomes[loader] = measured(url, runs)
     title = f"{name}: {runs} runs, {snapshots} snapshots, {size(logdir):.0f} MB"
-    print(f"\n{title:<60}{''.join(f'{loader:<28}' for loader in LOADERS)}".rstrip())
+    print(f"\n{title:<48}{''.join(f'{loader:<46}' for loader in LOADERS)}".rstrip())
     for figure in outcomes["python"]:
-        cells = "".join(f"{of_loader[figure]:<28}" for of_loader in outcomes.values())
-        print(f"  {figure:<58}{cells}".rstrip(), flush=True)
+        cells = "".join(f"{of_loader[figure]:<46}" for of_loader in outcomes.values())
+        print(f"  {figure:<46}{cells}".rstrip(), flush=True)
 
 
 def measured(url: str, runs: int) -> Figures:
@@ -54,27 +54,26 @@ def measured(url: str, runs: int) -> Figures:
     while sum(END in tags for tags in fetch_json(scalars).values()) < runs:
         time.sleep(SECONDS_BETWEEN_REQUESTS)
     route = f"{url}data/plugin/leaf/"
-    figures = {"TensorBoard alone, MB": memory()}
+    figures = {"resident, TensorBoard alone": memory()}
     # From here on, the peak is that of the requests and not that of loading.
     for server in servers():
         Path(f"/proc/{server.number}/clear_refs").write_text("5")
-    figures["list of TensorBoard's scalars"] = timed(lambda: fetch(scalars))
     figures["list of plugins"] = timed(lambda: fetch(f"{url}data/plugins_listing"))
     figures["list of snapshots, first time"] = timed(lambda: fetch(route + "snapshots"))
     figures["list of snapshots"] = timed(lambda: fetch(route + "snapshots"))
-    figures["list of snapshots, MB"] = f"{fetch(route + 'snapshots')[1] / 1e6:.1f}"
-    figures["after lists, MB"] = memory()
+    figures["list of snapshots, size"] = f"{fetch(route + 'snapshots')[1] / 1e6:.1f} MB"
+    figures["resident, after three lists"] = memory()
     keys = paths(fetch_json(route + "snapshots"))
     with ThreadPoolExecutor(CLIENTS) as pool:
         times = list(pool.map(lambda key: opened(route, key), keys))
     figures["one path and its frames, slowest"] = f"{1000 * max(times, default=0):.0f} ms"
-    figures["after paths, MB"] = memory()
+    figures[f"resident, after {OPENED} paths"] = memory()
     return figures
 
 
 def memory() -> str:
     """Return the memory of TensorBoard, and of its data server with the Rust loader."""
-    return ", ".join(f"{each.resident:.0f} (peak {each.peak:.0f})" for each in servers())
+    return " + ".join(f"{each.resident:.0f} (peak {each.peak:.0f}) MB" for each in servers())
 
 
 def paths(listed: Any) -> list[str]:
