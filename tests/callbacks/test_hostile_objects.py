@@ -172,9 +172,8 @@ def test_no_message_ends_a_training(
         messages.LOGGER.addFilter(reject)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore" if broken in ("handler", "filter") else "always")
-            if broken == "errors":
-                warnings.filterwarnings("error", message=".*switched itself off")
+            action: Any = "error" if broken == "errors" else "always"
+            warnings.filterwarnings(action, message=".*switched itself off")
             if broken == "showwarning":
                 monkeypatch.setattr(warnings, "showwarning", show)
             monitor = LocalDataMatrixMonitor(4, every_n_steps=1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import struct
-import time
 from pathlib import Path
 
 import pytest
@@ -133,9 +132,7 @@ def test_the_time_of_reading_is_limited(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / NAME).write_bytes(scalar() * 20_000 + tagged(NOW))
     assert list(sessions_in(tmp_path)) == [int(NOW, 16)]
     monkeypatch.setattr(event_files, "MAX_SECONDS", 0.0)
-    started = time.monotonic()
     assert list(sessions_in(tmp_path)) == []
-    assert time.monotonic() - started < 1
 
 
 def test_of_large_records_only_the_beginning_is_read(
