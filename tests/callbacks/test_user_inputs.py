@@ -1,6 +1,7 @@
 """Positions are read from any sequence of a configuration, and names from modules."""
 
 from collections import UserList
+from collections.abc import Sequence
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from lightning_leaf import HorizontalPathSnapshot, LeafError, LocalDataMatrixMonitor
+from lightning_leaf.callbacks import user_inputs
 from lightning_leaf.callbacks.user_inputs import (
     as_number,
     as_pairs_of_positions,
@@ -16,6 +19,7 @@ from lightning_leaf.callbacks.user_inputs import (
     names_for,
     names_of,
 )
+from lightning_leaf.monitoring import reading
 
 SEQUENCES = {
     "list": [3, 1, 2],
@@ -138,3 +142,38 @@ def test_names_are_found_in_the_configuration_of_a_hugging_face_model():
 )
 def test_modules_without_names_have_none(module):
     assert names_of(module) is None
+
+
+class Endless(Sequence):
+    """A sequence that claims to be short."""
+
+    def __init__(self, item):
+        self.item = item
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, position):
+        return self.item
+
+    def __iter__(self):
+        while True:
+            yield self.item
+
+
+ENDLESS = {
+    "class_names": lambda: LocalDataMatrixMonitor(class_names=Endless("cat")),
+    "batch": lambda: LocalDataMatrixMonitor(batch=Endless("image")),
+    "ranks": lambda: LocalDataMatrixMonitor(ranks=Endless("entropy")),
+    "when": lambda: HorizontalPathSnapshot(when=Endless("epoch")),
+    "positions": lambda: as_positions(Endless(3)),
+    "pairs": lambda: as_pairs_of_positions(Endless((3, 4))),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_sequences_without_an_end_are_refused(monkeypatch, name):
+    for limits, limit in ((user_inputs, "MOST_POSITIONS"), (reading, "MOST_CLASSES")):
+        monkeypatch.setattr(limits, limit, 1000)
+    with pytest.raises(LeafError, match=rf"{name} expects at most \d+ values; got more"):
+        ENDLESS[name]()
