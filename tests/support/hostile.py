@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -69,6 +70,12 @@ class Endless(Exception):
         self.__cause__ = self
 
 
+def _group(kind: str, inner: BaseException) -> BaseException:
+    """Return a group of errors, which Python 3.10 does not have."""
+    make: Any = getattr(builtins, kind, None)
+    return OSError(inner) if make is None else make("several errors", [inner])
+
+
 ERRORS: dict[str, Callable[[], BaseException]] = {
     "plain": lambda: RuntimeError("hostile"),
     "without text": WithoutText,
@@ -83,7 +90,9 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     "exit": lambda: SystemExit(0),
     "cancelled": lambda: Cancelled("gone"),
     "stop": lambda: StopIteration(3),
-    "group": lambda: OSError([ValueError("a")], WithoutText()),
+    "inner errors": lambda: OSError([ValueError("a")], WithoutText()),
+    "group": lambda: _group("ExceptionGroup", WithoutText()),
+    "group of exits": lambda: _group("BaseExceptionGroup", SystemExit(0)),
     "recursion": lambda: RecursionError("maximum recursion depth exceeded"),
     "memory": MemoryError,
 }
