@@ -191,6 +191,14 @@ def test_large_snapshots_are_thinned_before_runs_are_omitted(
         assert len(run["snapshots"]) + run["omitted"] == 200
 
 
+def test_asking_whether_the_tab_is_active_lists_no_snapshots() -> None:
+    for log in ({}, {"run": dict([event(1)])}):
+        provider = FakeProvider(log)
+        listing = provider.client().get("/data/plugins_listing").json
+        assert listing["leaf"]["enabled"] is bool(log)
+        assert "list_blob_sequences" not in provider.calls
+
+
 def test_indices_are_kept_as_text_and_not_as_objects() -> None:
     tag, one = event(1)
     values = json.loads(one.content)
