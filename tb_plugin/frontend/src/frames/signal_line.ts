@@ -36,15 +36,22 @@ export function signalPath(values: Values, range: Range): string {
   return commands.join("");
 }
 
-function sampledIndices(values: Values): number[] {
-  if (values.length <= MAX_POINTS) return values.map((_, i) => i);
+/** All positions, or the smallest and the largest value of each segment. Missing values break lines. */
+function sampledIndices(values: Values): Iterable<number> {
+  if (values.length <= MAX_POINTS) return values.keys();
   const part = Math.ceil((2 * values.length) / MAX_POINTS);
   const kept: number[] = [];
   for (let start = 0; start < values.length; start += part) {
-    const positions = values.slice(start, start + part).map((_, i) => start + i);
-    const bySize = positions.sort((one, other) => (values[one] ?? 0) - (values[other] ?? 0));
-    const extremes = new Set([bySize[0] ?? start, bySize.at(-1) ?? start]);
-    for (const at of [...extremes].sort((one, other) => one - other)) kept.push(at);
+    const end = Math.min(start + part, values.length);
+    let least = start;
+    let most = start;
+    for (let i = start + 1; i < end; i++) {
+      const value = values[i] ?? 0;
+      if (value < (values[least] ?? 0)) least = i;
+      if (value >= (values[most] ?? 0)) most = i;
+    }
+    kept.push(Math.min(least, most));
+    if (least !== most) kept.push(Math.max(least, most));
   }
   return kept;
 }
