@@ -20,6 +20,8 @@ from tensorboard_plugin_leaf.routes.json_content import MAX_NUMBERS
 from tests.benchmarks.logs_written import add
 from tests.support.plugin import synthetic
 from tests.support.plugin.blobs import archive_of, members_of
+from tests.support.plugin.fake_provider import Event as InMemory
+from tests.support.plugin.fake_provider import event
 from tests.support.plugin.logs import blob_summary
 
 END = "end"
@@ -58,24 +60,10 @@ def end(writer: EventFileWriter | None) -> None:
         writer.close()
 
 
-def small(step: int = 0, session: int = 0, start: int = 0, name: str = "path") -> Snapshot:
-    """Return a snapshot of one short path."""
-    return synthetic.snapshot(
-        step,
-        name=name,
-        paths=1,
-        path_steps=1,
-        shape=(8, 8),
-        session=f"{session:016x}",
-        session_start_step=start,
-    )
-
-
-def renamed(index: bytes, snapshot: Snapshot) -> Event:
-    """Return tag and index of ``snapshot``, with the paths of ``index`` and no blobs."""
-    scalars = json.loads(encode(dataclasses.replace(snapshot))[0])
-    values = json.loads(index) | {key: scalars[key] for key in scalars if key != "paths"}
-    return tag_of(snapshot), json.dumps(values, separators=(",", ":")).encode(), []
+def at_step(snapshot: Snapshot, index: bytes, step: int) -> tuple[str, bytes]:
+    """Return tag and index of ``snapshot`` at another step."""
+    content = json.dumps(json.loads(index) | {"step": step}, separators=(",", ":"))
+    return tag_of(dataclasses.replace(snapshot, step=step)), content.encode()
 
 
 def huge_blobs() -> Events:
@@ -91,23 +79,20 @@ def many_numbers() -> Events:
     """Signals of as many numbers as the page shows, all different."""
     numbers = np.random.default_rng(0).normal(size=(1, 1, MAX_NUMBERS - 2)).astype(np.float32)
     snapshot = synthetic.snapshot_of_size(1, 2, numbers)
-    ((blob,), index) = reversed(encode(snapshot))
+    index, blobs = encode(snapshot)
     for step in range(100):
-        tag, content, _ = renamed(index, dataclasses.replace(snapshot, step=step))
-        yield "run", (tag, content, [blob])
+        yield "run", (*at_step(snapshot, index, step), blobs)
 
 
 def huge_indices() -> Events:
     """Snapshots of thousands of paths each, whose indices have the largest size."""
-    values = json.loads(encode(small())[0])
+    values = json.loads(event(0)[1].content)
     path = json.dumps(values["paths"][0], separators=(",", ":"))
     count = (MAX_JSON_BYTES - 1000) // (len(path) + 1)
     for step in range(1000):
-        snapshot = small(step)
-        index = values | {"step": step, "session": snapshot.session}
-        index["paths"] = values["paths"] * count
+        index = values | {"step": step, "paths": values["paths"] * count}
         content = json.dumps(index, separators=(",", ":")).encode()
-        yield "run", (tag_of(snapshot), content, [b""] * count)
+        yield "run", (event(step)[0], content, [b""] * count)
 
 
 def deep_indices() -> Events:
@@ -115,7 +100,7 @@ def deep_indices() -> Events:
     objects = b'{"schema":1,"paths":[' + b"{}," * ((MAX_JSON_BYTES - 100) // 3) + b"{}]}"
     nested = b'{"schema":1,"paths":' + b"[" * (MAX_JSON_BYTES // 2 - 100)
     for step in range(1000):
-        yield "run", (tag_of(small(step)), (objects, nested)[step % 2], [b""])
+        yield "run", (event(step)[0], (objects, nested)[step % 2], [b""])
 
 
 def compressed() -> Events:
@@ -131,35 +116,30 @@ def compressed() -> Events:
     image = archive_of(members | named)
     numbers = np.zeros((1, 1, MAX_NUMBERS - 100), np.float32)
     signal = synthetic.snapshot_of_size(1, 2, numbers)
-    ((signal_blob,), index) = reversed(encode(signal))
+    index, (signal_blob,) = encode(signal)
     for step in range(10_000):
-        tag, content, _ = renamed(index, dataclasses.replace(images, step=step))
-        yield "run", (tag, content, [(image, signal_blob)[step % 2]])
+        yield "run", (*at_step(signal, index, step), [(image, signal_blob)[step % 2]])
 
 
 def snapshots_of_one_name() -> Events:
     """20 000 snapshots of one name in one run."""
-    yield from ((("run"), event) for event in many(lambda i: small(i), 20_000))
+    yield from (("run", written(event(step))) for step in range(20_000))
 
 
 def sessions() -> Events:
     """6 000 sessions of one run, each of which resumes at the last step of the one before."""
-    yield from (("run", event) for event in many(lambda i: small(i, i, i), 6_000))
+    yield from (("run", written(event(step, step, step))) for step in range(6_000))
 
 
 def runs() -> Events:
     """10 000 runs of one snapshot each."""
-    events = many(lambda i: small(i), 10_000)
-    yield from ((f"version_{position}", event) for position, event in enumerate(events))
+    yield from ((f"version_{number}", written(event(number))) for number in range(10_000))
 
 
-def many(snapshot_at: Callable[[int], Snapshot], count: int) -> Iterator[Event]:
-    """Yield the events of small snapshots."""
-    _, blobs = encode(small())
-    for position in range(count):
-        snapshot = snapshot_at(position)
-        tag, index, _ = renamed(encode(small())[0], snapshot)
-        yield tag, index, blobs
+def written(tagged: tuple[str, InMemory]) -> Event:
+    """Return an event of the data provider in memory as one to be written."""
+    tag, stored = tagged
+    return tag, stored.content, list(stored.blobs)
 
 
 HOSTILE: dict[str, Callable[[], Events]] = {
