@@ -21,7 +21,7 @@ import {
 import { smooth } from "../src/training/smoothing.ts";
 import { anyDouble, EXTREMES, finiteDouble, generator } from "./random.ts";
 
-const EXAMPLES = 20_000;
+const EXAMPLES = 5_000;
 
 function ordered(one: number, other: number): Range {
   return one <= other ? [one, other] : [other, one];

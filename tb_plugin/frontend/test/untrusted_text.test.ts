@@ -137,7 +137,7 @@ function formulas(table: string): string[] {
 test("no part of a text is a formula in a spreadsheet, wherever it splits lines", () => {
   const next = generator(1);
   const letters = [..."ab=+-@;,|\t\n\r\"' ", "＝", "＋", "－", "＠", "=cmd()", ";=", "\t@"];
-  for (let i = 0; i < 20_000; i++) {
+  for (let i = 0; i < 5_000; i++) {
     const text = () =>
       Array.from({ length: 1 + (next() % 7) }, () => choose(next, letters)).join("");
     const table = toCsv([
