@@ -42,10 +42,10 @@ def report(name: str, logdir: Path, runs: int, snapshots: int) -> None:
         with tensorboard(logdir, argument) as url:
             outcomes[loader] = measured(url, runs)
     title = f"{name}: {runs} runs, {snapshots} snapshots, {size(logdir):.0f} MB"
-    print(f"\n{title:<56}{''.join(f'{loader:<46}' for loader in LOADERS)}".rstrip())
+    print(f"\n{title:<64}{''.join(f'{loader:<24}' for loader in LOADERS)}".rstrip())
     for figure in outcomes["python"]:
-        cells = "".join(f"{of_loader[figure]:<46}" for of_loader in outcomes.values())
-        print(f"  {figure:<54}{cells}".rstrip(), flush=True)
+        cells = "".join(f"{of_loader[figure]:<24}" for of_loader in outcomes.values())
+        print(f"  {figure:<62}{cells}".rstrip(), flush=True)
 
 
 def measured(url: str, runs: int) -> Figures:

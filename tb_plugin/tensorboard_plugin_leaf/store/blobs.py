@@ -73,6 +73,8 @@ class BlobReader:
         self._provider = data_provider
         self._series = series
         self._cache = LRUCache[tuple[str, PathKey], Blob](CACHE_BYTES)
+        # As Python objects, an index takes up to 25 times its size.
+        self._decoding = Lock()
         # The Python loader copies all blobs of a snapshot to read one. The Rust data server
         # does not, and waiting for its answers one by one would take long.
         self._reading: AbstractContextManager[Any] = (
@@ -107,7 +109,8 @@ class BlobReader:
         snapshot = stored(key.tag, listed)
         # The Python loader creates one reference for each element that a tensor declares.
         try:
-            decode_stored(snapshot)
+            with self._decoding:
+                decode_stored(snapshot)
         except SnapshotError as error:
             raise key.not_found(damage_message(error)) from error
         version = hashlib.blake2b(f"{snapshot._replace(content=b'')} {listed.max_step}".encode())
