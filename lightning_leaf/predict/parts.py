@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, message_of, type_name
 from lightning_leaf.paths.leaf_path import PathStatus
 from lightning_leaf.predict.columns import OK, Columns, ColumnTypes
 from lightning_leaf.predict.files import open_regular, read_at_most, write_whole
@@ -86,7 +86,7 @@ def read_part(part: Path, settings: Settings, columns: Sequence[str] | None = No
             table = _read(file, settings, types, columns)
         _require_rows(table, inputs)
     except Exception as error:  # pyarrow raises errors of any class
-        cause = str(error).partition("\n")[0] or type(error).__name__
+        cause = message_of(error).partition("\n")[0] or type_name(error)
         raise LeafError(
             f"Expected {part} to be a part of the table in its folder; {cause}. Nothing was "
             "changed. Delete the file, or move it away if it is part of another table, and run "
