@@ -31,8 +31,9 @@ class SnapshotScalars:
         step: Number of optimizer steps.
         epoch: Number of completed epochs.
         reason: The trigger, such as ``"checkpoint"`` or ``"trace_return"``.
-        session: Identifier of the call of ``fit`` that wrote the snapshot: 16 hexadecimal digits
-            that sort by time.
+        session: Identifier of the call of ``fit`` that wrote the snapshot: 16 hexadecimal digits,
+            larger than those of the sessions before it in the same run. A time in nanoseconds is
+            larger only if the clock is not set back.
         session_start_step: Optimizer step at which the session started. The session supersedes
             snapshots of older sessions at this step or later, in the same run and of the same
             name.
