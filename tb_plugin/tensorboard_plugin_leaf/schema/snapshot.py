@@ -69,7 +69,7 @@ class SnapshotScalars:
         is_known = self.likelihood in LIKELIHOODS
         expect(is_known, "likelihood", f"one of {LIKELIHOODS}", repr(self.likelihood))
         expect(self.step <= MAX_STEP, "step", f"at most {MAX_STEP}", str(self.step))
-        session = "16 hexadecimal digits, f'{time.time_ns():016x}'"
+        session = "16 hexadecimal digits, such as f'{time.time_ns():016x}'"
         expect(bool(_SESSION.fullmatch(self.session)), "session", session, repr(self.session))
 
 
