@@ -85,8 +85,47 @@ test("a superseded snapshot is replaced by the nearest one of the same name", ()
 test("another snapshot opens with the same pair", () => {
   const pair = pathIndex({ source: "1", destination: "5", source_index: 3 });
   const shuffled = snapshot(300, { paths: [pathIndex({ source: "8" }), pathIndex(), pair] });
-  assert.equal(samePathIn(run("a"), shuffled, pair).index, 2);
-  assert.equal(samePathIn(run("a"), shuffled, { ...pair, source_index: 4 }).index, 0);
+  const runs = [run("a")];
+  const open = findOpened(runs, { run: "a", tag: snapshot(100).tag, index: 1 });
+  assert.ok(open);
+  assert.equal(samePathIn(run("a"), shuffled, open).index, 2);
+  const other = { ...open, path: { ...pair, source_index: 4 } };
+  assert.equal(samePathIn(run("a"), shuffled, other).index, 0);
+});
+
+test("each of several paths with equal pairs can be opened and compared", () => {
+  const walk = pathIndex({ source: "4", destination: "", source_index: null });
+  const other = pathIndex({ source: "8", destination: "", source_index: null });
+  const walks = { name: "walk", kind: "orthogonal" as const };
+  const runs = ["a", "b"].map((name) =>
+    run(name, {
+      snapshots: [
+        snapshot(100, { ...walks, paths: [walk, other, walk, walk] }),
+        snapshot(200, { ...walks, paths: [other, walk, walk, other, walk] }),
+        snapshot(300, { ...walks, paths: [walk] }),
+      ],
+    }),
+  );
+  const [a] = runs;
+  const later = a?.snapshots[1];
+  assert.ok(a && later);
+  const tag = snapshot(100, walks).tag;
+  const found = [0, 1, 2, 3, 4].map((index) => findOpened(runs, { run: "a", tag, index }));
+  assert.deepEqual(
+    found.map((open) => open?.key.index),
+    [0, 1, 2, 3, 0],
+  );
+  assert.deepEqual(
+    found.map((open) => samePathIn(a, later, open).index),
+    [1, 0, 2, 4, 1],
+  );
+  const third = found[3];
+  assert.ok(third);
+  const indices = (tab: "training" | "pairs" | "runs") =>
+    rowsFor(tab, third, runs).map(({ key }) => key.index);
+  assert.deepEqual(indices("training"), [3, 4]);
+  assert.deepEqual(indices("pairs"), [0, 1, 2, 3]);
+  assert.deepEqual(indices("runs"), [3, 3]);
 });
 
 test("rows show the pair over training, all pairs of the snapshot, or the pair in each run", () => {

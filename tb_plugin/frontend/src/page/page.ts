@@ -132,8 +132,7 @@ export class LeafPage extends LitElement {
     const snapshots = run?.snapshots.filter(({ step }) => step === x) ?? [];
     const sameName = snapshots.find((snapshot) => snapshot.name === this.opened?.snapshot.name);
     const snapshot = sameName ?? snapshots[0];
-    if (run && snapshot)
-      this.change({ open: samePathIn(run, snapshot, this.opened?.path ?? null) });
+    if (run && snapshot) this.change({ open: samePathIn(run, snapshot, this.opened) });
   };
 
   protected override render(): unknown {

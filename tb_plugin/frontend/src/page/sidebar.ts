@@ -258,7 +258,7 @@ export class LeafSidebar extends LitElement {
   }
 
   private openSnapshot(snapshot: Snapshot | undefined, run = this.opened?.run): void {
-    if (snapshot && run) this.open(samePathIn(run, snapshot, this.opened?.path ?? null));
+    if (snapshot && run) this.open(samePathIn(run, snapshot, this.opened));
   }
 
   private open(open: PathKey): void {

@@ -4,7 +4,7 @@ import type { PathKey, Run, Snapshot } from "../data/api.ts";
 import { shown } from "../data/untrusted_text.ts";
 import { distanceText, listName } from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
-import { isSamePair, nearestStep, type Opened, type RowsTab } from "../view/view.ts";
+import { indexOfSame, nearestStep, type Opened, type RowsTab } from "../view/view.ts";
 
 export interface Row {
   key: PathKey;
@@ -36,37 +36,27 @@ export function tabDescription(tab: RowsTab): string {
   }
 }
 
-function rowsOverTraining({ run, snapshot, path }: Opened): Row[] {
+function rowsOverTraining(opened: Opened): Row[] {
+  const { run, snapshot } = opened;
   return run.snapshots
     .filter(({ name }) => name === snapshot.name)
-    .flatMap((other) =>
-      row(
-        run,
-        other,
-        other.paths.findIndex((p) => isSamePair(p, path)),
-        stepName,
-      ),
-    );
+    .flatMap((other) => row(run, other, indexOfSame(opened, other), stepName));
 }
 
 function rowsOfPairs({ run, snapshot }: Opened): Row[] {
   return snapshot.paths.flatMap((path, i) => row(run, snapshot, i, () => listName(path)));
 }
 
-function rowsAcrossRuns({ run: current, snapshot, path }: Opened, drawn: readonly Run[]): Row[] {
+function rowsAcrossRuns(opened: Opened, drawn: readonly Run[]): Row[] {
+  const { run: current, snapshot } = opened;
   return drawn.concat(drawn.includes(current) ? [] : [current]).flatMap((run) => {
     const candidates = run.snapshots.filter(
-      (other) => other.name === snapshot.name && other.paths.some((p) => isSamePair(p, path)),
+      (other) => other.name === snapshot.name && indexOfSame(opened, other) >= 0,
     );
     const other = run === current ? snapshot : nearestStep(candidates, snapshot.step);
     if (!other) return [];
     const title = () => `${shown(run.run)} · ${stepName(other)}`;
-    return row(
-      run,
-      other,
-      other.paths.findIndex((p) => isSamePair(p, path)),
-      title,
-    );
+    return row(run, other, indexOfSame(opened, other), title);
   });
 }
 

@@ -64,17 +64,29 @@ export function findOpened(runs: readonly Run[], key: PathKey | null): Opened | 
   return opened(run, snapshot, key.index) ?? newest(runs);
 }
 
-/** The key of the same pair in another snapshot, or of its first path if it lacks the pair. */
-export function samePathIn(run: Run, snapshot: Snapshot, pair: PathIndex | null): PathKey {
-  const index = pair ? snapshot.paths.findIndex((path) => isSamePair(path, pair)) : -1;
+/** The key of the same path in another snapshot, or of its first path if it lacks the path. */
+export function samePathIn(run: Run, snapshot: Snapshot, path: Opened | null): PathKey {
+  const index = path ? indexOfSame(path, snapshot) : -1;
   return { run: run.run, tag: snapshot.tag, index: Math.max(index, 0) };
+}
+
+/**
+ * The position of the open path in another snapshot; -1 if it lacks the path.
+ *
+ * Paths are the same if their pairs are equal. A snapshot may contain a pair several times: several
+ * walks from one class, or from one example. Its k-th path is the same as the k-th of another.
+ */
+export function indexOfSame({ key, snapshot, path }: Opened, other: Snapshot): number {
+  const earlier = snapshot.paths.slice(0, key.index).filter((one) => isSamePair(one, path));
+  const same = other.paths.flatMap((one, i) => (isSamePair(one, path) ? [i] : []));
+  return same[earlier.length] ?? -1;
 }
 
 export function sameKey(one: PathKey | null, other: PathKey | null): boolean {
   return one?.run === other?.run && one?.tag === other?.tag && one?.index === other?.index;
 }
 
-export function isSamePair(one: PathIndex, other: PathIndex): boolean {
+function isSamePair(one: PathIndex, other: PathIndex): boolean {
   return (
     one.source === other.source &&
     one.destination === other.destination &&
@@ -102,10 +114,11 @@ export function nearestStep(snapshots: readonly Snapshot[], step: number): Snaps
   );
 }
 
-function opened(run: Run, snapshot: Snapshot | undefined, index: number): Opened | null {
-  const path = snapshot?.paths[index] ?? snapshot?.paths[0];
+function opened(run: Run, snapshot: Snapshot | undefined, requested: number): Opened | null {
+  const index = snapshot?.paths[requested] ? requested : 0;
+  const path = snapshot?.paths[index];
   if (!snapshot || !path) return null;
-  return { key: samePathIn(run, snapshot, path), run, snapshot, path };
+  return { key: { run: run.run, tag: snapshot.tag, index }, run, snapshot, path };
 }
 
 /** The snapshot of the same name nearest to the step of a tag `<name>/<step>-<session>`. */
