@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from tensorboard_plugin_leaf.store.run_list import ListedSnapshot, Run, RunList
 
 # About 20 MB of JSON, for example 64 stereo signals of one second, or 1000 points of 1000 classes.
 MAX_NUMBERS: Final = 2**21
+# Lists in the JSON of a path: a thousand frames of a hundred channels, or all words of a language.
+MAX_ROWS: Final = 2**17
 
 # `json.dumps` would create an encoder for each of the thousands of entries of the list.
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
@@ -47,14 +50,10 @@ def path_json(path: PathRecord, digest: str) -> str:
         digest: The digest of its bytes.
 
     Raises:
-        SnapshotError: If the path has more than ``MAX_NUMBERS`` probabilities and signal values.
+        SnapshotError: If the path has more than ``MAX_NUMBERS`` probabilities and signal values, or
+            more than ``MAX_ROWS`` classes, frames and channels of frames.
     """
-    numbers = path.probabilities.size + (path.frames.size if path.frames.dtype != np.uint8 else 0)
-    if numbers > MAX_NUMBERS:
-        raise SnapshotError(
-            f"expected at most {MAX_NUMBERS} numbers, the limit of the page, got {numbers}. "
-            "Keep fewer or smaller frames, or fewer classes."
-        )
+    _check_size(path)
     scalars = {
         field.name: finite_or_none(getattr(path, field.name))
         for field in dataclasses.fields(PathScalars)
@@ -82,6 +81,23 @@ def scalars_content(points: Sequence[ScalarPoint]) -> dict[str, Any]:
         "wall_times": [finite_or_none(point.wall_time) for point in points],
         "values": [finite_or_none(point.value) for point in points],
     }
+
+
+def _check_size(path: PathRecord) -> None:
+    is_image = path.frames.dtype == np.uint8
+    frames = len(path.frames) + (path.destination_frame is not None)
+    channels = path.frames.shape[1] if path.frames.ndim == 3 and not is_image else 1
+    values = 0 if is_image else frames * math.prod(path.frames.shape[1:])
+    sizes = {
+        "numbers": (path.probabilities.size + values, MAX_NUMBERS),
+        "classes and channels of frames": (len(path.classes) + frames * channels, MAX_ROWS),
+    }
+    for name, (size, limit) in sizes.items():
+        if size > limit:
+            raise SnapshotError(
+                f"expected at most {limit} {name}, the limit of the page, got {size}. "
+                "Keep fewer or smaller frames, or fewer classes."
+            )
 
 
 def _run(run: Run) -> str:
