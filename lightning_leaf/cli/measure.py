@@ -190,7 +190,7 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Me
         exact=args.exact,
     )
     if len(remaining) == 0:
-        writer.open(predictor)
+        writer.require(predictor)
     else:
         with warnings.catch_warnings():
             # Users set the number of workers in their loader.

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, type_name
 
 
 def blocks_of(length: int, size: int) -> list[range]:
@@ -58,7 +58,7 @@ def remaining_loader(loader: DataLoader[Any], measured: NDArray[np.int64]) -> Da
         measured: The positions that are measured already.
 
     Raises:
-        LeafError: If the loader has no batch size or its data set no positions.
+        LeafError: If the loader has no batch size, or its data set no positions or no examples.
     """
     size = loader.batch_size
     if size is None or isinstance(loader.dataset, IterableDataset):
@@ -69,6 +69,11 @@ def remaining_loader(loader: DataLoader[Any], measured: NDArray[np.int64]) -> Da
             f"{received}. Use DataLoader(dataset, batch_size=32)."
         )
     length = len(loader.dataset)  # type: ignore[arg-type]
+    if length < 1:
+        raise LeafError(
+            "MeasurementWriter expects a data set with at least one example; got "
+            f"{type_name(loader.dataset)} with {length}."
+        )
     done = np.zeros(length, bool)
     done[measured[measured < length]] = True
     remaining = [

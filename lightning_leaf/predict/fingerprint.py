@@ -1,20 +1,24 @@
-"""Identify a classifier by its weights."""
+"""Identify a classifier by its weights and hyper-parameters."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from lightning.pytorch import LightningModule
+from torch import nn
+
+from lightning_leaf.errors import result_of
+from lightning_leaf.predict.digests import Digest
 
 
 def fingerprint(classifier: Callable[..., Any]) -> str:
-    """Return the SHA-256 of the class name and of every parameter and buffer.
+    """Return the SHA-256 of the class name, weights and hyper-parameters of a classifier.
 
-    It is the same in every process, on every device and for every checkpoint file with the same
-    weights. Functions are identified by name only.
+    Weights are all parameters and buffers, also buffers that are not saved. Hyper-parameters are
+    the ``hparams`` of all LightningModules in it. The digest is the same in every process, on every
+    device and for every checkpoint file with the same content. Functions are identified by name
+    only, and so are objects that are no tensors, numbers or text.
 
     Example:
         >>> import torch
@@ -26,20 +30,16 @@ def fingerprint(classifier: Callable[..., Any]) -> str:
         >>> fingerprint(one) == fingerprint(other)
         True
     """
-    digest = hashlib.sha256()
+    digest = Digest()
     if not isinstance(classifier, nn.Module):
-        digest.update(getattr(classifier, "__qualname__", type(classifier).__qualname__).encode())
-        return digest.hexdigest()
-    digest.update(type(classifier).__qualname__.encode())
-    for name, value in classifier.state_dict().items():
-        digest.update(name.encode())
-        if isinstance(value, Tensor):
-            digest.update(f"{value.dtype} {tuple(value.shape)}".encode())
-            digest.update(_bytes(value))
-        else:  # the result of get_extra_state
-            digest.update(repr(value).encode())
-    return digest.hexdigest()
-
-
-def _bytes(tensor: Tensor) -> Any:  # (...) -> (bytes,)
-    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        digest.add(getattr(classifier, "__qualname__", type(classifier).__qualname__))
+        return digest.text()
+    digest.add(type(classifier).__qualname__)
+    for name, value in [*classifier.state_dict().items(), *classifier.named_buffers()]:
+        digest.add(name)
+        digest.add(value)
+    for name, module in classifier.named_modules():
+        if isinstance(module, LightningModule):
+            digest.add(name)
+            digest.add(result_of(lambda of: dict(of.hparams), module))
+    return digest.text()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,10 +52,10 @@ class MeasurementFolder:
                 "renamed when they are complete, which object stores do not support. Measure into "
                 "a local folder, and copy it afterwards."
             )
-        self.path = local
+        self.path = local.absolute()  # code of the user may change the current folder
 
     def open(self, settings: Settings) -> None:
-        """Begin a table, or resume one with the same settings.
+        """Begin a table, or resume one with the same settings. Call it with the lock.
 
         Args:
             settings: Everything on which the values of the table depend.
@@ -61,16 +64,33 @@ class MeasurementFolder:
             LeafError: If the folder contains another table, or cannot be written to.
         """
         existing, parts = self.settings(), self.parts()
-        if existing is None or (existing != settings and not parts):  # no row was measured yet
-            if parts:
-                raise self._no_settings()
+        if parts or existing == settings:
+            self.require(settings)
+        else:  # no row was measured yet
             write_whole(self.path / SETTINGS_FILE, settings.to_json(indent=2))
-        elif existing != settings:
+
+    def require(self, settings: Settings) -> None:
+        """Check that the folder contains a table with the same settings.
+
+        Raises:
+            LeafError: If it contains another table or none.
+        """
+        existing = self.settings()
+        if existing is None:
+            raise self._no_settings()
+        if existing == settings:
+            return
+        if existing.is_of_earlier_version:
             raise LeafError(
-                f"{self.path} contains other measurements: {existing.differences(settings)}. "
-                "Nothing was changed. Choose another folder, or use the same settings, checkpoint "
-                "and data to resume."
+                f"{self.path} contains a table that an earlier version of lightning-leaf has "
+                "written. It can be read but not resumed, because it does not say which data were "
+                "measured. Nothing was changed. Measure into another folder."
             )
+        raise LeafError(
+            f"{self.path} contains other measurements: {existing.differences(settings)}. Nothing "
+            "was changed. Choose another folder, or use the same settings, checkpoint and data to "
+            "resume."
+        )
 
     def settings(self) -> Settings | None:
         """Return the settings of the table; None if the folder contains none.
@@ -90,13 +110,24 @@ class MeasurementFolder:
             ) from error
 
     def parts(self) -> list[Path]:
-        """Return the Parquet files of the table, sorted by their first position."""
+        """Return the Parquet files of the table, sorted by their first position.
+
+        Raises:
+            LeafError: If the folder cannot be listed.
+        """
+        return [self.path / name for name in self._names() if fnmatchcase(name, PATTERN)]
+
+    def _names(self) -> list[str]:
+        """Return the names of all files. Path.glob returns none if it may not list the folder."""
         try:
-            return sorted(self.path.glob(PATTERN))
+            return sorted(os.listdir(self.path))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
         except (OSError, ValueError) as error:
             raise LeafError(
                 f"Cannot read the folder {self.path} "
-                f"({getattr(error, 'strerror', None) or error}). Choose another folder."
+                f"({getattr(error, 'strerror', None) or error}). Allow this process to read it, or "
+                "choose another folder."
             ) from error
 
     def measured(self) -> NDArray[np.int64]:
@@ -186,9 +217,11 @@ class MeasurementFolder:
 
     def remove_unfinished(self) -> None:
         """Delete incomplete files of killed processes. Call it while no other run writes."""
-        for name in ("part-", SETTINGS_FILE):
-            for file in self.path.glob(f".{name}*{TEMPORARY}"):
-                file.unlink(missing_ok=True)
+        for name in self._names():
+            if name.startswith((".part-", f".{SETTINGS_FILE}")) and name.endswith(TEMPORARY):
+                # It may be a folder, or a file of another user; the table does not need it.
+                with suppress(OSError):
+                    (self.path / name).unlink()
 
     def _read(self, columns: Sequence[str] | None) -> Iterator[pa.Table]:
         parts = self.parts()

@@ -11,7 +11,9 @@ from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.leaf_path import PathKind
 from lightning_leaf.predict.columns import ColumnTypes, input_column_types, path_column_types
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, SCHEMA_VERSION)
+"""Tables of version 1 do not identify their data and hyper-parameters: they are not resumed."""
 MAX_BYTES = 8 * 2**20
 """Largest size of the settings as JSON: 100 000 class names of 80 letters."""
 DIFFERENCES_SHOWN = 5
@@ -101,6 +103,11 @@ class Settings:
         return inputs
 
     @property
+    def is_of_earlier_version(self) -> bool:
+        """Whether an earlier version has written the table, so that it cannot be resumed."""
+        return self._values.get("schema_version") in READABLE_VERSIONS[:-1]
+
+    @property
     def column_types(self) -> ColumnTypes:
         """The columns of the table and their types.
 
@@ -111,7 +118,7 @@ class Settings:
         task, likelihood = values.get("task"), values.get("likelihood", "categorical")
         ranks = values.get("ranks", [])
         if (
-            values.get("schema_version") == SCHEMA_VERSION
+            values.get("schema_version") in READABLE_VERSIONS
             and likelihood in get_args(Likelihood)
             and isinstance(ranks, list)
             and all(rank in RANK_KINDS for rank in ranks)
@@ -122,8 +129,8 @@ class Settings:
                 if task == f"{kind} paths":
                     return path_column_types(kind, likelihood)
         raise LeafError(
-            f"The settings of a table expect schema_version {SCHEMA_VERSION} and a task, ranks and "
-            "likelihood of this version; got "
+            f"The settings of a table expect schema_version 1 or {SCHEMA_VERSION} and a task, "
+            "ranks and likelihood of this version; got "
             + ", ".join(
                 f"{name} {shown(values.get(name))}"
                 for name in ("schema_version", "task", "ranks", "likelihood")

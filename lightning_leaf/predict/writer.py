@@ -18,6 +18,7 @@ from lightning_leaf.predict.blocks import RemainingBlocks, remaining_loader
 from lightning_leaf.predict.columns import Columns, ColumnTypes
 from lightning_leaf.predict.fingerprint import fingerprint
 from lightning_leaf.predict.folder import MeasurementFolder
+from lightning_leaf.predict.identity import data_settings
 from lightning_leaf.predict.lock import RunLock
 from lightning_leaf.predict.predictor import Predictor
 from lightning_leaf.predict.settings import SCHEMA_VERSION, Settings
@@ -38,8 +39,9 @@ class MeasurementWriter(BasePredictionWriter):
     the same or another number of processes. Batches are always the same. The table is therefore
     bitwise that of an uninterrupted run, on similar machines with the same number of threads. An
     error is raised before the first measurement if the folder contains a table of other settings,
-    another checkpoint, another batch size or another number of inputs. Functions are identified by
-    name only.
+    another checkpoint, another batch size or other data. Functions are identified by name only. A
+    checkpoint is identified by its weights, buffers and hyper-parameters; data by their number,
+    pairs, and first, middle and last example, unless a random transform changes these.
 
     One run writes to a folder at a time: a second run raises an error before its first measurement.
     On file systems without locks both runs write, and the rows of the first file are used. A file
@@ -90,7 +92,7 @@ class MeasurementWriter(BasePredictionWriter):
                 f"seconds_per_file expects a number of at least 0; got {seconds_per_file!r}."
             )
         self._seconds_per_file = seconds_per_file
-        self._data: dict[str, int] | None = None
+        self._loader: DataLoader[Any] | None = None
         self._is_complete = False
         self._settings = Settings({})
         self._column_types: ColumnTypes = {}
@@ -107,42 +109,49 @@ class MeasurementWriter(BasePredictionWriter):
                 sampler of the loader are not used.
 
         Raises:
-            LeafError: If the loader has no batch size or its data set no positions, or if the
-                folder contains a file that cannot be read.
+            LeafError: If the loader has no batch size, or its data set no positions or no examples,
+                or if the folder contains a file that cannot be read.
         """
         remaining = remaining_loader(loader, self._folder.measured())
-        assert remaining.batch_size is not None
-        inputs = len(loader.dataset)  # type: ignore[arg-type]
-        self._data = {"inputs": inputs, "batch_size": remaining.batch_size}
+        self._loader = loader
         self._is_complete = len(remaining) == 0
         return remaining
 
-    def open(self, predictor: Predictor, precision: str = "32-true") -> None:
-        """Begin the table of a predictor in the folder, or resume it.
+    def require(self, predictor: Predictor, precision: str = "32-true") -> None:
+        """Check that the folder contains the table of a predictor, without measuring anything.
 
         Args:
             predictor: The predictor that measures the rows.
             precision: The precision of the trainer, to which weights and inputs may be rounded.
 
         Raises:
-            LeafError: If the folder contains another table, or :meth:`remaining` was not called.
+            LeafError: If the folder contains another table or none, or :meth:`remaining` was not
+                called.
         """
-        self._settings = self._settings_of(predictor, precision)
-        self._folder.open(self._settings)
+        data = data_settings(self._whole_loader())
+        self._folder.require(self._settings_of(predictor, precision, data))
 
-    def _settings_of(self, predictor: Predictor, precision: str) -> Settings:
-        if self._data is None:
+    def _whole_loader(self) -> DataLoader[Any]:
+        if self._loader is None:
             raise LeafError(
                 "MeasurementWriter expects the loader that writer.remaining(dataloader) returns; "
                 "got another loader. Call trainer.predict(predictor, writer.remaining(dataloader))."
             )
+        return self._loader
+
+    def _settings_of(
+        self, predictor: Predictor, precision: str, data: dict[str, str | None]
+    ) -> Settings:
+        loader = self._whole_loader()
         return Settings(
             {
                 "schema_version": SCHEMA_VERSION,
                 **predictor.settings,
-                **self._data,
+                "inputs": len(loader.dataset),  # type: ignore[arg-type]
+                "batch_size": loader.batch_size,
                 "precision": precision,
                 "checkpoint": fingerprint(predictor.classifier),
+                **data,
             }
         )
 
@@ -156,8 +165,11 @@ class MeasurementWriter(BasePredictionWriter):
                 "trainer.predict(LeafPredictor(model), writer.remaining(dataloader))."
             )
         self._column_types = pl_module.column_types
-        # One process locks and opens the folder for all, so that either all of them begin or none.
-        self._settings = self._settings_of(pl_module, str(trainer.precision))
+        # One process reads examples, locks and opens the folder for all, so that either all of them
+        # begin or none.
+        loader = self._whole_loader()
+        data = trainer.strategy.broadcast(data_settings(loader) if trainer.is_global_zero else {})
+        self._settings = self._settings_of(pl_module, str(trainer.precision), data)
         problem, settings = trainer.strategy.broadcast(
             (self._open_for_all(trainer), self._settings)
         )
@@ -176,8 +188,10 @@ class MeasurementWriter(BasePredictionWriter):
         if not trainer.is_global_zero:
             return ""
         try:
-            # A complete table may be in a folder that this process cannot write to.
-            is_locked = not self._is_complete and self._lock.acquire()
+            if self._is_complete:  # it may be in a folder that this process cannot write to
+                self._folder.require(self._settings)
+                return ""
+            is_locked = self._lock.acquire()
             self._folder.open(self._settings)
             if is_locked:
                 self._folder.remove_unfinished()

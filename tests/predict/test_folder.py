@@ -69,7 +69,7 @@ def test_folder_contains_the_predicted_rows(complete: Path) -> None:
 def test_every_file_contains_the_settings(complete: Path) -> None:
     settings = json.loads(read_measurements(complete).schema.metadata[METADATA_KEY])
     assert settings == json.loads((complete / "measurement.json").read_text())
-    assert settings["schema_version"] == 1
+    assert settings["schema_version"] == 2
     assert settings["task"] == "inputs"
     assert settings["ranks"] == ["entropy"]
     assert settings["inputs"] == INPUTS

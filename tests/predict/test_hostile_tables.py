@@ -216,7 +216,7 @@ def test_existing_file_is_not_replaced(copy: Path, monkeypatch: pytest.MonkeyPat
         b'\xef\xbb\xbf{"task": "inputs"}',
         b'{"schema_version": NaN, "inputs": -Infinity}',
         b'{"inputs": 75, "inputs": 76}',
-        b'{"schema_version": 2, "inputs": 75}',
+        b'{"schema_version": 3, "inputs": 75}',
         b'{"schema_version": 1, "task": [], "ranks": [{}], "likelihood": {}, "inputs": true}',
         b'{"inputs": ' + b"9" * 5000 + b"}",
         deep_json(100_000),
