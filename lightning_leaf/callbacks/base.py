@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, get_args
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from torch import Tensor
 from typing_extensions import override
@@ -36,6 +36,8 @@ from lightning_leaf.trainer.strategies import require_evaluation_between_steps
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+
+T = TypeVar("T")
 
 PATIENCE = 4
 """Successive steps at which the callback tries to measure a model that is not built yet."""
@@ -204,27 +206,31 @@ class LeafCallback(Callback):
             )
         return not self._switched_off
 
-    @contextmanager
     def guarded(
         self,
+        work: Callable[[], T],
         trainer: Trainer,
         module: LightningModule,
         batch: Any,
         step: int,
         *,
         catch_ctrl_c: bool,
-    ) -> Iterator[None]:
-        """Catch the errors of a measurement and switch the callback off, on all ranks alike.
+    ) -> T | None:
+        """Measure; after an error, switch the callback off, on all ranks alike.
 
         If the model is not built yet, nothing is measured and the callback tries again: at the
         next steps, then more and more rarely.
 
         Args:
+            work: The measurement.
             trainer: The trainer.
             module: The module that is measured.
             batch: The current training batch, if there is one.
             step: The optimizer step.
             catch_ctrl_c: Whether Ctrl-C ends the measurement instead of the training.
+
+        Returns:
+            The result of the work; None if it did not end.
         """
         postponed = self.fit.notices.postponed
         try:
@@ -232,9 +238,10 @@ class LeafCallback(Callback):
                 self._ctrl_c = pressed
                 self.fit.check_clock(trainer)
                 with exits_as_errors(), interrupted_when(self._flag(trainer, pressed)):
-                    yield
+                    result = work()
             if postponed:
                 postponed.pop(self.description, None)
+            return result
         except ModelIsUnbuilt as error:
             postponed[self.description] = error
             self._attempts += 1
@@ -249,6 +256,7 @@ class LeafCallback(Callback):
             )
         finally:
             self._ctrl_c = _never  # a callback can be pickled between measurements
+        return None
 
     def _flag(self, trainer: Trainer, pressed: Callable[[], bool]) -> Callable[[], bool]:
         return self.processes.shared_flag(lambda: trainer_state.is_ending(trainer) or pressed())

@@ -235,7 +235,8 @@ class LocalDataMatrixMonitor(LeafCallback):
             return
         if self._has_begun and self._interval.timer.is_over and not self._is_due(step, fit_ended):
             return
-        with self.guarded(trainer, pl_module, batch, step, catch_ctrl_c=fit_ended):
+
+        def work() -> None:
             if not self._has_begun:
                 self._begin(trainer, pl_module, batch, step)
             timer = self._interval.timer
@@ -249,6 +250,8 @@ class LocalDataMatrixMonitor(LeafCallback):
                 if timer.is_ready and not fit_ended:
                     self._choose_interval(trainer)
             self._results_seen = self.fit.results
+
+        self.guarded(work, trainer, pl_module, batch, step, catch_ctrl_c=fit_ended)
 
     def _begin(self, trainer: Trainer, module: LightningModule, batch: Any, step: int) -> None:
         """Choose the probe at the first step: a batch is available, and errors are raised early."""

@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -169,16 +170,18 @@ class PathSnapshot(LeafCallback):
         monitor = _monitor_of(trainer)
         if monitor is not None:
             monitor.measure_if_due(trainer, module, batch, fit_ended=fit_ended)
-        reason = None
-        with self.guarded(trainer, module, batch, step, catch_ctrl_c=fit_ended):
+
+        def due() -> tuple[Moment, str | None]:
             history = None if monitor is None else monitor.history
             moment = self._schedule.next_moment(trainer, history, fit_ended)
             if not self._is_prepared:
                 self._prepare(trainer, module, batch)
-            reason = self._schedule.reason(self.triggers, moment, self.processes)
-        if reason is not None:
-            with self.guarded(trainer, module, batch, step, catch_ctrl_c=True):
-                self._take(trainer, module, moment, reason)
+            return moment, self._schedule.reason(self.triggers, moment, self.processes)
+
+        guarded = partial(self.guarded, trainer=trainer, module=module, batch=batch, step=step)
+        moment, reason = guarded(due, catch_ctrl_c=fit_ended) or (None, None)
+        if moment is not None and reason is not None:
+            guarded(partial(self._take, trainer, module, moment, reason), catch_ctrl_c=True)
 
     def _prepare(self, trainer: Trainer, module: LightningModule, batch: Any) -> None:
         """Choose the examples at the first step, where a batch is available.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_leaf.callbacks.notices import Notices, warn
 from lightning_leaf.display.sessions import clock_warning, new_session
+from lightning_leaf.errors import result_of
 from lightning_leaf.trainer import state as trainer_state
 from lightning_leaf.trainer.averaging import TrainedWeights
 from lightning_leaf.trainer.processes import Processes
@@ -59,6 +60,8 @@ class SharedFit:
     def check_clock(self, trainer: Trainer) -> None:
         """Warn once if the clock is behind the logs to which the trainer writes.
 
+        No error of a logger or of a folder is raised: only rank zero reads them.
+
         Args:
             trainer: The trainer.
         """
@@ -66,7 +69,7 @@ class SharedFit:
             return
         self._clock_is_checked = True
         if trainer.is_global_zero:
-            warning = clock_warning(trainer_state.tensorboard_folders(trainer))
+            warning = result_of(clock_warning, trainer_state.tensorboard_folders(trainer))
             if warning is not None:
                 warn(warning)
 

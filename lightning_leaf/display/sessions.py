@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_leaf.display.event_files import newest_time, sessions_in
-from lightning_leaf.errors import LeafError, shown
+from lightning_leaf.errors import LeafError, result_of, shown
 
 IMPLAUSIBLE = 2**63
 """Identifiers from here on, the year 2262, are ignored. Nothing could follow the last of them.
@@ -42,7 +42,7 @@ def new_session(folders: Iterable[str | Path]) -> str:
         folders: The folders or URLs to which the session will write.
     """
     global _latest
-    found = max((each for folder in folders for each in _plausible(folder)), default=0)
+    found = result_of(_largest_in, folders) or 0  # a folder must not end a training
     with _lock:
         _latest = min(max(1, time.time_ns(), found + 1, _latest + 1), 2**64 - 1)
         return f"{_latest:016x}"
@@ -93,8 +93,9 @@ def clock_warning(folders: Iterable[str | Path]) -> str | None:
     return None
 
 
-def _plausible(folder: str | Path) -> Iterable[int]:
-    return (each for each in sessions_in(folder) if each < IMPLAUSIBLE)
+def _largest_in(folders: Iterable[str | Path]) -> int:
+    found = (each for folder in folders for each in sessions_in(folder))
+    return max((each for each in found if each < IMPLAUSIBLE), default=0)
 
 
 def _date(seconds: float) -> str:

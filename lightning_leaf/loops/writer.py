@@ -17,7 +17,7 @@ from lightning_leaf.display.files import save_files
 from lightning_leaf.display.loggers import publish, write_summary
 from lightning_leaf.display.sessions import clock_warning, new_session
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
-from lightning_leaf.errors import LeafError, shown
+from lightning_leaf.errors import LeafError, result_of, shown
 from lightning_leaf.loops.guard import Guard
 from lightning_leaf.loops.processes import is_rank_zero
 from lightning_leaf.model.quiet import random_streams
@@ -181,8 +181,8 @@ class LeafWriter:
         """Return the folder or URL of the event files; None if the target is another logger."""
         if isinstance(self._target, (str, Path)):
             return str(self._target)
-        folder = getattr(self._target, "log_dir", None)
-        return None if folder is None else str(folder)
+        folder = result_of(getattr, self._target, "log_dir", None)
+        return None if folder is None else result_of(str, folder)
 
     def _summary_writer(self) -> Any:
         """Return the ``SummaryWriter``; None if the target is a logger."""

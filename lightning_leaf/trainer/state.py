@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from lightning_leaf.errors import result_of
+
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
@@ -108,12 +110,16 @@ def log_dir(trainer: Any) -> str | None:
 
 
 def tensorboard_folders(trainer: Trainer) -> list[str]:
-    """Return the folders and URLs to which the trainer's TensorBoard loggers write."""
-    return [
-        str(logger.log_dir)
+    """Return the folders and URLs to which the trainer's TensorBoard loggers write.
+
+    A logger that cannot tell its folder is left out.
+    """
+    folders = (
+        result_of(lambda logger: str(logger.log_dir), logger)
         for logger in trainer.loggers
         if any(kind.__name__ == "TensorBoardLogger" for kind in type(logger).__mro__)
-    ]
+    )
+    return [folder for folder in folders if folder is not None]
 
 
 def log_metrics(trainer: Trainer, metrics: Mapping[str, float], step: int) -> None:

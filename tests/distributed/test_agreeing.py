@@ -89,3 +89,11 @@ def test_processes_wait_for_each_other_longer_than_for_a_connection(
     # Negative control: with another TIMEOUT rank zero stops waiting, so TIMEOUT is in effect.
     error, _ = pair.run(waiting.timed_out_process, tmp_path)
     assert "Timed out" in error or "timeout" in error
+
+
+def test_all_ranks_use_the_session_of_rank_zero(pair: Pair, tmp_path: Path) -> None:
+    """Also if rank zero alone cannot read the folder of the logs."""
+    zero, one = pair.run(trainings.sessions, tmp_path)
+    assert zero == one
+    assert len(zero["session"]) == 16
+    assert zero["measured"] == [0, 4, 6]

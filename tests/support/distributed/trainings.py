@@ -16,7 +16,7 @@ import lightning as L
 import torch
 import torch.distributed as dist
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 from torch.distributed.tensor import DTensor
@@ -377,3 +377,40 @@ def sharded(root: Path) -> dict[str, Any]:
         "snapshots": paths.last_snapshot,
         "expected": horizontal_path(whole, *ends, max_steps=6, progress=False),
     }
+
+
+class Homeless(TensorBoardLogger):
+    """A logger whose folder rank zero cannot read."""
+
+    @property
+    def log_dir(self) -> str:
+        if os.environ["RANK"] == "0":
+            raise OSError("stale file handle")
+        return str(super().log_dir)
+
+    def log_graph(self, *_: Any, **__: Any) -> None:
+        """Write nothing."""
+
+    log_metrics = log_hyperparams = save = finalize = log_graph
+
+    @property
+    def experiment(self) -> Any:
+        """Nothing, as on other ranks."""
+        return None
+
+
+def sessions(root: Path) -> dict[str, Any]:
+    """Return the session of a training, and the steps that were measured."""
+    loggers = [CSVLogger(root), Homeless(root, "none")]
+    monitor = LocalDataMatrixMonitor(8, 4, on_error="raise")
+    seen = Session([3], pairs=1, max_steps=1, on_error="raise")
+    train(root, monitor, seen, logger=loggers, max_steps=6)
+    return {"session": seen.session, "measured": monitor.history["step"]}
+
+
+class Session(HorizontalPathSnapshot):
+    """A snapshot callback that notes the session of the fit."""
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.session = self.fit.session(trainer)
+        super().on_train_end(trainer, pl_module)
