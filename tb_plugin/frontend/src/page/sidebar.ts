@@ -16,7 +16,7 @@ import {
 } from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
 import { runColour } from "../theme/palette.ts";
-import { listedRuns, parseFilter } from "../view/filter.ts";
+import { filterRuns } from "../view/filter.ts";
 import { type Opened, samePathIn, snapshotsByName, type View } from "../view/view.ts";
 import { omittedRuns, omittedSnapshots } from "./omitted.ts";
 
@@ -54,8 +54,7 @@ export class LeafSidebar extends LitElement {
   }
 
   private runPicker(view: View): unknown {
-    const { error } = parseFilter(view.filter);
-    const listed = listedRuns(this.runs, view.filter);
+    const { listed, error } = filterRuns(this.runs, view.filter);
     return html`
       <input
         type="search"
