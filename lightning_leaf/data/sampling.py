@@ -20,6 +20,8 @@ DRAWS_PER_EXAMPLE = 4
 """Largest number of draws from a sampler per example of the data set; some never end."""
 LISTED = 2_000_000
 """Number of positions up to which all of them are listed and permuted to choose some."""
+WITHOUT_LENGTH = 1_000_000
+"""Largest number of draws from a sampler if the data set has no length."""
 
 
 def positions_of(dataset: Any, sampler: Any, batch_sampler: Any) -> Sequence[Any]:
@@ -27,8 +29,9 @@ def positions_of(dataset: Any, sampler: Any, batch_sampler: Any) -> Sequence[Any
 
     A process of a distributed training reads a share of them; all shares count. Samplers of other
     libraries are iterated, so call this function with copies, or in a process of its own. Of these
-    samplers the first :data:`LISTED` draws count. A longer list of a user is returned as it is, and
-    can contain positions several times.
+    samplers the first :data:`DRAWS_PER_EXAMPLE` draws per example count, and of a data set with
+    more than :data:`LISTED` examples the first :data:`LISTED`. A longer list of a user is returned
+    as it is, and can contain positions several times.
 
     Args:
         dataset: A data set with positions.
@@ -51,7 +54,8 @@ def positions_of(dataset: Any, sampler: Any, batch_sampler: Any) -> Sequence[Any
         return range(len(sampler.data_source))
     if kind is SubsetRandomSampler:
         indices: Sequence[Any] = sampler.indices
-        return indices if len(indices) > LISTED else _distinct(indices, dataset)
+        is_long = len(indices) > LISTED and len(dataset) > LISTED
+        return indices if is_long else _distinct(indices, dataset)
     if kind is WeightedRandomSampler:
         rows: Any = torch.as_tensor(sampler.weights).nonzero().flatten()
         return rows if len(rows) > LISTED else rows.tolist()  # type: ignore[no-any-return]
@@ -83,9 +87,11 @@ def _distinct_rows(total: int, count: int, generator: torch.Generator) -> list[i
 
 def _distinct(positions: Iterable[Any], dataset: Any) -> list[Any]:
     """Return distinct positions, in ascending order if they have one."""
-    limit = LISTED
     if hasattr(dataset, "__len__"):
-        limit = min(limit, DRAWS_PER_EXAMPLE * max(len(dataset), 1000))
+        length = len(dataset)
+        limit = LISTED if length > LISTED else DRAWS_PER_EXAMPLE * max(length, 1000)
+    else:
+        limit = WITHOUT_LENGTH
     drawn: Iterator[Any] = islice(positions, limit)
     distinct = dict.fromkeys(map(_plain, drawn))
     try:

@@ -51,6 +51,16 @@ class Endless:
             yield self.yielded - 1
 
 
+class RepeatedSampler:
+    """A sampler of another library that yields the positions of a list."""
+
+    def __init__(self, positions: list[int]) -> None:
+        self.positions = positions
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.positions)
+
+
 @pytest.fixture(autouse=True)
 def no_large_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
     randperm = torch.randperm
@@ -100,7 +110,23 @@ def test_of_a_sampler_of_another_library_a_limited_number_of_draws_counts(
     assert positions_of(Counted(HUGE), sampler, None) == list(range(5000))
     assert sampler.yielded == 5000
     # A data set without a length.
-    assert len(positions_of(object(), Endless(), None)) == 5000
+    monkeypatch.setattr(sampling, "WITHOUT_LENGTH", 3000)
+    assert len(positions_of(object(), Endless(), None)) == 3000
+
+
+@pytest.mark.parametrize("length", [4000, 5000])
+def test_of_ordinary_data_sets_four_draws_per_example_count(
+    monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    """Also if they are more than would be listed of a huge one, as in earlier versions."""
+    monkeypatch.setattr(sampling, "LISTED", 5000)
+    repeated = [position // 3 for position in range(3 * length)]
+    data = Counted(length)
+    assert positions_of(data, RepeatedSampler(repeated), None) == list(range(length))
+    assert positions_of(data, SubsetRandomSampler(repeated), None) == list(range(length))
+    sampler = Endless()
+    assert positions_of(data, sampler, None) == list(range(4 * length))
+    assert sampler.yielded == 4 * length
 
 
 def test_many_weights_are_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
