@@ -54,7 +54,7 @@ def positions_of(dataset: Any, sampler: Any, batch_sampler: Any) -> Sequence[Any
         return range(len(sampler.data_source))
     if kind is SubsetRandomSampler:
         indices: Sequence[Any] = sampler.indices
-        is_long = len(indices) > LISTED and len(dataset) > LISTED
+        is_long = len(indices) > LISTED and _is_huge(dataset)
         return indices if is_long else _distinct(indices, dataset)
     if kind is WeightedRandomSampler:
         rows: Any = torch.as_tensor(sampler.weights).nonzero().flatten()
@@ -87,17 +87,20 @@ def _distinct_rows(total: int, count: int, generator: torch.Generator) -> list[i
 
 def _distinct(positions: Iterable[Any], dataset: Any) -> list[Any]:
     """Return distinct positions, in ascending order if they have one."""
-    if hasattr(dataset, "__len__"):
-        length = len(dataset)
-        limit = LISTED if length > LISTED else DRAWS_PER_EXAMPLE * max(length, 1000)
-    else:
+    if not hasattr(dataset, "__len__"):
         limit = WITHOUT_LENGTH
+    else:
+        limit = LISTED if _is_huge(dataset) else DRAWS_PER_EXAMPLE * max(len(dataset), 1000)
     drawn: Iterator[Any] = islice(positions, limit)
     distinct = dict.fromkeys(map(_plain, drawn))
     try:
         return sorted(distinct)
     except TypeError:
         return list(distinct)
+
+
+def _is_huge(dataset: Any) -> bool:
+    return hasattr(dataset, "__len__") and len(dataset) > LISTED
 
 
 def _plain(position: Any) -> Any:

@@ -9,11 +9,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Literal
 
 from lightning_leaf.errors import LeafError
 
-REPEATED_AFTER = 1.0
-"""Seconds after which code that has caught the end of its time is ended again."""
+REPEATED_AFTER = 1.000123
+"""Seconds after which code that has caught the end of its time is ended again.
+
+It is the interval of the timer too, by which it is told from timers of the program.
+"""
 
 
 class _TimeIsUp(BaseException):
@@ -28,7 +32,8 @@ def time_limit(
 
     The limit is a timer of the operating system, whose signal (SIGALRM) interrupts the main thread.
     There is no limit in other threads, on Windows, and where the program uses this signal itself.
-    A thread of its own could not be ended, and would go on to draw random numbers.
+    A thread of its own could not be ended, and would go on to draw random numbers. A handler or a
+    timer that the code inside starts replaces the limit, until the next progress after its end.
 
     Args:
         seconds: The limit.
@@ -56,9 +61,12 @@ def time_limit(
         remaining = min(seconds, latest - time.monotonic())
         if remaining <= 0:
             raise _TimeIsUp
-        signal.setitimer(signal.ITIMER_REAL, remaining, REPEATED_AFTER)
+        # The code inside may have installed another handler or timer, which stays.
+        if signal.getsignal(signal.SIGALRM) in (end, before) and _timer() in ("none", "ours"):
+            signal.signal(signal.SIGALRM, end)
+            signal.setitimer(signal.ITIMER_REAL, remaining, REPEATED_AFTER)
 
-    before = signal.signal(signal.SIGALRM, end)
+    before = signal.SIG_DFL
     try:
         try:
             start()
@@ -73,8 +81,10 @@ def time_limit(
         ) from None
     finally:
         is_active = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        if _timer() == "ours":
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        if signal.getsignal(signal.SIGALRM) is end:
+            signal.signal(signal.SIGALRM, before)
 
 
 def _is_available() -> bool:
@@ -82,8 +92,16 @@ def _is_available() -> bool:
         hasattr(signal, "setitimer")
         and threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
-        and signal.getitimer(signal.ITIMER_REAL)[0] == 0
+        and _timer() == "none"
     )
+
+
+def _timer() -> Literal["none", "ours", "of the program"]:
+    """Return whose timer runs."""
+    remaining, interval = signal.getitimer(signal.ITIMER_REAL)
+    if remaining == 0:
+        return "none"
+    return "ours" if abs(interval - REPEATED_AFTER) < 1e-5 else "of the program"
 
 
 def _nothing() -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -76,7 +76,8 @@ def assert_unchanged() -> None:
 
 def test_progress_starts_the_time_anew() -> None:
     with time_limit(1000, "reading") as go_on:
-        signal.setitimer(signal.ITIMER_REAL, 100)  # as if 900 seconds had passed
+        # As if 900 seconds had passed.
+        signal.setitimer(signal.ITIMER_REAL, 100, module.REPEATED_AFTER)
         go_on()
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 500
     assert_unchanged()
@@ -117,6 +118,57 @@ def test_a_signal_that_the_program_uses_is_left_alone() -> None:
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 50
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@pytest.fixture
+def alarm() -> Iterator[None]:
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def handle(*_: Any) -> None: ...
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("seconds", [0, 50])
+def test_a_handler_and_a_timer_that_the_code_inside_starts_stay(seconds: int) -> None:
+    with time_limit(1000, "reading") as go_on:
+        signal.signal(signal.SIGALRM, handle)
+        if seconds:
+            signal.alarm(seconds)
+        go_on()
+        assert signal.getsignal(signal.SIGALRM) is handle
+    assert signal.getsignal(signal.SIGALRM) is handle
+    # Our own timer would call the other handler.
+    assert seconds - 1 <= signal.getitimer(signal.ITIMER_REAL)[0] <= seconds
+    # A timer alone.
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    with time_limit(1000, "reading") as go_on:
+        signal.setitimer(signal.ITIMER_REAL, 100)
+        go_on()
+    assert 50 < signal.getitimer(signal.ITIMER_REAL)[0] <= 100
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("alarm")
+@pytest.mark.parametrize("to", ["ours", "default"])
+def test_after_an_alarm_of_the_code_inside_progress_sets_the_limit_again(to: str) -> None:
+    def read() -> None:
+        with time_limit(0.1, "reading") as go_on:
+            before = signal.signal(signal.SIGALRM, handle)
+            signal.alarm(9)
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before if to == "ours" else signal.SIG_DFL)
+            go_on()
+            time.sleep(LONG)
+
+    started = time.monotonic()
+    with pytest.raises(LeafError, match="Expected reading to take less"):
+        read()
+    assert time.monotonic() - started < LONG / 2
+    assert_unchanged()
 
 
 def test_other_threads_have_no_limit() -> None:
