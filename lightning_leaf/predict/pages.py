@@ -6,6 +6,8 @@ fields are those of parquet.thrift, the definition of the format.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from lightning_leaf.predict.compact import read_struct
@@ -14,13 +16,14 @@ MAGIC = b"PAR1"
 WRITER = b"parquet-cpp-arrow"
 """pyarrow reads the files of some other writers beyond the ends of their columns."""
 FOOTER_BYTES = 2**26
-PAGE_HEADER_BYTES = 2**16
+PAGE_HEADER_BYTES = (2**9, 2**16)
+"""Bytes of a page that are read for its header, and for headers with long statistics."""
 EXPANSION = 1024
-"""Largest number of values, and of bytes after decompression, for each byte of a file.
+"""Largest number of bytes in memory for each byte of a file.
 
-A row takes at least one byte, because the positions differ. Lists of equal values are compressed
-more: a model whose gradients vanish has a hundred of them for each byte.
+A row takes at least one byte, because the positions differ, and a few hundred in memory.
 """
+BYTES_PER_VALUE = 8
 
 # FileMetaData, RowGroup, ColumnChunk and ColumnMetaData
 ROW_GROUPS, CREATED_BY = 4, 6
@@ -33,38 +36,107 @@ DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2 = 5, 7, 8
 PAGE_VALUES = 1
 
 
-def require_small(file: BinaryIO, size: int) -> None:
-    """Check that a file does not expand to much more than its size when it is read.
+@dataclass(frozen=True)
+class RowGroup:
+    """A group of rows in a file.
+
+    Attributes:
+        rows: Number of rows.
+        columns: Where the pages of each column begin and end.
+    """
+
+    rows: int
+    columns: list[tuple[int, int]]
+
+
+def row_groups(file: BinaryIO, size: int) -> list[RowGroup]:
+    """Read where the columns of a file are. The time depends on the size of the footer alone.
 
     Args:
         file: The file; it is at its begin afterwards.
         size: Its size in bytes.
 
     Raises:
-        ValueError: If it declares more rows than bytes, or more than 1024 values or decompressed
-            bytes for each byte, or if its footer or the header of a page cannot be read.
+        ValueError: If the footer cannot be read, declares more rows than bytes, or columns that
+            overlap or are outside of the file.
     """
-    rows = values = declared = 0
-    for group in _list(_footer(file, size), ROW_GROUPS):
-        rows += _natural(group, GROUP_ROWS)
-        if rows > size:
-            raise ValueError(f"a file of {size:,} bytes cannot contain {rows:,} rows")
-        for column in _list(group, COLUMNS):
-            start, end = _extent(_struct(column, COLUMN_METADATA))
-            if end > size:
-                raise ValueError("a column is outside of the file")
+    groups = [
+        RowGroup(
+            _natural(group, GROUP_ROWS),
+            [_extent(_struct(column, COLUMN_METADATA)) for column in _list(group, COLUMNS)],
+        )
+        for group in _list(_footer(file, size), ROW_GROUPS)
+    ]
+    file.seek(0)
+    rows = sum(group.rows for group in groups)
+    if rows > size:
+        raise ValueError(f"a file of {size:,} bytes cannot contain {rows:,} rows")
+    last = 0
+    for start, end in sorted(extent for group in groups for extent in group.columns):
+        if start < last:
+            raise ValueError("its columns overlap")
+        last = end
+    if last > size:
+        raise ValueError("a column is outside of the file")
+    return groups
+
+
+def require_small(
+    file: BinaryIO, size: int, groups: Sequence[RowGroup], longest: Mapping[str, int | None]
+) -> None:
+    """Check that a file does not expand to much more than its size when it is read.
+
+    The headers of all pages are read. Their number is at most that of the values and columns.
+
+    Args:
+        file: The file; it is at its begin afterwards.
+        size: Its size in bytes.
+        groups: What :func:`row_groups` returns for it.
+        longest: Largest number of values of a row, by the name of the column; None if unknown.
+
+    Raises:
+        ValueError: If a column declares more values than its rows can have, the file more than 1024
+            bytes in memory for each byte, or if the header of a page cannot be read.
+    """
+    total = 0
+    for group in groups:
+        for (start, end), (name, most) in zip(group.columns, longest.items(), strict=True):
+            values = dictionaries = 0
             while start < end:
-                file.seek(start)
-                header, length = read_struct(file.read(PAGE_HEADER_BYTES))
-                values += _values(header)
-                declared += _natural(header, UNCOMPRESSED_SIZE)
-                if max(values, declared) > EXPANSION * size:
+                header, length = _page_header(file, start)
+                if DICTIONARY_PAGE in header:
+                    dictionaries += 1
+                    total += BYTES_PER_VALUE * _values(header, DICTIONARY_PAGE)
+                else:
+                    count = _values(header, DATA_PAGE_V2 if DATA_PAGE_V2 in header else DATA_PAGE)
+                    values += count
+                    total += BYTES_PER_VALUE * count
+                    if count == 0 < group.rows:
+                        raise ValueError(f"a page of column {name} has no values")
+                if dictionaries > 1:
+                    raise ValueError(f"column {name} has several dictionaries")
+                # A missing or empty list counts as one value.
+                if most is not None and values > group.rows * max(1, most):
                     raise ValueError(
-                        f"a file of {size:,} bytes cannot contain {values:,} values in "
-                        f"{declared:,} bytes"
+                        f"column {name} cannot contain {values:,} values in {group.rows:,} rows"
+                    )
+                total += _natural(header, UNCOMPRESSED_SIZE)
+                if total > EXPANSION * size:
+                    raise ValueError(
+                        f"a file of {size:,} bytes cannot contain {total:,} bytes of values"
                     )
                 start += length + _natural(header, COMPRESSED_SIZE)
     file.seek(0)
+
+
+def _page_header(file: BinaryIO, start: int) -> tuple[dict[int, Any], int]:
+    short, long = PAGE_HEADER_BYTES
+    file.seek(start)
+    content = file.read(short)
+    try:
+        return read_struct(content)
+    except ValueError:  # cut off
+        return read_struct(content + file.read(long - short))
 
 
 def _footer(file: BinaryIO, size: int) -> dict[int, Any]:
@@ -92,9 +164,8 @@ def _extent(column: dict[int, Any]) -> tuple[int, int]:
     return start, start + size
 
 
-def _values(header: dict[int, Any]) -> int:
-    kinds = [kind for kind in (DATA_PAGE, DICTIONARY_PAGE, DATA_PAGE_V2) if kind in header]
-    return sum(_natural(_struct(header, kind), PAGE_VALUES) for kind in kinds)
+def _values(header: dict[int, Any], kind: int) -> int:
+    return _natural(_struct(header, kind), PAGE_VALUES)
 
 
 def _natural(fields: dict[int, Any], number: int) -> int:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -15,7 +16,7 @@ from lightning_leaf.errors import LeafError, message_of, type_name
 from lightning_leaf.paths.leaf_path import PathStatus
 from lightning_leaf.predict.columns import OK, Columns, ColumnTypes
 from lightning_leaf.predict.files import open_regular, read_at_most, write_whole
-from lightning_leaf.predict.pages import require_small
+from lightning_leaf.predict.pages import require_small, row_groups
 from lightning_leaf.predict.settings import MAX_BYTES, Settings
 
 if TYPE_CHECKING:
@@ -45,12 +46,12 @@ def write_part(folder: Path, columns: Columns, types: ColumnTypes, settings: Set
     Raises:
         LeafError: If the file cannot be written, or a file of that name has other content.
     """
-    pa, parquet = arrow()
+    pa, _ = arrow()
     schema = _schema(types).with_metadata({METADATA_KEY: settings.to_json()})
     table = pa.table(columns, schema=schema)
-    sink = pa.BufferOutputStream()
-    parquet.write_table(table, sink, write_page_checksum=True)
-    content = sink.getvalue().to_pybytes()
+    content = _encoded(table)
+    if not _is_readable(content, settings):  # thousands of equal values in each row
+        content = _encoded(table, compression="none", use_dictionary=False)
     part = folder / f"part-{columns['index'][0]:012d}-{_checksum(content)}.parquet"
     if not os.path.lexists(part):
         write_whole(part, content)
@@ -113,6 +114,24 @@ def arrow() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
+def _encoded(table: pa.Table, **options: Any) -> bytes:
+    pa, parquet = arrow()
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, write_page_checksum=True, **options)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _is_readable(content: bytes, settings: Settings) -> bool:
+    """Return whether the sizes in a file are within the limits for reading."""
+    file, size = BytesIO(content), len(content)
+    try:
+        require_small(file, size, row_groups(file, size), settings.longest_lists)
+    except ValueError:
+        return False
+    return True
+
+
 def _schema(types: ColumnTypes) -> pa.Schema:
     pa, _ = arrow()
     arrow_types = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
@@ -153,7 +172,8 @@ def _read(
     file: BinaryIO, settings: Settings, types: ColumnTypes, columns: Sequence[str] | None
 ) -> pa.Table:
     pa, parquet = arrow()
-    require_small(file, os.fstat(file.fileno()).st_size)
+    size = os.fstat(file.fileno()).st_size
+    groups = row_groups(file, size)
     # Read as codes: one long string may be the status of every row.
     options = {"page_checksum_verification": True, "read_dictionary": ["status"]}
     with parquet.ParquetFile(file, **options) as opened:
@@ -170,6 +190,9 @@ def _read(
         received = [(field.name, _plain(field.type)) for field in schema]
         if received != [(field.name, field.type) for field in expected]:
             raise ValueError(_column_differences(received, expected))
+        if any(len(group.columns) != len(types) for group in groups):
+            raise ValueError("a group of rows has other columns")
+        require_small(file, size, groups, settings.longest_lists)
         table = opened.read(None if columns is None else list(columns))
     if "status" in table.column_names:
         status = table["status"]

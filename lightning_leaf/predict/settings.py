@@ -95,12 +95,15 @@ class Settings:
         Raises:
             LeafError: If it is not a whole number.
         """
-        inputs = self._values.get("inputs")
-        if not isinstance(inputs, int) or isinstance(inputs, bool) or not 0 <= inputs < 2**63:
+        return self._whole_number("inputs")
+
+    def _whole_number(self, name: str, default: int | None = None) -> int:
+        number = self._values.get(name, default)
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**63:
             raise LeafError(
-                f"The settings of a table expect the number of its inputs; got {shown(inputs)}."
+                f"The settings of a table expect a whole number as {name}; got {shown(number)}."
             )
-        return inputs
+        return number
 
     @property
     def is_of_earlier_version(self) -> bool:
@@ -137,3 +140,22 @@ class Settings:
             )
             + "."
         )
+
+    @property
+    def longest_lists(self) -> dict[str, int | None]:
+        """Largest number of values of a row, by the name of the column; None if unknown.
+
+        Raises:
+            LeafError: If the settings are none of a table of this version.
+        """
+        names = self._values.get("class_names")
+        most: dict[str, int | None] = {
+            "eigenvalues": self._whole_number("eigenvalues", 0),
+            "labels": len(names) if isinstance(names, list) and names else None,
+        }
+        return {
+            column: most["eigenvalues" if column == "eigenvalues" else "labels"]
+            if kind.startswith("list")
+            else 1
+            for column, kind in self.column_types.items()
+        }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lightning_leaf import LeafError
-from lightning_leaf.predict import LeafPredictor, parts, read_measurements
+from lightning_leaf.predict import LeafPredictor, pages, parts, read_measurements
 from lightning_leaf.predict.folder import MeasurementFolder
 from lightning_leaf.predict.settings import Settings
 from tests.support.callbacks.training import ignore_lightning
@@ -26,6 +28,8 @@ from tests.support.predict.hostile import (
     damaged,
     deep_json,
     named_by_checksum,
+    page,
+    parquet_of,
     table_in,
     varint,
     with_changed_footer,
@@ -262,7 +266,7 @@ def test_small_file_of_many_values_is_rejected(tmp_path: Path) -> None:
     constant = {name: pa.nulls(rows, kind) for name, kind in COLUMNS.items()}
     constant["status"] = pa.repeat("ok", rows)
     table_in(tmp_path, constant, inputs=rows)
-    with pytest.raises(LeafError, match="cannot contain 1,048,576 rows"):
+    with pytest.raises(LeafError, match="cannot contain 2,000,000 rows"):
         read_measurements(tmp_path)
     long_lists = {name: pa.nulls(1, kind) for name, kind in COLUMNS.items()} | {
         "index": pa.array([0]),
@@ -272,8 +276,13 @@ def test_small_file_of_many_values_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "lists").mkdir()
     part = table_in(tmp_path / "lists", long_lists, inputs=1)
     assert part.stat().st_size < 20_000
-    with pytest.raises(LeafError, match=r"cannot contain 20,000,0\d\d values"):
+    with pytest.raises(LeafError, match="column eigenvalues cannot contain 20,000,0"):
         read_measurements(tmp_path / "lists")
+    # Its own settings allow it, but the file is small.
+    (tmp_path / "settings").mkdir()
+    table_in(tmp_path / "settings", long_lists, inputs=1, eigenvalues=2**62)
+    with pytest.raises(LeafError, match=r"a file of [\d,]+ bytes cannot contain [\d,]+ bytes of v"):
+        read_measurements(tmp_path / "settings")
 
 
 def test_pages_may_not_declare_more_than_the_footer(tmp_path: Path) -> None:
@@ -295,8 +304,62 @@ def test_pages_may_not_declare_more_than_the_footer(tmp_path: Path) -> None:
     with pq.ParquetFile(part) as opened:
         assert opened.metadata.row_group(0).column(8).num_values == 1
         assert opened.read(["eigenvalues"]).nbytes > 150_000_000
-    with pytest.raises(LeafError, match=r"cannot contain 20,000,0\d\d values"):
+    with pytest.raises(LeafError, match="column eigenvalues cannot contain 20,000,0"):
         read_measurements(tmp_path)
+
+
+def sizes(content: bytes, longest: dict[str, int | None]) -> None:
+    file, size = io.BytesIO(content), len(content)
+    pages.require_small(file, size, pages.row_groups(file, size), longest)
+
+
+def test_pages_are_read_once() -> None:
+    """Columns that share pages, and pages without values, would be read for minutes."""
+    one, count = page(1), 300
+    sizes(parquet_of([one] * count, [(0, count)], count), {"a": 1})
+    shared = parquet_of([one] * count, [(0, count)] * count, count)
+    apart = parquet_of([one] * count, [(0, 200), (199, 101)], count)
+    for content in (shared, apart):
+        with pytest.raises(ValueError, match="its columns overlap"):
+            sizes(content, dict.fromkeys(map(str, range(count)), 1))
+    cut = parquet_of([bytes(600)], [(0, 1)], 1)
+    with pytest.raises(ValueError, match="a column is outside"):
+        sizes(cut[:4] + cut[604:], {"a": 1})
+    for pages_without, message in (
+        ([page(0)] * count, "has no values"),
+        ([page(0, dictionary=True)] * count, "several dictionaries"),
+        ([page(2)] * count, "column a cannot contain 302 values in 300 rows"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sizes(parquet_of(pages_without, [(0, count)], count), {"a": 1})
+
+
+def test_settings_are_compared_before_pages_are_read(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "other", LeafPredictor(classifier(1)))
+    shutil.copy(part_at(tmp_path / "other", 24), copy)
+    settings = MeasurementFolder(copy).settings()
+    assert settings is not None
+    monkeypatch.setattr(pages, "_page_header", None)
+    with pytest.raises(LeafError, match="its checkpoint was"):
+        parts.read_part(copy / part_at(tmp_path / "other", 24).name, settings)
+
+
+@pytest.mark.parametrize(("rows", "values"), [(500, 10_000), (1, 2_000_000), (8192, 16), (3, 0)])
+def test_what_is_written_can_be_read(tmp_path: Path, rows: int, values: int) -> None:
+    """A model whose gradients vanish has rows of equal values."""
+    settings = Settings(SETTINGS | {"inputs": rows, "eigenvalues": values})
+    (tmp_path / "measurement.json").write_bytes(settings.to_json())
+    columns: dict[str, Any] = dict.fromkeys(COLUMNS, [None] * rows)
+    zeros = np.zeros(values)
+    columns |= {"index": range(rows), "status": ["ok"] * rows, "eigenvalues": [zeros] * rows}
+    part = MeasurementFolder(tmp_path).add(columns, settings.column_types, settings)
+    # Compression is only given up where it would be refused.
+    assert (part.stat().st_size > 8 * rows * values) == (rows * values > 1_000_000 or not values)
+    read = read_measurements(tmp_path)
+    assert read.num_rows == rows
+    assert len(read["eigenvalues"][0]) == values
 
 
 @pytest.mark.parametrize("error", [MemoryError, pa.ArrowNotImplementedError, RecursionError])
@@ -316,7 +379,7 @@ def test_strongly_compressed_file_is_rejected(tmp_path: Path) -> None:
     columns = row | {"index": [0], "status": ["ok" + " " * 2**27]}
     part = table_in(tmp_path, columns, inputs=1, compression="zstd")
     assert part.stat().st_size < 100_000
-    with pytest.raises(LeafError, match=r"cannot contain \d+ values in 134,"):
+    with pytest.raises(LeafError, match=r"cannot contain 134,\d+,\d+ bytes of values"):
         read_measurements(tmp_path)
 
 

@@ -46,9 +46,11 @@ def named_by_checksum(folder: Path, start: int, table: pa.Table, **options: Any)
     return part
 
 
-def table_in(folder: Path, columns: dict[str, Any], *, inputs: int, **options: Any) -> Path:
+def table_in(
+    folder: Path, columns: dict[str, Any], *, inputs: int, eigenvalues: int = 16, **options: Any
+) -> Path:
     """Write a folder of one part with matching settings."""
-    settings = json.dumps(SETTINGS | {"inputs": inputs})
+    settings = json.dumps(SETTINGS | {"inputs": inputs, "eigenvalues": eigenvalues})
     (folder / "measurement.json").write_text(settings)
     schema = pa.schema(list(COLUMNS.items()), {METADATA_KEY: settings.encode()})
     return named_by_checksum(folder, 0, pa.table(columns, schema=schema), **options)
@@ -93,3 +95,52 @@ def with_changed_footer(content: bytes, generator: random.Random) -> bytes:
     for _ in range(generator.randrange(1, 4)):
         footer[generator.randrange(length)] = generator.randrange(256)
     return content[: -8 - length] + bytes(footer) + content[-8:]
+
+
+def struct(fields: dict[int, Any]) -> bytes:
+    """Return a struct in Thrift's compact protocol."""
+    parts = [b""]
+    for number, value in fields.items():
+        parts.append(bytes([_kind(value)]) + varint(number) + _encoded(value))
+    return b"".join([*parts, b"\0"])
+
+
+def _kind(value: Any) -> int:
+    return {int: 6, bytes: 8, list: 9, dict: 12}[type(value)]
+
+
+def _encoded(value: Any) -> bytes:
+    if isinstance(value, int):
+        return varint(value, 1)
+    if isinstance(value, bytes):
+        return _length(len(value)) + value
+    if isinstance(value, dict):
+        return struct(value)
+    return bytes([0xF0 | _kind(value[0])]) + _length(len(value)) + b"".join(map(_encoded, value))
+
+
+def _length(number: int) -> bytes:
+    groups = []
+    while number > 127:
+        groups.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*groups, number])
+
+
+def parquet_of(pages: list[bytes], columns: list[tuple[int, int]], rows: int) -> bytes:
+    """Return a file of pages, and of columns that begin at a page and have a number of pages."""
+    starts = [4]
+    for page in pages:
+        starts.append(starts[-1] + len(page))
+    chunks = [
+        {3: {7: starts[first + count] - starts[first], 9: starts[first]}}
+        for first, count in columns
+    ]
+    footer = struct({4: [{1: chunks, 3: rows}], 6: b"parquet-cpp-arrow"})
+    end = len(footer).to_bytes(4, "little") + b"PAR1"
+    return b"PAR1" + b"".join(pages) + footer + end
+
+
+def page(values: int, *, dictionary: bool = False) -> bytes:
+    """Return a page without content, which declares a number of values."""
+    return struct({2: 0, 3: 0, 7 if dictionary else 5: {1: values}})
