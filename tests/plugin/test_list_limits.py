@@ -76,7 +76,7 @@ def test_work_is_linear_in_the_number_of_snapshots(
     with limited_work(20, calls=700 * count):
         client.get(ROUTE + "snapshots")
     # The second list reads no index. Quadratic work would be 250 calls for each snapshot.
-    with limited_work(20, calls=75 * count):
+    with limited_work(20, calls=80 * count):
         client.get(ROUTE + "snapshots")
 
 

@@ -48,8 +48,9 @@ def test_newer_session_supersedes_the_steps_that_it_repeats(
 ) -> None:
     tags = [tag_of(snapshot) for snapshot in written]
     start_of = {tag: snapshot.start for tag, snapshot in zip(tags, written, strict=True)}
-    current = current_snapshots(tags, lambda session: start_of[session[0]])
-    assert [tags.index(tag) for name in current for tag in current[name]] == kept
+    current = current_snapshots(tags, lambda session: start_of[session[0]], max_names=2)
+    assert [tags.index(tag) for found in current.by_name.values() for tag in found] == kept
+    assert (current.superseded, current.omitted) == (len(written) - len(kept), 0)
 
 
 def tag_of(written: Written) -> SnapshotTag:

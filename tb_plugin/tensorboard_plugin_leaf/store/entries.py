@@ -15,10 +15,10 @@ from tensorboard_plugin_leaf.store.damage_message import damage_message
 from tensorboard_plugin_leaf.store.lru_cache import LRUCache
 from tensorboard_plugin_leaf.store.stored import Stored, decode_stored
 
-# Size of the text of all entries in the cache, as large as the largest list.
-_ENTRY_CACHE_BYTES: Final = 2**25
-# Number of sessions in the cache, more than an event file of 100 MB can have.
-_STARTS: Final = 2**18
+# Size of all entries in the cache, larger than those of the largest list.
+_ENTRY_CACHE_BYTES: Final = 2**26
+# Number of starts of sessions in the cache, several times as many as one list reads.
+_STARTS: Final = 2**16
 # Memory of a cached entry beside its text.
 _OVERHEAD_BYTES: Final = 300
 

@@ -21,7 +21,6 @@ from tensorboard_plugin_leaf.schema.snapshot import PLUGIN_NAME
 from tensorboard_plugin_leaf.store.blobs import BlobReader, PathKey
 from tensorboard_plugin_leaf.store.damage_message import damage_message
 from tensorboard_plugin_leaf.store.listing import Context, SeriesLister
-from tensorboard_plugin_leaf.store.natural_order import natural_order
 from tensorboard_plugin_leaf.store.resumed import ScalarPoint, current_values
 from tensorboard_plugin_leaf.store.run_list import RunList, RunLister
 
@@ -58,9 +57,7 @@ class LogStore:
             snapshots = self._series.blobs(context)
             scalars = self._series.scalars(context)
             names = {name for runs in (snapshots, scalars) for name, tags in runs.items() if tags}
-            # Names such as `0` and `00` are equal in natural order.
-            ordered = sorted(sorted(names), key=natural_order)
-            return self._runs.list(ordered, snapshots, scalars)
+            return self._runs.list(names, snapshots, scalars)
 
     def path(
         self, context: Context, key: PathKey, convert: Callable[[PathRecord, str], str]

@@ -1,8 +1,11 @@
-"""The snapshots of one run, sorted by what their tags say. Few indices are decoded."""
+"""The snapshots of one run, sorted by what their tags say. Few indices are read."""
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from tensorboard_plugin_leaf.schema.errors import SnapshotError
@@ -16,20 +19,35 @@ from tensorboard_plugin_leaf.store.thinning import thinned
 _NO_TENSOR: Final = damage_message(SnapshotError("the event has no tensor."))
 
 
+@dataclass
+class Budget:
+    """What the runs of one list may still use. The work for a list is thereby limited.
+
+    Attributes:
+        names: Number of names of snapshots.
+        starts: Number of indices that are read for the start of a session.
+    """
+
+    names: int
+    starts: int
+
+
 class RunContent(NamedTuple):
     """The snapshots of a run.
 
     Attributes:
-        snapshots: All snapshots with a tensor, by tag.
+        sequences: TensorBoard's blob sequences, by tag.
         current: Tags of the snapshots that are not superseded, by name.
         superseded: Number of superseded snapshots.
+        omitted: Number of snapshots beyond the budget.
         damaged: Tags of events that are certainly damaged: they have no tensor, or the tag is not
             that of a snapshot.
     """
 
-    snapshots: Mapping[str, Stored]
+    sequences: Mapping[str, Any]
     current: Mapping[str, Sequence[SnapshotTag]]
     superseded: int
+    omitted: int
     damaged: Sequence[str]
 
     @property
@@ -41,38 +59,61 @@ class RunContent(NamedTuple):
         """Yield at most ``limit`` snapshots of each name, by step and name."""
         tags = [tag for current in self.current.values() for tag in thinned(current, limit)]
         for tag in sorted(tags, key=lambda tag: (tag.step, tag.name, tag.session)):
-            yield self.snapshots[tag.text]
+            yield stored(tag.text, self.sequences[tag.text])
 
-    def message(self, tag: str, entries: EntryReader) -> str:
-        """Return what is wrong with a damaged snapshot."""
-        if tag not in self.snapshots:
+    def size(self, limit: int) -> int:
+        """Return the size of the indices and tags of ``chosen``."""
+        return sum(
+            len(self.sequences[tag.text].plugin_content) + len(tag.text)
+            for current in self.current.values()
+            for tag in thinned(current, limit)
+        )
+
+    def messages(
+        self, tags: Sequence[str], limit: int, entries: EntryReader
+    ) -> Iterator[tuple[str, str]]:
+        """Yield the first ``limit`` tags of damaged snapshots, each with what is wrong."""
+        for tag in heapq.nsmallest(limit, tags):
+            yield tag, self._message(tag, entries)
+
+    def _message(self, tag: str, entries: EntryReader) -> str:
+        if self.sequences[tag] is None:
             return _NO_TENSOR
-        entry = entries.entry(self.snapshots[tag])
+        entry = entries.entry(stored(tag, self.sequences[tag]))
         return entry.message if isinstance(entry, Damaged) else ""
 
 
-def run_content(sequences: Mapping[str, Any], entries: EntryReader) -> RunContent:
+def run_content(sequences: Mapping[str, Any], entries: EntryReader, budget: Budget) -> RunContent:
     """Return the snapshots of a run.
 
     Args:
         sequences: TensorBoard's blob sequences, by tag. ``None`` for an event without a tensor.
         entries: Reader of the starts of sessions.
+        budget: What may be read. It is reduced by what is read.
     """
-    snapshots = {
-        tag: stored(tag, sequence)
-        for tag, sequence in sequences.items()
+    damaged: list[str] = []
+    tags: list[SnapshotTag] = []
+    for text, sequence in sequences.items():
+        if sequence is None:
+            damaged.append(text)
         # The Python loader keeps the tags of events that it has purged, with no step.
-        if sequence is not None and sequence.max_step is not None
-    }
-    tags = {text: parse_tag(text) for text in snapshots}
-    damaged = [tag for tag, sequence in sequences.items() if sequence is None]
-    damaged += [text for text, tag in tags.items() if tag is None]
-    valid = [tag for tag in tags.values() if tag is not None]
+        elif sequence.max_step is not None:
+            tag = parse_tag(text)
+            if tag is None:
+                damaged.append(text)
+            else:
+                tags.append(tag)
 
-    def start_of(session: Sequence[SnapshotTag]) -> int | None:
-        starts = (entries.start(snapshots[tag.text]) for tag in session)
-        return next((start for start in starts if not isinstance(start, Damaged)), None)
+    def start_of(session: Sequence[SnapshotTag]) -> float | None:
+        for tag in session:
+            if budget.starts == 0:
+                return None
+            budget.starts -= 1
+            start = entries.start(stored(tag.text, sequences[tag.text]))
+            if not isinstance(start, Damaged):
+                return start
+        return math.inf
 
-    current = current_snapshots(valid, start_of)
-    superseded = len(valid) - sum(map(len, current.values()))
-    return RunContent(snapshots, current, superseded, damaged)
+    current = current_snapshots(tags, start_of, budget.names)
+    budget.names -= len(current.by_name)
+    return RunContent(sequences, current.by_name, current.superseded, current.omitted, damaged)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from tensorboard_plugin_leaf.store.entries import Damaged, EntryReader
-from tensorboard_plugin_leaf.store.run_content import RunContent, run_content
+from tensorboard_plugin_leaf.store.natural_order import natural_order
+from tensorboard_plugin_leaf.store.run_content import Budget, RunContent, run_content
 
 MAX_RUNS: Final = 2000
 # For each run and name.
@@ -15,8 +16,14 @@ MAX_LISTED: Final = 1000
 # For each run.
 MAX_DAMAGED: Final = 100
 MAX_SCALARS: Final = 200
-# Of the whole list as JSON.
+# Of the whole list: its JSON, and the indices that are read, all of which the cache can hold.
 MAX_LIST_BYTES: Final = 2**25
+MAX_SNAPSHOTS: Final = 2**15
+MAX_STARTS: Final = 2**14
+# At least two snapshots of each are listed.
+MAX_NAMES: Final = 2**14
+# More runs are first sorted by characters, because natural order is slow.
+MAX_NATURAL: Final = 20_000
 
 # Longer tags of damaged snapshots are shortened, and longer tags of scalars omitted.
 MAX_TAG: Final = 300
@@ -87,22 +94,20 @@ class RunLister:
         self._entries = EntryReader()
 
     def list(
-        self, names: Sequence[str], snapshots: Mapping[str, Any], scalars: Mapping[str, Any]
+        self, names: Collection[str], snapshots: Mapping[str, Any], scalars: Mapping[str, Any]
     ) -> RunList:
-        """Return the list of runs.
+        """Return the list of runs, in natural order.
 
-        Snapshots are thinned until their list has about ``MAX_LIST_BYTES``. What is beyond that
-        is omitted.
+        Snapshots are thinned until their list has at most ``MAX_SNAPSHOTS`` and about
+        ``MAX_LIST_BYTES``. What is beyond that is omitted.
 
         Args:
-            names: Names of the runs, in order.
+            names: Names of the runs.
             snapshots: TensorBoard's blob sequences, by run and tag.
             scalars: Tags of LEAF's scalars, by run.
         """
-        contents = {
-            name: run_content(snapshots.get(name, {}), self._entries) for name in names[:MAX_RUNS]
-        }
-        limit = _limit(contents)
+        contents = self._contents(_first(names), snapshots)
+        limit = _limit(contents.values())
         runs: list[Run] = []
         room = MAX_LIST_BYTES
         for name, content in contents.items():
@@ -114,10 +119,24 @@ class RunLister:
             runs.append(run)
         return RunList(runs, len(names) - len(runs))
 
+    def _contents(
+        self, names: Sequence[str], snapshots: Mapping[str, Any]
+    ) -> Mapping[str, RunContent]:
+        budget = Budget(MAX_NAMES, MAX_STARTS)
+        sequences = {name: snapshots.get(name, {}) for name in names}
+        # Large runs come last, so that they leave the budget to all others.
+        contents = {
+            name: run_content(sequences[name], self._entries, budget)
+            for name in sorted(names, key=lambda name: len(sequences[name]))
+        }
+        return {name: contents[name] for name in names}
+
     def _fill(self, run: Run, content: RunContent, limit: int, room: int) -> int:
         """Add the snapshots of a run, and return the bytes that are left for other runs."""
         damaged: list[str] = list(content.damaged)
         for snapshot in content.chosen(limit):
+            if len(snapshot.content) > room:
+                break
             entry = self._entries.entry(snapshot)
             if isinstance(entry, Damaged):
                 damaged.append(snapshot.tag)
@@ -127,14 +146,15 @@ class RunLister:
                 break
             room -= needed
             run.snapshots.append(ListedSnapshot(snapshot.tag, snapshot.wall_time, entry))
-        for tag in sorted(damaged)[:MAX_DAMAGED]:
-            shown, message = tag[:MAX_TAG], content.message(tag, self._entries)
+        for tag, message in content.messages(damaged, MAX_DAMAGED, self._entries):
+            shown = tag[:MAX_TAG]
             room -= _text_bytes(shown, message)
             if room < 0:
                 break
             run.damaged[shown] = message
         run.superseded = content.superseded
-        run.omitted = content.readable - len(run.snapshots) - (len(damaged) - len(content.damaged))
+        readable = content.readable - (len(damaged) - len(content.damaged))
+        run.omitted = content.omitted + readable - len(run.snapshots)
         run.damaged_omitted = len(damaged) - len(run.damaged)
         return room
 
@@ -144,21 +164,28 @@ def _run(name: str, scalars: Sequence[str]) -> Run:
     return Run(name, shown, len(scalars) - len(shown))
 
 
-def _limit(contents: Mapping[str, RunContent]) -> int:
+def _first(names: Collection[str]) -> Sequence[str]:
+    # Names such as `0` and `00` are equal in natural order.
+    return sorted(sorted(names)[:MAX_NATURAL], key=natural_order)[:MAX_RUNS]
+
+
+def _limit(contents: Collection[RunContent]) -> int:
     """Return how many snapshots of each run and name fit into the list."""
     limit = MAX_LISTED
-    while limit > 2 and _size(contents, limit) > MAX_LIST_BYTES:
+    while limit > 2 and not _fits(contents, limit):
         limit = max(2, limit // 2)
     return limit
 
 
-def _size(contents: Mapping[str, RunContent], limit: int) -> int:
-    # About that in JSON: an index is JSON with the same strings.
-    return sum(
-        len(snapshot.content) + len(snapshot.tag) + _SNAPSHOT_BYTES
-        for content in contents.values()
-        for snapshot in content.chosen(limit)
+def _fits(contents: Collection[RunContent], limit: int) -> bool:
+    count = sum(
+        min(len(current), limit) for content in contents for current in content.current.values()
     )
+    if count > MAX_SNAPSHOTS:
+        return False
+    # About that in JSON: an index is JSON with the same strings.
+    size = sum(content.size(limit) for content in contents)
+    return size + count * _SNAPSHOT_BYTES <= MAX_LIST_BYTES
 
 
 def _text_bytes(*texts: str) -> int:
