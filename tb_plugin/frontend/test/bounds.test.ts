@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { chartData } from "../src/charts/data.ts";
-import type { Curve } from "../src/charts/spec.ts";
+import { travel } from "../src/charts/line_width.ts";
+import { chartOptions } from "../src/charts/options.ts";
+import type { ChartSpec, Curve } from "../src/charts/spec.ts";
 import { Cursor, shownFrames } from "../src/cursor/cursor.ts";
 import type { Path } from "../src/data/api.ts";
 import { MAX_SCALARS, omittedScalars, ScalarStore } from "../src/data/scalar_store.ts";
@@ -13,9 +15,11 @@ import { evenly } from "../src/numeric/evenly.ts";
 import { omittedRuns, omittedSnapshots } from "../src/page/omitted.ts";
 import { classCurves } from "../src/path/curves.ts";
 import { framesText, withRest } from "../src/text/labels.ts";
+import type { Colours } from "../src/theme/colours.ts";
 import { rankBounds } from "../src/training/bounds.ts";
 import { rankSpec, traceSpec } from "../src/training/curves.ts";
 import { fromFragment } from "../src/view/fragment.ts";
+import { generator } from "./random.ts";
 import { path, pathIndex, run, snapshot } from "./samples.ts";
 
 const SETTINGS = { smoothing: 0.5, log: true, dark: false };
@@ -219,4 +223,43 @@ test("texts from logs are short, and change no other text", () => {
 test("a link has a limited number of choices", () => {
   const view = fromFragment("hide-class=a&show=".concat("b&hide-class=".repeat(100_000)));
   assert.ok(view.hiddenClasses.length <= 2000);
+});
+
+test("lines are thin if wide ones would take seconds to draw, and usual ones are wide", () => {
+  globalThis.devicePixelRatio = 2;
+  const steps = Array.from({ length: 1000 }, (_, i) => i);
+  const widths = (spec: ChartSpec, shown: [number, number] | null = null) => {
+    const size = { width: 640, height: 200 };
+    const { series } = chartOptions(spec, shown, {} as Colours, size, () => {});
+    return new Set(series.slice(1).map(({ width }) => width));
+  };
+  const spec = (count: number, value: (step: number) => number, log = false): ChartSpec => {
+    const curve = { name: "", steps, colour: "", width: 2 };
+    const curves = Array.from({ length: count }, () => ({ ...curve, values: steps.map(value) }));
+    return { curves, rules: [], xLabel: "", left: { label: "", log } };
+  };
+  const next = generator(3);
+  const noise = () => next() / 2 ** 32;
+  const decades = () => 10 ** (300 * noise() - 150);
+  assert.deepEqual(widths(spec(200, noise)), new Set([0.5]));
+  assert.deepEqual(widths(spec(200, decades, true)), new Set([0.5]));
+  // A zoom shows few changes.
+  assert.deepEqual(widths(spec(200, noise), [10, 20]), new Set([2]));
+  assert.deepEqual(widths(spec(12, noise)), new Set([2]));
+  assert.deepEqual(widths(spec(200, (step) => step / 999)), new Set([2]));
+  assert.deepEqual(
+    widths(spec(50, (step) => 10 ** (step / 999 + 0.05 * noise()), true)),
+    new Set([2]),
+  );
+});
+
+test("the length of lines is that of the shown values, whatever the numbers are", () => {
+  const curve = { name: "", colour: "", width: 1 };
+  const axis = { label: "" };
+  const values = [0, 5, null, NaN, 10, -1e308, 1e308];
+  const zigzag = { ...curve, steps: [0, 1, 2, 3, 4, 5, 6], values };
+  assert.equal(travel([zigzag], axis, [0, 10], [0, 4]), 1);
+  assert.equal(travel([zigzag, zigzag], axis, [0, 10], [0, 6]), 6);
+  const positive = { ...zigzag, values: [1, 100, 0, -1, 1, null, 10] };
+  assert.equal(travel([positive], { label: "", log: true }, [1, 100], [0, 6]), 2.5);
 });

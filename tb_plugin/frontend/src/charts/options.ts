@@ -5,8 +5,9 @@ import { extent, type Range } from "../numeric/range.ts";
 import { clipZoom, valuesWithin } from "../numeric/step_range.ts";
 import { formatCount, formatValue } from "../text/numbers.ts";
 import { type Colours, FONT } from "../theme/colours.ts";
+import { lineWidth, travel } from "./line_width.ts";
 import { drawRules } from "./rules.ts";
-import { type Axis, type ChartSpec, wholeRange } from "./spec.ts";
+import { type Axis, type ChartSpec, type Curve, wholeRange } from "./spec.ts";
 import { fromZero, linearTicks, logTicks, padded, stepAxis } from "./ticks.ts";
 
 const FONT_PIXELS = 11;
@@ -37,6 +38,9 @@ export function chartOptions(
   const x = stepAxis([first, last]);
   const left = valueRange(spec, "left", spec.left, zoom);
   const right = spec.right && valueRange(spec, "right", spec.right, zoom);
+  const lengths =
+    travel(curvesOn(spec, "left"), spec.left, left, x) +
+    (spec.right && right ? travel(curvesOn(spec, "right"), spec.right, right, x) : 0);
   const axes = new AxisOptions(colours, scale);
   return {
     width: width * scale,
@@ -57,7 +61,7 @@ export function chartOptions(
           label: curve.name,
           scale: curve.axis ?? "left",
           stroke: curve.colour,
-          width: curve.width * scale,
+          width: lineWidth(curve.width, scale, lengths),
           ...(curve.dash?.length && { dash: curve.dash.map((length) => length * scale) }),
           points: { show: curve.steps.length === 1 },
         }),
@@ -74,14 +78,14 @@ export function chartOptions(
 
 /** The range of an axis: that of the zoomed values, or else of all values and rules. */
 function valueRange(
-  { curves, rules }: ChartSpec,
+  spec: ChartSpec,
   side: "left" | "right",
   axis: Axis,
   zoom: Range | null,
 ): Range {
   if (axis.range) return axis.range;
-  const shown = curves.filter((curve) => (curve.axis ?? "left") === side);
-  const ruled = side === "left" && !zoom ? rules.map(({ value }) => value) : [];
+  const shown = curvesOn(spec, side);
+  const ruled = side === "left" && !zoom ? spec.rules.map(({ value }) => value) : [];
   const all = [
     ...shown.map(({ steps, values }) => (zoom ? valuesWithin(steps, values, zoom) : values)),
     ruled,
@@ -90,6 +94,10 @@ function valueRange(
   const [low, high] = extent(positive) ?? (axis.log ? [0.1, 1] : [0, 1]);
   if (axis.fromZero && !zoom) return fromZero(high);
   return padded([low, high], axis.log ?? false);
+}
+
+function curvesOn({ curves }: ChartSpec, side: "left" | "right"): Curve[] {
+  return curves.filter((curve) => (curve.axis ?? "left") === side);
 }
 
 class AxisOptions {
