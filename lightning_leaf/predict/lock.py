@@ -8,6 +8,7 @@ import stat
 import sys
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 from lightning_leaf.errors import LeafError
@@ -40,19 +41,19 @@ class RunLock:
             Whether the folder is locked; False if the file system has no locks.
 
         Raises:
-            LeafError: If another run holds the lock, or the folder cannot be written to.
+            LeafError: If another run holds the lock, or the lock is no file that can be opened.
         """
         if sys.platform == "win32":
             return False
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-            descriptor = os.open(self._path, flags, 0o666)
+            descriptor = self._opened()
         except (OSError, ValueError) as error:
-            raise LeafError(
-                f"Cannot write {self._path} ({getattr(error, 'strerror', None) or error}). Allow "
-                "this process to write there, or choose another folder."
-            ) from error
+            cause = getattr(error, "strerror", None) or error
+            advice = "Allow this process to write there, or choose another folder."
+            if self._path.is_symlink():
+                cause, advice = "it is a symbolic link", "Delete it, or choose another folder."
+            raise LeafError(f"Cannot write {self._path} ({cause}). {advice}") from error
         try:
             return self._lock(descriptor)
         finally:
@@ -69,18 +70,27 @@ class RunLock:
 
     if sys.platform != "win32":
 
+        def _opened(self) -> int:
+            flags = os.O_NOFOLLOW | os.O_NONBLOCK
+            try:
+                return os.open(self._path, os.O_RDWR | os.O_CREAT | flags, 0o666)
+            except PermissionError:  # a file of another user, which can be locked nevertheless
+                return os.open(self._path, os.O_RDONLY | flags)
+
         def _lock(self, descriptor: int) -> bool:
             found = os.fstat(descriptor)
-            # A pipe has no content, and a hard link may be the name of a file elsewhere.
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            if not stat.S_ISREG(found.st_mode):
                 raise LeafError(
-                    f"Expected {self._path} to be a regular file with one name. Delete it, or "
-                    "choose another folder."
+                    f"Expected {self._path} to be a regular file. Delete it, or choose another "
+                    "folder."
                 )
+            # A hard link may be the name of a file elsewhere, such as a backup of the folder.
+            is_own = found.st_nlink == 1
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                owner = os.read(descriptor, OWNER_BYTES).decode(errors="replace") or "another run"
+                text = os.read(descriptor, OWNER_BYTES) if is_own else b""
+                owner = text.decode(errors="replace") or "another run"
                 raise LeafError(
                     f"{self._path.parent} is being measured by {owner}. Nothing was changed. Wait "
                     "until that run ends and run again to measure what is missing, or choose "
@@ -88,10 +98,12 @@ class RunLock:
                 ) from error
             except OSError:
                 return False
-            now = time.strftime("%Y-%m-%d %H:%M:%S")
-            owner = f"process {os.getpid()} on {platform.node()}, started {now}"
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, owner.encode()[:OWNER_BYTES], 0)
+            if is_own:
+                now = time.strftime("%Y-%m-%d %H:%M:%S")
+                owner = f"process {os.getpid()} on {platform.node()}, started {now}"
+                with suppress(OSError):  # it was opened for reading, or the disk is full
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, owner.encode()[:OWNER_BYTES], 0)
             self._descriptor = descriptor
             _held.add(self)
             return True

@@ -98,6 +98,7 @@ class MeasurementWriter(BasePredictionWriter):
         self._column_types: ColumnTypes = {}
         self._unwritten: Columns = {}
         self._written_at = 0.0
+        self._batches = 0
 
     def remaining(self, loader: DataLoader[Any]) -> DataLoader[Any]:
         """Return a loader of the inputs that are not in the folder yet, for ``trainer.predict``.
@@ -181,7 +182,7 @@ class MeasurementWriter(BasePredictionWriter):
                 f"processes; in process 0, {settings.differences(self._settings)} in process "
                 f"{trainer.global_rank}. Load the same checkpoint in all processes."
             )
-        self._unwritten, self._written_at = {}, time.monotonic()
+        self._unwritten, self._written_at, self._batches = {}, time.monotonic(), 0
 
     def _open_for_all(self, trainer: Trainer) -> str:
         """Lock and open the folder in the first process; return the error or an empty text."""
@@ -221,6 +222,7 @@ class MeasurementWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
+        self._batches += 1
         for name, values in prediction.items():
             self._unwritten.setdefault(name, []).extend(values)
         is_due = time.monotonic() - self._written_at >= self._seconds_per_file
@@ -230,6 +232,14 @@ class MeasurementWriter(BasePredictionWriter):
     @override
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._write()
+        expected = sum(trainer.num_predict_batches)
+        if self._batches < expected:
+            # Lightning takes it for the end of the data.
+            raise LeafError(
+                f"Expected {expected:,} batches; the loop ended after {self._batches:,}. The model "
+                "or the data set raised StopIteration, for example by next() of an iterator that "
+                "is exhausted. Correct it, and run again with the same folder to measure the rest."
+            )
 
     @override
     def on_exception(

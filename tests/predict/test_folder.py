@@ -286,3 +286,33 @@ def test_missing_pyarrow_raises_with_the_install_command(
             attempt(tmp_path)
     # Measuring without a folder does not need pyarrow.
     assert len(rows_of(LeafPredictor(classifier()), data())["index"]) == INPUTS
+
+
+class Exhausted(nn.Module):
+    """A classifier that raises StopIteration in its third batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = classifier()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if float(x.detach().flatten()[0]) == float(data()[2 * BATCH][0].flatten()[0]):
+            next(iter([]))
+        scores: torch.Tensor = self.inner(x)
+        return scores
+
+
+class ExhaustedData(torch.utils.data.Dataset[Any]):
+    def __len__(self) -> int:
+        return INPUTS
+
+    def __getitem__(self, index: int) -> Any:
+        return next(iter([])) if index == 2 * BATCH else data()[index]
+
+
+@pytest.mark.parametrize(("model", "dataset"), [(Exhausted, data), (classifier, ExhaustedData)])
+def test_stop_iteration_is_an_error(tmp_path: Path, model: Any, dataset: Any) -> None:
+    """Lightning takes it for the end of the data, and running again would never end."""
+    with pytest.raises((LeafError, RuntimeError), match="StopIteration"):
+        write(tmp_path, LeafPredictor(model()), dataset())
+    assert read_measurements(tmp_path).num_rows == 2 * BATCH

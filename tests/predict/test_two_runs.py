@@ -118,22 +118,58 @@ def test_runs_without_locks_lose_no_row(tmp_path: Path, monkeypatch: pytest.Monk
     assert together.equals(read_measurements(tmp_path / "alone"))
 
 
-@pytest.mark.parametrize("kind", ["symbolic link", "hard link", "pipe", "folder"])
+@pytest.mark.parametrize("kind", ["symbolic link", "pipe", "folder"])
 def test_lock_of_another_kind_is_refused(tmp_path: Path, kind: str) -> None:
     target, lock = tmp_path / "precious", tmp_path / "table" / ".lock"
     target.write_text("content")
     lock.parent.mkdir()
     if kind == "symbolic link":
         lock.symlink_to(target)
-    elif kind == "hard link":
-        lock.hardlink_to(target)
     elif kind == "pipe":
         os.mkfifo(lock)
     else:
         lock.mkdir()
-    with pytest.raises(LeafError, match=r"table/\.lock"):
+    with pytest.raises(LeafError, match=r"table/\.lock") as raised:
         write(lock.parent)
+    assert ("is a symbolic link). Delete it" in str(raised.value)) == (kind == "symbolic link")
     assert target.read_text() == "content"
+
+
+def test_lock_with_a_second_name_is_not_written(tmp_path: Path) -> None:
+    """A backup by `cp -al` has the same lock; it may also be the name of any other file."""
+    target, lock = tmp_path / "precious", tmp_path / "table" / ".lock"
+    target.write_text("content")
+    lock.parent.mkdir()
+    lock.hardlink_to(target)
+    write(lock.parent)
+    MeasurementFolder(lock.parent).require_complete()
+    first = RunLock(lock.parent)
+    assert first.acquire()
+    with pytest.raises(LeafError, match="is being measured by another run"):
+        RunLock(lock.parent).acquire()
+    first.release()
+    assert target.read_text() == "content"
+
+
+def test_lock_of_another_user_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The superuser can write every file, so the system call is replaced."""
+    (tmp_path / ".lock").write_text("process 1")
+    open_file = os.open
+
+    def denied(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_RDWR:
+            raise PermissionError(13, "Permission denied")
+        return open_file(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", denied)
+    first = RunLock(tmp_path)
+    assert first.acquire()
+    with pytest.raises(LeafError, match="is being measured by process 1"):
+        RunLock(tmp_path).acquire()
+    first.release()
+    (tmp_path / ".lock").unlink()
+    with pytest.raises(LeafError, match="Cannot write"):
+        first.acquire()
 
 
 def test_links_in_the_folder_are_not_followed(tmp_path: Path) -> None:
