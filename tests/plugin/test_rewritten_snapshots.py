@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlencode
 
 import pytest
 from tensorboard_plugin_leaf import encode, tag_of, write
+from tensorboard_plugin_leaf.store import blobs
 from werkzeug.test import Client, TestResponse
 
 from tests.support.plugin import synthetic
@@ -27,8 +29,8 @@ REVALIDATE = "no-cache, must-revalidate"
 
 
 def stored(time: float = 1.0) -> Event:
-    content, blobs = encode(SNAPSHOT)
-    return Event(content, tuple(blobs), 7, time)
+    content, encoded = encode(SNAPSHOT)
+    return Event(content, tuple(encoded), 7, time)
 
 
 def rewritten(event: Event) -> Event:
@@ -107,6 +109,28 @@ def test_blobs_are_read_once_while_nothing_changes() -> None:
     digest(client)
     frames(client)
     assert provider.calls == ["list_blob_sequences"] * 2
+
+
+def test_blobs_of_an_unchanged_list_are_read_again_after_some_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(blobs, "time", SimpleNamespace(monotonic=lambda: now))
+    provider = FakeProvider({"run": {TAG: stored()}})
+    client = provider.client()
+    before = digest(client)
+    # Time, step and index are equal. The data provider lists nothing else.
+    provider.log["run"][TAG] = rewritten(stored())
+    now += blobs.MAX_AGE_SECONDS - 1
+    assert digest(client) == before
+    now += 2
+    after = digest(client)
+    assert after != before
+    assert frames(client, before).status_code == 404
+    provider.calls.clear()
+    now += blobs.MAX_AGE_SECONDS - 1
+    assert digest(client) == after
+    assert "read_blob" not in provider.calls
 
 
 def test_snapshot_that_was_written_again_has_a_new_entry_in_the_list() -> None:

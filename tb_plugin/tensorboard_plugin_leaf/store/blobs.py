@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from threading import Lock
@@ -19,6 +20,10 @@ from tensorboard_plugin_leaf.store.lru_cache import LRUCache
 from tensorboard_plugin_leaf.store.stored import decode_stored, stored
 
 CACHE_BYTES: Final = 2**26
+
+# What TensorBoard lists of a snapshot may be equal after the snapshot was written again. Blobs are
+# therefore read again after this time.
+MAX_AGE_SECONDS: Final = 10.0
 
 # Memory of a cached blob beside its bytes.
 _OVERHEAD_BYTES: Final = 1000
@@ -53,11 +58,17 @@ class Blob(NamedTuple):
         content: The bytes.
         digest: Their hash, 32 hexadecimal digits.
         version: Hash of what TensorBoard lists of the snapshot: its time, step, length and index.
+        read_at: Time before they were read, in seconds of a monotonic clock.
     """
 
     content: bytes
     digest: str
     version: bytes
+    read_at: float
+
+    def is_current(self, version: bytes) -> bool:
+        """Return whether they need not be read again."""
+        return self.version == version and time.monotonic() - self.read_at < MAX_AGE_SECONDS
 
 
 class BlobReader:
@@ -93,10 +104,11 @@ class BlobReader:
         if cached is not None and cached.digest == digest:
             return cached
         version = self._version(context, key)
-        if cached is None or cached.version != version:
+        if cached is None or not cached.is_current(version):
+            read_at = time.monotonic()
             with self._reading:
                 content = self._read(context, key)
-            cached = Blob(content, _digest(content), version)
+            cached = Blob(content, _digest(content), version, read_at)
             self._cache.put((context.experiment_id, key), cached, len(content) + _OVERHEAD_BYTES)
         if digest not in (None, cached.digest):
             raise key.not_found("The snapshot was written again. Reload the page.")
