@@ -7,9 +7,15 @@ module return text of bounded length also where this code raises an error.
 
 from __future__ import annotations
 
+import dis
+import inspect
 import reprlib
-from collections.abc import Callable
-from types import TracebackType
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
+from traceback import walk_tb
+from types import CodeType, FrameType, TracebackType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -77,6 +83,90 @@ def place_of(error: BaseException) -> tuple[str, str]:
     return f"{code.co_filename}:{last.tb_lineno}", code.co_name
 
 
+def is_meant_for_others(error: BaseException) -> bool:
+    """Return whether an error that code of the user let through is not one of this code.
+
+    These are KeyboardInterrupt, errors that a handler of a signal raises, and errors that another
+    thread raises in this one. The latter are told from errors of the code by the missing ``raise``,
+    so that a BaseException that an extension raises counts as one. ``sys.exit`` is an exception.
+    """
+    if issubclass(type(error), KeyboardInterrupt) or of_signal_handler(error) is not None:
+        return True
+    return not issubclass(type(error), (Exception, SystemExit)) and not _is_from_raise(error)
+
+
+def of_signal_handler(error: BaseException) -> BaseException | None:
+    """Return the error among an error and its causes that a handler of a signal raised, if any.
+
+    An ``Exception`` or a cause counts only as long as the handler is installed. The handler of a
+    time limit inside the code of the user is removed before its error is caught.
+    """
+    for each in _with_causes(error):
+        passes = each is error and not issubclass(type(error), Exception)
+        for number, code in _signal_handlers_in(each):
+            if passes or _code_of(signal.getsignal(number)) is code:
+                return each
+    return None
+
+
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    errors = [error]
+    seen: set[int] = set()
+    while errors and len(seen) < _MOST_CAUSES:
+        error = errors.pop()
+        seen.add(id(error))
+        yield error
+        for name in ("__context__", "__cause__"):
+            cause = vars(BaseException)[name].__get__(error)
+            if cause is not None and id(cause) not in seen:
+                errors.append(cause)
+
+
+def _signal_handlers_in(error: BaseException) -> Iterator[tuple[int, CodeType]]:
+    """Yield functions of the traceback that got a signal and the frame that it interrupted."""
+    for frame, _ in walk_tb(traceback_of(error)):
+        for number, interrupted in pairwise(_arguments_of(frame)):
+            if (
+                type(interrupted) is FrameType
+                and interrupted is frame.f_back
+                and type(number) in (int, signal.Signals)
+                and number in signal.valid_signals()
+            ):
+                yield number, frame.f_code
+
+
+def _arguments_of(frame: FrameType) -> list[Any]:
+    code = frame.f_code
+    count = code.co_argcount + code.co_kwonlyargcount
+    values = [frame.f_locals.get(name) for name in code.co_varnames[:count]]
+    if code.co_flags & _HAS_VARARGS:
+        values += frame.f_locals.get(code.co_varnames[count]) or ()
+    return values
+
+
+def _code_of(handler: Any) -> CodeType | None:
+    while type(handler) is partial:
+        handler = handler.func
+    try:
+        code = getattr(handler, "__code__", None)
+        return type(handler).__call__.__code__ if code is None else code
+    except Exception:  # a function of C
+        return None
+
+
+def _is_from_raise(error: BaseException) -> bool:
+    """Return whether the innermost instruction of the traceback is a ``raise``."""
+    last = traceback_of(error)
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == _RAISE
+
+
+_RAISE = dis.opmap["RAISE_VARARGS"]
+_HAS_VARARGS = inspect.CO_VARARGS
+_MOST_CAUSES = 100
+
+
 def shown(value: Any) -> str:
     """Return the representation of a value in one line of bounded length.
 
@@ -96,12 +186,15 @@ _short.maxstring = _short.maxlong = _short.maxother = LONGEST_VALUE
 
 
 def result_of(function: Callable[..., T], *arguments: Any) -> T | None:
-    """Return the result of code of the user; None if it raises any error but KeyboardInterrupt."""
+    """Return the result of code of the user; None if it raises an error, also SystemExit.
+
+    Errors that are meant for others, such as KeyboardInterrupt, are raised.
+    """
     try:
         return function(*arguments)
-    except KeyboardInterrupt:  # the user wants to stop
-        raise
-    except BaseException:  # also SystemExit
+    except BaseException as error:
+        if is_meant_for_others(error):
+            raise
         return None
 
 

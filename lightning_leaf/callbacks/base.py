@@ -19,7 +19,7 @@ from lightning_leaf.callbacks.notices import Failure, Notices, inform, warn
 from lightning_leaf.callbacks.shared_fit import SharedFit
 from lightning_leaf.data.batches import Examples, Split
 from lightning_leaf.data.evidence import Judgement
-from lightning_leaf.errors import Interrupted, LeafError, shown
+from lightning_leaf.errors import Interrupted, LeafError, of_signal_handler, shown
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.exits import exits_as_errors
 from lightning_leaf.model.forward import Forward
@@ -330,6 +330,8 @@ class LeafCallback(Callback):
 
     def _fail(self, error: Exception, advice: str = "") -> None:
         """Raise an error, or warn of it and switch the callback off, as ``on_error`` says."""
+        if (of_handler := of_signal_handler(error)) is not None:
+            raise of_handler
         if self.on_error == "raise":
             raise error
         self._switched_off = True

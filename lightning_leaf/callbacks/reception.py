@@ -25,7 +25,7 @@ from lightning_leaf.data.structure import first_rows
 from lightning_leaf.data.targets import Target
 from lightning_leaf.data.time_limit import time_limit
 from lightning_leaf.data.workers import LONGEST
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, of_signal_handler
 from lightning_leaf.model.unchanged_attributes import unchanged_attributes
 from lightning_leaf.trainer import state as trainer_state
 from lightning_leaf.trainer.state import LoaderPart
@@ -119,8 +119,8 @@ class Reception:
         whole = self._part.wrap(batch)
         try:
             received = trainer_state.transferred(self._trainer, self._module, whole)
-        except Exception:
-            if self._part.whole is None:
+        except Exception as error:
+            if self._part.whole is None or of_signal_handler(error) is not None:
                 raise
             received = trainer_state.transferred(self._trainer, self._module, batch)
         return self._part.unwrap(received), received

@@ -19,7 +19,7 @@ from lightning_leaf.data.padding import rows_of_singles
 from lightning_leaf.data.sources import Positioned, Source, Streamed, iterated
 from lightning_leaf.data.targets import Target
 from lightning_leaf.data.workers import At
-from lightning_leaf.errors import LeafError
+from lightning_leaf.errors import LeafError, of_signal_handler
 
 EVIDENCE_SECONDS = 1.0
 """Time spent on examples whose labels alone are wanted."""
@@ -122,6 +122,8 @@ class Request:
                 if batch is not None:
                     singles[position] = batch
             except Exception as error:
+                if of_signal_handler(error) is not None:
+                    raise
                 errors[position] = error
             yield None
             if len(items) >= len(wanted) and (len(singles) >= len(wanted) or not singles):

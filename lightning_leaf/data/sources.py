@@ -13,7 +13,7 @@ from typing_extensions import override
 from lightning_leaf.data.sampling import choose, positions_of
 from lightning_leaf.data.structure import numeric_leaves
 from lightning_leaf.data.workers import At
-from lightning_leaf.errors import LeafError, shown
+from lightning_leaf.errors import LeafError, of_signal_handler, shown
 
 
 class NoExamples(LeafError):
@@ -86,8 +86,8 @@ class Positioned:
         assert collate is not None
         try:
             batch = collate(item)
-        except Exception:
-            if not isinstance(item, list):
+        except Exception as error:
+            if not isinstance(item, list) or of_signal_handler(error) is not None:
                 raise
             batch = collate([*item, *item])  # some accept only even numbers
         return batch if batch is not None and _rows(batch) != 0 else None
@@ -96,7 +96,9 @@ class Positioned:
         """Return a batch of one example; None if there is none, or it cannot be read."""
         try:
             return self.single(self.item(position))
-        except Exception:
+        except Exception as error:
+            if of_signal_handler(error) is not None:
+                raise
             return None
 
     def collate_all(self, items: list[Any]) -> Any:

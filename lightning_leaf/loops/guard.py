@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import get_args
 
 from lightning_leaf._arguments import one_of
-from lightning_leaf.errors import type_name
+from lightning_leaf.errors import of_signal_handler, type_name
 from lightning_leaf.model.exits import exits_as_errors
 from lightning_leaf.monitoring.messages import OnError, one_line, warn
 
@@ -64,6 +64,8 @@ class Guard:
             doing: What was being done.
             advice: What to write to make it work.
         """
+        if (of_handler := of_signal_handler(error)) is not None:
+            raise of_handler
         if self._on_error == "raise":
             raise error
         self.active = False

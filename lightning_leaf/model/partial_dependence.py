@@ -9,6 +9,7 @@ from weakref import WeakSet
 import torch
 from torch import Tensor
 
+from lightning_leaf.errors import of_signal_handler
 from lightning_leaf.model.dependence import NEAR, not_differentiable, random_direction, used_reasons
 from lightning_leaf.model.forward_pass import ForwardPass
 from lightning_leaf.model.memory import is_out_of_memory
@@ -91,7 +92,7 @@ def _along(run: ForwardPass, x: Tensor, v: Tensor) -> Tensor | None:  # (B, C)
         (pulled,) = torch.autograd.grad(scores, probe, u, create_graph=True)
         (derivatives,) = torch.autograd.grad(pulled, u, v, materialize_grads=True)
     except Exception as error:  # no second derivative
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or of_signal_handler(error) is not None:
             raise
         return None
     return derivatives.detach()

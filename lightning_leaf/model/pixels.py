@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_leaf.errors import LeafError, message_of
+from lightning_leaf.errors import LeafError, message_of, of_signal_handler
 from lightning_leaf.model.forward_pass import ForwardPass
 from lightning_leaf.model.memory import is_out_of_memory
 
@@ -42,7 +42,7 @@ def pixel_scale(ways: Sequence[ForwardPass], x: Tensor, dtype: torch.dtype, name
                     if torch.allclose(scores.double(), expected.double(), rtol=0, atol=tolerance):
                         return scale
         except Exception as error:  # noqa: PERF203
-            if is_out_of_memory(error):
+            if is_out_of_memory(error) or of_signal_handler(error) is not None:
                 raise
             cause = message_of(error).strip().partition("\n")[0]
     raise LeafError(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from lightning_leaf.errors import Interrupted, message_of
+from lightning_leaf.errors import Interrupted, message_of, of_signal_handler
 from lightning_leaf.model.forward_pass import ForwardPass
 from lightning_leaf.model.memory import is_out_of_memory
 from lightning_leaf.model.unbuilt import ModelIsUnbuilt
@@ -60,7 +60,9 @@ def first_that_runs(
 
 def is_final(error: Exception) -> bool:
     """Return whether another way to run the model would not help."""
-    return is_out_of_memory(error) or issubclass(type(error), (Interrupted, ModelIsUnbuilt))
+    if is_out_of_memory(error) or issubclass(type(error), (Interrupted, ModelIsUnbuilt)):
+        return True
+    return of_signal_handler(error) is not None
 
 
 def _is_about_devices(error: Exception) -> bool:
