@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
+import threading
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from lightning_leaf.cli import demo, measure
+from lightning_leaf.cli.failures import INTERRUPTED, say
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,8 +22,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    args = _parser().parse_args(argv)
-    status: int = args.command(args)
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict" and isinstance(stream, TextIOWrapper):
+            # A progress bar has characters that the encoding of a terminal may not have.
+            stream.reconfigure(errors="replace")
+    try:
+        args = _parser().parse_args(argv)
+        status: int = args.command(args)
+    except KeyboardInterrupt:  # also while modules are imported, or a second time
+        if argv is None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # this process ends now
+        say("lightning-leaf: interrupted.")
+        return INTERRUPTED
     return status
 
 

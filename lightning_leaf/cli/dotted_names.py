@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_leaf.cli.failures import user_code
-from lightning_leaf.errors import LeafError, shown
+from lightning_leaf.cli.failures import say, user_code
+from lightning_leaf.errors import LeafError, result_of, shown
 
 
 def named(path: str, expected: str) -> Any:
@@ -64,18 +66,47 @@ def _innermost_module(names: list[str], path: str, expected: str) -> tuple[Any, 
     return module, depth
 
 
+def say_what_is_hidden(paths: Sequence[str | None]) -> None:
+    """Print a line for each module that is imported although the current folder has one.
+
+    Args:
+        paths: The arguments that may be dotted paths; None if not given.
+    """
+    names = [path.split(".")[0] for path in paths if path is not None and "." in path]
+    if "LOCAL_RANK" in os.environ:  # a process that the first one has started
+        return
+    for name in dict.fromkeys(names):
+        spec = result_of(importlib.util.find_spec, name) if name.isidentifier() else None
+        hidden = _hidden(name, getattr(spec, "origin", None))
+        if hidden is not None:
+            assert spec is not None
+            say(
+                f"lightning-leaf: module {name!r} is imported from {spec.origin}, not from "
+                f"{hidden}, because installed modules come first. To use that of the current "
+                "folder, run: PYTHONPATH=. lightning-leaf measure …"
+            )
+
+
+def _hidden(name: str, file: Any) -> Path | None:
+    """Return the module of the current folder that an imported file of the same name hides."""
+    folder = Path.cwd()
+    if not isinstance(file, str) or folder in Path(file).resolve().parents:
+        return None
+    package = folder / name
+    if package.is_dir() and any(package.glob("*.py")):
+        return package
+    module = folder / f"{name}.py"
+    return module if module.is_file() else None
+
+
 def _origin(module: Any, name: str) -> str:
     """Say from which file a module was imported, and which module of the same name it hides."""
     file = getattr(module, "__file__", None)
     if not isinstance(file, str):
         return ""
-    folder = Path.cwd()
-    hides = folder not in Path(file).resolve().parents and (
-        (folder / f"{name}.py").exists() or (folder / name).is_dir()
-    )
     return f" It was imported from {file}." + (
         f" This hides {name!r} in the current folder, because installed modules come first; "
-        "rename it."
-        if hides
+        "rename it, or set PYTHONPATH=."
+        if _hidden(name, file)
         else ""
     )

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import walk_tb
+from typing import Any
 
-from lightning_leaf.errors import LeafError, message_of, traceback_of, type_name
+from lightning_leaf.errors import (
+    LeafError,
+    message_of,
+    place_of,
+    result_of,
+    traceback_of,
+    type_name,
+)
 
 LONGEST_LINE = 300
 INTERRUPTED = 130
@@ -18,8 +27,20 @@ INTERRUPTED = 130
 
 def fail(command: str, message: str) -> int:
     """Print an error of a command in one line and return its exit status, 1."""
-    print(f"lightning-leaf {command}: {printable(message)}", file=sys.stderr)
+    say(f"lightning-leaf {command}: {message}")
     return 1
+
+
+def say(message: str) -> None:
+    """Print one line to the standard error stream, which code of the user may have replaced."""
+    for stream in (sys.stderr, sys.__stderr__):
+        if stream is not None and result_of(_is_printed, printable(message), stream):
+            return
+
+
+def _is_printed(line: str, stream: Any) -> bool:
+    print(line, file=stream, flush=True)
+    return True
 
 
 def printable(text: str) -> str:
@@ -63,7 +84,16 @@ def user_code(expected: str, advice: str) -> Iterator[None]:
 def is_interrupt(error: BaseException) -> bool:
     """Return whether Ctrl-C caused an error. Lightning ends the process by ``sys.exit`` then."""
     causes = (error, error.__context__) if type(error) is SystemExit else (error,)
-    return any(isinstance(cause, KeyboardInterrupt) for cause in causes)
+    # isinstance would run code of the error.
+    return any(issubclass(type(cause), KeyboardInterrupt) for cause in causes)
+
+
+def is_of_lightning(error: BaseException) -> bool:
+    """Return whether Lightning itself raised an error, and not code of the user."""
+    import lightning
+
+    file, _ = place_of(error)
+    return file.startswith(str(Path(lightning.__file__).parent) + os.sep)
 
 
 def _is_of_user(file: str) -> bool:

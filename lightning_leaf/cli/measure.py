@@ -17,7 +17,14 @@ from lightning_leaf.cli.arguments import (
     number_of_devices,
     positive_whole_number,
 )
-from lightning_leaf.cli.failures import INTERRUPTED, described, fail, is_interrupt, printable
+from lightning_leaf.cli.failures import (
+    INTERRUPTED,
+    described,
+    fail,
+    is_interrupt,
+    is_of_lightning,
+    printable,
+)
 from lightning_leaf.errors import Interrupted, LeafError, message_of, type_name
 from lightning_leaf.geometry.rank_kinds import RANK_KINDS
 
@@ -131,6 +138,9 @@ def run(args: argparse.Namespace) -> int:
         # An installed command does not find modules in the current folder. They come last, so that
         # a file there, such as torch.py, does not replace an installed module.
         sys.path.append(os.getcwd())
+        # Code of the user may change the current folder.
+        args.out, args.data_dir = args.out.absolute(), args.data_dir.absolute()
+        args.checkpoint = [path.absolute() for path in args.checkpoint]
         measured = _measure_all(args)
         if getattr(rank_zero_only, "rank", 0) == 0:
             _report(measured, args)
@@ -138,9 +148,10 @@ def run(args: argparse.Namespace) -> int:
         return fail("measure", f"interrupted by SIGTERM. {RESUME}")
     except (LeafError, DataUnavailableError, ModuleNotFoundError) as error:
         return fail("measure", message_of(error))
-    except MisconfigurationException as error:
-        return fail("measure", f"{error} Give another --accelerator or another --devices.")
     except BaseException as error:  # the code of --model and --data may raise anything
+        if type(error) is MisconfigurationException and is_of_lightning(error):
+            advice = "Give another --accelerator or another --devices."
+            return fail("measure", f"{message_of(error)} {advice}")
         if is_interrupt(error):
             fail("measure", f"interrupted. {RESUME}")
             return INTERRUPTED
@@ -151,10 +162,11 @@ def run(args: argparse.Namespace) -> int:
 def _measure_all(args: argparse.Namespace) -> list[Measured]:
     from lightning_leaf.cli.checkpoints import require_file
     from lightning_leaf.cli.datasets import loader_of
-    from lightning_leaf.cli.dotted_names import named
+    from lightning_leaf.cli.dotted_names import named, say_what_is_hidden
 
     for path in args.checkpoint:
         require_file(path)
+    say_what_is_hidden([args.model, args.data, args.forward, *(args.batch or [])])
     make = named(args.model, "a class or function that returns the classifier")
     if not callable(make):
         raise LeafError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import signal
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_leaf.cli import main
+from lightning_leaf.cli import demo, main, measure
 from lightning_leaf.cli.failures import fail
 from lightning_leaf.predict import MeasurementWriter
 from tests.support.callbacks.training import ignore_lightning
@@ -63,6 +64,16 @@ EXITS = {
     "another exception": "class Odd(BaseException): pass\nraise Odd('x' * 10**6)",
     "no message": "class Odd(Exception):\n    def __str__(self): raise SystemExit(0)\nraise Odd",
     "recursion": "def f(): f()\nf()",
+    "no class": (
+        "class Odd(BaseException):\n"
+        "    __class__ = property(lambda self: 1 / 0)\n"
+        "    def __getattribute__(self, name): raise SystemExit(0)\n"
+        "raise Odd"
+    ),
+    "error of Lightning": (
+        "from lightning.fabric.utilities.exceptions import MisconfigurationException\n"
+        "class Odd(MisconfigurationException):\n    def __str__(self): return 1 / 0\nraise Odd"
+    ),
 }
 
 
@@ -132,6 +143,79 @@ def workers():
     assert not list(folder.rglob("part-*"))
 
 
+def test_replaced_error_stream_is_not_used(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def write(self, text: str) -> int:
+            raise SystemExit(0)
+
+    printed = io.StringIO()
+    monkeypatch.setattr(sys, "__stderr__", printed)
+    for broken in (Broken(), None):
+        monkeypatch.setattr(sys, "stderr", broken)
+        assert fail("measure", "an error") == 1
+    assert printed.getvalue() == 2 * "lightning-leaf measure: an error\n"
+    monkeypatch.setattr(sys, "__stderr__", None)
+    assert fail("measure", "an error") == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_advice_is_that_of_the_error(folder: Path, run: Run) -> None:
+    """Only errors of Lightning itself are about the accelerator."""
+    (folder / "misconfigured.py").write_text(
+        "from lightning.fabric.utilities.exceptions import MisconfigurationException\n"
+        "from torch import nn\n"
+        "class Model(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(64, 10))\n"
+        "    def forward(self, x):\n"
+        "        raise MisconfigurationException('wrong')\n"
+    )
+    status, printed = run(model="misconfigured.Model")
+    assert status == 1
+    assert "measuring raised MisconfigurationException: wrong" in printed
+    assert "--accelerator" not in printed
+    status, printed = run(accelerator="gpu")
+    assert status == 1
+    assert "Give another --accelerator" in printed
+
+
+def test_module_of_the_current_folder_that_is_not_used_is_named(folder: Path, run: Run) -> None:
+    """An installed copy may be an earlier version of the user's module."""
+    (folder / "numbers.py").write_text("")
+    (folder / "fractions").mkdir()
+    (folder / "fractions" / "__init__.py").write_text("")
+    (folder / "torchvision").mkdir()  # for example data, without a module
+    _, printed = run(model="numbers.Number", forward="fractions.gcd", batch="torchvision.x")
+    lines = [line for line in printed.splitlines() if "installed modules come first" in line]
+    assert [line.split("'")[1] for line in lines] == ["numbers", "fractions"]
+    for line, hidden in zip(lines, ["numbers.py", "fractions"], strict=True):
+        assert f".py, not from {folder / hidden}, because" in line
+        assert line.endswith("run: PYTHONPATH=. lightning-leaf measure …")
+
+
+def test_paths_are_those_of_the_folder_at_the_start(folder: Path, run: Run) -> None:
+    """Code of the user may change the current folder, as Hydra does."""
+    (folder / "elsewhere").mkdir()
+    (folder / "moving.py").write_text(
+        f"import os\nfrom {project.__name__} import plain\nos.chdir('elsewhere')\n"
+    )
+    assert run(model="moving.plain")[0] == 0
+    assert list((folder / "out").glob("one-*/part-*"))
+    assert not list((folder / "elsewhere").iterdir())
+
+
+def test_text_that_the_terminal_cannot_show_is_replaced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, "ascii", write_through=True))
+    command = ["measure", "--checkpoint=one.pt", f"--model={project.__name__}.plain"]
+    assert main([*command, f"--data={project.__name__}.few", "--out=ä█", "--accelerator=cpu"]) == 0
+    assert b"/??/*/*.parquet" in shown.getvalue()
+
+
 def test_error_is_one_printable_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert fail("measure", "names of\nfiles: \x1b[2J\u202e\udcff") == 1
     assert capsys.readouterr().err == "lightning-leaf measure: names of files:  [2J  \n"
@@ -142,6 +226,36 @@ def test_interrupt_has_the_usual_status(folder: Path, run: Run) -> None:
     status, printed = run(model="interrupted.Model")
     assert status == 130
     assert printed.splitlines()[-1].startswith("lightning-leaf measure: interrupted. All rows")
+
+
+def interrupt(*arguments: object) -> int:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["measure", "--checkpoint=a", "--model=b.c", "--data=d.e", "--out=f"], ["demo"]],
+    ids=["measure", "demo"],
+)
+def test_interrupt_at_any_time_has_the_usual_status(
+    folder: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
+    """During the imports of a command, and again while the first Ctrl-C is reported."""
+    (folder / "interrupted.py").write_text("raise KeyboardInterrupt")
+    with monkeypatch.context() as patch:
+        patch.setattr(measure, "fail", interrupt)
+        assert run(model="interrupted.Model") == (130, "lightning-leaf: interrupted.\n")
+    monkeypatch.setattr(measure, "run", interrupt)
+    monkeypatch.setattr(demo, "run", interrupt)
+    more = (
+        ["--checkpoint=a", "--model=b.c", "--data=d.e", "--out=f"] if "demo" not in command else []
+    )
+    assert main([*command, *more]) == 130
+    assert capsys.readouterr().err == "lightning-leaf: interrupted.\n"
 
 
 def test_interrupt_while_measuring_has_the_usual_status(folder: Path, run: Run) -> None:
