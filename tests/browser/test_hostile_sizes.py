@@ -15,6 +15,7 @@ from tests.support.browser.sizes import (
     CLASSES,
     COUNT_BITMAPS,
     COUNT_ELEMENTS,
+    DOUBLES,
     LARGE_PATHS,
     LEAK_BITMAPS,
     LONG_RUN,
@@ -108,8 +109,11 @@ def test_thousands_of_classes_and_names_are_listed_in_part(show: Show, sizes_url
     assert elements(tab) <= MAX_ELEMENTS
 
 
-def test_curves_of_any_doubles_are_drawn(show: Show, sizes_url: str) -> None:
-    tab = show(sizes_url).open(hide="large", show="doubles").await_path()
+@pytest.mark.parametrize("run", DOUBLES)
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_curves_of_any_doubles_are_drawn(show: Show, sizes_url: str, run: str, scale: str) -> None:
+    (other,) = set(DOUBLES) - {run}
+    tab = show(sizes_url).open(hide=other, show=run, scale=scale).await_path()
     for chart in ("trace-chart", "dimension-chart"):
         drawn = tab.get(chart).locator("canvas")
         drawn.wait_for()

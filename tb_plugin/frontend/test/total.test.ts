@@ -42,6 +42,10 @@ function isAxis([low, high]: Range): boolean {
   return Number.isFinite(low) && Number.isFinite(high) && low < high && Number.isFinite(high - low);
 }
 
+function contains([low, high]: Range, [first, last]: Range): boolean {
+  return low <= first && last <= high;
+}
+
 function checkTicks(ticks: number[], [low, high]: Range, count: number, what: string): void {
   assert.ok(ticks.length <= 2 * Math.ceil(count) + 2, `${what}: ${ticks.length} ticks`);
   assert.ok(ticks.every(Number.isFinite), what);
@@ -61,6 +65,9 @@ test("every range of numbers has an axis with few ticks", () => {
   for (const range of ranges()) {
     const axis = padded(range, false);
     assert.ok(isAxis(axis), `${range}: ${axis}`);
+    // Both ends are shown, unless the length of the axis would be infinite.
+    if (Number.isFinite(range[1] - range[0])) assert.ok(contains(axis, range), `${range}: ${axis}`);
+    assert.ok(range[1] <= 0 || contains(fromZero(range[1]), [0, range[1]]));
     assert.ok(isAxis(stepAxis(range)), `steps ${range}`);
     assert.ok(isAxis(fromZero(range[1])), `from zero ${range}`);
     for (const count of [0.3, 4, 30]) {
@@ -74,7 +81,7 @@ test("every range of positive numbers has a logarithmic axis with few ticks", ()
   for (const range of ranges()) {
     if (range[0] <= 0) continue;
     const axis = padded(range, true);
-    assert.ok(isAxis(axis) && axis[0] > 0, `${range}: ${axis}`);
+    assert.ok(isAxis(axis) && axis[0] > 0 && contains(axis, range), `${range}: ${axis}`);
     const ticks = logTicks(axis, 6);
     checkTicks(ticks, axis, 6, `logarithmic ${axis}`);
     // uPlot computes positions with the logarithms of the range.

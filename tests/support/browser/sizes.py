@@ -18,7 +18,10 @@ LARGE_PATHS = 12
 FRAMES = 20_000
 CLASSES = 5_000
 NAMES = 500
-DOUBLES = (5e-324, 1e-300, 1e-3, 1e300, 1.7e308)
+DOUBLES = {
+    "doubles": (5e-324, 1e-300, 1e-3, 1e300, 1.7e308),
+    "largest": (1e308,) * 5,
+}
 STEPS = (0, 1, 2**31, 2**53, 2**62)
 LONG_RUN = f"filter/{'a' * 200}!"
 # Letters that reverse others, have no width, end strings or colour a terminal.
@@ -67,11 +70,12 @@ def write_sizes(folder: Path) -> None:
         small = dataclasses.replace(small, paths=(synthetic.path(steps=3, shape=(2, 2)),))
         for i in range(NAMES):
             write(writer, dataclasses.replace(small, name=f"name_{i}"))
-    with log.run("doubles") as writer:
-        events = writer._get_file_writer()
-        for tag in ("leaf/trace_mean", "leaf/trace_median", "leaf/tangent_dimension"):
-            for step, value in zip(STEPS, DOUBLES, strict=True):
-                events.add_summary(double_summary(tag, value), step)
+    for name, values in DOUBLES.items():
+        with log.run(name) as writer:
+            events = writer._get_file_writer()
+            for tag in ("leaf/trace_mean", "leaf/trace_median", "leaf/tangent_dimension"):
+                for step, value in zip(STEPS, values, strict=True):
+                    events.add_summary(double_summary(tag, value), step)
 
 
 def snapshots() -> dict[str, Snapshot]:

@@ -2,8 +2,9 @@
 
 import type { Range } from "../numeric/range.ts";
 
-/** Lengths of axes stay finite, and so do the positions that are computed with them. */
-const LARGEST = Number.MAX_VALUE / 8;
+const LARGEST = Number.MAX_VALUE;
+/** Of steps, so that differences and sums of several are finite. */
+const LARGEST_STEP = LARGEST / 8;
 const SMALLEST = Number.MIN_VALUE;
 /** The powers of ten of all positive numbers. */
 const POWERS: Range = [-324, 308];
@@ -11,7 +12,7 @@ const POWERS: Range = [-324, 308];
 /** Add a margin to both sides of a range, so that curves do not touch the border. */
 export function padded([low, high]: Range, log: boolean): Range {
   if (log) {
-    const most = within(high, 2 * SMALLEST, LARGEST / 2);
+    const most = within(high, 2 * SMALLEST, LARGEST);
     const least = within(low, SMALLEST, most);
     // A quotient of the two may be infinite. The difference of their logarithms is not.
     const margin = Math.max(0.06 * (Math.log10(most) - Math.log10(least)), Math.log10(1.05));
@@ -22,13 +23,16 @@ export function padded([low, high]: Range, log: boolean): Range {
       Math.min(Math.max(most * factor, 2 * SMALLEST), LARGEST),
     ];
   }
-  const least = within(low, -LARGEST, LARGEST);
-  const most = within(high, least, LARGEST);
-  const margin = Math.max(0.06 * (most - least || Math.abs(most) || 1), SMALLEST);
-  // Non-negative values need no axis below zero.
-  const first = least >= 0 ? Math.max(0, least - margin) : least - margin;
+  // The length of an axis is finite, and so are the positions that are computed with it.
+  const limit = Number.isFinite(high - low) ? LARGEST : LARGEST / 2;
+  const least = within(low, -limit, limit);
+  const most = within(high, least, limit);
   // A margin that is lost in rounding would leave an axis without length.
-  return [first, Math.max(most + margin, first + Math.abs(first) * 2 ** -40)];
+  const smallest = Math.max(2 ** -40 * Math.max(Math.abs(least), Math.abs(most)), SMALLEST);
+  const margin = Math.max(0.06 * (most - least || Math.abs(most) || 1), smallest);
+  // Non-negative values need no axis below zero.
+  const first = Math.max(least - margin, Math.min(most - LARGEST, least), least >= 0 ? 0 : -limit);
+  return [first, Math.max(Math.min(most + margin, first + LARGEST, limit), most)];
 }
 
 /** The range of an axis from zero, with a margin at the top. */
@@ -38,8 +42,8 @@ export function fromZero(high: number): Range {
 
 /** The range of an axis of steps. A single step is in its middle. */
 export function stepAxis(steps: Range): Range {
-  const first = within(steps[0], -LARGEST, LARGEST);
-  const last = within(steps[1], first, LARGEST);
+  const first = within(steps[0], -LARGEST_STEP, LARGEST_STEP);
+  const last = within(steps[1], first, LARGEST_STEP);
   if (first < last) return [first, last];
   // Large steps are further apart than 1.
   const margin = Math.max(1, Math.abs(first) * 2 ** -40);
@@ -62,7 +66,8 @@ export function linearTicks([low, high]: Range, count: number, whole = false): n
   const length = within(last - first + 1, 0, Math.ceil(wanted) + 2);
   const ticks = Array.from({ length }, (_, i) => Number(((first + i) * step).toPrecision(12)));
   const slack = 1e-6 * (high - low);
-  return [...new Set(ticks)].filter((tick) => tick >= low - slack && tick <= high + slack);
+  const isInside = (tick: number) => tick >= low - slack && tick - high <= slack;
+  return [...new Set(ticks)].filter(isInside);
 }
 
 /** Powers of ten inside a range, with 2 and 5 between them if there is room. */
