@@ -9,7 +9,6 @@ import threading
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from lightning_leaf.cli import demo, measure
 from lightning_leaf.cli.failures import INTERRUPTED, say
 
 
@@ -38,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    # Imported here, so that Ctrl-C meanwhile is handled.
+    from lightning_leaf.cli import demo, measure
+
     parser = argparse.ArgumentParser(
         prog="lightning-leaf",
         description=(
