@@ -19,6 +19,7 @@ from lightning_leaf.callbacks.notices import Failure, Notices, inform, warn
 from lightning_leaf.callbacks.shared_fit import SharedFit
 from lightning_leaf.data.batches import Examples, Split
 from lightning_leaf.data.evidence import Judgement
+from lightning_leaf.display.snapshots import LONGEST_NAME
 from lightning_leaf.errors import Interrupted, LeafError, of_signal_handler, shown
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.exits import exits_as_errors
@@ -82,10 +83,10 @@ class LeafCallback(Callback):
     ) -> None:
         super().__init__()
         one_of(on_error, get_args(OnError), "on_error")
-        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or len(name) > LONGEST_NAME:
             raise LeafError(
-                "name expects letters, digits and the characters '_', '.' and '-'; got "
-                f"{shown(name)}."
+                "name expects letters, digits and the characters '_', '.' and '-', at most "
+                f"{LONGEST_NAME} of them; got {shown(name)}."
             )
         reading = Reading(forward, batch, likelihood, class_names)
         self.name = name

@@ -7,14 +7,17 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO
 
 from lightning_leaf.display.locations import local_path
 
-MAX_SECONDS = 5.0
+MAX_SECONDS = 4.0
 """Time spent on reading the event files of a folder. The newest ones are read first."""
+LISTED_WITHIN = 1.0
+"""Time spent on listing the files of a folder, of which there may be very many."""
 
 _BLOCK = 2**16
 _HEADER, _FOOTER = 12, 4  # bytes of a record before and after its data
@@ -34,8 +37,10 @@ def sessions_in(folder: str | Path) -> Iterator[int]:
         folder: A path, or a URL.
     """
     end = time.monotonic() + MAX_SECONDS
-    for path in sorted(_event_files(folder), key=_time_of, reverse=True):
-        with suppress(OSError), path.open("rb", buffering=0) as file:  # or removed since
+    for _, path in sorted(_event_files(folder), reverse=True):
+        if time.monotonic() > end:
+            return
+        with suppress(OSError), open(path, "rb", buffering=0) as file:  # or removed since
             yield from _sessions(file, end)
 
 
@@ -47,17 +52,21 @@ def newest_time(folder: str | Path) -> int | None:
     Args:
         folder: A path, or a URL. For a remote folder the result is None.
     """
-    return max(map(_time_of, _event_files(folder)), default=None)
+    return max((seconds for seconds, _ in _event_files(folder)), default=None)
 
 
-def _event_files(folder: str | Path) -> list[Path]:
+def _event_files(folder: str | Path) -> list[tuple[int, str]]:
+    """Return the time and the path of each event file that is listed in time."""
+    end = time.monotonic() + LISTED_WITHIN
     try:
         local = local_path(folder)
         if local is None:
             return []
         with os.scandir(local) as entries:
+            in_time = takewhile(lambda _: time.monotonic() < end, entries)
+            named = ((_TIME.search(each.name), each) for each in in_time)
             # Opening something else than a file, such as a pipe, could block.
-            return [Path(each.path) for each in entries if _TIME.search(each.name) and _is(each)]
+            return [(int(time_[1]), each.path) for time_, each in named if time_ and _is(each)]
     except (OSError, ValueError):
         return []
 
@@ -67,11 +76,6 @@ def _is(entry: os.DirEntry[str]) -> bool:
         return entry.is_file()
     except OSError:
         return False
-
-
-def _time_of(path: Path) -> int:
-    match = _TIME.search(path.name)
-    return 0 if match is None else int(match[1])
 
 
 def _sessions(file: BinaryIO, end: float) -> Iterator[int]:

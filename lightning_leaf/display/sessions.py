@@ -19,10 +19,12 @@ from typing import Any
 from lightning_leaf.display.event_files import newest_time, sessions_in
 from lightning_leaf.errors import LeafError, result_of, shown
 
-IMPLAUSIBLE = 2**63
-"""Identifiers from here on, the year 2262, are ignored. Nothing could follow the last of them.
+IMPLAUSIBLE_AFTER = 2**62
+"""Identifiers from this time on, 146 years from now, are ignored: nothing follows the last of them.
 
-Snapshots of a damaged or forged log that have such identifiers count as newer than all others.
+The bound moves with the clock, so an identifier that follows the last plausible one of a log is
+soon plausible itself. Snapshots of a damaged or forged log that have such identifiers count as
+newer than all others.
 """
 TOLERANCE = 60.0
 """Seconds by which a clock may be behind the event files of a folder; machines differ."""
@@ -69,7 +71,7 @@ def note_session(saved: Any) -> None:
         raise LeafError(
             f"Expected a session of 16 hexadecimal digits, or None; got {shown(saved)}."
         )
-    if int(saved, 16) < IMPLAUSIBLE:
+    if _is_plausible(int(saved, 16)):
         with _lock:
             _latest = max(_latest, int(saved, 16))
 
@@ -95,7 +97,11 @@ def clock_warning(folders: Iterable[str | Path]) -> str | None:
 
 def _largest_in(folders: Iterable[str | Path]) -> int:
     found = (each for folder in folders for each in sessions_in(folder))
-    return max((each for each in found if each < IMPLAUSIBLE), default=0)
+    return max(filter(_is_plausible, found), default=0)
+
+
+def _is_plausible(session: int) -> bool:
+    return session < time.time_ns() + IMPLAUSIBLE_AFTER
 
 
 def _date(seconds: float) -> str:

@@ -16,12 +16,15 @@ from lightning_leaf.display.frame_choice import frame_rows
 from lightning_leaf.drawing.frames import frames_of
 from lightning_leaf.drawing.layout import layout_of
 from lightning_leaf.drawing.predictions import predictions
+from lightning_leaf.errors import LeafError
 from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
 
 MAX_BYTES = 2_000_000
 """Largest size of a snapshot: TensorBoard computes checksums of event files at about 8 MB/s."""
 LARGEST_SIDE, SMALLEST_SIDE = 128, 8
 """Limits of the longest side of an image, in pixels, when it is scaled down to fit."""
+LONGEST_NAME = 200
+"""Characters of the longest name of snapshots; the LEAF tab shows no more."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,12 @@ class SnapshotMetadata:
     reason: str
     session: str
     session_start_step: int
+
+    def __post_init__(self) -> None:
+        if len(self.name) > LONGEST_NAME:
+            raise LeafError(
+                f"name expects at most {LONGEST_NAME} characters; got {len(self.name)}."
+            )
 
 
 def make_snapshot(

@@ -8,8 +8,10 @@ import struct
 from pathlib import Path
 
 import pytest
+import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from lightning_leaf import LeafWriter, OrthogonalWalkSnapshot, horizontal_path
 from lightning_leaf.display import event_files, sessions
 from lightning_leaf.display.event_files import newest_time, sessions_in
 from lightning_leaf.display.sessions import (
@@ -18,6 +20,7 @@ from lightning_leaf.display.sessions import (
     new_session,
     note_session,
 )
+from lightning_leaf.display.snapshots import LONGEST_NAME
 from lightning_leaf.errors import LeafError
 from tests.support.clock_set_back import HOUR, MachineClock
 
@@ -79,9 +82,39 @@ def test_forged_identifiers_that_nothing_could_follow_are_ignored(
     (tmp_path / NAME).write_bytes(tagged(forged) + tagged(NOW))
     note_session(forged)
     assert NOW < new_session([tmp_path]) < forged
-    # The largest plausible one is followed.
-    (tmp_path / NAME).write_bytes(tagged("7" + "f" * 15))
-    assert new_session([tmp_path]) == "8" + "0" * 15
+
+
+@pytest.mark.parametrize("now", [0, 1.8e9, 4e9])
+def test_the_largest_plausible_identifier_is_followed_again_and_again(
+    tmp_path: Path, clock: MachineClock, monkeypatch: pytest.MonkeyPatch, now: float
+) -> None:
+    clock.now = now
+    identifiers = [f"{int(now * 1e9) + sessions.IMPLAUSIBLE_AFTER - 1:016x}"]
+    for _ in range(3):  # processes
+        (tmp_path / NAME).write_bytes(b"".join(map(tagged, identifiers)))
+        monkeypatch.setattr(sessions, "_latest", 0)
+        clock.now += 1
+        identifiers.append(new_session([tmp_path]))
+    assert identifiers == sorted(set(identifiers))
+    assert all(len(each) == 16 for each in identifiers)
+
+
+def test_sessions_of_snapshots_with_long_names_are_found(tmp_path: Path) -> None:
+    writer = LeafWriter(tmp_path, on_error="raise")
+    path = horizontal_path(torch.nn.Linear(4, 3), torch.rand(1, 4), torch.rand(1, 4), max_steps=1)
+    snapshot = writer.snapshot(path, 10**9, name="n" * LONGEST_NAME)
+    writer.close()
+    assert snapshot is not None
+    assert list(sessions_in(tmp_path)) == [int(snapshot.session, 16)]
+
+
+def test_longer_names_are_refused(tmp_path: Path) -> None:
+    name = "n" * (LONGEST_NAME + 1)
+    with pytest.raises(LeafError, match=r"name expects .*at most 200 .*; got 'nnn"):
+        OrthogonalWalkSnapshot(name=name)
+    path = horizontal_path(torch.nn.Linear(4, 3), torch.rand(1, 4), torch.rand(1, 4), max_steps=1)
+    with pytest.raises(LeafError, match="at most 200 characters; got 201"):
+        LeafWriter(tmp_path, on_error="raise").snapshot(path, 1, name=name)
 
 
 def test_the_names_of_tensorboard_s_own_files_are_known(
@@ -132,7 +165,17 @@ def test_the_time_of_reading_is_limited(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / NAME).write_bytes(scalar() * 20_000 + tagged(NOW))
     assert list(sessions_in(tmp_path)) == [int(NOW, 16)]
     monkeypatch.setattr(event_files, "MAX_SECONDS", 0.0)
+    opened = []
+    monkeypatch.setattr("builtins.open", lambda *each, **_: opened.append(each))
     assert list(sessions_in(tmp_path)) == []
+    assert not opened
+
+
+def test_the_time_of_listing_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / NAME).touch()
+    assert newest_time(tmp_path) == 1_700_000_000
+    monkeypatch.setattr(event_files, "LISTED_WITHIN", 0.0)
+    assert newest_time(tmp_path) is None
 
 
 def test_of_large_records_only_the_beginning_is_read(
