@@ -137,7 +137,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         # An installed command does not find modules in the current folder. They come last, so that
         # a file there, such as torch.py, does not replace an installed module.
-        sys.path.append(os.getcwd())
+        args.folder = Path.cwd()
+        sys.path.append(str(args.folder))
         # Code of the user may change the current folder.
         args.out, args.data_dir = args.out.absolute(), args.data_dir.absolute()
         args.checkpoint = [path.absolute() for path in args.checkpoint]
@@ -183,6 +184,7 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Me
 
     from lightning_leaf.cli.checkpoints import read_checkpoint
     from lightning_leaf.cli.classifiers import load_classifier
+    from lightning_leaf.cli.start_folder import StartFolder
     from lightning_leaf.predict import LeafPredictor, MeasurementWriter
     from lightning_leaf.predict.fingerprint import fingerprint
 
@@ -207,14 +209,16 @@ def _measure(path: Path, make: Any, loader: Any, args: argparse.Namespace) -> Me
         with warnings.catch_warnings():
             # Users set the number of workers in their loader.
             warnings.filterwarnings("ignore", message=".*does not have many workers")
+            start = StartFolder(args.folder)
             trainer = L.Trainer(
                 accelerator=args.accelerator,
                 devices=args.devices,
-                callbacks=[writer],
+                callbacks=[start, writer],
                 logger=False,
                 enable_checkpointing=False,
                 enable_model_summary=False,
             )
+            start.enter()
             trainer.predict(predictor, remaining, return_predictions=False)
     return folder, checkpoint.step
 

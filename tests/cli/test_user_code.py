@@ -9,7 +9,9 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import lightning as L
 import pytest
 import torch
 
@@ -195,13 +197,29 @@ def test_module_of_the_current_folder_that_is_not_used_is_named(folder: Path, ru
         assert line.endswith("run: PYTHONPATH=. lightning-leaf measure …")
 
 
-def test_paths_are_those_of_the_folder_at_the_start(folder: Path, run: Run) -> None:
+def test_paths_are_those_of_the_folder_at_the_start(
+    folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Code of the user may change the current folder, as Hydra does."""
     (folder / "elsewhere").mkdir()
     (folder / "moving.py").write_text(
-        f"import os\nfrom {project.__name__} import plain\nos.chdir('elsewhere')\n"
+        f"import os\nfrom {project.__name__} import few, plain\nos.chdir('elsewhere')\n"
     )
+    folders = []
+    predict, setup = L.Trainer.predict, MeasurementWriter.setup
+
+    def noting(function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*arguments: Any, **options: Any) -> Any:
+            folders.append(Path.cwd())
+            return function(*arguments, **options)
+
+        return noted
+
+    # The other processes are started between these two.
+    monkeypatch.setattr(L.Trainer, "predict", noting(predict))
+    monkeypatch.setattr(MeasurementWriter, "setup", noting(setup))
     assert run(model="moving.plain")[0] == 0
+    assert folders == [folder, folder / "elsewhere"]
     assert list((folder / "out").glob("one-*/part-*"))
     assert not list((folder / "elsewhere").iterdir())
 
