@@ -24,6 +24,8 @@ EXPANSION = 1024
 A row takes at least one byte, because the positions differ, and a few hundred in memory.
 """
 BYTES_PER_VALUE = 8
+VALUES_PER_PAGE, PARTIAL_PAGES = 100, 2
+"""Smallest number of values of a page, except for two of each column. pyarrow writes a thousand."""
 
 # FileMetaData, RowGroup, ColumnChunk and ColumnMetaData
 ROW_GROUPS, CREATED_BY = 4, 6
@@ -86,7 +88,7 @@ def require_small(
 ) -> None:
     """Check that a file does not expand to much more than its size when it is read.
 
-    The headers of all pages are read. Their number is at most that of the values and columns.
+    The headers of all pages are read, which therefore may not be many.
 
     Args:
         file: The file; it is at its begin afterwards.
@@ -95,13 +97,14 @@ def require_small(
         longest: Largest number of values of a row, by the name of the column; None if unknown.
 
     Raises:
-        ValueError: If a column declares more values than its rows can have, the file more than 1024
-            bytes in memory for each byte, or if the header of a page cannot be read.
+        ValueError: If a column has more pages than values need, or declares more values than its
+            rows can have, if the file declares more than 1024 bytes in memory for each byte, or if
+            the header of a page cannot be read.
     """
     total = 0
     for group in groups:
         for (start, end), (name, most) in zip(group.columns, longest.items(), strict=True):
-            values = dictionaries = 0
+            values = pages = dictionaries = 0
             while start < end:
                 header, length = _page_header(file, start)
                 if DICTIONARY_PAGE in header:
@@ -111,10 +114,9 @@ def require_small(
                     count = _values(header, DATA_PAGE_V2 if DATA_PAGE_V2 in header else DATA_PAGE)
                     values += count
                     total += BYTES_PER_VALUE * count
-                    if count == 0 < group.rows:
-                        raise ValueError(f"a page of column {name} has no values")
-                if dictionaries > 1:
-                    raise ValueError(f"column {name} has several dictionaries")
+                    pages += 1
+                if dictionaries > 1 or (pages - PARTIAL_PAGES) * VALUES_PER_PAGE > values:
+                    raise ValueError(f"column {name} has too many pages")
                 # A missing or empty list counts as one value.
                 if most is not None and values > group.rows * max(1, most):
                     raise ValueError(

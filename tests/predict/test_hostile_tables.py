@@ -314,9 +314,10 @@ def sizes(content: bytes, longest: dict[str, int | None]) -> None:
 
 
 def test_pages_are_read_once() -> None:
-    """Columns that share pages, and pages without values, would be read for minutes."""
+    """Columns that share pages, and pages of few values, would be read for minutes."""
     one, count = page(1), 300
-    sizes(parquet_of([one] * count, [(0, count)], count), {"a": 1})
+    sizes(parquet_of([page(150)] * count, [(0, count)], count), {"a": 150})
+    sizes(parquet_of([one] * 2, [(0, 2)], 2), {"a": 1})
     shared = parquet_of([one] * count, [(0, count)] * count, count)
     apart = parquet_of([one] * count, [(0, 200), (199, 101)], count)
     for content in (shared, apart):
@@ -325,13 +326,14 @@ def test_pages_are_read_once() -> None:
     cut = parquet_of([bytes(600)], [(0, 1)], 1)
     with pytest.raises(ValueError, match="a column is outside"):
         sizes(cut[:4] + cut[604:], {"a": 1})
-    for pages_without, message in (
-        ([page(0)] * count, "has no values"),
-        ([page(0, dictionary=True)] * count, "several dictionaries"),
-        ([page(2)] * count, "column a cannot contain 302 values in 300 rows"),
+    for many, message in (
+        ([page(0)] * count, "too many pages"),
+        ([page(0, dictionary=True)] * count, "too many pages"),
+        ([one] * count, "too many pages"),
+        ([page(150)] * count, "column a cannot contain 450 values in 300 rows"),
     ):
         with pytest.raises(ValueError, match=message):
-            sizes(parquet_of(pages_without, [(0, count)], count), {"a": 1})
+            sizes(parquet_of(many, [(0, count)], count), {"a": 1})
 
 
 def test_settings_are_compared_before_pages_are_read(
