@@ -17,6 +17,11 @@ READABLE_VERSIONS = (1, SCHEMA_VERSION)
 MAX_BYTES = 8 * 2**20
 """Largest size of the settings as JSON: 100 000 class names of 80 letters."""
 DIFFERENCES_SHOWN = 5
+NOTES = {
+    "data": " (a digest of the first, middle and last example, which random transforms change)",
+    "positions": " (a digest of the pairs, or of the indices of a Subset)",
+}
+"""What settings mean whose names do not tell it."""
 
 
 class Settings:
@@ -82,7 +87,7 @@ class Settings:
         )
         descriptions = [
             f"{shown(name)[1:-1]} was {shown(self._values.get(name))} and is "
-            f"{shown(other._values.get(name))}"
+            f"{shown(other._values.get(name))}{NOTES.get(name, '')}"
             for name in names[:DIFFERENCES_SHOWN]
         ]
         more = len(names) - len(descriptions)

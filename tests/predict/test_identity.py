@@ -50,7 +50,7 @@ def test_other_data_are_another_table(
 ) -> None:
     write(tmp_path, limit_predict_batches=batches)
     before = read_measurements(tmp_path)
-    with pytest.raises(LeafError, match="other measurements: data was '"):
+    with pytest.raises(LeafError, match=r"other measurements: data was '.*random transforms"):
         write(tmp_path, dataset=other())
     assert read_measurements(tmp_path).equals(before)
     write(tmp_path)
