@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-QUOTED = re.compile(r'^\| "([^"]+)" \|', re.MULTILINE)
+QUOTED = re.compile(r'^\| "([^"]+)"', re.MULTILINE)
 
 
 def shown() -> str:
-    """Return the sources of the page, each run of white space as one space."""
-    sources = (ROOT / "tb_plugin" / "frontend" / "src").rglob("*.ts")
+    """Return the sources of the page and of its server, each run of white space as one space."""
+    plugin = ROOT / "tb_plugin"
+    page = (plugin / "frontend" / "src").rglob("*.ts")
+    sources = [*page, *(plugin / "tensorboard_plugin_leaf").rglob("*.py")]
     return " ".join(" ".join(source.read_text().split()) for source in sources)
 
 
