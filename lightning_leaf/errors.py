@@ -87,8 +87,9 @@ def is_meant_for_others(error: BaseException) -> bool:
     """Return whether an error that code of the user let through is not one of this code.
 
     These are KeyboardInterrupt, errors that a handler of a signal raises, and errors that another
-    thread raises in this one. The latter are told from errors of the code by the missing ``raise``,
-    so that a BaseException that an extension raises counts as one. ``sys.exit`` is an exception.
+    thread raises in this one. An error of another thread is a BaseException without a ``raise``
+    statement where it begins. One that an extension module raises has none either, and counts too.
+    ``SystemExit`` and subclasses of Exception never count as errors of another thread.
     """
     if issubclass(type(error), KeyboardInterrupt) or of_signal_handler(error) is not None:
         return True

@@ -16,7 +16,7 @@ from lightning_leaf.errors import LeafError
 REPEATED_AFTER = 1.000123
 """Seconds after which code that has caught the end of its time is ended again.
 
-It is the interval of the timer too, by which it is told from timers of the program.
+It is also the interval of the timer: a timer with another interval is one of the program.
 """
 
 

@@ -19,7 +19,7 @@ from tensorboard_plugin_leaf.store.natural_order import natural_order
 from tensorboard_plugin_leaf.store.snapshot_tag import parse_tag
 
 from tests.support.plugin.fake_provider import Event, FakeProvider, Log, event
-from tests.support.plugin.limits import examples
+from tests.support.plugin.limits import Overlap, examples
 
 ROUTE = "/data/plugin/leaf/"
 LONG = 1_000_000
@@ -193,32 +193,23 @@ def test_natural_order_is_that_of_integers(names: list[str]) -> None:
 
 def test_lists_are_made_one_at_a_time() -> None:
     """TensorBoard copies all indices for each list."""
-    active = 0
-    most = 0
-    guard = threading.Lock()
-    waiting = threading.Event()
+    overlap = Overlap()
 
     class Counting(FakeProvider):
         def list_blob_sequences(self, ctx: Any, **arguments: Any) -> Any:
-            nonlocal active, most
-            with guard:
-                active += 1
-                most = max(most, active)
-            waiting.wait(0.05)
-            with guard:
-                active -= 1
-            return super().list_blob_sequences(ctx, **arguments)
+            with overlap:
+                return super().list_blob_sequences(ctx, **arguments)
 
     tag, stored = event(1)
     client = Counting({"run": {tag: stored}}).client()
     with ThreadPoolExecutor(4) as pool:
         routes = [ROUTE + "snapshots"] * 4
         assert [response.status_code for response in pool.map(client.get, routes)] == [200] * 4
-        assert most == 1
+        assert overlap.most == 1
         # Negative control: the counter sees requests that overlap.
         queries = [f"{ROUTE}path?run=run&tag={tag}"] * 4
         assert [response.status_code for response in pool.map(client.get, queries)] == [200] * 4
-        assert most > 1
+        assert overlap.most > 1
 
 
 def test_snapshots_may_change_while_they_are_listed() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,7 +20,7 @@ from tensorboard_plugin_leaf.routes.number_text import numbers_json
 
 from tests.support.plugin import synthetic
 from tests.support.plugin.fake_provider import FakeProvider, event
-from tests.support.plugin.limits import examples, limited_work
+from tests.support.plugin.limits import Overlap, examples, limited_work
 
 
 def rounded(values: Any) -> Any:
@@ -108,19 +107,11 @@ def test_numbers_take_little_more_memory_than_their_text() -> None:
 
 
 def test_paths_are_converted_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    active = most = 0
-    guard = threading.Lock()
-    waiting = threading.Event()
+    overlap = Overlap()
 
     def counting(path: PathRecord, digest: str) -> str:
-        nonlocal active, most
-        with guard:
-            active += 1
-            most = max(most, active)
-        waiting.wait(0.05)
-        with guard:
-            active -= 1
-        return path_json(path, digest)
+        with overlap:
+            return path_json(path, digest)
 
     monkeypatch.setattr(plugin, "path_json", counting)
     tag, stored = event(1)
@@ -128,4 +119,4 @@ def test_paths_are_converted_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
     queries = [f"/data/plugin/leaf/path?run=run&tag={tag}"] * 4
     with ThreadPoolExecutor(4) as pool:
         assert [response.status_code for response in pool.map(client.get, queries)] == [200] * 4
-    assert most == 1
+    assert overlap.most == 1

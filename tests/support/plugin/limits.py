@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,25 @@ def examples(count: int) -> settings:
         derandomize=FACTOR == 1,
         suppress_health_check=list(HealthCheck),
     )
+
+
+class Overlap:
+    """Counts the threads that are in a block at the same time; each stays for a moment."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._active = 0
+        self._guard = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._guard:
+            self._active += 1
+            self.most = max(self.most, self._active)
+        threading.Event().wait(0.05)
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            self._active -= 1
 
 
 @contextmanager
