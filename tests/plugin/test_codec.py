@@ -16,13 +16,16 @@ from hypothesis.extra import numpy as hnp
 from tensorboard_plugin_leaf import PathRecord, Snapshot, SnapshotError, decode, encode
 from tensorboard_plugin_leaf.codec.index_codec import decode_index, mean_horizontality
 from tensorboard_plugin_leaf.codec.path_codec import decode_path
-from tensorboard_plugin_leaf.schema.path import STATUSES
+from tensorboard_plugin_leaf.schema.path import BLOCKS, STATUSES
+from tensorboard_plugin_leaf.schema.snapshot import KINDS
 
 from tests.support.plugin import synthetic
 from tests.support.plugin.blobs import (
     BLOBS,
     INDEX,
+    archive_of,
     assert_same,
+    members_of,
     with_values,
 )
 from tests.support.plugin.limits import examples
@@ -83,6 +86,12 @@ def path_records(draw: st.DrawFn) -> PathRecord:
         frame_probabilities=draw(float_array(frames)),
         frames=draw(frame_arrays(frames, *shape)),
         destination_frame=draw(st.none() | frame_arrays(*shape)),
+        change=draw(number),
+        euclidean_length=draw(number),
+        length_ratio=draw(number),
+        blocked_by=draw(st.sampled_from(BLOCKS)),
+        judged=draw(text),
+        judged_probability=draw(number),
     )
 
 
@@ -90,7 +99,7 @@ def path_records(draw: st.DrawFn) -> PathRecord:
 def snapshots(draw: st.DrawFn) -> Snapshot:
     return Snapshot(
         name=draw(st.from_regex(r"\A[A-Za-z0-9_.-]+\Z")),
-        kind=draw(st.sampled_from(["horizontal", "orthogonal"])),
+        kind=draw(st.sampled_from(KINDS)),
         step=draw(st.integers(0, 10**12 - 1)),
         epoch=draw(count),
         reason=draw(text),
@@ -145,6 +154,31 @@ def test_an_index_of_an_older_version_is_of_exclusive_classes() -> None:
     del index["class_count"]
     with pytest.raises(SnapshotError, match="class_count"):
         decode_index(json.dumps(index).encode())
+
+
+def test_a_path_of_an_older_version_has_no_change_and_no_judge() -> None:
+    new = ("change", "euclidean_length", "length_ratio")
+    new += ("blocked_by", "judged", "judged_probability")
+    index = json.loads(INDEX)
+    for path in index["paths"]:
+        for name in new:
+            del path[name]
+    for old in (decode_index(json.dumps(index).encode()).paths[0], decode_path(without(*new))):
+        assert math.isnan(old.change + old.euclidean_length + old.length_ratio)
+        assert (old.blocked_by, old.judged) == ("", "")
+        assert math.isnan(old.judged_probability)
+    # Negative controls: the values are read if they are there, and other fields must be there.
+    assert decode_path(without()).change == 12.5
+    with pytest.raises(SnapshotError, match="final_distance"):
+        decode_path(without("final_distance"))
+
+
+def without(*names: str) -> bytes:
+    """Return the blob of a path whose JSON lacks fields."""
+    members = members_of(BLOBS[0])
+    values = json.loads(members["path.json"])
+    kept = {name: value for name, value in values.items() if name not in names}
+    return archive_of(members | {"path.json": json.dumps(kept).encode()})
 
 
 def test_index_with_another_number_of_blobs_raises() -> None:

@@ -105,7 +105,11 @@ WRONG = [
 ]
 
 
-ADDED_LATER = ("likelihood", "frame_note")
+ADDED_LATER = (
+    *("likelihood", "frame_note"),
+    *("change", "euclidean_length", "length_ratio"),
+    *("blocked_by", "judged", "judged_probability"),
+)
 """Fields that older files do not have."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import json
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 from tensorboard.context import RequestContext
 from tensorboard_plugin_leaf import PathRecord, Snapshot, encode, summary_of, tag_of, write
+from tensorboard_plugin_leaf.schema.path import PathScalars
 from werkzeug.test import Client, TestResponse
 
 from tests.support.plugin import synthetic
@@ -53,7 +55,7 @@ def listed_tags(client: Client) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("kind", ["horizontal", "orthogonal"])
+@pytest.mark.parametrize("kind", ["horizontal", "prediction", "orthogonal"])
 def test_list_has_the_snapshot_that_was_written(log: LogDirectory, loader: str, kind: str) -> None:
     snapshot = synthetic.snapshot(500, kind=kind, reason="checkpoint")
     with log.run("version_0") as writer:
@@ -78,16 +80,22 @@ def test_list_has_the_snapshot_that_was_written(log: LogDirectory, loader: str, 
         "likelihood": "categorical",
         "frame_note": "",
     }
-    horizontal = kind == "horizontal"
+    aims = kind != "orthogonal"
     assert paths[0]["source"] == "4"
-    assert paths[0]["destination"] == ("9" if horizontal else "")
-    assert paths[0]["threshold"] == (1.0 if horizontal else None)
-    assert paths[0]["status"] == ("reached" if horizontal else "out_of_steps")
-    assert paths[0]["mean_horizontality"] == pytest.approx(0.54 if horizontal else 5e-4, rel=0.02)
+    assert paths[0]["destination"] == ("9" if aims else "")
+    assert paths[0]["destination_index"] == (1009 if kind == "horizontal" else None)
+    thresholds = {"horizontal": 1.0, "prediction": 0.05, "orthogonal": None}
+    assert paths[0]["threshold"] == thresholds[kind]
+    assert paths[0]["status"] == ("reached" if aims else "out_of_steps")
+    assert paths[0]["mean_horizontality"] == pytest.approx(0.54 if aims else 5e-4, rel=0.02)
+    assert (paths[0]["change"], paths[0]["euclidean_length"]) == (12.5, 13.5)
+    assert paths[0]["length_ratio"] == (1.0 if kind == "prediction" else 1.9)
+    assert paths[1]["blocked_by"] == ("domain" if kind == "prediction" else "")
+    assert (paths[0]["judged"], paths[0]["judged_probability"]) == ("", None)
     assert [path["steps"] for path in paths] == [480, 500, 520]
 
 
-@pytest.mark.parametrize("kind", ["horizontal", "orthogonal"])
+@pytest.mark.parametrize("kind", ["horizontal", "prediction", "orthogonal"])
 @pytest.mark.parametrize("shape", [(28, 28), (16, 20, 3), (32,), (2, 32)])
 def test_path_has_the_values_that_were_written(
     log: LogDirectory, loader: str, kind: str, shape: tuple[int, ...]
@@ -102,11 +110,12 @@ def test_path_has_the_values_that_were_written(
 
 
 def assert_same_path(answer: dict[str, Any], path: PathRecord) -> None:
-    for name in ("source", "destination", "source_index", "destination_index", "status", "steps"):
-        assert answer[name] == getattr(path, name)
-    for name in ("start_distance", "final_distance", "threshold"):
+    scalars = {field.name for field in dataclasses.fields(PathScalars)}
+    assert scalars >= {"source", "destination_index", "status", "threshold", "change", "judged"}
+    for name in scalars:
         value = getattr(path, name)
-        assert answer[name] == (None if math.isnan(value) else value)
+        is_nan = isinstance(value, float) and math.isnan(value)
+        assert answer[name] == (None if is_nan else value), name
     for name in ("classes", "frame_labels"):
         assert answer[name] == list(getattr(path, name))
     for name in ("curve_steps", "frame_steps"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Final
 
 from tensorboard_plugin_leaf.schema.fields import (
@@ -14,7 +15,8 @@ from tensorboard_plugin_leaf.schema.fields import (
     expect,
 )
 
-STATUSES: Final = ("reached", "stalled", "out_of_steps", "out_of_time", "non_finite")
+STATUSES: Final = ("reached", "blocked", "stalled", "out_of_steps", "out_of_time", "non_finite")
+BLOCKS: Final = ("", "rank", "domain", "prediction")
 MAX_CURVE_POINTS: Final = 1000
 # The curves that hold one number for each point.
 CURVES: Final = ("distance", "horizontality", "fisher_rao_length", "entropy")
@@ -24,19 +26,37 @@ CURVES: Final = ("distance", "horizontality", "fisher_rao_length", "entropy")
 class PathScalars:
     """The strings and numbers of a path, without its curves and frames.
 
+    Distances and lengths are Euclidean, in units of the inputs of the model, except those of a
+    prediction path to its target, which are Fisher–Rao distances: lengths on the sphere of the
+    vectors 2√p, at most π for exclusive classes.
+
     Attributes:
         source: Label of the source, a class name.
-        destination: Label of the destination. ``""`` for an orthogonal walk.
+        destination: Label of the destination. Prediction path: name of the target class, or of the
+            most probable class of the target. ``""`` for an orthogonal walk.
         source_index: Position of the source in its data set, or ``None`` if unknown.
-        destination_index: Position of the destination in its data set, or ``None`` if unknown.
-        status: ``"reached"``, ``"stalled"``, ``"out_of_steps"``, ``"out_of_time"`` (ended by a
-            limit of time or on request) or ``"non_finite"``.
+        destination_index: Position of the destination in its data set, or ``None`` if unknown. A
+            prediction path has none.
+        status: ``"reached"``, ``"blocked"`` (no valid change of the input makes the change of the
+            prediction, see ``blocked_by``), ``"stalled"``, ``"out_of_steps"``, ``"out_of_time"``
+            (ended by a limit of time or on request) or ``"non_finite"``.
         steps: Number of path steps.
-        start_distance: Horizontal path: ‖destination − source‖. Orthogonal walk: 0.
+        start_distance: Horizontal path: ‖destination − source‖. Prediction path: Fisher–Rao
+            distance of the first prediction to the target. Orthogonal walk: 0.
         final_distance: Distance of the last point to the destination (horizontal path) or to the
-            source (orthogonal walk).
-        threshold: Horizontal path: distance at which the destination counts as reached.
-            Orthogonal walk: NaN.
+            source (orthogonal walk), or of its prediction to the target (prediction path).
+        threshold: Distance at which the destination or target counts as reached. Orthogonal walk:
+            NaN.
+        change: Distance between the first and the last point. NaN if unknown.
+        euclidean_length: Length of the path. NaN if unknown.
+        length_ratio: Length of the path in the metric G, divided by the Fisher–Rao distance
+            between the first and the last prediction: 1 for the shortest path. NaN if unknown.
+        blocked_by: What blocks a blocked path: ``"rank"`` (no change of the input makes the change
+            of the prediction), ``"domain"`` (only a change out of the valid range does) or
+            ``"prediction"``. ``""`` if nothing does.
+        judged: Prediction of another network for the last point, a class name. ``""`` if there is
+            no other network.
+        judged_probability: Probability of that class by the other network, NaN without one.
     """
 
     source: str
@@ -48,10 +68,17 @@ class PathScalars:
     start_distance: float
     final_distance: float
     threshold: float
+    change: float = field(default=math.nan, kw_only=True)
+    euclidean_length: float = field(default=math.nan, kw_only=True)
+    length_ratio: float = field(default=math.nan, kw_only=True)
+    blocked_by: str = field(default="", kw_only=True)
+    judged: str = field(default="", kw_only=True)
+    judged_probability: float = field(default=math.nan, kw_only=True)
 
     def __post_init__(self) -> None:
         check_plain_fields(self)
         expect(self.status in STATUSES, "status", f"one of {STATUSES}", repr(self.status))
+        expect(self.blocked_by in BLOCKS, "blocked_by", f"one of {BLOCKS}", repr(self.blocked_by))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +98,7 @@ class PathRecord(PathScalars):
     """One path: its curves and some of its points.
 
     The curves have S points and K classes. The frames are F of the points of the path, as images,
-    vectors or signals. Distances are Euclidean, in units of the inputs of the model.
+    vectors or signals. Distances are those of :class:`PathScalars`.
 
     Attributes:
         classes: (K,) names of the columns of ``probabilities``. The last may be ``"other"``, the
@@ -79,8 +106,8 @@ class PathRecord(PathScalars):
         curve_steps: (S,) int32 path steps of the curves, increasing from 0 to ``steps``,
             S ≤ ``MAX_CURVE_POINTS``.
         probabilities: (S, K) float32 predicted probabilities.
-        distance: (S,) float32 distance to the destination (horizontal path) or to the source
-            (orthogonal walk).
+        distance: (S,) float32 distance to the destination (horizontal path), to the source
+            (orthogonal walk), or of the prediction to the target (prediction path).
         horizontality: (S,) float32 horizontality ‖Πδ‖/‖δ‖ of the displacement δ of the path step
             that starts at each point, in [0, 1] or NaN. Π is the projection on the tangent space
             D_x. The last value is repeated.
@@ -95,7 +122,7 @@ class PathRecord(PathScalars):
         frames: (F, H, W) or (F, H, W, 3) uint8 images, or (F, n) or (F, channels, n) float32
             vectors or signals.
         destination_frame: The destination, in the shape and type of one frame. ``None`` for an
-            orthogonal walk.
+            orthogonal walk and a prediction path.
 
     Raises:
         SnapshotError: If a field has another type or shape.

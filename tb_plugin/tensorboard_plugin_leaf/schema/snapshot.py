@@ -11,7 +11,7 @@ from tensorboard_plugin_leaf.schema.path import PathIndex, PathRecord
 
 PLUGIN_NAME: Final = "leaf"
 SCHEMA_VERSION: Final = 1
-KINDS: Final = ("horizontal", "orthogonal")
+KINDS: Final = ("horizontal", "prediction", "orthogonal")
 LIKELIHOODS: Final = ("categorical", "bernoulli")
 
 # The tag of a snapshot has twelve digits for the step.
@@ -27,7 +27,7 @@ class SnapshotScalars:
 
     Attributes:
         name: Name of the callback, such as ``"horizontal_path"``. It is the prefix of the tag.
-        kind: ``"horizontal"`` or ``"orthogonal"``.
+        kind: ``"horizontal"``, ``"prediction"`` or ``"orthogonal"``.
         step: Number of optimizer steps.
         epoch: Number of completed epochs.
         reason: The trigger, such as ``"checkpoint"`` or ``"trace_return"``.

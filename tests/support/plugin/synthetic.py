@@ -32,7 +32,7 @@ def path(
     Args:
         source: Digit at the source.
         destination: Digit at the destination.
-        kind: ``"horizontal"`` or ``"orthogonal"``.
+        kind: ``"horizontal"``, ``"prediction"`` or ``"orthogonal"``.
         status: Status of the path.
         steps: Number of path steps.
         frames: Maximum number of frames.
@@ -40,35 +40,37 @@ def path(
         shape: (H, W) or (H, W, 3) for images, (n,) for vectors, (channels, n) with fewer than 8
             channels for signals.
     """
-    horizontal = kind == "horizontal"
+    horizontal, aims = kind == "horizontal", kind != "orthogonal"
     curve_steps = np.unique(np.linspace(0, steps, min(steps + 1, 300)).astype(np.int32))
     frame_steps = np.unique(np.linspace(0, steps, min(steps + 1, frames)).astype(np.int32))
-    target = destination if horizontal else source
+    target = destination if aims else source
     probabilities = _probabilities(curve_steps / max(steps, 1), source, target, classes)  # (S, K)
     frame_rows = np.searchsorted(curve_steps, frame_steps).clip(max=len(curve_steps) - 1)
     frame_probabilities = probabilities[frame_rows]  # (F, K)
     points = _points(frame_steps / max(steps, 1), source, destination, shape)  # (F, *shape)
 
     progress = curve_steps / max(steps, 1)  # (S,)
-    distance = 9.5 * (1 - 0.9 * progress) if horizontal else 7.0 * np.sqrt(progress)
+    distance = 9.5 * (1 - 0.9 * progress) if aims else 7.0 * np.sqrt(progress)
+    if kind == "prediction":
+        distance = 2.9 * (1 - 0.99 * progress)
     entropy = -(probabilities * np.log(probabilities)).sum(axis=1)
-    horizontality = 0.35 + 0.3 * np.sin(np.pi * progress) if horizontal else 0.001 * progress
+    horizontality = 0.35 + 0.3 * np.sin(np.pi * progress) if aims else 0.001 * progress
     return PathRecord(
         source=str(source),
-        destination=str(destination) if horizontal else "",
+        destination=str(destination) if aims else "",
         source_index=1000 + source,
         destination_index=1000 + destination if horizontal else None,
         status=status,
         steps=steps,
-        start_distance=9.5 if horizontal else 0.0,
+        start_distance=float(distance[0]) if aims else 0.0,
         final_distance=float(distance[-1]),
-        threshold=1.0 if horizontal else float("nan"),
+        threshold={"horizontal": 1.0, "prediction": 0.05, "orthogonal": math.nan}[kind],
         classes=tuple(map(str, range(classes))),
         curve_steps=curve_steps,
         probabilities=probabilities.astype(np.float32),
         distance=distance.astype(np.float32),
         horizontality=horizontality.astype(np.float32),
-        fisher_rao_length=(2.6 * progress if horizontal else 0.04 * progress).astype(np.float32),
+        fisher_rao_length=(2.6 * progress if aims else 0.04 * progress).astype(np.float32),
         entropy=entropy.astype(np.float32),
         frame_steps=frame_steps,
         frame_labels=tuple(map(str, frame_probabilities.argmax(axis=1))),
@@ -77,6 +79,10 @@ def path(
         destination_frame=_points(np.ones(1), source, destination, shape)[0]
         if horizontal
         else None,
+        change=8.0 + 0.5 * destination,
+        euclidean_length=9.0 + 0.5 * destination,
+        length_ratio=1.0 if kind == "prediction" else 1.9,
+        blocked_by="domain" if status == "blocked" else "",
     )
 
 
@@ -92,10 +98,18 @@ def snapshot(
     shape: tuple[int, ...] = (28, 28),
     path_steps: int = 480,
 ) -> Snapshot:
-    """Return a snapshot of ``paths`` paths between digits, which cycle through all statuses."""
-    statuses = ("reached", "stalled", "out_of_steps", "non_finite", "out_of_time")
+    """Return a snapshot of ``paths`` paths between digits, which cycle through all statuses.
+
+    Prediction paths have one source and several targets.
+    """
+    statuses = {
+        "horizontal": ("reached", "stalled", "out_of_steps", "non_finite", "out_of_time"),
+        "prediction": ("reached", "blocked"),
+        "orthogonal": ("out_of_steps",),
+    }[kind]
+    names = {"orthogonal": "orthogonal_walk"}
     return Snapshot(
-        name=name or {"horizontal": "horizontal_path", "orthogonal": "orthogonal_walk"}[kind],
+        name=name or names.get(kind, f"{kind}_path"),
         kind=kind,
         step=step,
         epoch=step // 500,
@@ -107,10 +121,10 @@ def snapshot(
         scaled=False,
         paths=tuple(
             path(
-                (4 + 3 * i) % 10,
+                4 if kind == "prediction" else (4 + 3 * i) % 10,
                 (9 + i) % 10,
                 kind=kind,
-                status=statuses[i % 5] if kind == "horizontal" else "out_of_steps",
+                status=statuses[i % len(statuses)],
                 steps=path_steps + 20 * i,
                 shape=shape,
             )
