@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from lightning_leaf.loops import LeafMonitor, LeafWriter
     from lightning_leaf.loops.hugging_face import LeafTrainerCallback
     from lightning_leaf.paths.horizontal_path import horizontal_path
-    from lightning_leaf.paths.leaf_path import LeafPath, PathStatus, SinglePath
+    from lightning_leaf.paths.leaf_path import LeafPath
     from lightning_leaf.paths.orthogonal_walk import orthogonal_walk
+    from lightning_leaf.paths.single_path import PathStatus, SinglePath
     from lightning_leaf.predict import (
         LeafPredictor,
         MeasurementWriter,
@@ -97,8 +98,8 @@ _MODULES = {
     "OrthogonalWalkSnapshot": "callbacks",
     "PairDataset": "predict",
     "PathPredictor": "predict",
-    "PathStatus": "paths.leaf_path",
-    "SinglePath": "paths.leaf_path",
+    "PathStatus": "paths.single_path",
+    "SinglePath": "paths.single_path",
     "TraceEstimate": "geometry.estimates",
     "TraceReturn": "callbacks",
     "Trigger": "callbacks",

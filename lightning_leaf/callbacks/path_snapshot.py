@@ -37,7 +37,8 @@ from lightning_leaf.model.quiet import quiet, random_streams
 from lightning_leaf.model.unbuilt import require_built
 from lightning_leaf.monitoring.advice import Task
 from lightning_leaf.monitoring.messages import OnError
-from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
+from lightning_leaf.paths.leaf_path import LeafPath
+from lightning_leaf.paths.single_path import SinglePath
 from lightning_leaf.trainer import state as trainer_state
 
 if TYPE_CHECKING:

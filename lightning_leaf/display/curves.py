@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_leaf.drawing.classes_shown import CLASSES_SHOWN, most_probable_classes
 from lightning_leaf.drawing.predictions import predicted_sets
 from lightning_leaf.model.likelihood import Likelihood
-from lightning_leaf.paths.leaf_path import SinglePath
+from lightning_leaf.paths.single_path import SinglePath
 
 MAX_CURVE_POINTS = 1000
 """Largest number of points of a curve."""

@@ -13,7 +13,8 @@ from tensorboard_plugin_leaf import PathRecord, Snapshot
 
 from lightning_leaf.display.disk_space import require_free_space
 from lightning_leaf.drawing.strip import draw_strip, stack_strips
-from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
+from lightning_leaf.paths.leaf_path import LeafPath
+from lightning_leaf.paths.single_path import SinglePath
 
 
 def save_files(snapshot: Snapshot, path: LeafPath, log_dir: str | Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lightning_leaf.paths.leaf_path import SinglePath
+from lightning_leaf.paths.single_path import SinglePath
 
 MAX_FRAMES = 13
 """Largest number of frames of a path, without its destination."""

@@ -17,7 +17,8 @@ from lightning_leaf.drawing.frames import frames_of
 from lightning_leaf.drawing.layout import layout_of
 from lightning_leaf.drawing.predictions import predictions
 from lightning_leaf.errors import LeafError
-from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
+from lightning_leaf.paths.leaf_path import LeafPath
+from lightning_leaf.paths.single_path import SinglePath
 
 MAX_BYTES = 2_000_000
 """Largest size of a snapshot: TensorBoard computes checksums of event files at about 8 MB/s."""

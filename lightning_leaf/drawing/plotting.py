@@ -29,7 +29,11 @@ LETTERS = 16
 LARGEST_SIDE = 256
 """Largest side of an image in the strip, in pixels; larger images are scaled down."""
 
-KIND_NAMES = {"horizontal": "horizontal path", "orthogonal": "orthogonal walk"}
+KIND_NAMES = {
+    "horizontal": "horizontal path",
+    "orthogonal": "orthogonal walk",
+    "prediction": "prediction path",
+}
 """Name of a path of each kind."""
 
 

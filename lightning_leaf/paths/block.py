@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-COLUMNS = ("distance", "projected square", "moved", "marker")
+COLUMNS = ("distance", "projected square", "moved", "marker", "barrier")
 """What a path step returns of every path, after its log-probabilities."""
 
 
@@ -20,16 +20,18 @@ class Curves:
         distance: Distance that the goal records, ``(n, L)``.
         horizontality: Share of each displacement in D_x, ``(n, L)``.
         length: Fisher–Rao length of the step before each point, ``(n, L)``.
+        moved: Euclidean length of the step after each point, ``(n, L)``.
     """
 
     log_probs: Tensor
     distance: Tensor
     horizontality: Tensor
     length: Tensor
+    moved: Tensor
 
     def of(self, path: int) -> tuple[Tensor, ...]:
         """Return the curves of one path."""
-        curves = self.log_probs, self.distance, self.horizontality, self.length
+        curves = self.log_probs, self.distance, self.horizontality, self.length, self.moved
         return tuple(curve[path] for curve in curves)
 
 
@@ -38,17 +40,19 @@ class Block:
 
     Args:
         values: For every path and step the log-probabilities, the :data:`COLUMNS`, and the
-            Fisher–Rao length from the point before, ``(n, L, C + 5)``, float64, on the host.
+            Fisher–Rao length from the point before, ``(n, L, C + 6)``, float64, on the host.
 
     Attributes:
         distance: Distance that the goal records, ``(n, L)``.
         moved: Length of the displacement, ``(n, L)``.
+        barrier: What blocks the path, a position in :data:`~lightning_leaf.paths.goal.BARRIERS`,
+            ``(n, L)``.
         finite: Whether scores and derivatives are finite, ``(n, L)``.
     """
 
     def __init__(self, values: Tensor) -> None:
         self._log_probs = values[..., : -len(COLUMNS) - 1]
-        self.distance, square, self.moved, marker, self._length = values[
+        self.distance, square, self.moved, marker, self.barrier, self._length = values[
             ..., -len(COLUMNS) - 1 :
         ].unbind(-1)
         self._square = square
@@ -63,7 +67,9 @@ class Block:
         self._length[are_first, 0] = 0
         # Rounding can exceed the range.
         horizontality = (self._square.clamp_min(0).sqrt() / self.moved).clamp(max=1)
-        return Curves(self._log_probs.float(), self.distance, horizontality, self._length)
+        return Curves(
+            self._log_probs.float(), self.distance, horizontality, self._length, self.moved
+        )
 
 
 def on_host(values: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_leaf.paths.goal import Goal
+from lightning_leaf.paths.goal import Goal, select
 
 Compute = Callable[[Goal, Tensor], tuple[Tensor, Tensor]]
-"""Return the results and the next points of a step: (n, ...) -> (n, C + 4), (n, ...)."""
+"""Return the results and the next points of a step: (n, ...) -> (n, C + 5), (n, ...)."""
 
 
 class CapturedStep:
@@ -33,8 +33,7 @@ class CapturedStep:
     """
 
     def __init__(self, compute: Compute, goal: Goal, x: Tensor) -> None:
-        own = goal.select(torch.arange(len(x), device=x.device))  # a copy
-        self._tensors = own.tensors
+        self._goal = own = select(goal, slice(None))
         self._x = x.clone()
         outputs: list[tuple[Tensor, Tensor]] = []
         self._replay = record(lambda: outputs.append(compute(own, self._x)), x.device)
@@ -45,9 +44,13 @@ class CapturedStep:
         return len(self._x) // 2 < paths <= len(self._x)
 
     def arrange(self, goal: Goal) -> None:
-        """Take the paths of another goal."""
-        for own, other in zip(self._tensors, goal.tensors, strict=True):
+        """Take the paths and the state of another goal."""
+        for own, other in zip(self._goal.tensors, goal.tensors, strict=True):
             own[: len(other)].copy_(other)
+
+    def goal(self, paths: int) -> Goal:
+        """Return a copy of the goal of the first paths, with its present state."""
+        return select(self._goal, slice(paths))
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the results and the next points of a step."""
@@ -70,6 +73,7 @@ def captured(
     """
     try:
         step = CapturedStep(compute, goal, x)
+        step.arrange(goal)  # recording the step has changed the state
         found = step(x)
         same = (_same(a, b) for a, b in zip(found, expected, strict=True))
         return step if all(same) else None

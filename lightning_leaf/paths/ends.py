@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from lightning_leaf.paths.block import Block
-from lightning_leaf.paths.goal import Progress
-from lightning_leaf.paths.leaf_path import PathStatus
+from lightning_leaf.paths.goal import BARRIERS, Progress
 from lightning_leaf.paths.settings import PathSettings
+from lightning_leaf.paths.single_path import Barrier, PathStatus
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,13 @@ class End:
         path: Its place in the batch.
         step: The step of the block at whose point it ends.
         status: The reason.
+        blocked_by: What blocks it, if it is blocked.
     """
 
     path: int
     step: int
     status: PathStatus
+    blocked_by: Barrier = ""
 
 
 class Ends:
@@ -50,8 +52,8 @@ class Ends:
             block: The results of the steps.
             ending: Whether all paths end with this block.
         """
-        distance, moved, finite = (
-            values.numpy() for values in (block.distance, block.moved, block.finite)
+        distance, moved, finite, barriers = (
+            values.numpy() for values in (block.distance, block.moved, block.finite, block.barrier)
         )
         counts = np.array(recorded)
         reached_at = -np.inf if self._threshold is None else self._threshold[rows]
@@ -62,6 +64,7 @@ class Ends:
             reasons = {
                 PathStatus.NON_FINITE: ~finite[:, step],
                 PathStatus.REACHED: distance[:, step] <= reached_at,
+                PathStatus.BLOCKED: ~goes_on & (barriers[:, step] > 0),
                 PathStatus.STALLED: ~goes_on,
                 PathStatus.OUT_OF_STEPS: counts + step == self._max_steps,
             }
@@ -69,5 +72,7 @@ class Ends:
                 reasons[PathStatus.OUT_OF_TIME] = np.ones_like(goes_on)
             for status, ended in reasons.items():
                 for path in ended.nonzero()[0].tolist():
-                    ends.setdefault(path, End(path, step, status))
+                    is_blocked = status is PathStatus.BLOCKED
+                    barrier = BARRIERS[int(barriers[path, step])] if is_blocked else ""
+                    ends.setdefault(path, End(path, step, status, barrier))
         return [ends[path] for path in sorted(ends)]

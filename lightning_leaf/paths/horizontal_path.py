@@ -15,7 +15,7 @@ from lightning_leaf.model.classifier import measuring
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import ended_after
 from lightning_leaf.model.likelihood import Likelihood
-from lightning_leaf.paths.goal import Flags, Numbers, advanced, norms
+from lightning_leaf.paths.goal import Flags, Move, Numbers, advanced, norms
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.projection_settings import ProjectionSettings
 from lightning_leaf.paths.projectors import Projector
@@ -199,16 +199,17 @@ class TowardDestination:
         """Destinations and step sizes."""
         return self.destinations, self._step_size
 
-    def move(self, x: Tensor, projector: Projector) -> tuple[Tensor, Tensor]:
+    def move(self, x: Tensor, log_probs: Tensor, projector: Projector) -> Move:
         """Return the distance to the destination, and x + Πu with Πu shortened to the step size."""
         u = (self.destinations - x).flatten(1).double()
         v = projector.project(u)
         # A step longer than v overshoots the closest point of the tangent plane.
-        return norms(u), advanced(x, v, (self._step_size / norms(v)).clamp(max=1))
+        return Move(norms(u), advanced(x, v, (self._step_size / norms(v)).clamp(max=1)))
 
-    def select(self, rows: Tensor) -> TowardDestination:
-        """Return the goal of some of the paths."""
-        return TowardDestination(self.destinations[rows], self._step_size[rows])
+    def with_tensors(self, *tensors: Tensor) -> TowardDestination:
+        """See :class:`~lightning_leaf.paths.goal.Goal`."""
+        destinations, step_size = tensors
+        return TowardDestination(destinations, step_size)
 
 
 class ComesCloser:

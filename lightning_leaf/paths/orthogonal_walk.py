@@ -15,7 +15,7 @@ from lightning_leaf.model.classifier import measuring
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.interruption import ended_after
 from lightning_leaf.model.likelihood import Likelihood
-from lightning_leaf.paths.goal import Flags, Numbers, advanced, norms
+from lightning_leaf.paths.goal import Flags, Move, Numbers, advanced, norms
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.projection_settings import ProjectionSettings
 from lightning_leaf.paths.projectors import Projector
@@ -210,12 +210,12 @@ class AcrossLeaves:
         """Starting points, directions and step sizes."""
         return self._start, self._direction, self._step_size
 
-    def move(self, x: Tensor, projector: Projector) -> tuple[Tensor, Tensor]:
+    def move(self, x: Tensor, log_probs: Tensor, projector: Projector) -> Move:
         """Return the distance from the start, and x + r − Πr scaled to the step size."""
         distance = norms((x - self._start).flatten(1).double())
         target = self._across(x, projector.reject(self._direction), projector.error)
         if self._bounds is None:
-            return distance, target
+            return Move(distance, target)
         low, high = (bound.expand_as(x).flatten(1) for bound in self._bounds)
         free: Tensor | None = None
         # Freezing some coordinates lengthens the step in the others and may move them out too.
@@ -224,17 +224,17 @@ class AcrossLeaves:
             free = inside if free is None else free & inside
             rejection = projector.reject(self._direction, free)
             target = self._across(x, rejection, projector.error)
-        return distance, target
+        return Move(distance, target)
 
     def _across(self, x: Tensor, v: Tensor, error: float) -> Tensor:  # -> (n, d)
         # A remainder as small as the error of the projection is no direction: r is tangent.
         norm = torch.nn.functional.threshold(norms(v), error, torch.inf)
         return advanced(x, v, self._step_size / norm)
 
-    def select(self, rows: Tensor) -> AcrossLeaves:
-        """Return the goal of some of the walks."""
-        start, direction = self._start[rows], self._direction[rows]
-        return AcrossLeaves(start, direction, self._step_size[rows], self._bounds)
+    def with_tensors(self, *tensors: Tensor) -> AcrossLeaves:
+        """See :class:`~lightning_leaf.paths.goal.Goal`."""
+        start, direction, step_size = tensors
+        return AcrossLeaves(start, direction, step_size, self._bounds)
 
 
 class KeepsMoving:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.paths.captured_step import CapturedStep, captured
-from lightning_leaf.paths.goal import Goal, norms
+from lightning_leaf.paths.goal import Goal, join, norms, select
 from lightning_leaf.paths.projectors import Projectors
 from lightning_leaf.paths.settings import PathSettings
 
@@ -32,12 +32,11 @@ class PathStep:
     def __init__(self, projectors: Projectors, goal: Goal, settings: PathSettings) -> None:
         self._projectors = projectors
         self._goal_of_all = goal
-        self._rows = torch.zeros(0, dtype=torch.long, device=goal.tensors[0].device)
-        self._goal = goal.select(self._rows)
+        self._goal = select(goal, slice(0))
         self._bounds = settings.bounds
         self._captures = (
             projectors.can_be_captured
-            and self._rows.device.type == "cuda"
+            and goal.tensors[0].device.type == "cuda"
             and settings.max_steps >= LEAST_STEPS
         )
         self._captured: CapturedStep | None = None
@@ -46,19 +45,26 @@ class PathStep:
     def add(self, rows: Tensor) -> None:
         """Add the paths of the given rows."""
         self._projectors = self._projectors.extended(len(rows))
-        self._arrange(torch.cat([self._rows, rows]))
+        self._arrange(join(self._live_goal(), select(self._goal_of_all, rows)))
 
     def select(self, paths: Tensor) -> None:
         """Keep only some of the paths."""
         self._projectors = self._projectors.select(paths)
-        self._arrange(self._rows[paths])
+        self._arrange(select(self._live_goal(), paths))
 
-    def _arrange(self, rows: Tensor) -> None:
-        self._rows = rows
-        self._goal = self._goal_of_all.select(rows)
+    def _live_goal(self) -> Goal:
+        """Return the goal with its present state, which a captured step keeps for itself."""
+        return self._goal if self._captured is None else self._captured.goal(self._paths)
+
+    @property
+    def _paths(self) -> int:
+        return len(self._goal.tensors[0])
+
+    def _arrange(self, goal: Goal) -> None:
+        self._goal = goal
         if self._captured is not None:
-            if self._captured.fits(len(rows)):
-                self._captured.arrange(self._goal)
+            if self._captured.fits(self._paths):
+                self._captured.arrange(goal)
             else:
                 self._captured, self._eager_steps = None, 0
 
@@ -71,28 +77,31 @@ class PathStep:
         """Return the results of a step, and the next points.
 
         The results are the log-probabilities and the columns of
-        :data:`~lightning_leaf.paths.block.COLUMNS`, ``(n, C + 4)``, float64.
+        :data:`~lightning_leaf.paths.block.COLUMNS`, ``(n, C + 5)``, float64.
 
         Args:
             x: The points, ``(n, ...)``.
         """
         if self._captured is not None:
             return self._captured(x)
-        step = self._compute(self._goal, x)
         self._eager_steps += 1
-        if self._captures and self._eager_steps == EAGER_STEPS:
-            self._captured = captured(self._compute, self._goal, x, step)
+        captures = self._captures and self._eager_steps == EAGER_STEPS
+        before = select(self._goal, slice(None)) if captures else self._goal
+        step = self._compute(self._goal, x)
+        if captures:
+            self._captured = captured(self._compute, before, x, step)
             self._captures = self._captured is not None
         return step
 
     def _compute(self, goal: Goal, x: Tensor) -> tuple[Tensor, Tensor]:
         log_probs, projector = self._projectors.at(x)
-        distance, target = goal.move(x, projector)
-        following = target.reshape(x.shape).to(x.dtype)
+        move = goal.move(x, log_probs, projector)
+        following = move.target.reshape(x.shape).to(x.dtype)
         if self._bounds is not None:
             following = following.clamp(*self._bounds)
         actual = (following - x).flatten(1).double()
         square = projector.projected_square(actual)
-        columns = (distance, square, norms(actual), projector.marker)
+        barrier = torch.zeros_like(move.distance) if move.barrier is None else move.barrier
+        columns = (move.distance, square, norms(actual), projector.marker, barrier)
         results = torch.cat([log_probs, *(column.unsqueeze(1) for column in columns)], dim=1)
         return results, following

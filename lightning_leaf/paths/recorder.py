@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.paths.block import Curves
-from lightning_leaf.paths.leaf_path import PathStatus, SinglePath
+from lightning_leaf.paths.ends import End
 from lightning_leaf.paths.settings import PathSettings
+from lightning_leaf.paths.single_path import SinglePath
 
 
 @dataclass
@@ -139,14 +140,14 @@ class Recorder:
     def path(
         self,
         i: int,
-        status: PathStatus,
+        reason: End,
         steps: int,
         last: Tensor,  # (...)
         end: Tensor | None,  # (...)
     ) -> SinglePath:
         """Return the i-th path, which ended after ``steps`` steps at the point ``last``."""
         settings, recording = self._settings, self._recordings[i]
-        log_probs, distance, horizontality, length = (
+        log_probs, distance, horizontality, length, moved = (
             torch.cat(pieces) for pieces in zip(*recording.curves, strict=True)
         )
         kept = [(step, place) for step, place in recording.kept.places if step < steps]
@@ -161,10 +162,13 @@ class Recorder:
             distance=distance[: steps + 1],
             horizontality=horizontality[:steps],
             fisher_rao_length=length[: steps + 1].cumsum(0),
-            status=status,
+            euclidean_length=torch.nn.functional.pad(moved[:steps].cumsum(0), (1, 0)),
+            status=reason.status,
             end=None if end is None else end.cpu(),
             step_size=float(settings.step_size[recording.row]),
             threshold=None if threshold is None else float(threshold[recording.row]),
             normalization=settings.normalization,
             likelihood=settings.likelihood,
+            target=None if settings.targets is None else settings.targets[recording.row],
+            blocked_by=reason.blocked_by,
         )

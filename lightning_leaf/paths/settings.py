@@ -12,7 +12,7 @@ from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
 from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.likelihood import Likelihood
-from lightning_leaf.paths.leaf_path import PathKind
+from lightning_leaf.paths.single_path import PathKind
 
 STEPS_PER_DISTANCE = 300
 """Default step size: the paper's 0.1 on MNIST is about 1/300 of the distance between two digits."""
@@ -25,16 +25,18 @@ class PathSettings:
     """Settings of a batch of N paths.
 
     Attributes:
-        kind: ``"horizontal"`` or ``"orthogonal"``.
-        step_size: Length α of a step, ``(N,)``, float64, in input units.
-        threshold: Distance that counts as reached, ``(N,)``, float64, in input units; None for
-            orthogonal walks.
+        kind: ``"horizontal"``, ``"prediction"`` or ``"orthogonal"``.
+        step_size: Length α of a step, ``(N,)``, float64, in the units of the recorded distance.
+        threshold: Distance that counts as reached, ``(N,)``, float64, in these units; None for
+            paths without a destination or target.
         max_steps: Largest number of steps of each path.
         keep_points: Largest number of points kept of each path.
         bounds: Smallest and largest valid input, which broadcast to ``(N, ...)``; None for an
             open domain.
         normalization: The map from pixels to inputs, if it is known.
         likelihood: What the scores of the model mean.
+        targets: Probabilities that prediction paths lead to, ``(N, C)``, float64, on the CPU; None
+            for other paths.
     """
 
     kind: PathKind
@@ -45,6 +47,7 @@ class PathSettings:
     bounds: tuple[Tensor, Tensor] | None
     normalization: Normalization | None
     likelihood: Likelihood
+    targets: Tensor | None = None
 
 
 def length_per_path(

@@ -12,12 +12,13 @@ from lightning_leaf.model.interruption import end_requested, raise_if_interrupte
 from lightning_leaf.paths.block import COLUMNS, Block, on_host
 from lightning_leaf.paths.ends import Ends
 from lightning_leaf.paths.goal import Goal, Progress
-from lightning_leaf.paths.leaf_path import LeafPath, SinglePath
+from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.path_step import PathStep
 from lightning_leaf.paths.progress import tqdm
 from lightning_leaf.paths.projection_settings import ProjectionSettings
 from lightning_leaf.paths.recorder import Recorder
 from lightning_leaf.paths.settings import PathSettings
+from lightning_leaf.paths.single_path import SinglePath
 from lightning_leaf.paths.threads import Threads
 
 STEPS_IN_A_BLOCK = 16
@@ -159,7 +160,7 @@ class _Batch:
         for end, point in zip(ends, last, strict=True):
             destination = self._step.destination(end.path)
             steps = recorded[end.path] + end.step
-            path = self._recorder.path(end.path, end.status, steps, point, destination)
+            path = self._recorder.path(end.path, end, steps, point, destination)
             ended.append((self._recorder.rows[end.path], path))
         taken = min(len(points), settings.max_steps - longest) * len(self)
         if ended:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -11,10 +11,12 @@ from lightning_leaf.geometry.local_geometry import local_geometry
 from lightning_leaf.geometry.rank_kinds import RankKind
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.likelihood import Likelihood
-from lightning_leaf.paths.leaf_path import PathKind, PathStatus, SinglePath
+from lightning_leaf.paths.single_path import PathStatus, SinglePath
 
 Columns = dict[str, list[Any]]
 """The values of each column, by its name. All columns have the same length. None: missing."""
+TableKind = Literal["horizontal", "orthogonal"]
+"""The kinds of paths that a table can have."""
 ColumnTypes = dict[str, str]
 """The type of each column, by its name: int64, double, string, list<int64> or list<double>."""
 
@@ -85,7 +87,7 @@ def _none_for_nan(values: Tensor) -> list[float | None]:  # (n,)
     return _none_unless(values.isfinite().tolist(), values.tolist())
 
 
-def path_column_types(kind: PathKind, likelihood: Likelihood) -> ColumnTypes:
+def path_column_types(kind: TableKind, likelihood: Likelihood) -> ColumnTypes:
     """Return the columns of a table of paths of one kind."""
     ends = ("source",) if kind == "orthogonal" else ("source", "destination")
     lengths = ["start_distance", "remaining_distance"] if kind == "horizontal" else ["distance"]
@@ -129,7 +131,7 @@ def path_row(path: SinglePath) -> dict[str, Any]:
     }
 
 
-def path_row_without_steps(kind: PathKind, likelihood: Likelihood) -> dict[str, Any]:
+def path_row_without_steps(kind: TableKind, likelihood: Likelihood) -> dict[str, Any]:
     """Return the row of a path whose source or destination contains NaN or infinity."""
     return dict.fromkeys(path_column_types(kind, likelihood)) | {"steps": 0, "status": NON_FINITE}
 

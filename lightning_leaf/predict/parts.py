@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from lightning_leaf.errors import LeafError, message_of, type_name
-from lightning_leaf.paths.leaf_path import PathStatus
+from lightning_leaf.paths.single_path import PathStatus
 from lightning_leaf.predict.columns import OK, Columns, ColumnTypes
 from lightning_leaf.predict.files import open_regular, read_at_most, write_whole
 from lightning_leaf.predict.pages import require_small, row_groups

@@ -20,10 +20,11 @@ from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths import horizontal_path as horizontal
 from lightning_leaf.paths import orthogonal_walk as orthogonal
-from lightning_leaf.paths.leaf_path import LeafPath, PathKind
+from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.predict.columns import (
     Columns,
     ColumnTypes,
+    TableKind,
     path_column_types,
     path_row,
     path_row_without_steps,
@@ -112,7 +113,7 @@ class PathPredictor(Predictor):
     def __init__(
         self,
         classifier: Callable[..., Any],
-        kind: PathKind = "horizontal",
+        kind: TableKind = "horizontal",
         *,
         step_size: float | None = None,
         max_steps: int | None = None,
@@ -136,7 +137,7 @@ class PathPredictor(Predictor):
             class_names=class_names,
             exact=exact,
         )
-        self._kind: PathKind = one_of(kind, get_args(PathKind), "kind")  # type: ignore[assignment]
+        self._kind: TableKind = one_of(kind, get_args(TableKind), "kind")  # type: ignore[assignment]
         if kind == "orthogonal" and threshold is not None:
             raise LeafError(
                 "threshold expects kind='horizontal', because an orthogonal walk has no "

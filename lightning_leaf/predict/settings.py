@@ -8,8 +8,12 @@ from typing import Any, get_args
 from lightning_leaf.errors import LeafError, shown
 from lightning_leaf.geometry.rank_kinds import RANK_KINDS
 from lightning_leaf.model.likelihood import Likelihood
-from lightning_leaf.paths.leaf_path import PathKind
-from lightning_leaf.predict.columns import ColumnTypes, input_column_types, path_column_types
+from lightning_leaf.predict.columns import (
+    ColumnTypes,
+    TableKind,
+    input_column_types,
+    path_column_types,
+)
 
 SCHEMA_VERSION = 2
 READABLE_VERSIONS = (1, SCHEMA_VERSION)
@@ -133,7 +137,7 @@ class Settings:
         ):
             if task == "inputs":
                 return input_column_types(ranks, likelihood)
-            for kind in get_args(PathKind):
+            for kind in get_args(TableKind):
                 if task == f"{kind} paths":
                     return path_column_types(kind, likelihood)
         raise LeafError(

@@ -37,6 +37,7 @@ def long_path() -> SinglePath:
         distance=(points - end).flatten(1).norm(dim=1).double(),
         horizontality=torch.ones(STEPS, dtype=torch.float64),
         fisher_rao_length=fisher_rao_length(log_probs),
+        euclidean_length=share.flatten().double() * float((end - start).norm()),
         status=PathStatus.REACHED,
         end=end,
         step_size=float((end - start).norm()) / STEPS,

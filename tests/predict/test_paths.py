@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_leaf import LeafError, horizontal_path, orthogonal_walk
-from lightning_leaf.paths.leaf_path import PathKind
 from lightning_leaf.predict import PairDataset, PathPredictor
+from lightning_leaf.predict.columns import TableKind
 from tests.support.callbacks.training import ignore_lightning
 from tests.support.cases import fresh_seeds
 from tests.support.predict.measuring import BATCH, Scaling, classifier, data, pairs, rows_of
@@ -126,8 +126,8 @@ def test_transfer_hooks_of_the_classifier_get_both_ends() -> None:
     assert rows == rows_of(PathPredictor(classifier(), **options), PairDataset(scaled, positions))
 
 
-@pytest.mark.parametrize("kind", get_args(PathKind))
-def test_default_of_max_steps_depends_on_the_kind(kind: PathKind) -> None:
+@pytest.mark.parametrize("kind", get_args(TableKind))
+def test_default_of_max_steps_depends_on_the_kind(kind: TableKind) -> None:
     function = {"horizontal": horizontal_path, "orthogonal": orthogonal_walk}[kind]
     default = inspect.signature(function).parameters["max_steps"].default
     assert PathPredictor(classifier(), kind).settings["max_steps"] == default

@@ -7,7 +7,8 @@ from lightning_leaf import PathStatus, fisher_rao_length
 from lightning_leaf.data.batches import Examples
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.model.likelihood import Likelihood
-from lightning_leaf.paths.leaf_path import LeafPath, PathKind, SinglePath
+from lightning_leaf.paths.leaf_path import LeafPath
+from lightning_leaf.paths.single_path import PathKind, SinglePath
 
 METADATA = SnapshotMetadata("mine", 30, 2, "checkpoint", f"{7:016x}", 0)
 UNIT = (torch.tensor(0.0), torch.tensor(1.0))
@@ -34,6 +35,7 @@ def make_path(
         distance=torch.linspace(5, 1, steps + 1, dtype=torch.float64),
         horizontality=torch.rand(steps, generator=generator, dtype=torch.float64),
         fisher_rao_length=fisher_rao_length(log_probs, likelihood),
+        euclidean_length=torch.linspace(0, 6, steps + 1, dtype=torch.float64),
         status=PathStatus.OUT_OF_STEPS,
         end=torch.rand(*shape, generator=generator) if horizontal else None,
         step_size=0.1,
