@@ -202,7 +202,7 @@ def test_asking_whether_the_tab_is_active_lists_no_snapshots() -> None:
 def test_indices_are_kept_as_text_and_not_as_objects() -> None:
     tag, one = event(1)
     values = json.loads(one.content)
-    count = 3000
+    count = 2000
     many = json.dumps(values | {"paths": values["paths"] * count}).encode()
     log: Log = {"run": {tag: Event(many, (b"",) * count)}}
     client = FakeProvider(log).client()
