@@ -51,7 +51,11 @@ def save_files(snapshot: Snapshot, path: LeafPath, log_dir: str | Path) -> str:
         np.savez_compressed(archive, **_arrays(record, single))
         write(f"path-{i}.npz", archive)
     picture = BytesIO()
-    stack_strips([draw_strip(record) for record in snapshot.paths]).save(picture, "png")
+    strips = [
+        draw_strip(record, single, scaled=snapshot.scaled)
+        for record, single in zip(snapshot.paths, path, strict=True)
+    ]
+    stack_strips(strips).save(picture, "png")
     write("strips.png", picture)
     return folder
 

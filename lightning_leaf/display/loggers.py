@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
-from tensorboard_plugin_leaf import PathRecord, Snapshot, write
+from tensorboard_plugin_leaf import Snapshot, write
 
 from lightning_leaf.display.disk_space import require_free_space
 from lightning_leaf.drawing.strip import draw_strip
+from lightning_leaf.drawing.titles import pair_name
 from lightning_leaf.paths.leaf_path import LeafPath
 
 
@@ -68,13 +69,12 @@ class _Picture:
 
 def _pictures(snapshot: Snapshot, path: LeafPath) -> list[_Picture]:
     return [
-        _Picture(draw_strip(record), f"{_title(record)}: {single.describe()}")
+        _Picture(
+            draw_strip(record, single, scaled=snapshot.scaled),
+            f"{pair_name(record)}: {single.describe()}",
+        )
         for record, single in zip(snapshot.paths, path, strict=True)
     ]
-
-
-def _title(record: PathRecord) -> str:
-    return f"{record.source} → {record.destination}" if record.destination else record.source
 
 
 _Send = Callable[[Any, Snapshot, list[_Picture]], None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,10 @@ from torch import Tensor
 from lightning_leaf.data.batches import Examples, class_name
 from lightning_leaf.display.curves import Curves, thin_curves
 from lightning_leaf.display.frame_choice import frame_rows
-from lightning_leaf.drawing.frames import frames_of
+from lightning_leaf.display.second_opinion import SecondOpinion
+from lightning_leaf.drawing.frames import frames_of, shared_scale
 from lightning_leaf.drawing.layout import layout_of
-from lightning_leaf.drawing.predictions import predictions
+from lightning_leaf.drawing.predictions import predictions, target_name
 from lightning_leaf.errors import LeafError
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.single_path import SinglePath
@@ -61,6 +63,7 @@ def make_snapshot(
     sources: Examples,
     destinations: Examples | None = None,
     bounds: tuple[Tensor, Tensor] | None = None,
+    opinions: Sequence[SecondOpinion] | None = None,
 ) -> Snapshot:
     """Make a snapshot of at most 2 MB.
 
@@ -74,15 +77,25 @@ def make_snapshot(
         metadata: When and why the snapshot is taken.
         sources: The sources, one for each path.
         destinations: The destinations of horizontal paths, one for each path.
-        bounds: The inputs that are black and white. None: images are scaled from their smallest to
-            their largest value, and the snapshot is marked as scaled.
+        bounds: The inputs that are black and white. None: the images of a path are scaled from the
+            smallest to the largest value of its points, and the snapshot is marked as scaled.
+        opinions: What another network predicts for the last point of each path.
     """
     curves = [thin_curves(single, len(path)) for single in path]
     layout = layout_of(path[0].start.shape, _channel_axis(path[0]))
 
     def with_frames(side: int) -> Snapshot:
         records = tuple(
-            _record(single, thinned, row, sources, destinations, bounds, side)
+            _record(
+                single,
+                thinned,
+                row,
+                sources,
+                destinations,
+                bounds,
+                side,
+                SecondOpinion() if opinions is None else opinions[row],
+            )
             for row, (single, thinned) in enumerate(zip(path, curves, strict=True))
         )
         return Snapshot(
@@ -119,6 +132,7 @@ def _record(
     destinations: Examples | None,
     bounds: tuple[Tensor, Tensor] | None,
     side: int,
+    opinion: SecondOpinion,
 ) -> PathRecord:
     names = sources.class_names
     rows = frame_rows(path)
@@ -129,19 +143,23 @@ def _record(
     points = path.points[rows]
     if path.end is not None:
         points = torch.cat([points, path.end.unsqueeze(0).to(points)])
-    frames = frames_of(points, bounds, side, _channel_axis(path))
+    scale = shared_scale(path.points, path.end) if bounds is None else bounds
+    frames = frames_of(points, scale, side, _channel_axis(path))
     destination_frame = None
     if path.end is not None:
         frames, destination_frame = frames[:-1], frames[-1]
-    horizontal = path.kind == "horizontal"
+    destination = "" if destinations is None else destinations.name(row)
+    if path.target is not None:
+        destination = target_name(path.target, path.log_probs[0], path.likelihood, names)
+    has_aim = path.end is not None or path.target is not None
     return PathRecord(
         source=sources.name(row),
-        destination="" if destinations is None else destinations.name(row),
+        destination=destination,
         source_index=_index(sources, row),
         destination_index=_index(destinations, row),
         status=path.status.value,
         steps=path.steps,
-        start_distance=float(path.distance[0]) if horizontal else 0.0,
+        start_distance=float(path.distance[0]) if has_aim else 0.0,
         final_distance=float(path.distance[-1]),
         threshold=math.nan if path.threshold is None else path.threshold,
         classes=tuple(class_name(names, label) for label in curves.classes)
@@ -157,6 +175,12 @@ def _record(
         frame_probabilities=frame_probabilities.numpy(),
         frames=frames,
         destination_frame=destination_frame,
+        change=path.change,
+        euclidean_length=float(path.euclidean_length[-1]),
+        length_ratio=path.length_ratio,
+        blocked_by=path.blocked_by,
+        judged=opinion.prediction,
+        judged_probability=opinion.probability,
     )
 
 

@@ -65,6 +65,30 @@ def frames_of(
     return pixels[..., 0] if pixels.shape[-1] == 1 else pixels
 
 
+def shared_scale(
+    points: Tensor,  # (F, ...)
+    end: Tensor | None,
+) -> tuple[Tensor, Tensor] | None:
+    """Return the smallest and the largest finite value of a path, for one scale of all its frames.
+
+    Args:
+        points: Points of the path, ``(F, ...)``.
+        end: Its destination, ``(...)``, if there is one.
+
+    Returns:
+        Two numbers; None if no value is finite.
+    """
+    parts = [points] if end is None else [points, end]
+    values = [part[part.isfinite()].detach().cpu().float() for part in parts]
+    ranges = [part.aminmax() for part in values if part.numel()]
+    if not ranges:
+        return None
+    return (
+        torch.stack([low for low, _ in ranges]).min(),
+        torch.stack([high for _, high in ranges]).max(),
+    )
+
+
 def _shown_slices(points: Tensor, layout: Layout) -> Tensor:
     """Return the slices to show of points or of bounds that broadcast to points."""
     axis = 0 if layout.slices is None else 1 + layout.slices

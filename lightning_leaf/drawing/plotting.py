@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.data.normalization import Normalization, input_bounds
+from lightning_leaf.drawing.change import change_between
 from lightning_leaf.drawing.classes_shown import most_probable_classes
-from lightning_leaf.drawing.frames import Frames, frames_of
+from lightning_leaf.drawing.frames import Frames, frames_of, shared_scale
 from lightning_leaf.drawing.layout import layout_of
-from lightning_leaf.drawing.predictions import predictions
+from lightning_leaf.drawing.predictions import predictions, target_name
 from lightning_leaf.model.likelihood import Likelihood
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class PlottablePath(Protocol):
 
     @property
     def kind(self) -> str:
-        """``"horizontal"`` or ``"orthogonal"``."""
+        """``"horizontal"``, ``"prediction"`` or ``"orthogonal"``."""
 
     @property
     def points(self) -> Tensor:
@@ -73,6 +74,14 @@ class PlottablePath(Protocol):
         """Destination, ``(...)``, if there is one."""
 
     @property
+    def threshold(self) -> float | None:
+        """Distance that counts as reached; read for prediction paths only."""
+
+    @property
+    def target(self) -> Tensor | None:
+        """Probabilities asked for, ``(C,)``; read for prediction paths only."""
+
+    @property
     def normalization(self) -> Normalization | None:
         """The map from pixels to inputs, if it is known."""
 
@@ -87,8 +96,10 @@ class PlottablePath(Protocol):
 def plot_paths(paths: Sequence[PlottablePath], *, classes: Sequence[str] | None = None) -> Figure:
     """Plot each path in a row: strip of points, class probabilities, distance, horizontality.
 
-    Videos and volumes are shown as slices. For independent labels, the labels with p > ½ are
-    written below each point.
+    All images of a path share one scale: valid pixels if the normalization is known, else the
+    smallest to the largest value of the path. The last image of a prediction path is the change of
+    the input: red where values are higher at the end, blue where they are lower. Videos and volumes
+    are shown as slices. For independent labels, the labels with p > ½ are written below each point.
 
     Args:
         paths: One or more paths whose inputs have the same shape, such as a
@@ -105,7 +116,7 @@ def plot_paths(paths: Sequence[PlottablePath], *, classes: Sequence[str] | None 
     figure = _figure(width=15, height=4.2 * len(paths))
     for part, path in zip(_rows(figure, len(paths)), paths, strict=True):
         names = _class_names(path, classes)
-        title = f"{KIND_NAMES[path.kind]}: {path.describe()}"
+        title = f"{KIND_NAMES[path.kind]}{_ends(path, names)}: {path.describe()}"
         layout = layout_of(path.points.shape[1:], _channel_axis(path))
         note = "" if layout is None else layout.note
         part.suptitle("\n".join(filter(None, (title, note))), x=0.01, ha="left", fontsize="medium")
@@ -181,6 +192,14 @@ def _class_names(path: PlottablePath, classes: Sequence[str] | None) -> list[str
     return [str(name) for name in classes]
 
 
+def _ends(path: PlottablePath, names: Sequence[str]) -> str:
+    """Return the predicted class and the target class of a prediction path, in words."""
+    if path.kind != "prediction" or path.target is None:
+        return ""
+    (first,), _ = predictions(path.log_probs[:1], path.likelihood, names)
+    return f" {first} → {target_name(path.target, path.log_probs[0], path.likelihood, names)}"
+
+
 def _channel_axis(path: PlottablePath) -> int | None:
     return None if path.normalization is None else path.normalization.axis
 
@@ -191,27 +210,28 @@ def _draw_strip(figure: Any, path: PlottablePath, names: Sequence[str]) -> None:
     steps = path.point_steps[chosen]
     texts, probabilities = predictions(path.log_probs[steps], path.likelihood, names)
     captions = [
-        f"{fill(text, LETTERS) if math.isnan(p) else f'{text}  {p:.2f}'}\nstep {step}"
+        f"{fill(text, LETTERS) if math.isnan(p) else f'p({text}) = {p:.2f}'}\nstep {step}"
         for text, p, step in zip(texts, probabilities.tolist(), steps.tolist(), strict=True)
     ]
     if path.end is not None:
         captions.append("destination")
-    panels = figure.subplots(1, len(captions), squeeze=False)[0]
-    for panel, frame, caption in zip(panels, _frames(path, chosen), captions, strict=True):
+    has_change = path.kind == "prediction"
+    panels = figure.subplots(1, len(captions) + has_change, squeeze=False)[0]
+    frames = _frames(path, chosen)
+    for panel, frame, caption in zip(panels[: len(frames)], frames, captions, strict=True):
         _draw_frame(panel, frame)
         panel.set_xlabel(caption, fontsize="x-small")
+    if has_change:
+        _draw_change(panels[-1], path)
 
 
 def _frames(path: PlottablePath, chosen: Tensor) -> Frames:
     """Return the chosen points, and the destination if there is one, as frames."""
     points = path.points[chosen]
-    ends = path.points[:1]
     if path.end is not None:
-        end = path.end.unsqueeze(0).to(points)
-        points, ends = torch.cat([points, end]), torch.cat([ends, end])
+        points = torch.cat([points, path.end.unsqueeze(0).to(points)])
     if path.normalization is None:
-        finite = ends[ends.isfinite()]
-        bounds = None if finite.numel() == 0 else (finite.min(), finite.max())
+        bounds = shared_scale(path.points, path.end)
     else:
         bounds = input_bounds(points, path.normalization, None)
     return frames_of(points, bounds, LARGEST_SIDE, _channel_axis(path))
@@ -223,6 +243,17 @@ def _draw_frame(panel: Axes, frame: Frames) -> None:
         panel.imshow(frame, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     else:
         panel.plot(frame.T, linewidth=0.8)
+
+
+def _draw_change(panel: Axes, path: PlottablePath) -> None:
+    change = change_between(path.points[0], path.points[-1], LARGEST_SIDE, _channel_axis(path))
+    panel.set(xticks=[], yticks=[])
+    if change.is_image:
+        panel.imshow(change.frame, interpolation="nearest")
+        panel.set_xlabel(f"change: {change.text}\n(red is higher)", fontsize="x-small")
+    else:
+        panel.plot(change.frame.T, linewidth=0.8)
+        panel.set_xlabel(f"change:\n{change.text}", fontsize="x-small")
 
 
 def _draw_probabilities(panel: Axes, path: PlottablePath, names: Sequence[str]) -> None:
@@ -237,10 +268,22 @@ def _draw_probabilities(panel: Axes, path: PlottablePath, names: Sequence[str]) 
 
 
 def _draw_distance(panel: Axes, path: PlottablePath) -> None:
-    end = "to the destination" if path.kind == "horizontal" else "from the start"
+    to_prediction = path.kind == "prediction"
+    from_start = path.end is None and not to_prediction
+    other = "to the target" if to_prediction else "to the destination"
+    end = "from the start" if from_start else other
     (distance,) = panel.plot(path.distance.numpy(), label=f"distance {end}")
+    handles = [distance]
+    if to_prediction and path.threshold is not None:
+        handles.append(
+            panel.axhline(
+                path.threshold, color="grey", linestyle="--", linewidth=0.8, label="tolerance"
+            )
+        )
     panel.set(
-        title="Distance and horizontality", xlabel="path step", ylabel="distance (input units)"
+        title=f"{'Fisher–Rao distance' if to_prediction else 'Distance'} and horizontality",
+        xlabel="path step",
+        ylabel="distance (radians)" if to_prediction else "distance (input units)",
     )
     panel.set_ylim(bottom=0)
     right = panel.twinx()
@@ -248,9 +291,9 @@ def _draw_distance(panel: Axes, path: PlottablePath) -> None:
         path.horizontality.numpy(), color="grey", linewidth=0.8, label="horizontality"
     )
     right.set(ylim=(-0.02, 1.02), ylabel="horizontality")
-    # The distance falls along a horizontal path and rises along an orthogonal walk.
-    handles = [distance, horizontality]
-    if path.kind == "horizontal":
-        panel.legend(handles=handles, fontsize="x-small", loc="lower left")
-    else:
+    handles.append(horizontality)
+    # The distance from the start rises, the distance to an end falls.
+    if from_start:
         panel.legend(handles=handles, fontsize="x-small", loc="upper left")
+    else:
+        panel.legend(handles=handles, fontsize="x-small", loc="lower left")

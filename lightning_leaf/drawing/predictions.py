@@ -45,6 +45,35 @@ def predictions(
     return texts, p.new_full((len(p),), torch.nan)
 
 
+def target_name(
+    target: Tensor,  # (C,)
+    log_probs: Tensor,  # (C,)
+    likelihood: Likelihood,
+    names: Sequence[str] | None = None,
+) -> str:
+    """Return the class or label to which a prediction path leads.
+
+    Args:
+        target: The probabilities that the path leads to.
+        log_probs: Log-probabilities at its start.
+        likelihood: ``"categorical"``: the most probable class of the target. ``"bernoulli"``: the
+            label whose probability changes most, as ``"not …"`` if the target has p ≤ ½.
+        names: Names of the classes or labels. Default: their numbers.
+
+    Example:
+        >>> import torch
+        >>> start, target = torch.tensor([0.9, 0.8, 0.1]), torch.tensor([0.9, 0.2, 0.1])
+        >>> target_name(target, start.log(), "bernoulli", ("cat", "dog", "car"))
+        'not dog'
+    """
+    if likelihood == "categorical":
+        return class_name(names, int(target.argmax()))
+    change = (target.double() - log_probs.double().exp()).abs().nan_to_num()
+    label = int(change.argmax())
+    name = class_name(names, label)
+    return name if float(target[label]) > 0.5 else f"not {name}"
+
+
 def predicted_sets(log_probs: Tensor, likelihood: Likelihood) -> Tensor:  # (n, C) -> (n,)
     """Return a number for each prediction, the same for the same class or the same labels."""
     if likelihood == "categorical":

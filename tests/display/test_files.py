@@ -12,7 +12,7 @@ from PIL import Image
 from lightning_leaf.display.disk_space import require_free_space
 from lightning_leaf.display.files import save_files
 from lightning_leaf.display.locations import local_path
-from lightning_leaf.drawing.strip import CAPTION, GAP, TILE, draw_strip
+from lightning_leaf.drawing.strip import CAPTION, GAP, HEADER, TILE, draw_strip
 from lightning_leaf.paths.leaf_path import LeafPath
 from tests.support.made_paths import make_path, random_log_probs, take_snapshot
 
@@ -41,8 +41,9 @@ def test_files_contain_curves_points_and_strips(tmp_path, paths):
             assert np.array_equal(arrays["end"], single.end)
     with Image.open(folder / "strips.png") as picture:
         tiles = 13 + (paths is PATHS)
-        assert picture.size == (tiles * (TILE + GAP) + GAP, 3 * (TILE + CAPTION + 2 * GAP))
-        strip = draw_strip(snapshot.paths[1])
+        height = HEADER + TILE + CAPTION + 2 * GAP
+        assert picture.size == (tiles * (TILE + GAP) + 2 * GAP, 3 * height)
+        strip = draw_strip(snapshot.paths[1], paths[1])
         below = picture.crop((0, strip.height, strip.width, 2 * strip.height))
         assert np.array_equal(np.asarray(below), np.asarray(strip))
 
@@ -76,7 +77,7 @@ def test_files_of_a_remote_log_folder_are_remote(tmp_path, monkeypatch):
     with memory.open(f"{folder}/path-0.npz") as file, np.load(file) as arrays:
         assert np.array_equal(arrays["probabilities"], snapshot.paths[0].probabilities)
     with memory.open(f"{folder}/strips.png") as file, Image.open(file) as picture:
-        assert picture.size[1] == draw_strip(snapshot.paths[0]).height
+        assert picture.size[1] == draw_strip(snapshot.paths[0], PATHS[0]).height
     assert not list(tmp_path.iterdir())
     # Negative control: a Path changes the URL into the name of a local folder.
     save_files(snapshot, LeafPath(PATHS[:1]), Path(url))

@@ -4,9 +4,12 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from tensorboard_plugin_leaf import Snapshot, encode
 
+from lightning_leaf import fisher_rao_distance
 from lightning_leaf.data.normalization import Normalization
+from lightning_leaf.display.second_opinion import SecondOpinion
 from lightning_leaf.display.snapshots import MAX_BYTES
 from tests.support.made_paths import (
     UNIT,
@@ -53,6 +56,39 @@ def test_an_orthogonal_walk_has_no_destination():
     record = take_snapshot(make_path(random_log_probs(50, 3), kind="orthogonal")).paths[0]
     assert (record.destination, record.destination_frame, record.start_distance) == ("", None, 0.0)
     assert np.isnan(record.threshold)
+
+
+def test_a_prediction_path_has_a_target_class_and_no_destination():
+    single = dataclasses.replace(
+        make_path(random_log_probs(50, 3), kind="prediction"), blocked_by="rank"
+    )
+    opinion = SecondOpinion("dog", 0.75)
+    snapshot = take_snapshot(single, names=("cat", "dog", "cow"), opinions=[opinion])
+    record = snapshot.paths[0]
+    assert snapshot.kind == "prediction"
+    assert record.destination == ("cat", "dog", "cow")[int(single.target.argmax())]
+    assert (record.destination_index, record.destination_frame) == (None, None)
+    assert (record.start_distance, record.final_distance, record.threshold) == (5.0, 1.0, 0.5)
+    first, last = single.points[0], single.points[-1]
+    assert record.change == pytest.approx(float((last - first).square().sum().sqrt()))
+    assert record.euclidean_length == 6.0
+    shortest = fisher_rao_distance(single.log_probs[0].double(), single.log_probs[-1].double())
+    expected = float(single.fisher_rao_length[-1] / shortest)
+    assert record.length_ratio == pytest.approx(expected)
+    assert record.blocked_by == "rank"
+    assert (record.judged, record.judged_probability) == ("dog", 0.75)
+    # Without another network, nothing is said about the last point.
+    record = take_snapshot(single).paths[0]
+    assert record.judged == ""
+    assert np.isnan(record.judged_probability)
+
+
+def test_the_target_of_independent_labels_is_the_label_that_changes():
+    log_probs = torch.tensor([[0.9, 0.2, 0.1], [0.9, 0.7, 0.1]]).log()
+    names = ("cat", "dog", "cow")
+    for order, expected in ((log_probs, "dog"), (log_probs.flip(0), "not dog")):
+        single = make_path(order, kind="prediction", likelihood="bernoulli")
+        assert take_snapshot(single, names=names).paths[0].destination == expected
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 12)])

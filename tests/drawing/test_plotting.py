@@ -34,6 +34,34 @@ def test_the_figure_of_a_walk_has_no_destination(shape):
     assert f"orthogonal walk: {walk.describe()}" in shown
 
 
+def test_the_figure_of_a_prediction_path_shows_its_target_and_the_change():
+    path = make_path(random_log_probs(20, 3), kind="prediction")
+    figure = path.plot(classes=["cat", "dog", "cow"])
+    shown = texts(figure)
+    first, last = (("cat", "dog", "cow")[int(p.argmax())] for p in path.log_probs[[0, -1]])
+    assert f"prediction path {first} → {last}: {path.describe()}" in shown
+    assert "Fisher–Rao distance and horizontality" in shown
+    assert {"distance to the target", "tolerance"} <= set(shown)
+    assert f"p({first}) = {float(path.log_probs[0].exp().max()):.2f}\nstep 0" in shown
+    change = path.points[-1] - path.points[0]
+    (text,) = (text for text in shown if text.startswith("change: "))
+    assert text == (
+        f"change: {float(change.min()):.2g} to {float(change.max()):.2g}\n(red is higher)"
+    ).replace("-", "−")
+    assert len(figure.subfigs[0].subfigs[0].axes) == 13  # 12 points and the change
+    # Negative control.
+    assert "tolerance" not in texts(make_path(random_log_probs(20, 3)).plot())
+
+
+def test_all_images_of_a_path_share_its_scale():
+    path = make_path(random_log_probs(20, 3))
+    path.points[5] *= 9  # brighter than both ends
+    images = [panel.images[0].get_array() for panel in path.plot().subfigs[0].subfigs[0].axes]
+    low, high = path.points.min(), path.points.max()
+    expected = ((path.points[0, 0] - low) / (high - low) * 255).round()
+    assert torch.equal(torch.from_numpy(images[0].data).float(), expected)
+
+
 def test_a_notebook_shows_a_figure_without_pyplot():
     program = (
         "import sys; from lightning_leaf.drawing.plotting import plot_history;"

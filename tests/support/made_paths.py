@@ -1,10 +1,13 @@
 """Paths with given predictions, built without a model, and their snapshots."""
 
+from collections.abc import Sequence
+
 import torch
 from tensorboard_plugin_leaf import Snapshot
 
 from lightning_leaf import PathStatus, fisher_rao_length
 from lightning_leaf.data.batches import Examples
+from lightning_leaf.display.second_opinion import SecondOpinion
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.leaf_path import LeafPath
@@ -39,9 +42,10 @@ def make_path(
         status=PathStatus.OUT_OF_STEPS,
         end=torch.rand(*shape, generator=generator) if horizontal else None,
         step_size=0.1,
-        threshold=0.5 if horizontal else None,
+        threshold=None if kind == "orthogonal" else 0.5,
         normalization=None,
         likelihood=likelihood,
+        target=log_probs[-1].double().exp() if kind == "prediction" else None,
     )
 
 
@@ -70,10 +74,11 @@ def take_snapshot(
     *paths: SinglePath,
     bounds: tuple[torch.Tensor, torch.Tensor] | None = UNIT,
     names: tuple[str, ...] | None = None,
+    opinions: Sequence[SecondOpinion] | None = None,
 ) -> Snapshot:
     """Return the snapshot of paths whose sources and destinations are examples."""
     path = LeafPath(paths)
     rows = range(len(path))
     sources = Examples(path.start, tuple(rows), tuple(10 + row for row in rows), names)
     ends = None if path.end is None else Examples(path.end, tuple(1 + row for row in rows))
-    return make_snapshot(path, METADATA, sources, ends, bounds)
+    return make_snapshot(path, METADATA, sources, ends, bounds, opinions)
