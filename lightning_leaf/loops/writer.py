@@ -15,6 +15,7 @@ from lightning_leaf.data.batches import Examples
 from lightning_leaf.data.normalization import Bound, input_bounds
 from lightning_leaf.display.files import save_files
 from lightning_leaf.display.loggers import publish, write_summary
+from lightning_leaf.display.second_opinion import Judge, second_opinions
 from lightning_leaf.display.sessions import clock_warning, new_session
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.errors import LeafError, result_of, shown
@@ -95,6 +96,7 @@ class LeafWriter:
         destinations: Any = None,
         class_names: Sequence[str] | None = None,
         domain: tuple[Bound, Bound] | None = None,
+        judge: Judge | None = None,
         epoch: int = 0,
     ) -> Snapshot | None:
         """Write paths for the LEAF tab, or as pictures to a logger that shows no paths.
@@ -105,12 +107,16 @@ class LeafWriter:
         Args:
             path: The paths, or a function without arguments that computes them.
             step: Number of optimizer steps taken.
-            name: Prefix of the tag. Default: ``"horizontal_path"`` or ``"orthogonal_walk"``.
+            name: Prefix of the tag. Default: ``"horizontal_path"``, ``"prediction_path"`` or
+                ``"orthogonal_walk"``.
             sources: The batch of the sources with their labels, for the titles.
             destinations: The batch of the destinations with their labels.
             class_names: Names of all classes.
             domain: The inputs that are black and white. Default: pixels 0 and 1 if the path was
                 computed with ``normalize``, else the smallest and the largest value.
+            judge: Another trained classifier, whose prediction for the last point of each path is
+                written too; see :class:`PredictionPathSnapshot`. A function receives the points on
+                the CPU.
             epoch: Number of epochs completed.
 
         Returns:
@@ -128,6 +134,9 @@ class LeafWriter:
             ends = None
             if path.end is not None:
                 ends = _examples(destinations, path.end, reading, "destinations")
+            opinions = None
+            if judge is not None:
+                opinions = second_opinions(judge, path, starts.class_names)
             snapshot = make_snapshot(
                 path,
                 SnapshotMetadata(
@@ -141,6 +150,7 @@ class LeafWriter:
                 starts,
                 ends,
                 input_bounds(path.start, path[0].normalization, domain),
+                opinions,
             )
             self._publish(snapshot, path)
             return snapshot
@@ -224,4 +234,4 @@ def _examples(batch: Any, points: Tensor, reading: Reading, argument: str) -> Ex
 
 
 def _default_name(path: LeafPath) -> str:
-    return "horizontal_path" if path.kind == "horizontal" else "orthogonal_walk"
+    return "orthogonal_walk" if path.kind == "orthogonal" else f"{path.kind}_path"

@@ -47,6 +47,22 @@ def test_tensorboard_shows_paths_and_numbers(tmp_path: Path, kind: int) -> None:
     assert scalars(tmp_path) == {"leaf/trace_mean": {20: 0.5}}
 
 
+def test_prediction_paths_are_written_with_what_another_network_predicts(tmp_path: Path) -> None:
+    path = LeafPath([make_path(random_log_probs(9, 3, i), (6,), "prediction") for i in range(2)])
+    judge = torch.nn.Sequential(torch.nn.Linear(6, 3), torch.nn.Dropout(0.9))
+    with LeafWriter(tmp_path, on_error="raise") as writer:
+        writer.snapshot(path, 3, class_names=["cat", "dog", "cow"], judge=judge)
+    assert judge.training
+    (written,) = snapshots(tmp_path)
+    assert (written.name, written.kind) == ("prediction_path", "prediction")
+    ends = torch.stack([single.points[-1] for single in path])
+    p = judge.eval()(ends).softmax(1)
+    names = [("cat", "dog", "cow")[row] for row in p.argmax(1).tolist()]
+    assert [each.judged for each in written.paths] == names
+    shown = [each.judged_probability for each in written.paths]
+    assert shown == pytest.approx(p.amax(1).tolist(), abs=1e-6)
+
+
 def test_remote_directories_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with LeafWriter("memory://loops/run") as writer:
