@@ -22,6 +22,8 @@ import rowStyles from "./rows/rows.css";
 import "./save/copy_link.ts";
 import "./save/menu.ts";
 import saveStyles from "./save/save.css";
+import "./targets/block.ts";
+import targetStyles from "./targets/targets.css";
 import baseStyles from "./theme/base.css";
 import "./training/block.ts";
 import trainingStyles from "./training/training.css";
@@ -33,6 +35,7 @@ const STYLES = [
   chartStyles,
   frameStyles,
   pathStyles,
+  targetStyles,
   rowStyles,
   trainingStyles,
   pageStyles,

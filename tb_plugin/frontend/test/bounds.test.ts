@@ -199,7 +199,11 @@ test("texts from logs are short, and change no other text", () => {
   const item = shownRun(
     run(long, {
       snapshots: [
-        snapshot(1, { reason: long, frame_note: long, paths: [pathIndex({ source: long })] }),
+        snapshot(1, {
+          reason: long,
+          frame_note: long,
+          paths: [pathIndex({ source: long, judged: long })],
+        }),
       ],
       damaged: [{ tag: long, message: long }],
     }),
@@ -210,6 +214,7 @@ test("texts from logs are short, and change no other text", () => {
     item.snapshots[0]?.reason,
     item.snapshots[0]?.frame_note,
     item.snapshots[0]?.paths[0]?.source,
+    item.snapshots[0]?.paths[0]?.judged,
     item.damaged[0]?.tag,
     item.damaged[0]?.message,
     ...shownPath(path({ classes: [long], frame_labels: [long], source: long })).classes,

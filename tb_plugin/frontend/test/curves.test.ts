@@ -160,14 +160,28 @@ test("classes whose probability stays below 5 % are faint", () => {
 });
 
 test("horizontality has a separate axis from 0 to 1", () => {
-  const spec = distanceSpec(path(), false);
+  const spec = distanceSpec(path(), "horizontal", false);
   assert.deepEqual(
     spec.curves.map(({ axis }) => axis),
     ["right", undefined],
   );
   assert.equal(spec.right?.range?.[0], 0);
   assert.equal(spec.rules.length, 1);
-  assert.equal(distanceSpec(path({ destination: "", threshold: null }), false).rules.length, 0);
+  assert.equal(
+    distanceSpec(path({ destination: "", threshold: null }), "horizontal", false).rules.length,
+    0,
+  );
+});
+
+test("the distance of a prediction path is that of predictions, with its tolerance", () => {
+  const labels = (kind: "prediction" | "horizontal") => {
+    const { left, rules, curves } = distanceSpec(path({ threshold: 0.01 }), kind, false);
+    return [left.label, rules[0]?.label, curves[1]?.name];
+  };
+  const name = "Fisher–Rao distance to the target";
+  assert.deepEqual(labels("prediction"), ["Fisher–Rao distance", "tolerance: 0.01", name]);
+  const euclidean = ["distance (L2)", "threshold: 0.01", "distance to destination"];
+  assert.deepEqual(labels("horizontal"), euclidean);
 });
 
 test("values are read at the nearest point of the curves", () => {
@@ -183,7 +197,7 @@ test("the initial frame is the first change of the predicted class", () => {
 });
 
 test("a chart has a textual description", () => {
-  const text = describeChart("Distance", distanceSpec(path(), false));
+  const text = describeChart("Distance", distanceSpec(path(), "horizontal", false));
   assert.match(text, /distance to destination from 3 at 0 to 1 at 4/);
   const empty = { curves: [], rules: [], xLabel: "step", left: { label: "" } };
   assert.equal(describeChart("Trace", empty), "Trace: no curves.");

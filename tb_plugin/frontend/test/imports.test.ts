@@ -10,7 +10,7 @@ const LAYERS = [
   ["text", "cursor"],
   ["view", "save"],
   ["charts", "frames", "lists"],
-  ["path", "rows", "training"],
+  ["path", "rows", "targets", "training"],
   ["page"],
   ["."],
 ];

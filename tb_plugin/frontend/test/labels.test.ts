@@ -3,6 +3,7 @@ import { test } from "node:test";
 import {
   indicesText,
   listName,
+  listNames,
   outcome,
   pathTitle,
   predictionText,
@@ -21,7 +22,7 @@ import { path, pathIndex, snapshot } from "./samples.ts";
 const WALK = { destination: "", destination_index: null, start_distance: 0, threshold: null };
 
 test("the status describes how a path ended", () => {
-  const text = (changes: object) => statusText(pathIndex(changes));
+  const text = (changes: object) => statusText("horizontal", pathIndex(changes));
   assert.equal(text({}), "stalled after 408 steps · 22.25 of 29.66 left");
   assert.equal(text({ status: "reached", steps: 1 }), "reached after 1 step · 22.25 of 29.66 left");
   assert.equal(
@@ -36,6 +37,10 @@ test("the status describes how a path ended", () => {
     text({ status: "non_finite", final_distance: null }),
     "non-finite after 408 steps · distance unknown",
   );
+  assert.equal(text({ status: "blocked" }), "blocked after 408 steps · 22.25 of 29.66 left");
+  const prediction = (changes: object) => statusText("prediction", pathIndex(changes));
+  assert.equal(prediction({ status: "reached" }), "reached after 408 steps · changed by 8.5");
+  assert.equal(prediction({ status: "blocked" }), "blocked after 408 steps · 22.25 of 29.66 left");
   assert.equal(
     text({ ...WALK, status: "out_of_steps", steps: 250, final_distance: 17.3 }),
     "walked 250 steps · 17.30 from the start",
@@ -45,6 +50,8 @@ test("the status describes how a path ended", () => {
 test("only a path that missed its destination is a partial success", () => {
   assert.equal(outcome(pathIndex()), "partial");
   assert.equal(outcome(pathIndex({ status: "reached" })), "good");
+  assert.equal(outcome(pathIndex({ status: "blocked" })), "partial");
+  assert.equal(outcome(pathIndex({ ...WALK, status: "blocked" })), "partial");
   assert.equal(outcome(pathIndex({ ...WALK, status: "out_of_steps" })), "good");
   assert.equal(outcome(pathIndex({ ...WALK, status: "out_of_time" })), "partial");
   assert.equal(outcome(pathIndex({ ...WALK, status: "non_finite" })), "bad");
@@ -59,6 +66,21 @@ test("lists distinguish walks of one class, and walks that took all steps are no
   assert.equal(shortStatus(pathIndex({ ...WALK, status: "out_of_time" })), "out of time");
 });
 
+test("lists distinguish prediction paths from several examples of one class", () => {
+  const from = (source: string, source_index: number | null) =>
+    pathIndex({ source, source_index, destination_index: null });
+  const paths = [from("8", 61), from("8", 61), from("1", 3), from("8", 84), from("5", null)];
+  const names = (kind: "prediction" | "horizontal") => listNames(snapshot(1, { kind, paths }));
+  assert.deepEqual(names("prediction"), [
+    "8 → 9 · no. 61",
+    "8 → 9 · no. 61",
+    "1 → 9",
+    "8 → 9 · no. 84",
+    "5 → 9",
+  ]);
+  assert.deepEqual(names("horizontal"), ["8 → 9", "8 → 9", "1 → 9", "8 → 9", "5 → 9"]);
+});
+
 test("predictions of independent labels have no single probability", () => {
   assert.equal(predictionText(path(), 0), "4 0.90");
   const labels = { frame_labels: ["cat, dog", "dog", "no label above ½"] };
@@ -71,8 +93,12 @@ test("predictions of independent labels have no single probability", () => {
 
 test("titles name the kind of path, its source and its destination", () => {
   assert.equal(pathTitle(snapshot(1), pathIndex()), "Horizontal path 4 → 9");
+  const prediction = snapshot(1, { kind: "prediction" });
+  assert.equal(pathTitle(prediction, pathIndex()), "Prediction path 4 → 9");
   const walk = snapshot(1, { kind: "orthogonal" });
   assert.equal(pathTitle(walk, pathIndex(WALK)), "Orthogonal walk from 4");
+  const aimed = pathIndex({ ...WALK, destination: "9" });
+  assert.equal(pathTitle(walk, aimed), "Orthogonal walk from 4 towards 9");
   assert.equal(indicesText(pathIndex()), "examples 24 → 78");
   assert.equal(indicesText(pathIndex(WALK)), "example 24");
   assert.equal(indicesText(pathIndex({ source_index: null })), "");

@@ -13,6 +13,12 @@ export function pathIndex(changes: Partial<PathIndex> = {}): PathIndex {
     start_distance: 29.66,
     final_distance: 22.25,
     threshold: 1,
+    change: 8.5,
+    euclidean_length: 9.1,
+    length_ratio: 1.9,
+    blocked_by: "",
+    judged: "",
+    judged_probability: null,
     mean_horizontality: 0.8,
     ...changes,
   };

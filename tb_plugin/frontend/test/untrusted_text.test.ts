@@ -11,6 +11,7 @@ import { rowsFor } from "../src/rows/rows.ts";
 import { toCsv } from "../src/save/csv.ts";
 import { fileName } from "../src/save/files.ts";
 import { pathFacts, pathTitle, reasonText, spacedName, statusText } from "../src/text/labels.ts";
+import { judgement, verdict } from "../src/text/verdict.ts";
 import { rankKinds, rankSpec, traceSpec } from "../src/training/curves.ts";
 import { snapshotMarkers } from "../src/training/markers.ts";
 import { trainingCsv } from "../src/training/table.ts";
@@ -34,7 +35,9 @@ test("names of properties of objects are names like others", () => {
       spacedName(name),
       pathTitle(shown, pathIndex(ends)),
       pathFacts(name, shown, pathIndex(ends)),
-      statusText(pathIndex(ends)),
+      statusText("horizontal", pathIndex(ends)),
+      verdict(path({ ...ends, frame_labels: [name] }), "categorical").text,
+      judgement(path({ ...ends, judged: name }), "categorical")?.text ?? "",
     ];
     for (const label of labels) {
       assert.equal(typeof label, "string");

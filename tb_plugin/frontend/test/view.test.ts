@@ -3,7 +3,14 @@ import { test } from "node:test";
 import { fromHostHash, toHostHash } from "../src/host/location.ts";
 import { rowsFor } from "../src/rows/rows.ts";
 import { fromFragment, toFragment } from "../src/view/fragment.ts";
-import { drawnRuns, findOpened, INITIAL_VIEW, samePathIn, type View } from "../src/view/view.ts";
+import {
+  drawnRuns,
+  findOpened,
+  INITIAL_VIEW,
+  samePathIn,
+  snapshotsByName,
+  type View,
+} from "../src/view/view.ts";
 import { pathIndex, run, snapshot } from "./samples.ts";
 
 const names = (runs: { run: string }[]) => runs.map((item) => item.run);
@@ -70,6 +77,21 @@ test("initially, the last horizontal path of the newest run is open", () => {
   assert.equal(found?.snapshot.step, 400);
   assert.equal(findOpened([run("none", { snapshots: [] })], null), null);
   assert.equal(findOpened([run("walks", { snapshots: [walk] })], null)?.snapshot, walk);
+});
+
+test("prediction paths come first, and one of them is open initially", () => {
+  const walk = snapshot(50, { name: "orthogonal_walk", kind: "orthogonal" });
+  const predictions = [100, 200].map((step) =>
+    snapshot(step, { name: "prediction_path", kind: "prediction" }),
+  );
+  const mixed = run("a", { snapshots: [walk, snapshot(70), ...predictions, snapshot(900)] });
+  assert.equal(findOpened([mixed], null)?.snapshot, predictions[1]);
+  assert.deepEqual(
+    [...snapshotsByName(mixed).keys()],
+    ["prediction_path", "orthogonal_walk", "horizontal_path"],
+  );
+  const address = { run: "a", tag: walk.tag, index: 0 };
+  assert.equal(findOpened([mixed], address)?.snapshot, walk);
 });
 
 test("a superseded snapshot is replaced by the nearest one of the same name", () => {

@@ -15,7 +15,7 @@ export function cursorLine(): HTMLElement {
   return line;
 }
 
-/** Triangles at the bottom of the chart. Of overlapping markers, only one is drawn. */
+/** Triangles at the bottom of the chart, or points. Of overlapping markers, only one is drawn. */
 export function markerButtons(
   chart: uPlot,
   markers: readonly Marker[],
@@ -31,7 +31,9 @@ export function markerButtons(
     const isOutside = left < -1 || left > chart.over.clientWidth + 1;
     if (isOutside || occupied.some((other) => Math.abs(other - left) < MARKER_PIXELS)) continue;
     occupied.push(left);
-    buttons.push(markerButton(marker, left, named, open));
+    const button = markerButton(marker, left, named, open);
+    if (marker.y !== undefined) placePoint(button, marker, chart.valToPos(marker.y, "left"));
+    buttons.push(button);
   }
   // The order of keyboard focus.
   return buttons.sort((one, other) => Number(one.dataset.step) - Number(other.dataset.step));
@@ -62,6 +64,13 @@ function markerButton(
   button.classList.toggle("current", marker.isCurrent);
   button.addEventListener("click", () => open(marker));
   return button;
+}
+
+function placePoint(button: HTMLElement, { isHollow }: Marker, top: number): void {
+  button.classList.add("point");
+  button.classList.toggle("hollow", isHollow ?? false);
+  button.style.top = `${top}px`;
+  if (button.dataset.testid) button.dataset.testid = "point";
 }
 
 /** Add a tooltip with the values of all curves at the step under the pointer. */

@@ -25,6 +25,8 @@ const WIDTH = PLOT.width + 2 * MARGIN;
 const SWATCH = 18;
 const GAP = 16;
 const MAX_ENTRIES = 40;
+/** Radius of a point. */
+const POINT = 4;
 
 export async function chartPicture(chart: ShownChart, colours: Colours): Promise<Blob> {
   const secondary: Text = { size: 12, colour: colours["text-secondary"] };
@@ -74,6 +76,10 @@ function drawMarker(plot: uPlot, marker: Marker, pixel: number, colours: Colours
   const { ctx, bbox } = plot;
   const x = plot.valToPos(marker.x, "x", true);
   if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) return;
+  if (marker.y !== undefined) {
+    drawPoint(plot, x, plot.valToPos(marker.y, "left", true), marker, pixel, colours);
+    return;
+  }
   const foot = bbox.top + bbox.height - 2 * pixel;
   ctx.fillStyle = marker.isCurrent ? colours.cursor : marker.colour;
   ctx.beginPath();
@@ -81,6 +87,24 @@ function drawMarker(plot: uPlot, marker: Marker, pixel: number, colours: Colours
   ctx.lineTo(x + 5 * pixel, foot);
   ctx.lineTo(x - 5 * pixel, foot);
   ctx.fill();
+}
+
+function drawPoint(
+  { ctx }: uPlot,
+  x: number,
+  y: number,
+  marker: Marker,
+  pixel: number,
+  colours: Colours,
+): void {
+  ctx.beginPath();
+  ctx.arc(x, y, POINT * pixel, 0, 2 * Math.PI);
+  const colour = marker.isCurrent ? colours.cursor : marker.colour;
+  ctx.strokeStyle = colour;
+  ctx.fillStyle = marker.isHollow ? colours.surface : colour;
+  ctx.lineWidth = 2 * pixel;
+  ctx.fill();
+  ctx.stroke();
 }
 
 interface Entry {

@@ -23,9 +23,13 @@ export interface Rule {
   colour: string;
 }
 
-/** A triangle at the bottom of the chart, which can be clicked. */
+/** A triangle at the bottom of the chart, or a point of a curve, which can be clicked. */
 export interface Marker {
   x: number;
+  /** The value of a point on the left axis. Triangles have none. */
+  y?: number;
+  /** A point is drawn as a ring. */
+  isHollow?: boolean;
   run: string;
   label: string;
   colour: string;

@@ -1,9 +1,17 @@
 /** The HTTP API of the plugin (`http_api.md`): its types, and one function per route. */
 
-export type Kind = "horizontal" | "orthogonal";
+export type Kind = "horizontal" | "prediction" | "orthogonal";
 /** C exclusive classes, or C independent labels with a probability each. */
 export type Likelihood = "categorical" | "bernoulli";
-export type Status = "reached" | "stalled" | "out_of_steps" | "out_of_time" | "non_finite";
+export type Status =
+  | "reached"
+  | "blocked"
+  | "stalled"
+  | "out_of_steps"
+  | "out_of_time"
+  | "non_finite";
+/** What blocks a path; see `http_api.md`. */
+export type Barrier = "" | "rank" | "domain" | "prediction";
 
 /** The scalars of a path. A distance that is not finite is null. */
 export interface PathScalars {
@@ -16,6 +24,15 @@ export interface PathScalars {
   start_distance: number | null;
   final_distance: number | null;
   threshold: number | null;
+  /** Euclidean distance between the first and the last point. */
+  change: number | null;
+  euclidean_length: number | null;
+  /** Fisher–Rao length over the Fisher–Rao distance of the first and the last prediction. */
+  length_ratio: number | null;
+  blocked_by: Barrier;
+  /** What another network predicts for the last point; empty without one. */
+  judged: string;
+  judged_probability: number | null;
 }
 
 export interface PathIndex extends PathScalars {

@@ -52,5 +52,11 @@ export function shownPath(path: Path): Path {
 }
 
 function shownEnds<P extends Path | PathIndex>(path: P): P {
-  return { ...path, source: shown(path.source), destination: shown(path.destination) };
+  const { source, destination, judged } = path;
+  return {
+    ...path,
+    source: shown(source),
+    destination: shown(destination),
+    judged: shown(judged),
+  };
 }

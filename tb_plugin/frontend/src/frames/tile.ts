@@ -3,14 +3,13 @@
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import type { LoadedPath } from "../data/path_store.ts";
-import type { Sheet } from "../data/sheet.ts";
-import { divergingColours, maxAbsolute, paintDifference } from "./difference.ts";
 import {
   aspectRatio,
+  differenceRange,
+  drawDifference,
   drawnChannels,
   drawTile,
-  imageDifference,
-  reduced,
+  LARGEST_SIDE,
   signalDifference,
   signalRange,
 } from "./frames.ts";
@@ -24,7 +23,7 @@ export class LeafTile extends LitElement {
   @property({ attribute: false }) since: number | null = null;
   @property({ attribute: false }) dark = false;
   /** The largest side of the picture in pixels; larger images are reduced. */
-  @property({ attribute: false }) side = 512;
+  @property({ attribute: false }) side = LARGEST_SIDE;
 
   protected override createRenderRoot(): HTMLElement {
     return this;
@@ -39,41 +38,19 @@ export class LeafTile extends LitElement {
     if (this.since === null) {
       return signalLines(drawnChannels(frames, this.frame), signalRange(frames));
     }
-    const [low, high] = signalRange(frames);
-    const size = Math.max(Math.abs(low), Math.abs(high)) || 1;
-    return signalLines(signalDifference(frames, this.since, this.frame), [-size, size], true);
+    const lines = signalDifference(frames, this.since, this.frame);
+    return signalLines(lines, differenceRange(frames), true);
   }
 
   protected override updated(_: PropertyValues<this>): void {
     const canvas = this.querySelector("canvas");
-    const { path, sheet } = this.loaded ?? {};
-    if (!canvas || !sheet || path?.frames.type !== "image") return;
+    if (!canvas || !this.loaded?.sheet) return;
     if (this.since === null) {
-      drawTile(canvas, sheet, this.frame, this.side);
+      drawTile(canvas, this.loaded.sheet, this.frame, this.side);
       return;
     }
-    const lastFrame = path.frame_steps.length;
-    const end = path.frames.destination ? lastFrame : lastFrame - 1;
-    const scale = differenceScale(sheet, end, this.side);
-    const difference = imageDifference(sheet, this.since, this.frame, this.side);
-    const { width, height } = reduced(sheet.tile, this.side);
-    canvas.width = width;
-    canvas.height = height;
-    const image = new ImageData(width, height);
-    image.data.set(paintDifference(difference, scale, divergingColours(this.dark)));
-    canvas.getContext("2d")?.putImageData(image, 0, 0);
+    drawDifference(canvas, this.loaded, this.since, this.frame, this.side, this.dark);
   }
-}
-
-const scales = new WeakMap<Sheet, number>();
-
-/** All differences of a path share one scale, so that they can be compared. */
-function differenceScale(sheet: Sheet, end: number, side: number): number {
-  const known = scales.get(sheet);
-  if (known !== undefined) return known;
-  const scale = maxAbsolute(imageDifference(sheet, 0, end, side));
-  scales.set(sheet, scale);
-  return scale;
 }
 
 declare global {

@@ -131,7 +131,8 @@ export class LeafPage extends LitElement {
     const run = this.runs?.find(({ run }) => run === name);
     const snapshots = run?.snapshots.filter(({ step }) => step === x) ?? [];
     const sameName = snapshots.find((snapshot) => snapshot.name === this.opened?.snapshot.name);
-    const snapshot = sameName ?? snapshots[0];
+    const snapshot =
+      sameName ?? snapshots.find(({ kind }) => kind === "prediction") ?? snapshots[0];
     if (run && snapshot) this.change({ open: samePathIn(run, snapshot, this.opened) });
   };
 
@@ -178,6 +179,8 @@ export class LeafPage extends LitElement {
 
   private pathAndRows(): unknown {
     const { loaded, cursor, isLoading, error } = this.path;
+    const zoomPath = (pathSteps: Range | null) => this.change({ pathSteps });
+    const open = (key: PathKey) => this.change({ open: key });
     return html`
       <leaf-path
         .opened=${this.opened}
@@ -186,12 +189,30 @@ export class LeafPage extends LitElement {
         .isLoading=${isLoading}
         .error=${error}
         .dark=${this.dark}
-        .hiddenClasses=${this.view.hiddenClasses}
-        .onHide=${(hiddenClasses: string[]) => this.change({ hiddenClasses })}
-        .onZoom=${(pathSteps: Range | null) => this.change({ pathSteps })}
+        .onZoom=${zoomPath}
         .onRetry=${() => this.path.load()}
         .link=${() => this.link()}
       ></leaf-path>
+      <leaf-targets
+        .opened=${this.opened}
+        .dark=${this.dark}
+        .steps=${this.view.trainingSteps}
+        .onZoom=${(trainingSteps: Range | null) => this.change({ trainingSteps })}
+        .onOpen=${open}
+      ></leaf-targets>
+      ${
+        loaded && cursor
+          ? html`<leaf-path-charts
+              .opened=${this.opened}
+              .loaded=${loaded}
+              .cursor=${cursor}
+              .dark=${this.dark}
+              .hiddenClasses=${this.view.hiddenClasses}
+              .onHide=${(hiddenClasses: string[]) => this.change({ hiddenClasses })}
+              .onZoom=${zoomPath}
+            ></leaf-path-charts>`
+          : ""
+      }
       <leaf-rows
         .opened=${this.opened}
         .drawn=${this.drawn}
@@ -199,7 +220,7 @@ export class LeafPage extends LitElement {
         .cursor=${cursor}
         .store=${this.paths}
         .onTab=${(rows: View["rows"]) => this.change({ rows })}
-        .onOpen=${({ key }: { key: PathKey }) => this.change({ open: key })}
+        .onOpen=${({ key }: { key: PathKey }) => open(key)}
       ></leaf-rows>
     `;
   }

@@ -3,11 +3,11 @@
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import { live } from "lit/directives/live.js";
-import type { PathKey, Run, Snapshot } from "../data/api.ts";
+import type { Kind, PathKey, Run, Snapshot } from "../data/api.ts";
 import { shown } from "../data/untrusted_text.ts";
 import { ListLengths } from "../lists/more.ts";
 import {
-  listName,
+  listNames,
   outcome,
   reasonText,
   shortStatus,
@@ -21,6 +21,11 @@ import { type Opened, samePathIn, snapshotsByName, type View } from "../view/vie
 import { omittedRuns, omittedSnapshots } from "./omitted.ts";
 
 const LIST_STEP = 200;
+const PATH_HEADINGS: ReadonlyMap<Kind, string> = new Map([
+  ["horizontal", "Pairs"],
+  ["prediction", "Paths"],
+  ["orthogonal", "Starts"],
+]);
 
 @customElement("leaf-sidebar")
 export class LeafSidebar extends LitElement {
@@ -166,8 +171,9 @@ export class LeafSidebar extends LitElement {
   }
 
   private pairPicker({ key, snapshot }: Opened): unknown {
+    const names = listNames(snapshot);
     return html`
-      <h2>${snapshot.kind === "horizontal" ? "Pairs" : "Starts"}</h2>
+      <h2>${PATH_HEADINGS.get(snapshot.kind)}</h2>
       <ul class="pairs">
         ${this.lists.first("paths", snapshot.paths).map(
           (path, index) =>
@@ -177,10 +183,10 @@ export class LeafSidebar extends LitElement {
                 class="plain"
                 data-testid="pair-${index}"
                 aria-current=${index === key.index}
-                title=${statusText(path)}
+                title=${statusText(snapshot.kind, path)}
                 @click=${() => this.open({ ...key, index })}
               >
-                <span>${listName(path)}</span>
+                <span>${names[index]}</span>
                 <span class="status-dot ${outcome(path)}"></span>
                 <span class="secondary">${shortStatus(path)}</span>
               </button>

@@ -1,4 +1,4 @@
-/** One path: title and status, magnifier, strip, and the curves along it. */
+/** One path: title and status, magnifier and strip. */
 
 import { html, LitElement, type PropertyValues } from "lit";
 import { customElement, property } from "lit/decorators.js";
@@ -17,12 +17,18 @@ import {
   pathFacts,
   pathTitle,
   statusText,
+  statusWithSteps,
   stepsText,
 } from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
 import { cssColours } from "../theme/colours.ts";
 import type { Opened } from "../view/view.ts";
 import { pathFiles } from "./files.ts";
+import { outcomeText } from "./outcome.ts";
+
+const ONE_SCALE = html`<p class="secondary note" data-testid="one-scale">
+  All pictures of this path share one scale from black to white. The change has a scale of its own.
+</p>`;
 
 @customElement("leaf-path")
 export class LeafPath extends LitElement {
@@ -36,8 +42,6 @@ export class LeafPath extends LitElement {
   /** Returns a link to the current view. */
   @property({ attribute: false }) link = () => "";
 
-  @property({ attribute: false }) hiddenClasses: readonly string[] = [];
-  @property({ attribute: false }) onHide: (names: string[]) => void = () => {};
   @property({ attribute: false }) onZoom: (steps: Range | null) => void = () => {};
 
   private readonly player = new Player(() => this.requestUpdate());
@@ -75,19 +79,6 @@ export class LeafPath extends LitElement {
         ${this.header(this.opened)}
         ${loaded && cursor ? this.pictures(loaded, cursor) : this.placeholder()}
       </section>
-      ${
-        loaded && cursor
-          ? html`<leaf-path-charts
-              .opened=${this.opened}
-              .loaded=${loaded}
-              .cursor=${cursor}
-              .dark=${this.dark}
-              .hiddenClasses=${this.hiddenClasses}
-              .onHide=${this.onHide}
-              .onZoom=${this.onZoom}
-            ></leaf-path-charts>`
-          : ""
-      }
     `;
   }
 
@@ -99,7 +90,9 @@ export class LeafPath extends LitElement {
         <p class="secondary">${pathFacts(key.run, snapshot, path)}</p>
       </div>
       <div class="actions">
-        <span class="pill ${outcome(path)}" data-testid="status">${statusText(path)}</span>
+        <span class="pill ${outcome(path)}" data-testid="status">
+          ${snapshot.kind === "prediction" ? statusWithSteps(path) : statusText(snapshot.kind, path)}
+        </span>
         <button
           type="button"
           data-testid="play"
@@ -117,7 +110,9 @@ export class LeafPath extends LitElement {
 
   private files(opened: Opened): SavedFile[] {
     const { loaded, cursor } = this;
-    return loaded && cursor ? pathFiles(opened, loaded, cursor, () => cssColours(this)) : [];
+    return loaded && cursor
+      ? pathFiles(opened, loaded, cursor, () => cssColours(this), this.dark)
+      : [];
   }
 
   private placeholder(): unknown {
@@ -133,17 +128,20 @@ export class LeafPath extends LitElement {
     const { snapshot } = this.opened ?? {};
     const reduction = reductionText(loaded);
     const isScaled = snapshot?.scaled && loaded.sheet !== null;
+    const isPrediction = snapshot?.kind === "prediction";
     return html`
+      ${isPrediction ? outcomeText(loaded, snapshot.likelihood) : ""}
       <leaf-magnifier
         .loaded=${loaded}
         .cursor=${cursor}
         .dark=${this.dark}
-        .likelihood=${snapshot?.likelihood ?? "categorical"}
+        .snapshot=${snapshot ?? null}
       ></leaf-magnifier>
       <leaf-scrubber .cursor=${cursor} .describe=${() => frameText(loaded.path, cursor.frame)}>
       </leaf-scrubber>
       ${this.zoomNote(loaded, cursor)}
       <leaf-strip .loaded=${loaded} .cursor=${cursor}></leaf-strip>
+      ${isPrediction && loaded.sheet ? ONE_SCALE : ""}
       ${
         snapshot?.frame_note
           ? html`<p class="secondary note" data-testid="frame-note">${snapshot.frame_note}</p>`

@@ -45,11 +45,11 @@ export class LeafPathCharts extends LitElement {
   protected override willUpdate(changed: PropertyValues<this>): void {
     const path = this.loaded?.path;
     if (!path || !this.opened) return;
-    const { likelihood } = this.opened.snapshot;
+    const { kind, likelihood } = this.opened.snapshot;
     // A new specification redraws a chart, so it is created only when its inputs change.
     if (changed.has("loaded") || changed.has("dark")) {
       this.classes = classCurves(path, likelihood, this.dark);
-      this.distances = distanceSpec(path, this.dark);
+      this.distances = distanceSpec(path, kind, this.dark);
     }
     if (changed.has("loaded") || changed.has("dark") || changed.has("hiddenClasses")) {
       const { classes, hiddenClasses, dark } = this;
@@ -62,7 +62,7 @@ export class LeafPathCharts extends LitElement {
     const path = this.loaded?.path;
     if (!path || !this.opened || !this.probabilities || !this.distances) return "";
     const noun = scoreNoun(this.opened.snapshot.likelihood);
-    const distance = distanceName(path);
+    const distance = distanceName(this.opened.snapshot.kind, path);
     const colours = distanceColours(this.dark);
     return html`<div class="pair-of-cards">
       ${this.card(

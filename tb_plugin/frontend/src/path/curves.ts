@@ -1,7 +1,7 @@
 /** The curves along one path as chart specifications. */
 
 import type { ChartSpec, Curve, Rule } from "../charts/spec.ts";
-import type { Likelihood, Path, Values } from "../data/api.ts";
+import type { Kind, Likelihood, Path, Values } from "../data/api.ts";
 import { nearest } from "../numeric/nearest.ts";
 import { formatValue } from "../text/numbers.ts";
 import { classLook, type Look } from "../theme/palette.ts";
@@ -103,7 +103,7 @@ export function distanceColours(dark: boolean): DistanceColours {
 }
 
 /** Distance on the left axis, horizontality on the right. */
-export function distanceSpec(path: Path, dark: boolean): ChartSpec {
+export function distanceSpec(path: Path, kind: Kind, dark: boolean): ChartSpec {
   const colours = distanceColours(dark);
   const steps = path.curve_steps;
   const curves: Curve[] = [
@@ -115,23 +115,35 @@ export function distanceSpec(path: Path, dark: boolean): ChartSpec {
       width: 1.3,
       axis: "right",
     },
-    { name: distanceName(path), steps, values: path.distance, colour: colours.distance, width: 2 },
+    {
+      name: distanceName(kind, path),
+      steps,
+      values: path.distance,
+      colour: colours.distance,
+      width: 2,
+    },
   ];
   const rules: Rule[] = [];
   if (path.destination && path.threshold !== null) {
-    const label = `threshold: ${formatValue(path.threshold)}`;
+    const name = kind === "prediction" ? "tolerance" : "threshold";
+    const label = `${name}: ${formatValue(path.threshold)}`;
     rules.push({ value: path.threshold, label, colour: colours.distance });
   }
   return {
     curves,
     rules,
     xLabel: "path step",
-    left: { label: "distance (L2)", fromZero: true },
+    left: { label: distanceAxis(kind), fromZero: true },
     right: { label: "horizontality", range: [0, 1.02] },
   };
 }
 
-export function distanceName(path: Path): string {
+function distanceAxis(kind: Kind): string {
+  return kind === "prediction" ? "Fisher–Rao distance" : "distance (L2)";
+}
+
+export function distanceName(kind: Kind, path: Path): string {
+  if (kind === "prediction") return "Fisher–Rao distance to the target";
   return path.destination ? "distance to destination" : "distance from start";
 }
 

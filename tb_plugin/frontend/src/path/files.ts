@@ -26,12 +26,13 @@ export function pathFiles(
   loaded: LoadedPath,
   cursor: Cursor,
   colours: () => Colours,
+  dark: boolean,
 ): SavedFile[] {
   return [
     {
       label: "Strip as PNG",
       name: pathFileName(opened, "strip", "png"),
-      content: () => keeping(loaded, () => stripPicture(opened, loaded, cursor, colours())),
+      content: () => keeping(loaded, () => stripPicture(opened, loaded, cursor, colours(), dark)),
     },
     {
       label: "Animation as GIF",

@@ -2,7 +2,7 @@
 
 import type { PathKey, Run, Snapshot } from "../data/api.ts";
 import { shown } from "../data/untrusted_text.ts";
-import { distanceText, listName } from "../text/labels.ts";
+import { distanceText, listNames } from "../text/labels.ts";
 import { formatCount } from "../text/numbers.ts";
 import { indexOfSame, nearestStep, type Opened, type RowsTab } from "../view/view.ts";
 
@@ -44,7 +44,8 @@ function rowsOverTraining(opened: Opened): Row[] {
 }
 
 function rowsOfPairs({ run, snapshot }: Opened): Row[] {
-  return snapshot.paths.flatMap((path, i) => row(run, snapshot, i, () => listName(path)));
+  const names = listNames(snapshot);
+  return snapshot.paths.flatMap((_, i) => row(run, snapshot, i, () => names[i] ?? ""));
 }
 
 function rowsAcrossRuns(opened: Opened, drawn: readonly Run[]): Row[] {
@@ -64,7 +65,7 @@ function row(run: Run, snapshot: Snapshot, index: number, title: (of: Snapshot) 
   const path = snapshot.paths[index];
   if (!path) return [];
   const key = { run: run.run, tag: snapshot.tag, index };
-  return [{ key, title: title(snapshot), note: distanceText(path) }];
+  return [{ key, title: title(snapshot), note: distanceText(snapshot.kind, path) }];
 }
 
 function stepName({ step }: Snapshot): string {

@@ -1,9 +1,9 @@
 /** Labels of paths and snapshots. */
 
-import type { Likelihood, Path, PathScalars, Snapshot, Values } from "../data/api.ts";
+import type { Kind, Likelihood, Path, PathScalars, Snapshot, Values } from "../data/api.ts";
 import { shown } from "../data/untrusted_text.ts";
 import type { Range } from "../numeric/range.ts";
-import { formatCount, formatDistance, formatProbability } from "./numbers.ts";
+import { formatCount, formatDistance, formatProbability, formatValue } from "./numbers.ts";
 
 /** "4 → 9", or "4" for a walk, which has no destination. */
 export function pairName(path: PathScalars): string {
@@ -16,31 +16,67 @@ export function listName(path: PathScalars): string {
   return isWalk ? `${path.source} · no. ${path.source_index}` : pairName(path);
 }
 
-/** "Horizontal path 4 → 9" or "Orthogonal walk from 4". */
-export function pathTitle(snapshot: Snapshot, path: PathScalars): string {
-  return snapshot.kind === "horizontal"
-    ? `Horizontal path ${pairName(path)}`
-    : `Orthogonal walk from ${path.source}`;
+/**
+ * The names of all paths of a snapshot in a list.
+ *
+ * Prediction paths from several examples of one class also have the index: "8 → 3 · no. 24".
+ */
+export function listNames({ kind, paths }: Snapshot): string[] {
+  const first = new Map<string, number | null>();
+  const ambiguous = new Set<string>();
+  for (const { source, source_index } of kind === "prediction" ? paths : []) {
+    const known = first.get(source);
+    if (known === undefined) first.set(source, source_index);
+    else if (known !== source_index) ambiguous.add(source);
+  }
+  return paths.map((path) =>
+    ambiguous.has(path.source) && path.source_index !== null
+      ? `${listName(path)} · no. ${path.source_index}`
+      : listName(path),
+  );
 }
 
-/** The final distance: "22.25 of 29.66 left" for paths, "17.32 from the start" for walks. */
-export function distanceText(path: PathScalars): string {
+/** "Horizontal path 4 → 9", "Prediction path 4 → 9" or "Orthogonal walk from 4". */
+export function pathTitle({ kind }: Snapshot, path: PathScalars): string {
+  switch (kind) {
+    case "horizontal":
+      return `Horizontal path ${pairName(path)}`;
+    case "prediction":
+      return `Prediction path ${pairName(path)}`;
+    case "orthogonal":
+      return path.destination
+        ? `Orthogonal walk from ${path.source} towards ${path.destination}`
+        : `Orthogonal walk from ${path.source}`;
+  }
+}
+
+/** Size of the change of a path that reached its target, or how far it is from its end. */
+export function distanceText(kind: Kind, path: PathScalars): string {
+  if (kind === "prediction" && path.status === "reached") return changeText(path);
   if (path.final_distance === null) return "distance unknown";
   return path.destination
     ? `${formatDistance(path.final_distance)} of ${formatDistance(path.start_distance)} left`
     : `${formatDistance(path.final_distance)} from the start`;
 }
 
-/** Status and final distance: "stalled after 408 steps · 22.25 of 29.66 left". */
-export function statusText(path: PathScalars): string {
-  return `${statusWithSteps(path)} · ${distanceText(path)}`;
+/** "changed by 11.2". */
+export function changeText({ change }: PathScalars): string {
+  return `changed by ${formatValue(change)}`;
 }
 
-function statusWithSteps(path: PathScalars): string {
+/** Status and final distance: "stalled after 408 steps · 22.25 of 29.66 left". */
+export function statusText(kind: Kind, path: PathScalars): string {
+  return `${statusWithSteps(path)} · ${distanceText(kind, path)}`;
+}
+
+/** "stalled after 408 steps". */
+export function statusWithSteps(path: PathScalars): string {
   const steps = `${formatCount(path.steps)} ${path.steps === 1 ? "step" : "steps"}`;
   switch (path.status) {
     case "reached":
       return `reached after ${steps}`;
+    case "blocked":
+      return `blocked after ${steps}`;
     case "stalled":
       return `stalled after ${steps}`;
     case "out_of_time":
@@ -65,7 +101,8 @@ export function shortStatus(path: PathScalars): string {
 /** The outcome, which sets the colour of the status. */
 export function outcome(path: PathScalars): "good" | "partial" | "bad" {
   if (path.status === "non_finite") return "bad";
-  const isWhole = path.status === "reached" || (!path.destination && path.status !== "out_of_time");
+  const isCut = path.status === "out_of_time" || path.status === "blocked";
+  const isWhole = path.status === "reached" || (!path.destination && !isCut);
   return isWhole ? "good" : "partial";
 }
 

@@ -1,6 +1,6 @@
 /** The view: which part of the data the page shows. It is stored in the URL. */
 
-import type { PathIndex, PathKey, Run, Snapshot } from "../data/api.ts";
+import type { Kind, PathIndex, PathKey, Run, Snapshot } from "../data/api.ts";
 import type { Range } from "../numeric/range.ts";
 
 export interface View {
@@ -95,10 +95,12 @@ function isSamePair(one: PathIndex, other: PathIndex): boolean {
   );
 }
 
-/** The snapshots of a run grouped by name, in order of first appearance. */
+/** The snapshots of a run grouped by name: prediction paths, then others as they first appear. */
 export function snapshotsByName(run: Run): Map<string, Snapshot[]> {
   const names = new Map<string, Snapshot[]>();
-  for (const snapshot of run.snapshots) {
+  const isFirst = ({ kind }: Snapshot) => kind === "prediction";
+  const [first, others] = [run.snapshots.filter(isFirst), run.snapshots.filter((s) => !isFirst(s))];
+  for (const snapshot of [...first, ...others]) {
     const ofName = names.get(snapshot.name);
     if (ofName) ofName.push(snapshot);
     else names.set(snapshot.name, [snapshot]);
@@ -128,7 +130,7 @@ function successor(run: Run, tag: string): Snapshot | undefined {
   return nearestStep(ofName, Number(step)) ?? run.snapshots.at(-1);
 }
 
-/** The last horizontal path of the most recently written run, or else any path. */
+/** The last prediction path of the most recently written run, or else a path of another kind. */
 function newest(runs: readonly Run[]): Opened | null {
   const time = (run: Run) =>
     run.snapshots.reduce((latest, { wall_time }) => Math.max(latest, wall_time), 0);
@@ -136,8 +138,8 @@ function newest(runs: readonly Run[]): Opened | null {
     .filter((candidate) => candidate.snapshots.length > 0)
     .sort((one, other) => time(other) - time(one));
   if (!run) return null;
-  const horizontal = run.snapshots.filter(({ kind }) => kind === "horizontal");
-  const firstName = horizontal[0]?.name;
-  const snapshot = horizontal.filter(({ name }) => name === firstName).at(-1);
+  const ofKind = (wanted: Kind) => run.snapshots.filter(({ kind }) => kind === wanted);
+  const aimed = [ofKind("prediction"), ofKind("horizontal")].find(({ length }) => length > 0);
+  const snapshot = aimed?.filter(({ name }) => name === aimed[0]?.name).at(-1);
   return opened(run, snapshot ?? run.snapshots.at(-1), 0);
 }
