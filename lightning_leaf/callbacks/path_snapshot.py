@@ -24,6 +24,7 @@ from lightning_leaf.callbacks.walk_messages import WalkMessages
 from lightning_leaf.callbacks.walk_time import StepsAllowed, WalkTime, time_limit
 from lightning_leaf.data.batches import Split
 from lightning_leaf.data.normalization import Bound, Normalization, input_bounds
+from lightning_leaf.display.second_opinion import SecondOpinion
 from lightning_leaf.display.sessions import latest_session, note_session
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.errors import LeafError, shown
@@ -53,7 +54,7 @@ DEV_RUN_STEPS = 2
 
 
 class PathSnapshot(LeafCallback):
-    """The base class of both snapshot callbacks.
+    """The base class of the snapshot callbacks.
 
     A subclass chooses the examples (``_choose``) and computes the paths (``_compute_paths``). See
     :class:`HorizontalPathSnapshot` for the arguments.
@@ -119,8 +120,22 @@ class PathSnapshot(LeafCallback):
         rows: list[int],
         chunk_size: int | None,
         steps: StepsAllowed,
-    ) -> LeafPath:
-        """Return the paths from the sources in these rows."""
+    ) -> Sequence[SinglePath | None]:
+        """Return the paths from the starts in these rows, None where there is none to compute."""
+
+    def _starts(self) -> Examples:
+        """Return the example at which each path starts: the sources."""
+        assert self._sources is not None
+        return self._sources
+
+    def _second_opinions(
+        self, module: LightningModule, path: LeafPath
+    ) -> list[SecondOpinion] | None:
+        """Return what another network predicts for the ends of the paths, if there is one."""
+        return None
+
+    def _report_missing(self, missing: int, count: int, step: int) -> None:
+        """Report how many of the starts have no path."""
 
     def _longest_path(self) -> int:
         """Return the largest number of path steps."""
@@ -204,19 +219,20 @@ class PathSnapshot(LeafCallback):
         self._report_judgement()
         self._is_prepared = True
 
-    def _all_paths(self, module: LightningModule, steps: StepsAllowed) -> LeafPath | None:
-        """Return all paths on rank zero; each process computes its share."""
-        assert self._sources is not None
-        rows = self.processes.share(len(self._sources))
+    def _all_paths(
+        self, module: LightningModule, steps: StepsAllowed
+    ) -> list[SinglePath | None] | None:
+        """Return the path from each start on rank zero; each process computes its share."""
+        rows = self.processes.share(len(self._starts()))
         with self._measuring(module) as classifier:
 
-            def paths(chunk_size: int | None) -> list[SinglePath]:
+            def paths(chunk_size: int | None) -> list[SinglePath | None]:
                 return (
                     list(self._compute_paths(classifier, rows, chunk_size, steps)) if rows else []
                 )
 
             shares = self.processes.gather(lambda: self._chunks.run(paths))
-        return None if shares is None else LeafPath(self.processes.merge(shares))
+        return None if shares is None else self.processes.merge(shares)
 
     def _rtol(self) -> float | None:
         """Return the tolerance of projections; 0 takes all classes, None is the default.
@@ -254,13 +270,17 @@ class PathSnapshot(LeafCallback):
             trainer_state.shows_progress(trainer),
         )
         with self._limited(trainer, moment.step, steps):
-            path = self._all_paths(module, steps)
+            paths = self._all_paths(module, steps)
         self._task = Task("publishing", f"publishing the snapshot of step {moment.step}")
 
         def publish_on_rank_zero() -> None:
-            assert path is not None
-            with random_streams():  # a logger may draw random numbers
-                self._publish(trainer, path, metadata)
+            assert paths is not None
+            found = {row: path for row, path in enumerate(paths) if path is not None}
+            if len(found) < len(paths):
+                self._report_missing(len(paths) - len(found), len(paths), moment.step)
+            if found:
+                with random_streams():  # a logger may draw random numbers
+                    self._publish(trainer, module, found, metadata)
 
         self.processes.on_rank_zero(publish_on_rank_zero)
         self._has_measured()
@@ -268,8 +288,7 @@ class PathSnapshot(LeafCallback):
     @contextmanager
     def _limited(self, trainer: Trainer, step: int, steps: StepsAllowed) -> Iterator[None]:
         """End the paths at the time limit or after Ctrl-C, and announce paths that take long."""
-        assert self._sources is not None
-        count, longest = len(self._sources), steps.of(self._longest_path())
+        count, longest = len(self._starts()), steps.of(self._longest_path())
         at_once = self._chunks.size or CHUNK_SIZE
         rounds = longest * math.ceil(len(self.processes.share(count)) / at_once)
         limit = time_limit(self.max_time, self.fit.elapsed())
@@ -284,10 +303,19 @@ class PathSnapshot(LeafCallback):
         with interrupted_when(self._flag(trainer, lambda: False)), ended_when(ended):
             yield
 
-    def _publish(self, trainer: Trainer, path: LeafPath, metadata: SnapshotMetadata) -> None:
-        assert self._sources is not None
+    def _publish(
+        self,
+        trainer: Trainer,
+        module: LightningModule,
+        paths: Mapping[int, SinglePath],  # by the rows of their starts
+        metadata: SnapshotMetadata,
+    ) -> None:
+        path, rows = LeafPath(list(paths.values())), list(paths)
+        starts = self._starts().select(rows)
+        ends = None if self._destinations is None else self._destinations.select(rows)
         bounds = input_bounds(path.start, path[0].normalization, self.domain)
-        snapshot = make_snapshot(path, metadata, self._sources, self._destinations, bounds)
+        opinions = self._second_opinions(module, path)
+        snapshot = make_snapshot(path, metadata, starts, ends, bounds, opinions)
         self.last_snapshot = snapshot
         publisher = SnapshotPublisher(self.description, self._log_dir, self.save_files)
         publisher.publish(snapshot, path, trainer.loggers, self.fit.notices)
