@@ -46,9 +46,14 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, Br
 def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs with several snapshots; one run each with colour images, signals, hostile names.
 
+    A run of prediction paths is the oldest one.
     The run of colour images also has a snapshot of independent labels.
     """
     log = LogDirectory(tmp_path_factory.mktemp("logs"))
+    with log.run("predictions") as writer:
+        for step in (500, 1500, 3000):
+            write(writer, prediction_snapshot(step))
+        write(writer, synthetic.snapshot(3000, paths=1))
     with log.run("digits/sgd") as writer:
         write_training_curves(writer)
         for step in (500, 1500, 3000):
@@ -66,6 +71,22 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with log.run(HOSTILE_RUN) as writer:
         write(writer, hostile_snapshot())
     return log.path
+
+
+def prediction_snapshot(step: int) -> Snapshot:
+    """Return four prediction paths, two blocked, that change less at later steps."""
+    snapshot = synthetic.snapshot(step, kind="prediction", paths=4)
+    judged = ("4", "", "1", "")  # Another network disagrees about 9, and agrees about 1.
+    paths = tuple(
+        dataclasses.replace(
+            path,
+            change=path.change * 1000 / step,
+            judged=name,
+            judged_probability=0.91 if name else np.nan,
+        )
+        for path, name in zip(snapshot.paths, judged, strict=True)
+    )
+    return dataclasses.replace(snapshot, paths=paths)
 
 
 def labels_snapshot() -> Snapshot:
@@ -107,7 +128,7 @@ def hostile_snapshot() -> Snapshot:
 @pytest.fixture(scope="session")
 def url(logdir: Path) -> Iterator[str]:
     with tensorboard(logdir) as address:
-        await_snapshots(address, 10)
+        await_snapshots(address, 14)
         yield address
 
 

@@ -148,9 +148,14 @@ def test_every_status_is_accessible(show: Show, url: str, axe: str, index: int) 
 
 @pytest.mark.parametrize(
     ("run", "name"),
-    [("colours", "horizontal_path"), ("signals", "horizontal_path"), ("colours", "labels")],
+    [
+        ("colours", "horizontal_path"),
+        ("signals", "horizontal_path"),
+        ("colours", "labels"),
+        ("predictions", "prediction_path"),
+    ],
 )
-def test_colour_images_signals_and_labels_are_accessible(
+def test_colour_images_signals_labels_and_predictions_are_accessible(
     show: Show, url: str, axe: str, run: str, name: str
 ) -> None:
     tab = show(url).open(run=run, tag=f"{name}/000000000100-").await_path()

@@ -33,27 +33,27 @@ class PathScalars:
     Attributes:
         source: Label of the source, a class name.
         destination: Label of the destination. Prediction path: name of the target class, or of the
-            most probable class of the target. ``""`` for an orthogonal walk.
+            most probable class of the target. ``""`` for an orthogonal walk without one.
         source_index: Position of the source in its data set, or ``None`` if unknown.
         destination_index: Position of the destination in its data set, or ``None`` if unknown. A
             prediction path has none.
-        status: ``"reached"``, ``"blocked"`` (no valid change of the input makes the change of the
-            prediction, see ``blocked_by``), ``"stalled"``, ``"out_of_steps"``, ``"out_of_time"``
-            (ended by a limit of time or on request) or ``"non_finite"``.
+        status: ``"reached"``, ``"blocked"`` (it cannot go on, see ``blocked_by``),
+            ``"stalled"``, ``"out_of_steps"``, ``"out_of_time"`` (ended by a limit of time or on
+            request) or ``"non_finite"``.
         steps: Number of path steps.
-        start_distance: Horizontal path: ‖destination − source‖. Prediction path: Fisher–Rao
-            distance of the first prediction to the target. Orthogonal walk: 0.
-        final_distance: Distance of the last point to the destination (horizontal path) or to the
-            source (orthogonal walk), or of its prediction to the target (prediction path).
-        threshold: Distance at which the destination or target counts as reached. Orthogonal walk:
-            NaN.
+        start_distance: ‖destination − source‖. Prediction path: Fisher–Rao distance of the first
+            prediction to the target. Orthogonal walk without a destination: 0.
+        final_distance: Distance of the last point to the destination, or to the source for an
+            orthogonal walk without one. Prediction path: distance of its prediction to the target.
+        threshold: Distance at which the destination or target counts as reached. NaN for an
+            orthogonal walk without a destination.
         change: Distance between the first and the last point. NaN if unknown.
         euclidean_length: Length of the path. NaN if unknown.
         length_ratio: Length of the path in the metric G, divided by the Fisher–Rao distance
             between the first and the last prediction: 1 for the shortest path. NaN if unknown.
         blocked_by: What blocks a blocked path: ``"rank"`` (no change of the input makes the change
             of the prediction), ``"domain"`` (only a change out of the valid range does) or
-            ``"prediction"``. ``""`` if nothing does.
+            ``"prediction"`` (the next step would change the prediction). ``""`` if nothing does.
         judged: Prediction of another network for the last point, a class name. ``""`` if there is
             no other network.
         judged_probability: Probability of that class by the other network, NaN without one.
