@@ -113,10 +113,10 @@ def plot_paths(paths: Sequence[PlottablePath], *, classes: Sequence[str] | None 
         ValueError: If the number of names is not C.
         ModuleNotFoundError: If matplotlib is not installed.
     """
-    figure = _figure(width=15, height=4.2 * len(paths))
+    figure = new_figure(width=15, height=4.2 * len(paths))
     for part, path in zip(_rows(figure, len(paths)), paths, strict=True):
-        names = _class_names(path, classes)
-        title = f"{KIND_NAMES[path.kind]}{_ends(path, names)}: {path.describe()}"
+        names = names_of_classes(path.log_probs.shape[-1], classes)
+        title = f"{KIND_NAMES[path.kind]}{ends_of(path, names)}: {path.describe()}"
         layout = layout_of(path.points.shape[1:], _channel_axis(path))
         note = "" if layout is None else layout.note
         part.suptitle("\n".join(filter(None, (title, note))), x=0.01, ha="left", fontsize="medium")
@@ -142,7 +142,7 @@ def plot_history(history: Mapping[str, Sequence[float]], *, reference: float | N
     Raises:
         ModuleNotFoundError: If matplotlib is not installed.
     """
-    figure = _figure(width=15, height=3.6)
+    figure = new_figure(width=15, height=3.6)
     trace, rank, dimension = figure.subplots(1, 3)
     steps = history["step"]
     for statistic in ("median", "mean"):
@@ -167,7 +167,12 @@ def plot_history(history: Mapping[str, Sequence[float]], *, reference: float | N
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches, which notebooks show.
+
+    Raises:
+        ModuleNotFoundError: If matplotlib is not installed.
+    """
     try:
         from lightning_leaf.drawing.notebook_figure import NotebookFigure
     except ModuleNotFoundError as error:
@@ -183,8 +188,16 @@ def _rows(figure: Figure, count: int) -> list[Any]:
     return list(rows[:, 0])
 
 
-def _class_names(path: PlottablePath, classes: Sequence[str] | None) -> list[str]:
-    count = path.log_probs.shape[-1]
+def names_of_classes(count: int, classes: Sequence[str] | None) -> list[str]:
+    """Return one name for each class, their numbers by default.
+
+    Args:
+        count: Number of classes.
+        classes: Names of the classes.
+
+    Raises:
+        ValueError: If the number of names is not ``count``.
+    """
     if classes is None:
         return [str(label) for label in range(count)]
     if len(classes) != count:
@@ -192,8 +205,8 @@ def _class_names(path: PlottablePath, classes: Sequence[str] | None) -> list[str
     return [str(name) for name in classes]
 
 
-def _ends(path: PlottablePath, names: Sequence[str]) -> str:
-    """Return the predicted class and the target class of a prediction path, in words."""
+def ends_of(path: PlottablePath, names: Sequence[str]) -> str:
+    """Return the predicted class and the target class of a prediction path; empty for others."""
     if path.kind != "prediction" or path.target is None:
         return ""
     (first,), _ = predictions(path.log_probs[:1], path.likelihood, names)
