@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lightning_leaf.geometry.effective_rank import effective_rank
     from lightning_leaf.geometry.estimates import LeadingSpectrum, TraceEstimate
     from lightning_leaf.geometry.fisher_rao import fisher_rao_distance, fisher_rao_length
+    from lightning_leaf.geometry.leaf_coordinates import leaf_coordinates, log_probs_at
+    from lightning_leaf.geometry.leaf_map import LeafMap, leaf_map
     from lightning_leaf.geometry.local_geometry import LocalGeometry, local_geometry
     from lightning_leaf.geometry.matrix_free.data_matrix import MatrixFreeDataMatrix
     from lightning_leaf.geometry.metrics import LocalDataMatrixEffectiveRank, LocalDataMatrixTrace
@@ -45,6 +47,7 @@ __all__ = [
     "HorizontalPathSnapshot",
     "LeadingSpectrum",
     "LeafError",
+    "LeafMap",
     "LeafMonitor",
     "LeafPath",
     "LeafPredictor",
@@ -71,7 +74,10 @@ __all__ = [
     "fisher_rao_distance",
     "fisher_rao_length",
     "horizontal_path",
+    "leaf_coordinates",
+    "leaf_map",
     "local_geometry",
+    "log_probs_at",
     "orthogonal_walk",
     "read_measurements",
 ]
@@ -81,6 +87,7 @@ _MODULES = {
     "HorizontalPathSnapshot": "callbacks",
     "LeadingSpectrum": "geometry.estimates",
     "LeafError": "errors",
+    "LeafMap": "geometry.leaf_map",
     "LeafMonitor": "loops",
     "LeafPath": "paths.leaf_path",
     "LeafPredictor": "predict",
@@ -107,7 +114,10 @@ _MODULES = {
     "fisher_rao_distance": "geometry.fisher_rao",
     "fisher_rao_length": "geometry.fisher_rao",
     "horizontal_path": "paths.horizontal_path",
+    "leaf_coordinates": "geometry.leaf_coordinates",
+    "leaf_map": "geometry.leaf_map",
     "local_geometry": "geometry.local_geometry",
+    "log_probs_at": "geometry.leaf_coordinates",
     "orthogonal_walk": "paths.orthogonal_walk",
     "read_measurements": "predict",
 }

@@ -18,6 +18,7 @@ PUBLIC_NAMES = {
     "HorizontalPathSnapshot",
     "LeadingSpectrum",
     "LeafError",
+    "LeafMap",
     "LeafMonitor",
     "LeafPath",
     "LeafPredictor",
@@ -44,7 +45,10 @@ PUBLIC_NAMES = {
     "fisher_rao_distance",
     "fisher_rao_length",
     "horizontal_path",
+    "leaf_coordinates",
+    "leaf_map",
     "local_geometry",
+    "log_probs_at",
     "orthogonal_walk",
     "read_measurements",
 }

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, overload
 import torch
 from torch import Tensor
 
+from lightning_leaf.drawing.leaf_map import plot_map
 from lightning_leaf.drawing.plotting import KIND_NAMES, plot_paths
+from lightning_leaf.geometry.leaf_map import leaf_map
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.single_path import Barrier, PathKind, PathStatus, SinglePath
 
@@ -179,6 +181,44 @@ class LeafPath(Sequence[SinglePath]):
             ModuleNotFoundError: If matplotlib is not installed.
         """
         return plot_paths(self, classes=classes)
+
+    def plot_map(
+        self, *, classes: Sequence[str] | None = None, images: int | None = None
+    ) -> Figure:
+        """Plot all paths on one map of predictions, with images beside them; needs matplotlib.
+
+        Each point of the map is a prediction. Its distances resemble Fisher–Rao distances, see
+        :func:`leaf_map`; the title says how well. The colour of a path is the predicted class.
+        Corners are predictions of which the model is certain. The map of two classes or one label
+        is a line, which is drawn once for each path; the map of three classes is a triangle.
+
+        The images of a path are evenly spaced over its Fisher–Rao length. There are none for inputs
+        that are vectors or signals. The prediction is written below each: the class and its
+        probability, or the labels with p > ½. All images of the map share one scale.
+
+        Args:
+            classes: Names of the C classes. Default: their numbers.
+            images: Largest number of images of each path. Default: 2 to 8, about 20 in total. Paths
+                along which the prediction hardly changes have fewer.
+
+        Returns:
+            A figure, which a notebook shows and ``figure.savefig`` saves.
+
+        Raises:
+            ValueError: If the number of names is not C.
+            LeafError: If ``images`` is not a whole number of at least 0, or no prediction is
+                finite.
+            ModuleNotFoundError: If matplotlib is not installed.
+
+        Example:
+            >>> import torch
+            >>> from lightning_leaf import horizontal_path
+            >>> _ = torch.manual_seed(0)
+            >>> model = torch.nn.Linear(4, 3)
+            >>> path = horizontal_path(model, torch.zeros(2, 4), torch.ones(2, 4), progress=False)
+            >>> figure = path.plot_map(classes=["cat", "dog", "cow"])
+        """
+        return plot_map(self, leaf_map, classes=classes, images=images)
 
 
 def _hold_last(series: Sequence[Tensor]) -> Tensor:

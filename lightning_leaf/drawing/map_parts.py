@@ -1,0 +1,111 @@
+"""The parts of a map of paths: corners, edges, curves, and the legend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lightning_leaf.drawing.map_scene import PlacedCurve, Scene
+from lightning_leaf.drawing.placement import Box, Points, around
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LETTER = 0.11
+"""Width of a letter of a name, in inches."""
+_SHARE_BEFORE = {"left": 0.0, "bottom": 0.0, "center": 0.5, "right": 1.0, "top": 1.0}
+
+
+def draw_corners(panel: Axes, scene: Scene) -> list[Box]:
+    """Draw the corners with their names. Returns the boxes that they take."""
+    boxes = []
+    middle = _middle(scene)
+    for corner, name, colour in zip(
+        scene.corners, scene.corner_names, scene.corner_colours, strict=True
+    ):
+        away = (corner - middle) / max(float(np.linalg.norm(corner - middle)), 1e-9)
+        horizontal = "left" if away[0] > 0.3 else "right" if away[0] < -0.3 else "center"
+        vertical = "bottom" if away[1] > 0.3 else "top" if away[1] < -0.3 else "center"
+        for x, y in _copies(corner, scene):
+            panel.plot(x, y, "D", color=colour, ms=8, mec="white", zorder=5)
+            x, y = x + 0.2 * away[0], y + 0.2 * away[1]
+            panel.text(x, y, name, weight="bold", ha=horizontal, va=vertical, zorder=6)
+        width, height = LETTER * len(name), 0.2
+        left = x - width * _SHARE_BEFORE[horizontal]
+        low = y - height * _SHARE_BEFORE[vertical]
+        boxes.append((left, low, left + width, low + height))
+        boxes.append(around(corner, 0.1))
+    return boxes
+
+
+def draw_edges(panel: Axes, scene: Scene) -> None:
+    """Draw the edges of the map, and dashed lines between the regions of the corners."""
+    look: dict[str, Any] = {"color": "0.85", "lw": 1, "zorder": 1}
+    for edge in scene.edges:
+        between = edge[len(edge) // 2]
+        if scene.lanes:
+            for curve in scene.curves:
+                panel.plot(edge[:, 0], np.full(len(edge), curve.points[0, 1]), **look)
+            panel.plot([between[0]] * 2, [0, scene.size[1]], ls="--", **look)
+        else:
+            panel.plot(*edge.T, **look)
+            panel.plot(*np.stack([_middle(scene), between]).T, ls="--", **look)
+
+
+def draw_curve(panel: Axes, curve: PlacedCurve) -> None:
+    """Draw a path in the colours of its predictions, with its start, end and target."""
+    from matplotlib.collections import LineCollection
+
+    points = curve.points
+    middles = 0.5 * (points[1:] + points[:-1])
+    halves = np.concatenate(
+        [np.stack([points[:-1], middles], 1), np.stack([middles, points[1:]], 1)]
+    )
+    colours = curve.colours[:-1] + curve.colours[1:]
+    lines: Any = LineCollection(list(halves), colors=colours, linewidths=2.2, zorder=3)
+    lines.set_capstyle("round")
+    panel.add_collection(lines)
+    if curve.target is not None:
+        panel.plot(*curve.target, "x", color="black", ms=9, mew=1.5, zorder=7)
+    panel.plot(*points[-1], "s", color=curve.colours[-1], mec="black", ms=7, zorder=8)
+    panel.plot(*points[0], "o", color=curve.colours[0], mec="black", ms=11, zorder=9)
+    panel.text(
+        points[0, 0], points[0, 1], curve.number, color="white", fontsize="x-small", weight="bold",
+        ha="center", va="center", zorder=10,
+    )  # fmt: skip
+
+
+def draw_legend(panel: Axes, scene: Scene) -> None:
+    """Draw the legend and the scale."""
+    from matplotlib.lines import Line2D
+
+    look: dict[str, Any] = {"color": "0.4", "ls": "none"}
+    handles = [
+        Line2D([], [], marker="o", mec="black", ms=9, label="start", **look),
+        Line2D([], [], marker="s", mec="black", ms=7, label="end", **look),
+        Line2D([], [], marker="D", ms=7, label="the model is certain", **look),
+    ]
+    if any(curve.target is not None for curve in scene.curves):
+        handles.insert(2, Line2D([], [], marker="x", ms=8, mew=1.5, label="target", **look))
+    panel.legend(handles=handles, loc="lower left", ncols=4, frameon=False, fontsize="small")
+    right = scene.size[0] - 0.3
+    panel.plot([right - scene.unit, right], [-0.28, -0.28], color="black", lw=1.5)
+    text = f"Fisher–Rao distance 1 (the largest is {scene.largest:.2f})"
+    panel.text(
+        right - scene.unit - 0.1, -0.28, text, fontsize="small",
+        ha="right", va="center",
+    )  # fmt: skip
+
+
+def _middle(scene: Scene) -> Points:  # (2,)
+    """Return the prediction in which all corners are equally likely, or the middle of the page."""
+    middle: Points = scene.corners.mean(0) if len(scene.edges) else 0.5 * np.array(scene.size)
+    return middle
+
+
+def _copies(corner: Points, scene: Scene) -> list[Points]:
+    """Return the places at which a corner is drawn: once, or once for each path."""
+    if not scene.lanes:
+        return [corner]
+    return [np.array([corner[0], curve.points[0, 1]]) for curve in scene.curves]
