@@ -7,7 +7,7 @@ from typing import Any
 from PIL import ImageDraw, ImageFont
 
 ARROW = "→"
-_SUBSTITUTES = str.maketrans({"−": "-", "½": "1/2", "–": "-", "±": "+/- "})
+_SUBSTITUTES = str.maketrans({"−": "-", "½": "1/2", "–": "-"})
 ELLIPSIS = "…"
 
 Colour = tuple[int, int, int]

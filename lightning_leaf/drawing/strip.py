@@ -92,8 +92,9 @@ def draw_strip(record: PathRecord, path: StripPath, *, scaled: bool = False) -> 
         axis = None if path.normalization is None else path.normalization.axis
         change = change_between(path.points[0], path.points[-1], TILE, axis)
         captions.append(("change", change.text))
-        colours = "red is higher, blue is lower, " if change.is_image else ""
-        note += f" · change: {colours}up to ±{_number(change.scale)}"
+        if change.is_image:
+            full = _number(change.scale)
+            note += f" · change: red is higher, blue is lower, full colour at {full}"
     title = _title(record)
 
     count = len(captions)
