@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lightning_leaf.data.normalization import Normalization
 from lightning_leaf.drawing.plotting import plot_paths
+from lightning_leaf.geometry.divergence import kl_divergence
 from lightning_leaf.geometry.fisher_rao import fisher_rao_distance
 from lightning_leaf.model.likelihood import Likelihood
 
@@ -157,6 +158,25 @@ class SinglePath:
         shortest = float(fisher_rao_distance(first, last, self.likelihood))
         return float(self.fisher_rao_length[-1]) / shortest if shortest > 0 else math.nan
 
+    @property
+    def kl(self) -> Tensor:
+        """KL(p(x_0) ‖ p(x_t)) at every step, ``(T + 1,)``, float64, in nats.
+
+        For independent labels it is the sum over the labels.
+        """
+        return kl_divergence(self.log_probs[:1], self.log_probs, self.likelihood)
+
+    @property
+    def covered(self) -> float:
+        """Share of the distance to the destination that the path has covered, at most 1.
+
+        0 if the last point is as far from the destination as the first; NaN for paths without one.
+        """
+        if self.end is None:
+            return math.nan
+        first, last = float(self.distance[0]), float(self.distance[-1])
+        return 1 - last / first if first > 0 else 1.0
+
     def describe(self) -> str:
         """Return the status, the number of steps and the last distance, as one sentence."""
         last, steps = float(self.distance[-1]), f"{self.steps} step{'s' * (self.steps != 1)}"
@@ -171,7 +191,11 @@ class SinglePath:
         if self.end is None:
             verb = "walked" if self.status is PathStatus.OUT_OF_STEPS else _OUTCOMES[self.status]
             return f"{verb} {steps}, {last:.2f} from the start"
-        left = f"{last:.2f} of {float(self.distance[0]):.2f} left"
+        if self.kind == "orthogonal":
+            share, kl = 100 * self.covered, float(self.kl.max())
+            left = f"covered {share:.0f} % of the way, KL at most {kl:.2g}"
+        else:
+            left = f"{last:.2f} of {float(self.distance[0]):.2f} left"
         return f"{_OUTCOMES[self.status]} {steps}, {left}"
 
     @property
