@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from lightning_leaf._arguments import whole_number
@@ -14,7 +15,7 @@ from lightning_leaf.drawing.map_pictures import draw_pictures
 from lightning_leaf.drawing.map_scene import MakeChart, Scene, place
 from lightning_leaf.drawing.plotting import KIND_NAMES, ends_of, names_of_classes, new_figure
 from lightning_leaf.drawing.titles import STATUS_WORDS
-from lightning_leaf.errors import NonFiniteError
+from lightning_leaf.errors import LeafError, NonFiniteError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,8 +26,12 @@ IMAGES_SHOWN = 20
 """Number of images of all paths on a map, if it is not given."""
 FOOT = 0.5
 """Height of the legend below the map, in inches."""
-EXACT = 0.005
-"""Distances with a smaller typical error are called exact."""
+EXACT = 1e-6
+"""Distances with a smaller relative error are exact."""
+LINE = 128
+"""Largest number of letters in a line of the title."""
+MOST_PATHS, MOST_IMAGES = 64, 16
+"""Largest number of paths on a map, and of images of each."""
 
 
 def plot_map(
@@ -50,9 +55,15 @@ def plot_map(
 
     Raises:
         ValueError: If the number of names is not C.
-        LeafError: If ``images`` is no whole number, or no prediction is finite.
+        LeafError: If there are more than 64 paths, or ``images`` is no whole number from 0 to 16.
+        NonFiniteError: If no prediction is finite.
         ModuleNotFoundError: If matplotlib is not installed.
     """
+    if len(paths) > MOST_PATHS:
+        raise LeafError(
+            f"A map shows at most {MOST_PATHS} paths; got {len(paths)}. Plot some of them: "
+            f"path[:{MOST_PATHS}].plot_map()."
+        )
     names = names_of_classes(paths[0].log_probs.shape[-1], classes)
     shown = _images_of_each(paths, images)
     steps = max(8, STEPS_SHOWN // len(paths))
@@ -86,7 +97,7 @@ def plot_map(
 def _images_of_each(paths: Sequence[MappablePath], images: int | None) -> int:
     """Return the number of images of a path, 0 for vectors and signals."""
     if images is not None:
-        images = whole_number(images, "images", at_least=0)
+        images = whole_number(images, "images", at_least=0, at_most=MOST_IMAGES)
     else:
         images = min(max(IMAGES_SHOWN // len(paths), 2), 8)
     is_image = layout_of(tuple(paths[0].points.shape[1:]), _channel_axis(paths[0])) is not None
@@ -117,10 +128,8 @@ def _title(paths: Sequence[MappablePath], scene: Scene, names: Sequence[str]) ->
     if scene.distortion < EXACT:
         third = "Distances on the map are Fisher–Rao distances."
     else:
-        third = (
-            "Distances on the map differ from Fisher–Rao distances by "
-            f"{100 * scene.distortion:.0f} % (root mean square)"
-        )
+        percent = "less than 1" if scene.distortion < 0.01 else f"{100 * scene.distortion:.0f}"
+        third = f"Distances on the map differ from Fisher–Rao distances by {percent} % (root mean "
         many = scene.distortion > 0.1
-        third += ": points that are close on the map can be far apart." if many else "."
-    return "\n".join((first, second, third))
+        third += "square): predictions that look close can be far apart." if many else "square)."
+    return "\n".join(fill(line, LINE) for line in (first, second, third))

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lightning_leaf.drawing.map_scene import PlacedCurve, Scene
+from lightning_leaf.drawing.map_scene import LETTER, PlacedCurve, Scene
 from lightning_leaf.drawing.placement import Box, Points, around
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LETTER = 0.11
-"""Width of a letter of a name, in inches."""
 _SHARE_BEFORE = {"left": 0.0, "bottom": 0.0, "center": 0.5, "right": 1.0, "top": 1.0}
 
 

@@ -20,6 +20,7 @@ from lightning_leaf.drawing.placement import (
     around,
     in_a_row,
     place_pictures,
+    shorten,
 )
 from lightning_leaf.drawing.predictions import predictions
 
@@ -66,10 +67,9 @@ def draw_pictures(panel: Axes, scene: Scene, names: Sequence[str], taken: Sequen
 def _captions(curve: PlacedCurve, names: Sequence[str]) -> list[str]:
     chosen = curve.chosen
     texts, p = predictions(chosen.log_probs[chosen.frame_rows], chosen.path.likelihood, names)
-    short = [text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…" for text in texts]
     return [
-        text if math.isnan(value) else f"{text}: {value:.2f}"
-        for text, value in zip(short, p.tolist(), strict=True)
+        shorten(text, LETTERS) if math.isnan(value) else f"{shorten(text, LETTERS)}: {value:.2f}"
+        for text, value in zip(texts, p.tolist(), strict=True)
     ]
 
 

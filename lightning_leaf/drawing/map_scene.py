@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.drawing.map_curves import MapCurve
-from lightning_leaf.drawing.placement import Points
+from lightning_leaf.drawing.placement import Points, shorten
 from lightning_leaf.drawing.predictions import predicted_sets, predictions
 from lightning_leaf.model.likelihood import Likelihood
 
@@ -20,6 +20,8 @@ WIDTH, LEAST_HEIGHT, LARGEST_HEIGHT = 10.0, 3.2, 8.5
 """Size of the area of a map, in inches."""
 SMALLEST_WIDTH = 1.0
 """Least Fisher–Rao distance that the width of a map covers: it does not enlarge noise."""
+LETTER, LETTERS = 0.11, 24
+"""Width of a letter of a name, in inches, and largest number of letters."""
 OTHER = "#bbbbbb"
 """Colour of predictions that have no corner."""
 
@@ -129,9 +131,11 @@ def place(
     everything = torch.cat([chart.positions, chart.corner_positions, chart.edges.reshape(-1, 2)])
     low, high = everything.amin(0).numpy(), everything.amax(0).numpy()
     extent = np.maximum(high - low, 1e-9)
+    texts, _ = predictions(chart.corners.double().log(), likelihood, names)
+    texts = [shorten(text, LETTERS) for text in texts]
     margin = 0.55 + 1.1 * side
-    inner = WIDTH - 2 * margin
-    unit = inner / max(float(extent[0]), SMALLEST_WIDTH)
+    at_sides = max(margin, 0.35 + LETTER * max(map(len, texts)))
+    unit = (WIDTH - 2 * at_sides) / max(float(extent[0]), SMALLEST_WIDTH)
     if lanes:
         height = (side + 1.0) * len(curves)
     else:
@@ -163,7 +167,7 @@ def place(
         side=side,
         curves=placed,
         corners=on_page(chart.corner_positions),
-        corner_names=predictions(chart.corners.double().log(), likelihood, names)[0],
+        corner_names=texts,
         corner_colours=corner_colours,
         edges=on_page(chart.edges),
         lanes=lanes,

@@ -27,6 +27,16 @@ def around(point: Points, reach: float) -> Box:
     return x - reach, y - reach, x + reach, y + reach
 
 
+def shorten(text: str, letters: int) -> str:
+    """Return a text of at most this number of letters.
+
+    Example:
+        >>> shorten("aeroplane", 20), shorten("aeroplane", 5)
+        ('aeroplane', 'aero…')
+    """
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
+
+
 def place_pictures(
     anchors: Points,  # (k, 2)
     size: tuple[float, float],

@@ -162,6 +162,19 @@ class LeafPath(Sequence[SinglePath]):
         """Fisher–Rao length over the Fisher–Rao distance of both ends, ``(N,)``, float64."""
         return torch.tensor([path.length_ratio for path in self], dtype=torch.float64)
 
+    @cached_property
+    def kl(self) -> Tensor:  # (N, T + 1)
+        """KL divergence from the first prediction at every step, ``(N, T + 1)``, float64."""
+        return _hold_last([path.kl for path in self])
+
+    @property
+    def covered(self) -> Tensor:  # (N,)
+        """Share of the distance to each destination that is covered, ``(N,)``, float64.
+
+        NaN for paths without a destination.
+        """
+        return torch.tensor([path.covered for path in self], dtype=torch.float64)
+
     @property
     def blocked_by(self) -> tuple[Barrier, ...]:
         """What blocks each path, ``""`` for paths that are not blocked; see :class:`SinglePath`."""
@@ -206,8 +219,9 @@ class LeafPath(Sequence[SinglePath]):
 
         Raises:
             ValueError: If the number of names is not C.
-            LeafError: If ``images`` is not a whole number of at least 0, or no prediction is
-                finite.
+            LeafError: If there are more than 64 paths, or ``images`` is not a whole number from 0
+                to 16.
+            NonFiniteError: If no prediction is finite.
             ModuleNotFoundError: If matplotlib is not installed.
 
         Example:

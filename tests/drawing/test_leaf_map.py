@@ -57,7 +57,7 @@ def test_a_map_shows_paths_of_every_kind(kind):
     assert {"class 0", "class 2", "start", "end"} <= set(shown)
     assert "class 1" not in shown  # it is predicted nowhere
     assert path.describe() in title(figure)
-    assert "Distances on the map are Fisher–Rao distances." in title(figure)
+    assert "differ from Fisher–Rao distances by less than 1 %" in title(figure)
     assert any(text.startswith("class 0: 0.") for text in shown)
     assert len(images(figure)) == 8
 
@@ -69,7 +69,7 @@ def test_the_title_says_how_far_distances_are_wrong():
     words = title(path.plot_map(images=0))
     assert "Map of 5 horizontal paths (5 out of steps)" in words
     assert "differ from Fisher–Rao distances by" in words
-    assert "points that are close on the map can be far apart" in words
+    assert "predictions that look close can be far apart" in words
     # Negative control: one of these paths is mapped exactly.
     assert "far apart" not in title(path[:1].plot_map(images=0)).split("\n")[2]
 
@@ -135,6 +135,7 @@ def test_two_classes_are_one_line_for_each_path():
     path = LeafPath([make_path(straight(30, 0, 1, 2), seed=i) for i in range(3)])
     figure = path.plot_map(classes=["cat", "dog"])
     assert texts(figure).count("cat") == 3
+    assert "Distances on the map are Fisher–Rao distances." in title(figure)
     curves = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
     heights = [np.array(curve.get_segments())[..., 1] for curve in curves]
     assert all(np.ptp(each) == 0 for each in heights)
@@ -219,8 +220,21 @@ def test_wrong_arguments_raise_errors():
     path = LeafPath([make_path(straight(9, 0, 1, 3))])
     with pytest.raises(ValueError, match="classes expects 3 names, one per class; got 1"):
         path.plot_map(classes=["a"])
-    with pytest.raises(LeafError, match="images expects a whole number of at least 0; got -1"):
+    with pytest.raises(LeafError, match="images expects a whole number from 0 to 16; got -1"):
         path.plot_map(images=-1)
+    with pytest.raises(LeafError, match=r"at most 64 paths; got 65.*path\[:64\]"):
+        LeafPath(list(path) * 65).plot_map()
+
+
+def test_long_names_stay_on_the_page():
+    names = ["a very long name of a class that nobody reads", "b", "c"]
+    figure = LeafPath([make_path(straight(9, 0, 1, 3), (4,))]).plot_map(classes=names)
+    figure.draw_without_rendering()
+    for text in figure.findobj(_is_name):
+        box = text.get_window_extent()
+        assert box.x0 > 0
+        assert box.x1 < figure.bbox.width
+    assert "a very long name of a c…" in texts(figure)
 
 
 def test_pictures_are_placed_beside_each_other():
