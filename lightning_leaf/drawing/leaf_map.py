@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from lightning_leaf._arguments import whole_number
 from lightning_leaf.drawing.layout import layout_of
-from lightning_leaf.drawing.map_curves import MappablePath, map_curve
-from lightning_leaf.drawing.map_parts import draw_corners, draw_curve, draw_edges, draw_legend
+from lightning_leaf.drawing.map_curves import MappablePath, map_curve, without_repeats
+from lightning_leaf.drawing.map_parts import draw_corners, draw_curves, draw_edges, draw_legend
 from lightning_leaf.drawing.map_pictures import draw_pictures
 from lightning_leaf.drawing.map_scene import MakeChart, Scene, place
 from lightning_leaf.drawing.plotting import KIND_NAMES, ends_of, names_of_classes, new_figure
@@ -67,8 +67,8 @@ def plot_map(
     names = names_of_classes(paths[0].log_probs.shape[-1], classes)
     shown = _images_of_each(paths, images)
     steps = max(8, STEPS_SHOWN // len(paths))
-    found = [(i, map_curve(path, steps, shown)) for i, path in enumerate(paths)]
-    curves = [(i, curve) for i, curve in found if curve is not None]
+    found = [map_curve(path, steps, shown, number) for number, path in enumerate(paths)]
+    curves = without_repeats([curve for curve in found if curve is not None])
     if not curves:
         raise NonFiniteError("plot_map expects a path with a finite prediction; all are NaN.")
     side = 0.0 if shown == 0 else 0.8 if len(curves) <= 2 else 0.7
@@ -85,8 +85,7 @@ def plot_map(
     panel.set_axis_off()
     draw_edges(panel, scene)
     taken = draw_corners(panel, scene)
-    for curve in scene.curves:
-        draw_curve(panel, curve)
+    draw_curves(panel, scene)
     if side:
         draw_pictures(panel, scene, names, taken)
     draw_legend(panel, scene)

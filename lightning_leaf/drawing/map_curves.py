@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
@@ -33,11 +34,13 @@ class MapCurve:
 
     Attributes:
         path: The path.
+        number: The number of the path.
         steps: The steps, ``(S,)``, ascending, with the first and the last finite one.
         frames: Numbers of the points that are shown as images, ``(k,)``.
     """
 
     path: MappablePath
+    number: int
     steps: Tensor
     frames: Tensor
 
@@ -52,7 +55,7 @@ class MapCurve:
         return torch.searchsorted(self.steps, self.path.point_steps[self.frames])
 
 
-def map_curve(path: MappablePath, count: int, images: int) -> MapCurve | None:
+def map_curve(path: MappablePath, count: int, images: int, number: int = 0) -> MapCurve | None:
     """Choose steps and points that are evenly spaced over the Fisher–Rao length of a path.
 
     Steps where the prediction hardly changes would lie on top of each other. A path along which it
@@ -62,6 +65,7 @@ def map_curve(path: MappablePath, count: int, images: int) -> MapCurve | None:
         path: The path.
         count: Number of steps, to which those of the images are added.
         images: Largest number of points to show as images.
+        number: The number of the path.
 
     Returns:
         The choice; None if no prediction is finite.
@@ -75,7 +79,18 @@ def map_curve(path: MappablePath, count: int, images: int) -> MapCurve | None:
     kept = path.point_steps[path.point_steps <= last]
     images = min(images, 2 + int(length[-1] / LEAST_LENGTH))
     frames = _evenly(length[kept].contiguous(), images) if images else kept[:0]
-    return MapCurve(path, torch.unique(torch.cat([steps, kept[frames]])), frames)
+    return MapCurve(path, number, torch.unique(torch.cat([steps, kept[frames]])), frames)
+
+
+def without_repeats(curves: Sequence[MapCurve]) -> list[MapCurve]:
+    """Remove the images of starts that an earlier path has, too."""
+    kept: list[MapCurve] = []
+    for curve in curves:
+        start = curve.path.points[0]
+        if any(torch.equal(start, other.path.points[0]) for other in kept):
+            curve = replace(curve, frames=curve.frames[1:])
+        kept.append(curve)
+    return kept
 
 
 def _evenly(length: Tensor, count: int) -> Tensor:  # (T,) -> (at most count,)

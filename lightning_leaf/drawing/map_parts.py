@@ -26,7 +26,7 @@ def draw_corners(panel: Axes, scene: Scene) -> list[Box]:
         horizontal = "left" if away[0] > 0.3 else "right" if away[0] < -0.3 else "center"
         vertical = "bottom" if away[1] > 0.3 else "top" if away[1] < -0.3 else "center"
         for x, y in _copies(corner, scene):
-            panel.plot(x, y, "D", color=colour, ms=8, mec="white", zorder=5)
+            panel.plot(x, y, "D", color=colour, ms=8, zorder=5)
             x, y = x + 0.2 * away[0], y + 0.2 * away[1]
             panel.text(x, y, name, weight="bold", ha=horizontal, va=vertical, zorder=6)
         width, height = LETTER * len(name), 0.2
@@ -39,7 +39,7 @@ def draw_corners(panel: Axes, scene: Scene) -> list[Box]:
 
 def draw_edges(panel: Axes, scene: Scene) -> None:
     """Draw the edges of the map, and dashed lines between the regions of the corners."""
-    look: dict[str, Any] = {"color": "0.85", "lw": 1, "zorder": 1}
+    look: dict[str, Any] = {"color": "0.5", "alpha": 0.4, "lw": 1, "zorder": 1}
     for edge in scene.edges:
         between = edge[len(edge) // 2]
         if scene.lanes:
@@ -51,44 +51,61 @@ def draw_edges(panel: Axes, scene: Scene) -> None:
             panel.plot(*np.stack([_middle(scene), between]).T, ls="--", **look)
 
 
-def draw_curve(panel: Axes, curve: PlacedCurve) -> None:
-    """Draw a path in the colours of its predictions, with its start, end and target."""
+def draw_curves(panel: Axes, scene: Scene) -> None:
+    """Draw the paths in the colours of their predictions, with starts, ends and targets.
+
+    The number of a path is in both markers, unless several paths have the same start.
+    """
+    starts = np.stack([curve.points[0] for curve in scene.curves])
+    for curve in scene.curves:
+        near = np.linalg.norm(starts - curve.points[0], axis=1) < 0.15
+        number = str(curve.chosen.number) if len(scene.curves) > 1 else ""
+        _draw_curve(panel, curve, "" if near.sum() > 1 else number, number)
+
+
+def _draw_curve(panel: Axes, curve: PlacedCurve, first: str, last: str) -> None:
+    from matplotlib import rcParams
     from matplotlib.collections import LineCollection
 
-    points = curve.points
+    points, colours = curve.points, curve.colours
     middles = 0.5 * (points[1:] + points[:-1])
     halves = np.concatenate(
         [np.stack([points[:-1], middles], 1), np.stack([middles, points[1:]], 1)]
     )
-    colours = curve.colours[:-1] + curve.colours[1:]
-    lines: Any = LineCollection(list(halves), colors=colours, linewidths=2.2, zorder=3)
+    lines: Any = LineCollection(
+        list(halves), colors=colours[:-1] + colours[1:], linewidths=2.2, zorder=3
+    )
     lines.set_capstyle("round")
     panel.add_collection(lines)
+    ink = rcParams["text.color"]
     if curve.target is not None:
-        panel.plot(*curve.target, "x", color="black", ms=9, mew=1.5, zorder=7)
-    panel.plot(*points[-1], "s", color=curve.colours[-1], mec="black", ms=7, zorder=8)
-    panel.plot(*points[0], "o", color=curve.colours[0], mec="black", ms=11, zorder=9)
-    panel.text(
-        points[0, 0], points[0, 1], curve.number, color="white", fontsize="x-small", weight="bold",
-        ha="center", va="center", zorder=10,
-    )  # fmt: skip
+        panel.plot(*curve.target, "x", color=ink, ms=11, mew=1.5, zorder=7)
+    for row, text, marker, size, order in ((-1, last, "s", 9, 8), (0, first, "o", 11, 9)):
+        x, y = points[row]
+        panel.plot(x, y, marker, color=colours[row], mec=ink, ms=size, zorder=order)
+        panel.text(
+            x, y, text, color="white", fontsize="x-small", weight="bold",
+            ha="center", va="center_baseline", zorder=order,
+        )  # fmt: skip
 
 
 def draw_legend(panel: Axes, scene: Scene) -> None:
     """Draw the legend and the scale."""
+    from matplotlib import rcParams
     from matplotlib.lines import Line2D
 
-    look: dict[str, Any] = {"color": "0.4", "ls": "none"}
+    ink = rcParams["text.color"]
+    look: dict[str, Any] = {"color": "0.5", "ls": "none"}
     handles = [
-        Line2D([], [], marker="o", mec="black", ms=9, label="start", **look),
-        Line2D([], [], marker="s", mec="black", ms=7, label="end", **look),
+        Line2D([], [], marker="o", mec=ink, ms=9, label="start", **look),
+        Line2D([], [], marker="s", mec=ink, ms=7, label="end", **look),
         Line2D([], [], marker="D", ms=7, label="the model is certain", **look),
     ]
     if any(curve.target is not None for curve in scene.curves):
         handles.insert(2, Line2D([], [], marker="x", ms=8, mew=1.5, label="target", **look))
     panel.legend(handles=handles, loc="lower left", ncols=4, frameon=False, fontsize="small")
     right = scene.size[0] - 0.3
-    panel.plot([right - scene.unit, right], [-0.28, -0.28], color="black", lw=1.5)
+    panel.plot([right - scene.unit, right], [-0.28, -0.28], color=ink, lw=1.5)
     text = f"Fisher–Rao distance 1 (the largest is {scene.largest:.2f})"
     panel.text(
         right - scene.unit - 0.1, -0.28, text, fontsize="small",

@@ -110,6 +110,8 @@ def _frames(scene: Scene, curve: PlacedCurve) -> Frames:
     path = curve.chosen.path
     channel_axis = None if path.normalization is None else path.normalization.axis
     points = path.points[curve.chosen.frames]
+    if len(points) == 0:
+        return np.zeros(0)
     if path.normalization is None:
         every = torch.cat([each.chosen.path.points for each in scene.curves])
         bounds = shared_scale(every, None)

@@ -60,14 +60,12 @@ class PlacedCurve:
 
     Attributes:
         chosen: The steps and points shown.
-        number: The number of the path; empty if it is the only one.
         points: Position of each step, ``(S, 2)``.
         colours: Colour of the prediction at each step.
         target: Position of the prediction asked for, ``(2,)``, if there is one.
     """
 
     chosen: MapCurve
-    number: str
     points: Points
     colours: list[str]
     target: Points | None
@@ -105,7 +103,7 @@ class Scene:
 
 
 def place(
-    curves: Sequence[tuple[int, MapCurve]],
+    curves: Sequence[MapCurve],
     make_chart: MakeChart,
     names: Sequence[str],
     side: float,
@@ -113,14 +111,14 @@ def place(
     """Compute the map of the chosen steps and place it on a page.
 
     Args:
-        curves: Number of each path, and its chosen steps.
+        curves: The chosen steps of each path.
         make_chart: The function that computes the map.
         names: Names of the classes.
         side: Side of an image in inches; 0 without images.
     """
-    likelihood = curves[0][1].path.likelihood
-    targets = [curve.path.target for _, curve in curves]
-    rows = [curve.log_probs for _, curve in curves]
+    likelihood = curves[0].path.likelihood
+    targets = [curve.path.target for curve in curves]
+    rows = [curve.log_probs for curve in curves]
     counts = [len(each) for each in rows]
     rows += [target.double().log()[None] for target in targets if target is not None]
     log_probs = torch.cat(rows)
@@ -151,7 +149,7 @@ def place(
     ends = iter(places[-1])
     begins = np.cumsum([0, *counts]).tolist()
     placed = []
-    for k, (number, curve) in enumerate(curves):
+    for k, curve in enumerate(curves):
         points, target = on_page(places[k]), None
         if curve.path.target is not None:
             target = on_page(next(ends))
@@ -159,8 +157,7 @@ def place(
             middle = height * (1 - (k + 1) / len(curves)) + 0.35
             points[:, 1] = middle
             target = None if target is None else np.array([target[0], middle])
-        label = str(number) if len(curves) > 1 else ""
-        placed.append(PlacedCurve(curve, label, points, colours[begins[k] : begins[k + 1]], target))
+        placed.append(PlacedCurve(curve, points, colours[begins[k] : begins[k + 1]], target))
     return Scene(
         size=(WIDTH, height),
         unit=unit,

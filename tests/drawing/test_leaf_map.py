@@ -190,6 +190,24 @@ def test_a_walk_that_keeps_the_prediction_has_two_images():
     assert len(moving.frames) == 8
 
 
+def test_a_start_of_several_paths_has_one_image_and_no_number():
+    curves = [straight(30, 0, k, 5) for k in (1, 2)]
+    curves[1][0] = curves[0][0]
+    path = [make_path(curve) for curve in curves]
+    figure = LeafPath(path).plot_map(images=2)
+    assert len(images(figure)) == 3
+    assert sorted(text.get_text() for text in figure.findobj(_is_white)) == ["0", "1"]
+    # Negative control: other starts have images and numbers of their own.
+    path[1] = make_path(straight(30, 3, 2, 5), seed=1)
+    figure = LeafPath(path).plot_map(images=2)
+    assert len(images(figure)) == 4
+    assert sorted(text.get_text() for text in figure.findobj(_is_white)) == ["0", "0", "1", "1"]
+
+
+def _is_white(artist) -> bool:
+    return isinstance(artist, Text) and artist.get_color() == "white" and bool(artist.get_text())
+
+
 def test_steps_are_evenly_spaced_over_the_change_of_the_prediction():
     """Negative control: evenly spaced steps are not."""
     fast = straight(10, 0, 1, 3)
