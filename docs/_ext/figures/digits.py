@@ -94,6 +94,17 @@ def path() -> LeafPath:
 
 
 @cache
+def map_paths() -> LeafPath:
+    """Return horizontal paths from an image of a 3 to an 8, a 5 and a 9."""
+    pixels, _ = images()
+    destinations = [first_correct(digit) for digit in (8, 5, 9)]
+    sources = pixels[[first_correct(3)] * len(destinations)]
+    return horizontal_path(
+        trained().model, sources, pixels[destinations], domain=(0, 1), progress=False
+    )
+
+
+@cache
 def walk() -> LeafPath:
     pixels, _ = images()
     return orthogonal_walk(
@@ -216,6 +227,11 @@ def orthogonal_walk_of_digits() -> Figure:
     return as_wide_as_a_page(walk().plot())
 
 
+def map_of_digits() -> Figure:
+    """``LeafPath.plot_map`` of horizontal paths from one digit to three others."""
+    return map_paths().plot_map(images=4)
+
+
 def as_wide_as_a_page(figure: Figure) -> Figure:
     """Reduce the width that suits a notebook, so that text stays legible on a page."""
     figure.set_size_inches(10.8, 3.9)
@@ -237,6 +253,11 @@ def digits_peak() -> str:
 
 def digits_path() -> str:
     return path()[0].describe()
+
+
+def digits_map_covered() -> str:
+    covered = sorted(100 * (1 - float(one.distance[-1] / one.distance[0])) for one in map_paths())
+    return f"{covered[0]:.0f} to {covered[-1]:.0f} %"
 
 
 def digits_walk() -> str:
