@@ -86,7 +86,7 @@ def leaf_map(
         NonFiniteError: If a log-probability is NaN.
 
     References:
-        J. de Leeuw, *Applications of Convex Analysis to Multidimensional Scaling*, 1977 (SMACOF).
+        Jan de Leeuw, *Applications of Convex Analysis to Multidimensional Scaling*, 1977 (SMACOF).
 
     Example:
         >>> import torch
