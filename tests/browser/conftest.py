@@ -53,7 +53,6 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with log.run("predictions") as writer:
         for step in (500, 1500, 3000):
             write(writer, prediction_snapshot(step))
-        write(writer, synthetic.snapshot(3000, paths=1))
     with log.run("digits/sgd") as writer:
         write_training_curves(writer)
         for step in (500, 1500, 3000):
@@ -128,7 +127,7 @@ def hostile_snapshot() -> Snapshot:
 @pytest.fixture(scope="session")
 def url(logdir: Path) -> Iterator[str]:
     with tensorboard(logdir) as address:
-        await_snapshots(address, 14)
+        await_snapshots(address, 13)
         yield address
 
 

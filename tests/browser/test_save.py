@@ -119,7 +119,7 @@ def test_charts_are_saved_in_the_colours_of_the_page(tab: LeafTab, theme: str) -
     run = tab.get("run-digits/sgd").locator(".dot").evaluate(read)
     for chart in (*TRAINING_CHARTS, *PATH_CHARTS):
         name, content = tab.save(chart, "Chart as PNG")
-        assert name == f"{DIGITS if chart in PATH_CHARTS else 'leaf_5-runs'}_{chart}.png"
+        assert name == f"{DIGITS if chart in PATH_CHARTS else 'leaf_6-runs'}_{chart}.png"
         picture = image(content)
         height, width = picture.shape[:2]
         assert width == 2 * (720 + 32)
@@ -193,10 +193,10 @@ def test_tables_of_a_path_contain_the_data_of_the_plugin(
 
 def test_table_of_training_contains_the_drawn_runs(tab: LeafTab) -> None:
     name, content = tab.save("rank-chart", "Training curves as CSV")
-    assert name == "leaf_5-runs_training.csv"
+    assert name == "leaf_6-runs_training.csv"
     assert {row[0] for row in table(content)[1:]} == {"digits/adam", "digits/sgd"}
 
-    for run in ("digits/adam", "colours", "signals", HOSTILE_RUN):
+    for run in ("digits/adam", "colours", "signals", "predictions", HOSTILE_RUN):
         tab.get(f"run-{run}").get_by_role("checkbox").uncheck()
     tab.get("smoothing").fill("0.9")
     name, content = tab.save("trace-chart", "Training curves as CSV")

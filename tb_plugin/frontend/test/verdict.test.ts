@@ -35,6 +35,7 @@ test("one sentence says what a prediction path is", () => {
     mistaken,
     /say 3 instead of 8\. The model reads the start, whose label is 9, as 8\./,
   );
+  assert.doesNotMatch(text({ source: "#61" }), /whose label/);
   const labels = explanation(prediction({ destination: "dog" }), "bernoulli", "input");
   assert.match(labels, /of the input, .* that reverses the answer of the model for dog\.$/);
 });

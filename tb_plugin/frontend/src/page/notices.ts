@@ -3,9 +3,9 @@
 import { html } from "lit";
 
 const CODE = `import lightning as L
-from lightning_leaf import LocalDataMatrixMonitor, HorizontalPathSnapshot
+from lightning_leaf import LocalDataMatrixMonitor, PredictionPathSnapshot
 
-trainer = L.Trainer(callbacks=[LocalDataMatrixMonitor(), HorizontalPathSnapshot()])
+trainer = L.Trainer(callbacks=[LocalDataMatrixMonitor(), PredictionPathSnapshot()])
 trainer.fit(model, datamodule)`;
 
 export function emptyPage(): unknown {
@@ -56,8 +56,9 @@ export function noPathsCard(): unknown {
   return html`<section class="card" data-testid="no-path">
     <div class="message">
       <p>
-        No paths were logged. Add <code>HorizontalPathSnapshot()</code> or
-        <code>OrthogonalWalkSnapshot()</code> to the callbacks of the trainer.
+        No paths were logged. Add <code>PredictionPathSnapshot()</code>,
+        <code>HorizontalPathSnapshot()</code> or <code>OrthogonalWalkSnapshot()</code> to the
+        callbacks of the trainer.
       </p>
     </div>
   </section>`;

@@ -14,8 +14,10 @@ export function explanation(path: Path, likelihood: Likelihood, noun: string): s
   const least = `least change of the ${noun}, along directions to which the model reacts,`;
   const effect = effectOf(path, likelihood);
   const [from = ""] = path.frame_labels;
+  // Sources without a label are named by their positions: "#61".
+  const isLabelled = likelihood === "categorical" && !path.source.startsWith("#");
   const surprise =
-    likelihood === "categorical" && from !== path.source
+    isLabelled && from !== path.source
       ? ` The model reads the start, whose label is ${path.source}, as ${from}.`
       : "";
   const sentence =
