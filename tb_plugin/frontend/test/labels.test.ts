@@ -38,6 +38,10 @@ test("the status describes how a path ended", () => {
     "non-finite after 408 steps · distance unknown",
   );
   assert.equal(text({ status: "blocked" }), "blocked after 408 steps · 22.25 of 29.66 left");
+  assert.equal(
+    text({ status: "blocked", blocked_by: "domain" }),
+    "blocked after 408 steps · valid range · 22.25 of 29.66 left",
+  );
   const prediction = (changes: object) => statusText("prediction", pathIndex(changes));
   assert.equal(prediction({ status: "reached" }), "reached after 408 steps · changed by 8.5");
   assert.equal(prediction({ status: "blocked" }), "blocked after 408 steps · 22.25 of 29.66 left");

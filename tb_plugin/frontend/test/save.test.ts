@@ -50,7 +50,7 @@ test("file names of a path contain run, name, step and pair", () => {
 
 test("the CSV file of a path has one column per curve, with classes by name", () => {
   const named = path({ classes: ["4", 'a,"b"\n', "=other"] });
-  const lines = pathCsv(named).split("\r\n");
+  const lines = pathCsv(named, "horizontal").split("\r\n");
   assert.equal(
     lines[0],
     'step,p(4),"p(a,""b""\n)",p(=other),distance,horizontality,fisher_rao_length,entropy',

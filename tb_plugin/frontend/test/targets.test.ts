@@ -88,7 +88,7 @@ test("bars have the length of the change, and say what is doubtful", () => {
   assert.equal(text(to("3", 5.125)), "5.13");
   assert.equal(
     text(to("3", 5, { status: "blocked", blocked_by: "rank" })),
-    "5 · blocked: no direction",
+    "5 · blocked: no direction leads on",
   );
   assert.equal(text(to("3", 5, { judged: "8" })), "5 · another network: 8");
   assert.equal(text(to("3", 5, { judged: "3" })), "5");

@@ -73,7 +73,7 @@ test("names of properties of objects are names like others", () => {
     assert.ok(snapshotMarkers(drawn, null, false).some((marker) => marker.run === name));
     assert.ok(trainingCsv(runs, get).includes(name));
     const classes = { classes: [name, "b", "c"], frame_labels: [name, name, name] };
-    assert.ok(pathCsv(path(classes)).includes(`p(${name})`));
+    assert.ok(pathCsv(path(classes), "horizontal").includes(`p(${name})`));
     assert.ok(open && pathJson(open, path(classes)).includes(`"class": "${name}"`));
     assert.ok(open && pathFileName(open, "curves", "csv").endsWith(".csv"));
   }

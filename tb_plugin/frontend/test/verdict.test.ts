@@ -106,8 +106,9 @@ test("a list says in a few words why a path did not arrive", () => {
   assert.equal(shortReason(prediction()), "");
   const blocked = (blocked_by: Path["blocked_by"]) =>
     shortReason(prediction({ status: "blocked", blocked_by }));
-  assert.equal(blocked("rank"), "blocked: no direction");
+  assert.equal(blocked("rank"), "blocked: no direction leads on");
   assert.equal(blocked("domain"), "blocked: valid range");
-  assert.equal(blocked("prediction"), "blocked");
+  assert.equal(blocked("prediction"), "blocked: the prediction would change");
+  assert.equal(blocked(""), "blocked");
   assert.equal(shortReason(prediction({ status: "out_of_steps" })), "out of steps");
 });

@@ -62,6 +62,6 @@ export function curvesFile(opened: Opened, { path }: LoadedPath): SavedFile {
   return {
     label: "Curves as CSV",
     name: pathFileName(opened, "curves", "csv"),
-    content: () => textFile(pathCsv(path), "text/csv"),
+    content: () => textFile(pathCsv(path, opened.snapshot.kind), "text/csv"),
   };
 }

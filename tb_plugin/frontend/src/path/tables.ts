@@ -1,15 +1,15 @@
 /** The curves of a path as CSV and as JSON. */
 
-import type { Path } from "../data/api.ts";
+import type { Kind, Path } from "../data/api.ts";
 import { type Cell, toCsv } from "../save/csv.ts";
 import type { Opened } from "../view/view.ts";
 
 /** One row per point of the curves. */
-export function pathCsv(path: Path): string {
+export function pathCsv(path: Path, kind: Kind): string {
   const columns: [string, readonly Cell[]][] = [
     ["step", path.curve_steps],
     ...path.classes.map((name, i): [string, Cell[]] => [`p(${name})`, path.probabilities[i] ?? []]),
-    ["distance", path.distance],
+    [kind === "prediction" ? "fisher_rao_distance" : "distance", path.distance],
     ["horizontality", path.horizontality],
     ["fisher_rao_length", path.fisher_rao_length],
     ["entropy", path.entropy],

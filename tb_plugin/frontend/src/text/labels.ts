@@ -1,6 +1,14 @@
 /** Labels of paths and snapshots. */
 
-import type { Kind, Likelihood, Path, PathScalars, Snapshot, Values } from "../data/api.ts";
+import type {
+  Barrier,
+  Kind,
+  Likelihood,
+  Path,
+  PathScalars,
+  Snapshot,
+  Values,
+} from "../data/api.ts";
 import { shown } from "../data/untrusted_text.ts";
 import type { Range } from "../numeric/range.ts";
 import { formatCount, formatDistance, formatProbability, formatValue } from "./numbers.ts";
@@ -66,8 +74,20 @@ export function changeText({ change }: PathScalars): string {
 
 /** Status and final distance: "stalled after 408 steps · 22.25 of 29.66 left". */
 export function statusText(kind: Kind, path: PathScalars): string {
-  return `${statusWithSteps(path)} · ${distanceText(kind, path)}`;
+  const barrier = path.status === "blocked" ? barrierText(path.blocked_by) : "";
+  return [statusWithSteps(path), barrier, distanceText(kind, path)].filter(Boolean).join(" · ");
 }
+
+/** What blocks a path, in a few words; "" if it is unknown. */
+export function barrierText(barrier: Barrier): string {
+  return BARRIERS.get(barrier) ?? "";
+}
+
+const BARRIERS: ReadonlyMap<Barrier, string> = new Map([
+  ["rank", "no direction leads on"],
+  ["domain", "valid range"],
+  ["prediction", "the prediction would change"],
+]);
 
 /** "stalled after 408 steps". */
 export function statusWithSteps(path: PathScalars): string {

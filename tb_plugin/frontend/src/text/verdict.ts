@@ -1,7 +1,7 @@
 /** What a prediction path says, in words. */
 
 import type { Barrier, Likelihood, Path, PathScalars, Status } from "../data/api.ts";
-import { changeText, outcome } from "./labels.ts";
+import { barrierText, changeText, outcome } from "./labels.ts";
 import { formatDistance, formatProbability } from "./numbers.ts";
 
 export interface Verdict {
@@ -109,14 +109,7 @@ export function judgement(path: PathScalars, likelihood: Likelihood): Verdict | 
 
 /** Why a path did not reach its target, in a few words; "" if it did. */
 export function shortReason({ status, blocked_by }: PathScalars): string {
-  switch (status === "blocked" ? blocked_by : status) {
-    case "reached":
-      return "";
-    case "rank":
-      return "blocked: no direction";
-    case "domain":
-      return "blocked: valid range";
-    default:
-      return status.replaceAll("_", " ");
-  }
+  if (status === "reached") return "";
+  const barrier = status === "blocked" ? barrierText(blocked_by) : "";
+  return [status.replaceAll("_", " "), barrier].filter(Boolean).join(": ");
 }
