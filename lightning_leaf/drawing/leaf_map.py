@@ -30,8 +30,8 @@ EXACT = 1e-6
 """Distances with a smaller relative error are exact."""
 LINE = 128
 """Largest number of letters in a line of the title."""
-MOST_PATHS, MOST_IMAGES = 64, 16
-"""Largest number of paths on a map, and of images of each."""
+MOST_PATHS, MOST_IMAGES, MOST_IN_TOTAL = 64, 16, 128
+"""Largest number of paths on a map, of images of each, and of images of all."""
 
 
 def plot_map(
@@ -100,7 +100,7 @@ def _images_of_each(paths: Sequence[MappablePath], images: int | None) -> int:
     else:
         images = min(max(IMAGES_SHOWN // len(paths), 2), 8)
     is_image = layout_of(tuple(paths[0].points.shape[1:]), _channel_axis(paths[0])) is not None
-    return images if is_image else 0
+    return min(images, MOST_IN_TOTAL // len(paths)) if is_image else 0
 
 
 def _channel_axis(path: MappablePath) -> int | None:

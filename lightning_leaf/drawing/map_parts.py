@@ -105,10 +105,12 @@ def draw_legend(panel: Axes, scene: Scene) -> None:
         handles.insert(2, Line2D([], [], marker="x", ms=8, mew=1.5, label="target", **look))
     panel.legend(handles=handles, loc="lower left", ncols=4, frameon=False, fontsize="small")
     right = scene.size[0] - 0.3
-    panel.plot([right - scene.unit, right], [-0.28, -0.28], color=ink, lw=1.5)
-    text = f"Fisher–Rao distance 1 (the largest is {scene.largest:.2f})"
+    shown = next(value for value in (1, 0.5, 0.2, 0.1) if value * scene.unit < 3 or value == 0.1)
+    left = right - shown * scene.unit
+    panel.plot([left, right], [-0.28, -0.28], color=ink, lw=1.5)
+    text = f"Fisher–Rao distance {shown:g} (the largest is {scene.largest:.2f})"
     panel.text(
-        right - scene.unit - 0.1, -0.28, text, fontsize="small",
+        left - 0.1, -0.28, text, fontsize="small",
         ha="right", va="center",
     )  # fmt: skip
 

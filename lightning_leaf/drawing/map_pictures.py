@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LARGEST_SIDE = 128
 """Largest side of an image, in pixels; larger images are scaled down."""
-CAPTION, LETTER = 0.18, 0.065
+CAPTION, LETTER = 0.18, 0.072
 """Height of the caption of an image, and width of a letter, in inches."""
 LETTERS = 16
 """Largest number of letters of a caption."""

@@ -211,8 +211,8 @@ class LeafPath(Sequence[SinglePath]):
 
         Args:
             classes: Names of the C classes. Default: their numbers.
-            images: Largest number of images of each path. Default: 2 to 8, about 20 in total. Paths
-                along which the prediction hardly changes have fewer.
+            images: Largest number of images of each path; all paths have at most 128. Default: 2
+                to 8, about 20 in total. Paths along which the prediction hardly changes have fewer.
 
         Returns:
             A figure, which a notebook shows and ``figure.savefig`` saves.

@@ -244,6 +244,22 @@ def test_wrong_arguments_raise_errors():
         LeafPath(list(path) * 65).plot_map()
 
 
+def test_many_paths_have_fewer_images():
+    path = make_path(straight(30, 0, 1, 2))  # on lines, where images need no search
+    assert len(images(LeafPath([path]).plot_map(images=16))) == 9  # at most one for 0.25
+    other = dataclasses.replace(path, points=path.points + 1)
+    many = LeafPath([path, other] * 16)
+    assert len(images(many.plot_map(images=16))) == 32 * 4 - 30  # equal starts are shown once
+
+
+def test_the_scale_is_beside_the_legend():
+    figure = LeafPath([make_path(straight(30, 0, 1, 10), kind="orthogonal")]).plot_map(images=0)
+    figure.draw_without_rendering()
+    (scale,) = figure.axes[0].findobj(lambda a: isinstance(a, Text) and "distance" in a.get_text())
+    legend = figure.axes[0].get_legend()
+    assert scale.get_window_extent().x0 > legend.get_window_extent().x1
+
+
 def test_long_names_stay_on_the_page():
     names = ["a very long name of a class that nobody reads", "b", "c"]
     figure = LeafPath([make_path(straight(9, 0, 1, 3), (4,))]).plot_map(classes=names)
