@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lightning_leaf.paths.horizontal_path import horizontal_path
     from lightning_leaf.paths.leaf_path import LeafPath
     from lightning_leaf.paths.orthogonal_walk import orthogonal_walk
+    from lightning_leaf.paths.prediction_path import prediction_path
     from lightning_leaf.paths.single_path import PathStatus, SinglePath
     from lightning_leaf.predict import (
         LeafPredictor,
@@ -79,6 +80,7 @@ __all__ = [
     "local_geometry",
     "log_probs_at",
     "orthogonal_walk",
+    "prediction_path",
     "read_measurements",
 ]
 
@@ -119,6 +121,7 @@ _MODULES = {
     "local_geometry": "geometry.local_geometry",
     "log_probs_at": "geometry.leaf_coordinates",
     "orthogonal_walk": "paths.orthogonal_walk",
+    "prediction_path": "paths.prediction_path",
     "read_measurements": "predict",
 }
 

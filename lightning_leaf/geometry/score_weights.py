@@ -89,8 +89,18 @@ class BernoulliWeights:
     """
 
     def __init__(self, log_probs: Tensor) -> None:
-        self._log_variances = log_probs + log_complement(log_probs)
-        self._deviations = (0.5 * self._log_variances).exp().unsqueeze(-1)  # (B, C, 1)
+        self._set_log_variances(log_probs + log_complement(log_probs))
+
+    @classmethod
+    def of_log_variances(cls, log_variances: Tensor) -> BernoulliWeights:  # (B, C)
+        """Return the diagonal matrix of the roots of any variances."""
+        weights = cls.__new__(cls)
+        weights._set_log_variances(log_variances)
+        return weights
+
+    def _set_log_variances(self, log_variances: Tensor) -> None:
+        self._log_variances = log_variances
+        self._deviations = (0.5 * log_variances).exp().unsqueeze(-1)  # (B, C, 1)
 
     @property
     def null(self) -> Tensor:  # (B, C, 0)

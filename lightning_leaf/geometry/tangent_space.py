@@ -106,7 +106,7 @@ class TangentSpace:
     @cached_property
     def _factorization(self) -> tuple[Tensor, Tensor]:  # (B, 1, 1), (B, n, n)
         """Return the trace of K, and the Cholesky factor of K + δI."""
-        damped = self._products()
+        damped = self.gram.clone()
         diagonal = damped.diagonal(dim1=-2, dim2=-1)
         # The smallest trace makes the Gram matrix of zero gradients invertible.
         trace = diagonal.sum(-1, keepdim=True).clamp_min_(LEAST_TRACE)

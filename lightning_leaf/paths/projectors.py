@@ -9,8 +9,11 @@ from torch import Tensor
 
 from lightning_leaf.geometry.contrast_gradients import SpanningGradients
 from lightning_leaf.geometry.data_matrix import scores_and_gradients
+from lightning_leaf.geometry.lift import lift
+from lightning_leaf.geometry.score_weights import ScoreWeights, score_weights
 from lightning_leaf.geometry.tangent_space import COLUMNS_AT_ONCE, TangentSpace, in_double
 from lightning_leaf.model.classifier import Classifier
+from lightning_leaf.model.likelihood import Likelihood
 
 
 class Projector(Protocol):
@@ -31,6 +34,24 @@ class Projector(Protocol):
 
     def reject(self, v: Tensor, free: Tensor | None = None) -> Tensor:  # (n, d) -> (n, d)
         """Return v − Πv, float64, with v and D_x restricted to the coordinates in ``free``."""
+
+    def lift(
+        self,
+        change: Tensor,  # (n, C)
+        damping: float,
+        free: Tensor | None = None,  # (n, d)
+        weights: ScoreWeights | None = None,
+    ) -> tuple[Tensor, Tensor]:  # (n, d), (n, C)
+        """Return the damped least v with A v = ``change``, and the change J v of the scores.
+
+        See :func:`~lightning_leaf.geometry.lift.lift`. Both are float64.
+
+        Args:
+            change: Change of 2√p, or of 2·arcsin √p of every label.
+            damping: ε.
+            free: Boolean mask of the coordinates that may change; None for all.
+            weights: W with A = W J. Default: those of G at the point.
+        """
 
     def projected_square(self, v: Tensor) -> Tensor:  # (n, d) -> (n,)
         """Return ‖Πv‖², float64, of the displacement that followed from the first projection."""
@@ -59,6 +80,37 @@ class Projectors(Protocol):
         """Return the projectors of these paths followed by those of ``count`` new paths."""
 
 
+class ExactProjector(TangentSpace):
+    """Projections and lifts from the gradients that span D_x.
+
+    Args:
+        rows: See :class:`~lightning_leaf.geometry.tangent_space.TangentSpace`.
+        rounding: See there.
+        log_probs: Log-probabilities at the points, ``(n, C)``, float64.
+        likelihood: What the scores mean.
+    """
+
+    def __init__(
+        self, rows: Tensor, rounding: float, log_probs: Tensor, likelihood: Likelihood
+    ) -> None:
+        super().__init__(rows, rounding)
+        self._log_probs = log_probs
+        self._likelihood = likelihood
+
+    def lift(
+        self,
+        change: Tensor,
+        damping: float,
+        free: Tensor | None = None,
+        weights: ScoreWeights | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`Projector.lift`."""
+        if weights is None:
+            weights = score_weights(self._log_probs, self._likelihood)
+        space = self if free is None else TangentSpace(self.rows * free.unsqueeze(1), self.rounding)
+        return lift(space, weights, change, damping)
+
+
 class ExactProjectors:
     """Projectors from the gradients of all classes, or of some of them at every point.
 
@@ -83,7 +135,8 @@ class ExactProjectors:
         # Several products need the rows in float64. Large ones are converted in parts.
         if rows.shape[-1] <= COLUMNS_AT_ONCE:
             rows = in_double(rows)
-        return self._classifier.log_probs(scores), TangentSpace(rows, rounding)
+        log_probs = self._classifier.log_probs(scores)
+        return log_probs, ExactProjector(rows, rounding, log_probs, self._classifier.likelihood)
 
     def select(self, rows: Tensor) -> ExactProjectors:
         """Return itself: nothing depends on the paths."""
