@@ -52,14 +52,14 @@ def overlapping(found) -> int:
 @pytest.mark.parametrize("kind", ["horizontal", "orthogonal", "prediction"])
 def test_a_map_shows_paths_of_every_kind(kind):
     path = make_path(straight(30, 0, 2, 10), kind=kind)
-    figure = LeafPath([path]).plot_map(classes=[f"class {i}" for i in range(10)])
+    figure = LeafPath([path]).plot_map(classes=[f"class {i}" for i in range(10)], images=3)
     shown = texts(figure)
     assert {"class 0", "class 2", "start", "end"} <= set(shown)
     assert "class 1" not in shown  # it is predicted nowhere
     assert path.describe() in title(figure)
     assert "differ from Fisher–Rao distances by less than 1 %" in title(figure)
     assert any(text.startswith("class 0: 0.") for text in shown)
-    assert len(images(figure)) == 8
+    assert len(images(figure)) == 3
 
 
 def test_the_title_says_how_far_distances_are_wrong():
@@ -244,12 +244,11 @@ def test_wrong_arguments_raise_errors():
         LeafPath(list(path) * 65).plot_map()
 
 
-def test_many_paths_have_fewer_images():
-    path = make_path(straight(30, 0, 1, 2))  # on lines, where images need no search
-    assert len(images(LeafPath([path]).plot_map(images=16))) == 9  # at most one for 0.25
-    other = dataclasses.replace(path, points=path.points + 1)
-    many = LeafPath([path, other] * 16)
-    assert len(images(many.plot_map(images=16))) == 32 * 4 - 30  # equal starts are shown once
+def test_the_images_of_all_paths_are_limited(monkeypatch):
+    path = LeafPath([make_path(straight(30, 0, 1, 2), seed=seed) for seed in range(2)])
+    assert len(images(path.plot_map(images=5))) == 10
+    monkeypatch.setattr("lightning_leaf.drawing.leaf_map.MOST_IN_TOTAL", 7)
+    assert len(images(path.plot_map(images=5))) == 6
 
 
 def test_the_scale_is_beside_the_legend():
