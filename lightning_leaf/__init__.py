@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         HorizontalPathSnapshot,
         LocalDataMatrixMonitor,
         OrthogonalWalkSnapshot,
+        PredictionPathSnapshot,
         TraceReturn,
         Trigger,
     )
@@ -67,6 +68,7 @@ __all__ = [
     "PairDataset",
     "PathPredictor",
     "PathStatus",
+    "PredictionPathSnapshot",
     "SinglePath",
     "TraceEstimate",
     "TraceReturn",
@@ -108,6 +110,7 @@ _MODULES = {
     "PairDataset": "predict",
     "PathPredictor": "predict",
     "PathStatus": "paths.single_path",
+    "PredictionPathSnapshot": "callbacks",
     "SinglePath": "paths.single_path",
     "TraceEstimate": "geometry.estimates",
     "TraceReturn": "callbacks",

@@ -37,6 +37,7 @@ PUBLIC_NAMES = {
     "PairDataset",
     "PathPredictor",
     "PathStatus",
+    "PredictionPathSnapshot",
     "SinglePath",
     "TraceEstimate",
     "TraceReturn",
@@ -50,6 +51,7 @@ PUBLIC_NAMES = {
     "local_geometry",
     "log_probs_at",
     "orthogonal_walk",
+    "prediction_path",
     "read_measurements",
 }
 

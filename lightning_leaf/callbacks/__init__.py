@@ -3,6 +3,7 @@
 from lightning_leaf.callbacks.horizontal_path_snapshot import HorizontalPathSnapshot
 from lightning_leaf.callbacks.monitor import LocalDataMatrixMonitor
 from lightning_leaf.callbacks.orthogonal_walk_snapshot import OrthogonalWalkSnapshot
+from lightning_leaf.callbacks.prediction_path_snapshot import PredictionPathSnapshot
 from lightning_leaf.callbacks.triggers import (
     AtCheckpoint,
     AtEpochEnd,
@@ -22,6 +23,7 @@ __all__ = [
     "LocalDataMatrixMonitor",
     "Moment",
     "OrthogonalWalkSnapshot",
+    "PredictionPathSnapshot",
     "TraceReturn",
     "Trigger",
 ]

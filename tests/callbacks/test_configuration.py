@@ -13,6 +13,7 @@ from lightning_leaf import (
     LeafError,
     LocalDataMatrixMonitor,
     OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
 )
 
 SHARED = """
@@ -33,6 +34,7 @@ YAML = {
     LocalDataMatrixMonitor: "  probe: [1, 2, 3]\n  ranks: [entropy, stable]",
     HorizontalPathSnapshot: PATHS + "  pairs: [[0, 1], [2, 3]]",
     OrthogonalWalkSnapshot: PATHS + "  starts: 4",
+    PredictionPathSnapshot: PATHS + "  examples: 4\n  to: each\n  judge: math.sin",
 }
 
 
@@ -72,6 +74,7 @@ def test_functions_are_configured_by_their_import_path(kind: type) -> None:
         (LocalDataMatrixMonitor, "probe"),
         (HorizontalPathSnapshot, "pairs"),
         (OrthogonalWalkSnapshot, "starts"),
+        (PredictionPathSnapshot, "examples"),
     ],
 )
 def test_inputs_are_no_text(kind: type, name: str) -> None:
