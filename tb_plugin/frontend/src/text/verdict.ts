@@ -45,7 +45,7 @@ const BARRIERS: ReadonlyMap<Barrier, string> = new Map([
 
 const ENDS: ReadonlyMap<Status, string> = new Map([
   ["blocked", "Blocked"],
-  ["stalled", "Stalled: no step leads closer to the target"],
+  ["stalled", "Stalled: further steps came no closer to the target"],
   ["out_of_steps", "Not reached: the path ran out of steps"],
   ["out_of_time", "Not reached: the path ran out of time"],
   ["non_finite", "Not reached: the model returned NaN or infinity"],
