@@ -81,7 +81,7 @@ def log_probs_at(
 ) -> Tensor:  # (..., C)
     r"""Return the log-probabilities at coordinates, the inverse of :func:`leaf_coordinates`.
 
-    With ``.exp()`` they are a target of a prediction path:
+    With ``.exp()`` they are a target of :func:`prediction_path`:
 
     .. math::
         \log p = \mathrm{log\,softmax}\Big( \sum_k z_k v_k \Big)

@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from lightning_leaf import LeafError, LocalDataMatrix, leaf_coordinates, log_probs_at
+from lightning_leaf import (
+    LeafError,
+    LocalDataMatrix,
+    leaf_coordinates,
+    log_probs_at,
+    prediction_path,
+)
 from tests.support.cases import CASES
 
 LINEAR = next(case for case in CASES if case.name == "linear")
@@ -112,6 +118,17 @@ def test_coordinates_of_a_leaf_are_local_coordinates():
     assert torch.allclose(at(x + step.reshape(x.shape)) - at(x), wanted, rtol=1e-6)
     across = g.reject(torch.randn_like(x.flatten(1))).reshape(x.shape)
     assert torch.allclose(at(x + across), at(x), atol=1e-8)
+
+
+def test_a_prediction_path_leads_to_given_coordinates():
+    model, x = LINEAR.make(4, batch=2)
+    start = leaf_coordinates(model(x).detach().log_softmax(1))
+    wanted = start + torch.tensor([0.3, -0.2, 0.5])
+    target = log_probs_at(wanted).exp()
+    path = prediction_path(model, x, target, progress=False)
+    last = torch.stack([leaf_coordinates(one.log_probs[-1]) for one in path])
+    assert torch.allclose(last, wanted, atol=0.02)
+    assert not torch.allclose(start, wanted, atol=0.02)
 
 
 def test_one_class_has_no_coordinates():
