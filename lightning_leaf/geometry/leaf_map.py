@@ -61,7 +61,7 @@ def leaf_map(
     * more: the points with the smallest squared errors of all distances (metric
       multidimensional scaling), computed from classical scaling by 100 steps of the SMACOF
       iteration. For 8 horizontal or prediction paths of MNIST and digits with ten classes its
-      distortion was 0.12–0.24. That of stereographic and azimuthal equidistant projections about
+      distortion was 0.12–0.25. That of stereographic and azimuthal equidistant projections about
       the mean prediction, on their principal axes and at their best scale, was 0.21–0.35, and that
       of classical scaling 0.19–0.37: a projection of a simplex with many corners moves some
       corners into each other. For one path all were below 0.2, this one below 0.05. Ten random
