@@ -90,6 +90,23 @@ def test_walks_in_a_domain_are_the_same_digit_by_digit(recordings):
     assert torch.equal(with_graph.points, without.points)
 
 
+def test_walks_towards_images_are_the_same_digit_by_digit(recordings):
+    """Their step sizes adapt, which is a state of the goal."""
+    model = nn.Sequential(nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 4)).double()
+    x, y = torch.randn(2, 5, 12).double()
+    options = {"max_steps": 90, "step_size": 0.2, "max_kl": 1e-5, "chunk_size": 3}
+    with_graph = orthogonal_walk(model, x, towards=y, progress=False, **options)
+    assert recordings.replays > 20
+    recordings.fails = True
+    without = orthogonal_walk(model, x, towards=y, progress=False, **options)
+    assert with_graph.status == without.status
+    lengths = [path.euclidean_length.diff() for path in without]
+    assert any((length < 0.15).any() for length in lengths)  # shortened steps
+    for one, other in zip(with_graph, without, strict=True):
+        assert torch.equal(one.points, other.points)
+        assert torch.equal(one.log_probs, other.log_probs)
+
+
 def test_smaller_batches_use_the_graph_of_a_larger_one(recordings):
     model, x, y, options = ends(8)
     horizontal_path(model, x, y, **options)
