@@ -95,7 +95,7 @@ def test_list_has_the_snapshot_that_was_written(log: LogDirectory, loader: str, 
     assert [path["steps"] for path in paths] == [480, 500, 520]
 
 
-@pytest.mark.parametrize("kind", ["horizontal", "prediction", "orthogonal"])
+@pytest.mark.parametrize("kind", ["horizontal", "orthogonal"])
 @pytest.mark.parametrize("shape", [(28, 28), (16, 20, 3), (32,), (2, 32)])
 def test_path_has_the_values_that_were_written(
     log: LogDirectory, loader: str, kind: str, shape: tuple[int, ...]
