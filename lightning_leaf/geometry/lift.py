@@ -13,7 +13,7 @@ def lift(
     space: TangentSpace,
     weights: ScoreWeights,
     change: Tensor,  # (B, C)
-    damping: float,
+    damping: float | Tensor,
 ) -> tuple[Tensor, Tensor]:  # (B, d), (B, C)
     r"""Return v = Aᵀ(K + ε tr K I)⁻¹ c with A = W J and K = AAᵀ, and the change J v of the scores.
 
@@ -25,7 +25,7 @@ def lift(
         space: D_x at every input: contrasts with the first class, or the gradients of all labels.
         weights: W.
         change: c, float64.
-        damping: ε.
+        damping: ε, a number or one for each input, ``(B,)``.
 
     Returns:
         v, and J v up to a constant for each input (exclusive classes), both float64.
@@ -34,7 +34,12 @@ def lift(
     products = torch.nn.functional.pad(space.gram, (omitted, 0, omitted, 0))  # (B, C, C)
     gram = weights @ (weights @ products).mT
     trace = gram.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True).clamp_min(LEAST_TRACE)
-    gram.diagonal(dim1=-2, dim2=-1).add_(trace, alpha=damping)
+    gram.diagonal(dim1=-2, dim2=-1).add_(trace * column(damping))
     solution = torch.cholesky_solve(change.unsqueeze(-1), torch.linalg.cholesky_ex(gram).L)
     coefficients = weights.transposed(solution)
     return space.combine(coefficients[:, omitted:]), (products @ coefficients).squeeze(-1)
+
+
+def column(damping: float | Tensor) -> float | Tensor:
+    """Return a damping that multiplies one row for each input."""
+    return damping.unsqueeze(1) if isinstance(damping, Tensor) else damping

@@ -93,7 +93,7 @@ class KeepsMoving:
     def __init__(self, step_size: Numbers) -> None:
         self._step_size = step_size
 
-    def goes_on(self, rows: list[int], distance: Numbers, moved: Numbers) -> Flags:
+    def goes_on(self, rows: list[int], potential: Numbers, moved: Numbers) -> Flags:
         """See :class:`~lightning_leaf.paths.goal.Progress`."""
         moves: Flags = moved > 1e-3 * self._step_size[rows]
         return moves

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-COLUMNS = ("distance", "projected square", "moved", "marker", "barrier")
+COLUMNS = ("distance", "projected square", "moved", "marker", "barrier", "potential")
 """What a path step returns of every path, after its log-probabilities."""
 
 
@@ -40,21 +40,23 @@ class Block:
 
     Args:
         values: For every path and step the log-probabilities, the :data:`COLUMNS`, and the
-            Fisher–Rao length from the point before, ``(n, L, C + 6)``, float64, on the host.
+            Fisher–Rao length from the point before, ``(n, L, C + 7)``, float64, on the host.
 
     Attributes:
         distance: Distance that the goal records, ``(n, L)``.
         moved: Length of the displacement, ``(n, L)``.
         barrier: What blocks the path, a position in :data:`~lightning_leaf.paths.goal.BARRIERS`,
             ``(n, L)``.
+        potential: A number that decreases while the path makes progress, ``(n, L)``.
         finite: Whether scores and derivatives are finite, ``(n, L)``.
     """
 
     def __init__(self, values: Tensor) -> None:
         self._log_probs = values[..., : -len(COLUMNS) - 1]
-        self.distance, square, self.moved, marker, self.barrier, self._length = values[
-            ..., -len(COLUMNS) - 1 :
-        ].unbind(-1)
+        columns = values[..., -len(COLUMNS) - 1 :].unbind(-1)
+        self.distance, square, self.moved, marker, self.barrier, self.potential, self._length = (
+            columns
+        )
         self._square = square
         self.finite = self._log_probs.isfinite().all(-1) & marker.isfinite()
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_leaf.paths.goal import Goal, select
 
 Compute = Callable[[Goal, Tensor], tuple[Tensor, Tensor]]
-"""Return the results and the next points of a step: (n, ...) -> (n, C + 5), (n, ...)."""
+"""Return the results and the next points of a step: (n, ...) -> (n, C + 6), (n, ...)."""
 
 
 class CapturedStep:

@@ -52,15 +52,22 @@ class Ends:
             block: The results of the steps.
             ending: Whether all paths end with this block.
         """
-        distance, moved, finite, barriers = (
-            values.numpy() for values in (block.distance, block.moved, block.finite, block.barrier)
+        distance, potential, moved, finite, barriers = (
+            values.numpy()
+            for values in (
+                block.distance,
+                block.potential,
+                block.moved,
+                block.finite,
+                block.barrier,
+            )
         )
         counts = np.array(recorded)
         reached_at = -np.inf if self._threshold is None else self._threshold[rows]
         ends: dict[int, End] = {}
         steps = distance.shape[1]
         for step in range(steps):
-            goes_on = self._progress.goes_on(rows, distance[:, step], moved[:, step])
+            goes_on = self._progress.goes_on(rows, potential[:, step], moved[:, step])
             reasons = {
                 PathStatus.NON_FINITE: ~finite[:, step],
                 PathStatus.REACHED: distance[:, step] <= reached_at,

@@ -31,11 +31,14 @@ class Move:
             no direction is left.
         barrier: What blocks the path if it makes no progress: a position in :data:`BARRIERS`,
             ``(n,)``. None if nothing is known to block any path.
+        potential: A number that decreases while the path makes progress, ``(n,)``, float64. None:
+            the distance.
     """
 
     distance: Tensor
     target: Tensor
     barrier: Tensor | None = None
+    potential: Tensor | None = None
 
 
 class Goal(Protocol):
@@ -80,12 +83,13 @@ def join(goal: G, other: G) -> G:
 class Progress(Protocol):
     """The rule that says, on the host, when one of all N paths no longer makes progress."""
 
-    def goes_on(self, rows: list[int], distance: Numbers, moved: Numbers) -> Flags:
+    def goes_on(self, rows: list[int], potential: Numbers, moved: Numbers) -> Flags:
         """Return whether each path makes progress; call it at every step of these paths.
 
         Args:
             rows: The paths, n of them.
-            distance: The distance that each path recorded, ``(n,)``.
+            potential: The number that decreases while each path makes progress, ``(n,)``: the
+                recorded distance, unless the goal has another.
             moved: Length of its displacement, ``(n,)``.
         """
 

@@ -224,11 +224,11 @@ class ComesCloser:
         self._closest = np.full_like(step_size, np.inf)  # distance at the last progress
         self._idle = np.zeros(step_size.shape, dtype=np.int64)  # path steps since then
 
-    def goes_on(self, rows: list[int], distance: Numbers, moved: Numbers) -> Flags:
+    def goes_on(self, rows: list[int], potential: Numbers, moved: Numbers) -> Flags:
         """See :class:`~lightning_leaf.paths.goal.Progress`."""
         size, closest = self._step_size[rows], self._closest[rows]
         with np.errstate(invalid="ignore"):  # infinite step sizes
-            closer = distance < closest - STALL_PROGRESS * size
-        self._closest[rows] = np.where(closer, distance, closest)
+            closer = potential < closest - STALL_PROGRESS * size
+        self._closest[rows] = np.where(closer, potential, closest)
         self._idle[rows] = idle = np.where(closer, 0, self._idle[rows] + 1)
         return (idle < STALL_WINDOW) & (moved > 1e-6 * size)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from lightning_leaf.geometry.matrix_free.inverse_gram import InverseGram
+from lightning_leaf.geometry.matrix_free.iterative_lift import iterative_lift
 from lightning_leaf.geometry.matrix_free.point_projection import (
+    LiftedVector,
     PointProjection,
     SingleProjection,
     dots,
@@ -14,6 +16,7 @@ from lightning_leaf.geometry.matrix_free.point_projection import (
 )
 from lightning_leaf.geometry.matrix_free.products import Products
 from lightning_leaf.geometry.matrix_free.recycled_projection import RecycledProjection
+from lightning_leaf.geometry.score_weights import ScoreWeights
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.paths.projectors import Projector
 
@@ -106,6 +109,27 @@ class _IterativeProjector:
 
     def reject(self, v: Tensor, free: Tensor | None = None) -> Tensor:
         return self._solve(v if free is None else v * free, free).rejection
+
+    def lift(
+        self,
+        change: Tensor,
+        damping: float | Tensor,
+        free: Tensor | None = None,
+        weights: ScoreWeights | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`~lightning_leaf.paths.projectors.Projector.lift`."""
+        found = iterative_lift(
+            self._products,
+            self._products.weights if weights is None else weights,
+            change,
+            damping,
+            rtol=self._rtol,
+            max_iterations=MAX_ITERATIONS,
+            free=free,
+        )
+        if not self._found and free is None:
+            self._found.append(LiftedVector(found.v))
+        return found.v, found.scores
 
     def projected_square(self, v: Tensor) -> Tensor:
         if not self._clamps:  # v lies along the first projection, or across D_x

@@ -77,7 +77,7 @@ class PathStep:
         """Return the results of a step, and the next points.
 
         The results are the log-probabilities and the columns of
-        :data:`~lightning_leaf.paths.block.COLUMNS`, ``(n, C + 5)``, float64.
+        :data:`~lightning_leaf.paths.block.COLUMNS`, ``(n, C + 6)``, float64.
 
         Args:
             x: The points, ``(n, ...)``.
@@ -102,6 +102,7 @@ class PathStep:
         actual = (following - x).flatten(1).double()
         square = projector.projected_square(actual)
         barrier = torch.zeros_like(move.distance) if move.barrier is None else move.barrier
-        columns = (move.distance, square, norms(actual), projector.marker, barrier)
+        potential = move.distance if move.potential is None else move.potential
+        columns = (move.distance, square, norms(actual), projector.marker, barrier, potential)
         results = torch.cat([log_probs, *(column.unsqueeze(1) for column in columns)], dim=1)
         return results, following

@@ -38,7 +38,7 @@ class Projector(Protocol):
     def lift(
         self,
         change: Tensor,  # (n, C)
-        damping: float,
+        damping: float | Tensor,
         free: Tensor | None = None,  # (n, d)
         weights: ScoreWeights | None = None,
     ) -> tuple[Tensor, Tensor]:  # (n, d), (n, C)
@@ -48,7 +48,7 @@ class Projector(Protocol):
 
         Args:
             change: Change of 2√p, or of 2·arcsin √p of every label.
-            damping: ε.
+            damping: ε, a number or one for each path, ``(n,)``.
             free: Boolean mask of the coordinates that may change; None for all.
             weights: W with A = W J. Default: those of G at the point.
         """
@@ -100,7 +100,7 @@ class ExactProjector(TangentSpace):
     def lift(
         self,
         change: Tensor,
-        damping: float,
+        damping: float | Tensor,
         free: Tensor | None = None,
         weights: ScoreWeights | None = None,
     ) -> tuple[Tensor, Tensor]:

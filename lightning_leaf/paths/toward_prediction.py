@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_leaf.geometry.divergence import kl_divergence
 from lightning_leaf.geometry.fisher_rao import fisher_rao_distance
 from lightning_leaf.geometry.geodesic import Secant, geodesic_point, logits, weights_of
 from lightning_leaf.model.likelihood import Likelihood
@@ -14,19 +15,30 @@ from lightning_leaf.paths.goal import BARRIERS, Flags, Move, Numbers
 from lightning_leaf.paths.projectors import Projector
 
 DAMPING = 1e-4
-"""ε of the lift. See ``python -m tests.benchmarks prediction-paths`` for the choice."""
+"""Largest ε of the lift. See ``python -m tests.benchmarks prediction-paths`` for the choice."""
+LEAST_DAMPING = 1e-7
+"""Smallest ε: weaker directions take 3000 times the change of the input, or are rounding noise."""
+LITTLE, MUCH = 0.5, 0.9
+"""Shares of the change asked for that a lift makes, below which ε shrinks, and above which it
+grows."""
+LESS_DAMPING, MORE_DAMPING = 0.25, 2.0
 LARGEST_RISE = 2.0
 """Largest change of a log-ratio in one step, in nats: across it, a network is nearly linear."""
 ACCURATE, INACCURATE = 0.2, 0.5
 """Errors of the predicted change of the scores below which steps grow, and above which they
 shrink."""
-GROWTH, SHRINKAGE, SMALLEST_SHARE = 1.5, 0.5, 1e-3
+GROWTH, SHRINKAGE, SMALLEST_SHARE = 1.5, 0.5, 0.1
+"""Shorter steps than a tenth would stay at a kink of the network, where steps from one side lead to
+the other."""
 REACHABLE = 0.05
 """Share of the change asked for below which a lift makes none of it."""
 STALL_WINDOW = 25
 """Number of steps without progress after which a path is blocked."""
 STALL_PROGRESS = 0.1
 """Share of the remaining distance, or of the step size if that is less, that these steps make."""
+PER_NAT = 0.1
+"""Progress by one nat of KL(target ‖ p(x)), in units of the Fisher–Rao distance, which hardly changes
+while a class of probability 10⁻²⁰ becomes one of 10⁻⁴."""
 
 
 class TowardPrediction:
@@ -53,9 +65,13 @@ class TowardPrediction:
     ) -> None:
         self._bounds = bounds
         self._likelihood = likelihood
-        paths, legs, classes = waypoints.shape
-        between = fisher_rao_distance(waypoints[:, :-1], waypoints[:, 1:], likelihood)
-        later = torch.nn.functional.pad(between.flip(1).cumsum(1).flip(1), (0, 1))  # (n, L)
+        paths, classes = waypoints.shape[::2]
+        here, there = waypoints[:, :-1], waypoints[:, 1:]
+        between = torch.stack(  # (n, L − 1, 2)
+            [fisher_rao_distance(here, there, likelihood), kl_divergence(there, here, likelihood)],
+            -1,
+        )
+        later = torch.nn.functional.pad(between.flip(1).cumsum(1).flip(1), (0, 0, 0, 1))
         unknown = waypoints.new_full((paths, classes), torch.nan)
         self.tensors: tuple[Tensor, ...] = (
             waypoints,
@@ -63,6 +79,7 @@ class TowardPrediction:
             tolerance.clone(),
             step_size.clone(),
             torch.zeros(paths, dtype=torch.long, device=waypoints.device),  # the leg
+            waypoints.new_full((paths,), DAMPING),
             waypoints.new_ones(paths),  # trust: the share of the step size that is taken
             unknown,  # log-probabilities at the last point
             unknown.clone(),  # the change of the scores that was expected from there
@@ -77,15 +94,15 @@ class TowardPrediction:
 
     def move(self, x: Tensor, log_probs: Tensor, projector: Projector) -> Move:
         """Return the distance along the geodesics that are left, and x + v with the lift v."""
-        *_, trust, last, expected, log_weights = self.tensors
+        *_, damping, trust, last, expected, log_weights = self.tensors
         self._adapt_trust(log_probs)
-        distance, later, waypoint = self._aim(log_probs)
+        distance, (later, later_nats), waypoint = self._aim(log_probs)
         step_size = self.tensors[3]
         point = geodesic_point(
             log_probs, waypoint, torch.minimum(step_size, distance), self._likelihood
         )
         secant = Secant.between(log_probs, point, self._likelihood)
-        v, scores = projector.lift(secant.change, DAMPING, None, secant.weights)
+        v, scores = projector.lift(secant.change, damping, None, secant.weights)
         reachable = reached_share(secant, scores)
         share = trust * self._share(log_probs, point, scores)
         flat = x.flatten(1).double()
@@ -98,16 +115,21 @@ class TowardPrediction:
             for _ in range(FREEZING_ROUNDS):
                 inside = (target >= low) & (target <= high)
                 free = inside if free is None else free & inside
-                v, scores = projector.lift(secant.change, DAMPING, free, secant.weights)
+                v, scores = projector.lift(secant.change, damping, free, secant.weights)
                 share = trust * self._share(log_probs, point, scores)
                 target = flat + share.unsqueeze(1) * v
             within = reached_share(secant, scores)
         last.copy_(log_probs)
         expected.copy_(share.unsqueeze(1) * scores)
         log_weights.copy_(secant.log_weights)
+        factor = torch.where(within < LITTLE, LESS_DAMPING, 1.0)
+        factor = torch.where(within > MUCH, MORE_DAMPING, factor)
+        damping.copy_((damping * factor).clamp(LEAST_DAMPING, DAMPING))
         rank, domain = reachable < REACHABLE, within < REACHABLE * reachable
         barrier = BARRIERS.index("rank") * rank + BARRIERS.index("domain") * (domain & ~rank)
-        return Move(distance + later, target, barrier.double())
+        nats = kl_divergence(waypoint, log_probs, self._likelihood) + later_nats
+        remaining = distance + later
+        return Move(remaining, target, barrier.double(), remaining + PER_NAT * nats)
 
     def _adapt_trust(self, log_probs: Tensor) -> None:
         """Change the share of the step size by the error of the last change of the scores."""
@@ -121,18 +143,19 @@ class TowardPrediction:
         factor = torch.where(ratio > INACCURATE, SHRINKAGE, factor)  # 1 at the first point
         trust.copy_((trust * factor).clamp(SMALLEST_SHARE, 1))
 
-    def _aim(self, log_probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _aim(self, log_probs: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """Begin the next leg of paths at a waypoint.
 
         Returns:
-            Distance to the waypoint, distance from there to the target, and the waypoint.
+            Distance to the waypoint; distance and divergences from there to the target; and the
+            waypoint.
         """
         waypoints, later, tolerance, _, leg, *_ = self.tensors
         paths = torch.arange(len(leg), device=leg.device)
         arrived = self._distance(log_probs, waypoints[paths, leg]) <= tolerance
         leg.copy_((leg + arrived).clamp(max=waypoints.shape[1] - 1))
         waypoint = waypoints[paths, leg]
-        return self._distance(log_probs, waypoint), later[paths, leg], waypoint
+        return self._distance(log_probs, waypoint), later[paths, leg].unbind(-1), waypoint
 
     def _distance(self, log_probs: Tensor, waypoint: Tensor) -> Tensor:
         return fisher_rao_distance(log_probs, waypoint, self._likelihood)
@@ -174,12 +197,12 @@ class Arrives:
         self._closest = np.full_like(step_size, np.inf)  # distance at the last progress
         self._idle = np.zeros(step_size.shape, dtype=np.int64)  # path steps since then
 
-    def goes_on(self, rows: list[int], distance: Numbers, moved: Numbers) -> Flags:
+    def goes_on(self, rows: list[int], potential: Numbers, moved: Numbers) -> Flags:
         """See :class:`~lightning_leaf.paths.goal.Progress`."""
         closest = self._closest[rows]
         with np.errstate(invalid="ignore"):
             needed = STALL_PROGRESS * np.minimum(closest, self._step_size[rows])
-            closer = distance < np.where(np.isfinite(closest), closest - needed, np.inf)
-        self._closest[rows] = np.where(closer, distance, closest)
+            closer = potential < np.where(np.isfinite(closest), closest - needed, np.inf)
+        self._closest[rows] = np.where(closer, potential, closest)
         self._idle[rows] = idle = np.where(closer, 0, self._idle[rows] + 1)
         return (idle < STALL_WINDOW) & (moved > 0)

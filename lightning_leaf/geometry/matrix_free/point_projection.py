@@ -57,6 +57,23 @@ class SingleProjection:
         return r
 
 
+class LiftedVector:
+    """A vector that lies in D_x, as a lift does, for which nothing else is known of D_x.
+
+    Args:
+        v: The vectors, ``(n, d)``, float64.
+    """
+
+    def __init__(self, v: Tensor) -> None:
+        self.projection = v
+        self.rejection = torch.zeros_like(v)
+        self.residual = v.sum(1)
+
+    def guess(self, r: Tensor) -> Tensor:
+        """Return r: nothing is known of the inverse."""
+        return r
+
+
 def square_of(v: Tensor, found: PointProjection, products: Products) -> Tensor:
     """Return ‖Πv‖² of a vector whose part across w is nearly in D_x or nearly across it, ``(n,)``.
 
