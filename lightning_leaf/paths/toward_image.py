@@ -18,8 +18,6 @@ FREE_RADIUS = 0.7
 the distance at which its KL divergence is the largest one allowed."""
 MARGIN = 1e-3
 """Part of the largest divergence that is left for rounding."""
-LOOKAHEAD = 0.1
-"""Part of a step after which a coordinate must be inside the domain."""
 SHORTER = 0.25
 """Factor of the step size for the step that is tried if the prediction would change too much."""
 LONGER = 1.5
@@ -108,8 +106,7 @@ class TowardImage:
             low, high = (bound.expand_as(x).flatten(1) for bound in self._bounds)
             free = torch.ones_like(u, dtype=torch.bool)
             for _ in range(FREEZING_ROUNDS):
-                soon = advanced(x, LOOKAHEAD * (across + back), torch.ones_like(distance))
-                free = free & (soon.clamp(low, high) == soon)
+                free = free & (target.clamp(low, high) == target)
                 target, across, back = self._step(x, u, change, projector, free)
             barrier = torch.where(leads_on & (norms(across) == 0), DOMAIN, barrier)
         shorter = advanced(x, SHORTER * across + back, torch.ones_like(distance))
