@@ -11,7 +11,9 @@ from lightning_leaf.callbacks import (
     HorizontalPathSnapshot,
     LocalDataMatrixMonitor,
     OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
 )
+from lightning_leaf.drawing.titles import judgement, outcome, pair_name
 
 TABLE_ROWS = 10
 HEADINGS = {
@@ -25,7 +27,7 @@ LEGEND = (
     "by its first value; dim D: dimension of the tangent distribution."
 )
 
-PathCallback = HorizontalPathSnapshot | OrthogonalWalkSnapshot
+PathCallback = PredictionPathSnapshot | HorizontalPathSnapshot | OrthogonalWalkSnapshot
 
 
 def print_report(monitor: LocalDataMatrixMonitor, snapshots: Iterable[PathCallback]) -> None:
@@ -41,7 +43,7 @@ def print_report(monitor: LocalDataMatrixMonitor, snapshots: Iterable[PathCallba
             continue
         print(f"\n{callback.name} at step {snapshot.step:,} ({snapshot.reason}):")
         for path in snapshot.paths:
-            print(f"  {path_line(path)}")
+            print(f"  {path_line(path, snapshot.kind)}")
 
 
 def history_table(history: dict[str, list[float]]) -> list[str]:
@@ -61,24 +63,28 @@ def history_table(history: dict[str, list[float]]) -> list[str]:
     ]
 
 
-def path_line(path: PathRecord) -> str:
-    """Describe a path in one line: its status, its number of steps and the predicted classes."""
+def path_line(path: PathRecord, kind: str) -> str:
+    """Describe a path in one line: its status, its number of steps, and how far it came.
+
+    Args:
+        path: The path.
+        kind: ``"horizontal"``, ``"prediction"`` or ``"orthogonal"``.
+    """
+    steps = f"{path.steps} step{'s' * (path.steps != 1)}"
     labels = _changes(path.frame_labels)
+    ended = f"{pair_name(path)}: {outcome(path)} after {steps}"
+    if kind == "prediction":
+        left = f", {path.final_distance:.2f} of {path.start_distance:.2f} left"
+        arrived = "" if path.status == "reached" else left
+        line = f"{ended}{arrived}, changed by {path.change:.2f}"
+        if not math.isnan(path.length_ratio):
+            line += f"; Fisher–Rao length {path.length_ratio:.2f} of the shortest"
+        return f"{line}; {judgement(path)}" if path.judged else line
     if not path.destination:
         kept = "label kept" if len(labels) == 1 else f"label {' → '.join(labels)}"
-        return f"{path.source}: {path.steps} steps, {path.final_distance:.2f} from start; {kept}"
-    status = {
-        "reached": "reached",
-        "stalled": "stalled",
-        "out_of_steps": "out of steps",
-        "out_of_time": "out of time",
-        "non_finite": "non-finite",
-    }[path.status]
+        return f"{path.source}: {steps}, {path.final_distance:.2f} from start; {kept}"
     left = f"{path.final_distance:.2f} of {path.start_distance:.2f} left"
-    return (
-        f"{path.source} → {path.destination}: {status} after {path.steps} steps, {left}; "
-        f"predicted {' → '.join(labels)}"
-    )
+    return f"{ended}, {left}; predicted {' → '.join(labels)}"
 
 
 def _changes(labels: Sequence[str]) -> list[str]:

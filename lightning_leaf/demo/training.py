@@ -14,6 +14,7 @@ from lightning_leaf.callbacks import (
     HorizontalPathSnapshot,
     LocalDataMatrixMonitor,
     OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
 )
 from lightning_leaf.callbacks.triggers import When
 from lightning_leaf.data.image_datasets import DataName, load
@@ -44,7 +45,7 @@ def train(
     max_epochs: int | None = None,
     accelerator: str = "auto",
 ) -> DemoRun:
-    """Train on one of the demo's data sets with all three callbacks.
+    """Train on one of the demo's data sets with all callbacks.
 
     Args:
         data: Name of the data set.
@@ -67,7 +68,9 @@ def train(
         every_n_steps=max(1, steps // 60), ranks=["entropy", "stable"], seed=seed
     )
     snapshots = (
-        HorizontalPathSnapshot(when=when, max_steps=PATH_STEPS, seed=seed),
+        PredictionPathSnapshot(when=when, seed=seed),
+        PredictionPathSnapshot(to="each", seed=seed),
+        HorizontalPathSnapshot(when=when, pairs=6, max_steps=PATH_STEPS, seed=seed),
         HorizontalPathSnapshot(
             when="fit_end", pairs=4, noise_steps=100, max_steps=PATH_STEPS // 2, seed=seed
         ),

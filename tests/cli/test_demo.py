@@ -82,10 +82,13 @@ def test_demo_prints_trace_and_ranks_over_training(demo: Demo) -> None:
 
 
 def test_demo_prints_a_line_for_every_path(demo: Demo) -> None:
-    for name in ("horizontal_path", "noisy_start", "orthogonal_walk"):
+    names = ("prediction_path", "each_class", "horizontal_path", "noisy_start", "orthogonal_walk")
+    for name in names:
         last = snapshots(demo.logdir, name)[-1]
         assert f"{name} at step 48 (fit_end):" in demo.printed
-        assert all(path_line(path) in demo.printed for path in last.paths)
+        assert all(path_line(path, last.kind) in demo.printed for path in last.paths)
+    first = [demo.printed.index(f"{name} at step") for name in names]
+    assert first == sorted(first)  # prediction paths come first
 
 
 def test_demo_shows_its_progress(demo: Demo) -> None:

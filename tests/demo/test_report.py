@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from tensorboard_plugin_leaf.schema.path import STATUSES
 
 from lightning_leaf.demo.report import history_table, path_line
 from tests.support.plugin import synthetic
@@ -21,8 +24,31 @@ def test_long_histories_are_shortened_to_ten_rows_of_eighty_columns() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("horizontal", "4 → 9: reached after 480 steps"), ("orthogonal", "4: 480 steps")],
+    [
+        ("horizontal", "4 → 9: reached after 480 steps, "),
+        ("orthogonal", "4: 480 steps, "),
+        (
+            "prediction",
+            "4 → 9: reached after 480 steps, changed by 12.50; Fisher–Rao length 1.00 of the "
+            "shortest",
+        ),
+    ],
 )
 def test_path_line_gives_ends_status_and_steps(kind: str, expected: str) -> None:
-    line = path_line(synthetic.snapshot(kind=kind).paths[0])
+    line = path_line(synthetic.snapshot(kind=kind).paths[0], kind)
     assert line.startswith(expected)
+
+
+def test_path_line_says_what_blocks_a_path_and_what_another_network_predicts() -> None:
+    blocked = synthetic.snapshot(kind="prediction").paths[1]
+    blocked = replace(blocked, judged="9", judged_probability=0.256)
+    line = path_line(blocked, "prediction")
+    left = f"{blocked.final_distance:.2f} of {blocked.start_distance:.2f} left"
+    assert line.startswith(f"4 → 0: blocked (domain) after 500 steps, {left}, changed by 8.00; ")
+    assert line.endswith("; another network predicts 9 (0.26)")
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_every_status_has_words(status: str) -> None:
+    path = replace(synthetic.snapshot().paths[0], status=status)
+    assert f": {status.replace('_', ' ')}" in path_line(path, "horizontal").replace("-", " ")
