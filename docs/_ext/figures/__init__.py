@@ -10,6 +10,7 @@ DRAWINGS = [
     digits.training,
     digits.horizontal_path_of_digits,
     digits.orthogonal_walk_of_digits,
+    digits.walk_towards_a_digit,
     digits.map_of_digits,
 ]
 NUMBERS = [
@@ -22,6 +23,7 @@ NUMBERS = [
     digits.digits_peak,
     digits.digits_path,
     digits.digits_walk,
+    digits.digits_towards,
     digits.digits_map_covered,
     paper.paper_reached,
     paper.paper_left,

@@ -105,6 +105,16 @@ def map_paths() -> LeafPath:
 
 
 @cache
+def towards() -> LeafPath:
+    """Return an orthogonal walk between the ends of the horizontal path."""
+    pixels, _ = images()
+    start, end = (pixels[[first_correct(digit)]] for digit in (3, 8))
+    return orthogonal_walk(
+        trained().model, start, towards=end, domain=(0, 1), keep_points=256, progress=False
+    )
+
+
+@cache
 def walk() -> LeafPath:
     pixels, _ = images()
     return orthogonal_walk(
@@ -227,6 +237,11 @@ def orthogonal_walk_of_digits() -> Figure:
     return as_wide_as_a_page(walk().plot())
 
 
+def walk_towards_a_digit() -> Figure:
+    """``LeafPath.plot`` of an orthogonal walk towards an image of another class."""
+    return as_wide_as_a_page(towards().plot())
+
+
 def map_of_digits() -> Figure:
     """``LeafPath.plot_map`` of horizontal paths from one digit to three others."""
     return map_paths().plot_map(images=4)
@@ -262,3 +277,7 @@ def digits_map_covered() -> str:
 
 def digits_walk() -> str:
     return walk()[0].describe()
+
+
+def digits_towards() -> str:
+    return towards()[0].describe()
