@@ -152,6 +152,13 @@ def orthogonal_walk(
         'walked 300 steps, 2.00 from the start'
         >>> torch.allclose(walk.log_probs[:, 0], walk.log_probs[:, -1], atol=1e-5)
         True
+
+        Towards an image, it covers all but the part of the displacement in D_x:
+
+        >>> end = torch.tensor([[0.0, 1.0, 2.0, 0.0]])
+        >>> walk = orthogonal_walk(model, torch.ones(1, 4), towards=end, progress=False)
+        >>> walk[0].status.value, round(walk[0].covered, 2)
+        ('stalled', 0.55)
     """
     if max_time is not None:
         positive_number(max_time, "max_time")
