@@ -37,7 +37,7 @@ STALL_WINDOW = 25
 STALL_PROGRESS = 0.1
 """Share of the remaining distance, or of the step size if that is less, that these steps make."""
 PER_NAT = 0.1
-"""Progress by one nat of KL(target ‖ p(x)), in units of the Fisher–Rao distance, which hardly changes
+"""Progress by one nat of KL(target ‖ p(x)), in units of the Fisher–Rao distance. That hardly changes
 while a class of probability 10⁻²⁰ becomes one of 10⁻⁴."""
 
 
