@@ -39,7 +39,7 @@ def test_all_processes_measure_with_the_buffers_of_rank_zero_and_keep_their_own(
 
 def test_paths_are_shared_out_and_gathered_in_order(pair: Pair, tmp_path: Path) -> None:
     zero, one = pair.run(trainings.with_paths, tmp_path)
-    assert one["snapshots"] == [None, None]
+    assert one["snapshots"] == [None, None, None]
     for snapshot, expected in zip(zero["snapshots"], zero["expected"], strict=True):
         for record, single in zip(snapshot.paths, expected, strict=True):
             end = single.log_probs[-1].exp().numpy()
@@ -65,5 +65,6 @@ def test_a_sharded_module_is_measured_like_the_whole_module(pair: Pair, tmp_path
     zero, one = pair.run(trainings.sharded, tmp_path)
     assert zero["trace"] == one["trace"]
     assert zero["trace"][-1] == pytest.approx(zero["last trace"], rel=1e-4)
-    for record, single in zip(zero["snapshots"].paths, zero["expected"], strict=True):
-        assert record.final_distance == pytest.approx(float(single.distance[-1]), rel=1e-4)
+    for snapshot, expected in zip(zero["snapshots"], zero["expected"], strict=True):
+        for record, single in zip(snapshot.paths, expected, strict=True):
+            assert record.final_distance == pytest.approx(float(single.distance[-1]), rel=1e-3)

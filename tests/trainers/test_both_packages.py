@@ -9,13 +9,23 @@ from typing import Any
 
 import pytest
 
-from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
+from lightning_leaf import (
+    HorizontalPathSnapshot,
+    LocalDataMatrixMonitor,
+    OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
+)
 from tests.support.callbacks.training import ignore_lightning, snapshots
 from tests.support.trainers.packages import PACKAGES, leaf_callbacks, train, weights, written
 
 pytestmark = ignore_lightning
 
-KINDS = [LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot]
+KINDS = [
+    LocalDataMatrixMonitor,
+    HorizontalPathSnapshot,
+    OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
+]
 
 
 def saver(package: ModuleType, root: Path) -> Any:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from torchvision.datasets import FakeData
 from torchvision.transforms import Normalize
@@ -18,6 +19,7 @@ from lightning_leaf import (
     LocalDataMatrixMonitor,
     Normalization,
     OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
     TraceReturn,
 )
 from tests.support.callbacks.training import scalars, snapshots
@@ -117,6 +119,13 @@ CASES: dict[type, dict[str, list[tuple[Any, Any]]]] = {
         **SHARED,
     },
     OrthogonalWalkSnapshot: {"starts": INPUTS, **SHARED},
+    PredictionPathSnapshot: {
+        "examples": INPUTS,
+        "to": [(3, 3), ("each", "each"), ("cat", "cat")],
+        "tolerance": [(0.5, 0.5)],
+        "judge": [("torch.sigmoid", torch.sigmoid)],
+        **SHARED,
+    },
 }
 ALL_ARGUMENTS = [
     entry(kind, {name: values[-1][0] for name, values in cases.items()} | {"name": f"custom-{i}"})

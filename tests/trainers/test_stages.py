@@ -191,4 +191,4 @@ def test_callbacks_work_in_spawned_processes(tmp_path: Path) -> None:
     assert "has switched itself off" not in done.stderr
     assert list(scalars(tmp_path)["leaf/trace_mean"]) == [0, 2, 4]
     found = [(shown.name, shown.step) for shown in snapshots(tmp_path)]
-    assert found == [("horizontal_path", 2), ("orthogonal_walk", 4)]
+    assert found == [("horizontal_path", 2), ("orthogonal_walk", 4), ("each_class", 4)]

@@ -1,4 +1,4 @@
-"""A training with the three callbacks is bitwise identical to the training without them."""
+"""A training with the four callbacks is bitwise identical to the training without them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def require_identical_trainings(root: Path, training: Training) -> None:
     watched = outcome(training, root / "with", callbacks)
     assert differences(without, watched) == []
     # The callbacks did measure: this does not compare two trainings without them.
-    monitor, horizontal, walk = callbacks
+    monitor, horizontal, walk, prediction = callbacks
     if training.options.get("fast_dev_run"):  # one step, without loggers
         assert monitor.history["step"] == [0, 1]
         return
@@ -39,6 +39,7 @@ def require_identical_trainings(root: Path, training: Training) -> None:
     assert len(steps) >= 3
     assert horizontal.last_snapshot is not None
     assert walk.last_snapshot is not None
+    assert prediction.last_snapshot is not None
     if list((root / "with").rglob("events.out.tfevents.*")):
         assert len(snapshots(root / "with", horizontal.name)) >= 3
         # A module that the first step builds has no walk before it.

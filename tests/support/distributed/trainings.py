@@ -27,9 +27,11 @@ from lightning_leaf import (
     LocalDataMatrix,
     LocalDataMatrixMonitor,
     OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
     Trigger,
     horizontal_path,
     orthogonal_walk,
+    prediction_path,
 )
 from lightning_leaf.callbacks.base import LeafCallback
 from tests.support.callbacks.training import (
@@ -108,25 +110,35 @@ class Counted(SmallCNN):
 
 
 def with_paths(root: Path) -> dict[str, Any]:
-    """Return snapshots of three noisy-start paths and three walks, and the same of one process."""
+    """Return snapshots of three paths of each kind, and the same paths of one process."""
     images, _ = digits()
     ends = images[100:103], images[200:203]
     paths = HorizontalPathSnapshot(pairs=ends, domain=(-1, 2), noise_steps=4, **QUICK)
     walks = OrthogonalWalkSnapshot(starts=images[:3], domain=(-1, 2), **QUICK)
+    predictions = PredictionPathSnapshot(examples=images[:3], domain=(-1, 2), **QUICK)
     Counter.count = 0
     module = Counted()
-    train(root, paths, walks, module=module, limit_val_batches=0)
+    train(root, paths, walks, predictions, module=module, limit_val_batches=0)
     inputs = Counter.count
     common: dict[str, Any] = {"domain": (-1, 2), "progress": False}
     noisy = orthogonal_walk(module, ends[0], max_steps=4, **common).points[:, -1]
     return {
         "inputs": inputs,
-        "snapshots": [callback.last_snapshot for callback in (paths, walks)],
+        "snapshots": [callback.last_snapshot for callback in (paths, walks, predictions)],
         "expected": [
             horizontal_path(module, noisy, ends[1], max_steps=6, **common),
             orthogonal_walk(module, images[:3], max_steps=6, **common),
+            prediction_path(
+                module, images[:3], runners_up(module, images[:3]), max_steps=6, **common
+            ),
         ],
     }
+
+
+def runners_up(module: SmallCNN, x: Tensor) -> Tensor:
+    """Return the second most probable class of each input."""
+    with torch.no_grad():
+        return module.eval()(x).topk(2).indices[:, 1]
 
 
 class RecordedSnapshots(Callback):
@@ -356,10 +368,12 @@ def sharded(root: Path) -> dict[str, Any]:
     ends = images[100:103], images[200:203]
     monitor = LocalDataMatrixMonitor(images[-9:], every_n_steps=3, on_error="raise")
     paths = HorizontalPathSnapshot(pairs=ends, **QUICK)
+    predictions = PredictionPathSnapshot(examples=ends[0], **QUICK)
     trainer = train(
         root,
         monitor,
         paths,
+        predictions,
         module=Sharded(),
         strategy=fsdp2(root),
         enable_checkpointing=False,
@@ -374,8 +388,13 @@ def sharded(root: Path) -> dict[str, Any]:
     return {
         "trace": monitor.history["trace_mean"],
         "last trace": LocalDataMatrix.at(whole, images[-9:]).trace().mean().item(),
-        "snapshots": paths.last_snapshot,
-        "expected": horizontal_path(whole, *ends, max_steps=6, progress=False),
+        "snapshots": [paths.last_snapshot, predictions.last_snapshot],
+        "expected": [
+            horizontal_path(whole, *ends, max_steps=6, progress=False),
+            prediction_path(
+                whole, ends[0], runners_up(whole, ends[0]), max_steps=6, progress=False
+            ),
+        ],
     }
 
 

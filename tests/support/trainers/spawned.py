@@ -5,7 +5,12 @@ from __future__ import annotations
 import lightning as L
 from torch.utils.data import DataLoader
 
-from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
+from lightning_leaf import (
+    HorizontalPathSnapshot,
+    LocalDataMatrixMonitor,
+    OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
+)
 from tests.support.callbacks.training import SmallCNN, train_data, validation_data
 
 if __name__ == "__main__":
@@ -19,6 +24,7 @@ if __name__ == "__main__":
             LocalDataMatrixMonitor(probe=4, every_n_steps=2, on_error="raise"),
             HorizontalPathSnapshot(2, pairs=2, max_steps=4, on_error="raise"),
             OrthogonalWalkSnapshot("fit_end", starts=2, max_steps=4, on_error="raise"),
+            PredictionPathSnapshot("fit_end", 1, to="each", max_steps=2, on_error="raise"),
         ],
         log_every_n_steps=1,
         enable_progress_bar=False,

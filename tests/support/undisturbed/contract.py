@@ -20,7 +20,12 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch.utils.data import DataLoader
 
-from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
+from lightning_leaf import (
+    HorizontalPathSnapshot,
+    LocalDataMatrixMonitor,
+    OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
+)
 from tests.support.callbacks.training import (
     ignore_lightning,
     make_trainer,
@@ -45,6 +50,7 @@ ignore_advice = [
             "LocalDataMatrixMonitor is listed before",
             "HorizontalPathSnapshot is listed before",
             "OrthogonalWalkSnapshot is listed before",
+            "PredictionPathSnapshot is listed before",
             "The .grad attribute of a Tensor that is not a leaf",
         )
     ),
@@ -83,9 +89,9 @@ class Training:
 
 
 def leaf_callbacks() -> tuple[
-    LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot
+    LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot, PredictionPathSnapshot
 ]:
-    """Return the three callbacks, which measure several times in eight steps."""
+    """Return the four callbacks, which measure several times in eight steps."""
     quick: dict[str, Any] = {"max_steps": 1, "on_error": "raise"}
     return (
         LocalDataMatrixMonitor(probe=4, every_n_steps=2, on_error="raise"),
@@ -93,6 +99,7 @@ def leaf_callbacks() -> tuple[
             when=[1, "epoch", "checkpoint", "fit_end"], pairs=1, noise_steps=1, **quick
         ),
         OrthogonalWalkSnapshot(when=[0, "fit_end"], starts=1, **quick),
+        PredictionPathSnapshot(when=[3, "fit_end"], examples=1, **quick),
     )
 
 

@@ -15,13 +15,23 @@ import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from torch import Tensor
 
-from lightning_leaf import HorizontalPathSnapshot, LocalDataMatrixMonitor, OrthogonalWalkSnapshot
+from lightning_leaf import (
+    HorizontalPathSnapshot,
+    LocalDataMatrixMonitor,
+    OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
+)
 
 Outcome = dict[str, Any]
 
 LEAF_VALUES = "leaf/", "leaf_averaged/"
 
-LEAF_CALLBACKS = LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot
+LEAF_CALLBACKS = (
+    LocalDataMatrixMonitor,
+    HorizontalPathSnapshot,
+    OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
+)
 # The state of ModelCheckpoint contains file paths, which differ between runs.
 IGNORED_STATES = (*(kind.__name__ for kind in LEAF_CALLBACKS), "ModelCheckpoint")
 
