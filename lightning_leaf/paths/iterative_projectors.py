@@ -84,6 +84,7 @@ class _IterativeProjector:
 
     Attributes:
         error: Twice ``rtol``, which the estimates of errors hold to.
+        least_damping: 100 times the rounding error of a product.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class _IterativeProjector:
         self._inverses = inverses
         self._found: list[PointProjection] = []
         self.error = 2 * rtol
+        self.least_damping = 100 * products.rounding
 
     @property
     def marker(self) -> Tensor:

@@ -21,9 +21,11 @@ class Projector(Protocol):
 
     Attributes:
         error: What v − Πv may be, relative to v, if v lies in D_x.
+        least_damping: Damping of a lift below which its weakest directions are rounding noise.
     """
 
     error: float
+    least_damping: float
 
     @property
     def marker(self) -> Tensor:  # (n,)
@@ -89,6 +91,8 @@ class ExactProjector(TangentSpace):
         log_probs: Log-probabilities at the points, ``(n, C)``, float64.
         likelihood: What the scores mean.
     """
+
+    least_damping = 1e-9  # the squared rounding error of float32, times the number of classes
 
     def __init__(
         self, rows: Tensor, rounding: float, log_probs: Tensor, likelihood: Likelihood

@@ -17,7 +17,8 @@ from lightning_leaf.paths.projectors import Projector
 DAMPING = 1e-4
 """Largest ε of the lift. See ``python -m tests.benchmarks prediction-paths`` for the choice."""
 LEAST_DAMPING = 1e-7
-"""Smallest ε: weaker directions take 3000 times the change of the input, or are rounding noise."""
+"""Smallest ε, unless rounding noise needs a larger one: weaker directions take 3000 times the
+change of the input."""
 LITTLE, MUCH = 0.5, 0.9
 """Shares of the change asked for that a lift makes, below which ε shrinks, and above which it
 grows."""
@@ -37,8 +38,8 @@ STALL_WINDOW = 25
 STALL_PROGRESS = 0.1
 """Share of the remaining distance, or of the step size if that is less, that these steps make."""
 PER_NAT = 0.1
-"""Progress by one nat of KL(target ‖ p(x)), in units of the Fisher–Rao distance. That hardly changes
-while a class of probability 10⁻²⁰ becomes one of 10⁻⁴."""
+"""Progress by one nat of KL(target ‖ p(x)), in units of the Fisher–Rao distance. The distance
+changes little while a class of probability 10⁻²⁰ becomes one of 10⁻⁴."""
 
 
 class TowardPrediction:
@@ -124,7 +125,9 @@ class TowardPrediction:
         log_weights.copy_(secant.log_weights)
         factor = torch.where(within < LITTLE, LESS_DAMPING, 1.0)
         factor = torch.where(within > MUCH, MORE_DAMPING, factor)
-        damping.copy_((damping * factor).clamp(LEAST_DAMPING, DAMPING))
+        damping.copy_(
+            (damping * factor).clamp(max(LEAST_DAMPING, projector.least_damping), DAMPING)
+        )
         rank, domain = reachable < REACHABLE, within < REACHABLE * reachable
         barrier = BARRIERS.index("rank") * rank + BARRIERS.index("domain") * (domain & ~rank)
         nats = kl_divergence(waypoint, log_probs, self._likelihood) + later_nats

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_leaf import horizontal_path, orthogonal_walk
+from lightning_leaf import horizontal_path, orthogonal_walk, prediction_path
 from lightning_leaf.paths import captured_step, path_step
 from tests.support.cases import CASES
 
@@ -105,6 +105,21 @@ def test_walks_towards_images_are_the_same_digit_by_digit(recordings):
     for one, other in zip(with_graph, without, strict=True):
         assert torch.equal(one.points, other.points)
         assert torch.equal(one.log_probs, other.log_probs)
+
+
+def test_the_state_of_prediction_paths_is_kept_by_the_graph(recordings):
+    """Paths join and leave the batch while the graph is used."""
+    model, x = LINEAR.make(0, batch=7)
+    with torch.no_grad():
+        model.weight *= 6  # certain predictions, so that paths take more than 16 steps
+    options = {"target": torch.arange(7) % 4, "chunk_size": 3, "progress": False}
+    with_graph = prediction_path(model, x, **options)
+    assert recordings.replays > 20
+    recordings.fails = True
+    without = prediction_path(model, x, **options)
+    assert with_graph.status == without.status
+    for one, other in zip(with_graph, without, strict=True):
+        assert torch.equal(one.points, other.points)
 
 
 def test_smaller_batches_use_the_graph_of_a_larger_one(recordings):
