@@ -1,10 +1,10 @@
-"""The report: what was done, the best way at each measure, then tables and pictures."""
+"""The report: what was done, the summaries, then tables and pictures."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from examples.counterfactuals.comparison import SAME_SIZE, Comparison
+from examples.counterfactuals.findings import COLUMNS, MEDIANS, against, cell, summary
 from examples.counterfactuals.question import TARGETS
 from examples.counterfactuals.training import KINDS
 from examples.counterfactuals.ways import WAYS
@@ -19,34 +20,6 @@ from examples.paper.experiment import Found, Spread
 from examples.paper.readme import markdown
 from examples.paper.run import write_json
 
-COLUMNS = {
-    "class": ("class", ".0%"),
-    "sure": ("as sure", ".0%"),
-    "prediction": ("prediction", ".0%"),
-    "size": ("size", ".1f"),
-    "relative": ("of distance", ".2f"),
-    "share": ("share in D", ".2f"),
-    "horizontality": ("horizontality", ".2f"),
-    "passes": ("passes", ".0f"),
-    "own agrees": ("agree", ".0%"),
-    "own probability": ("probability", ".2f"),
-    "robust agrees": ("robust agree", ".0%"),
-    "own same size": ("agree, same size", ".0%"),
-    "robust same size": ("robust, same size", ".0%"),
-}
-"""Heading and format of every number."""
-MEDIANS = ("size", "relative", "passes")
-"""Numbers of which the median over images is taken; of all others, the mean."""
-BEST: dict[str, tuple[str, Callable[..., str]]] = {
-    "least change": ("size", min),
-    "fewest passes": ("passes", min),
-    "most agreement": ("own agrees", max),
-    "most robust agreement": ("robust agrees", max),
-    "most robust agreement, same size": ("robust same size", max),
-}
-"""Columns of the summary: the number that is compared, and whether less or more is better."""
-SURE = 0.9
-"""The least change and the fewest passes are those of the ways with at least this share as sure."""
 OPENING = """# Ways to change an image so that a classifier says another class
 
 A prediction path is compared with usual ways to get a *counterfactual*: a changed image that the
@@ -66,14 +39,16 @@ Each way ends where the network is as sure of the class asked for as it was of i
 there:
 
 - **prediction path**: `prediction_path` to the prediction with the probabilities of both classes
-  exchanged, without limits and within valid pixels.
-- **gradient ascent**: steps of length {ascent_step} along the gradient of log p of the class.
+  exchanged, at most {path_steps} steps; the second form stays within valid pixels.
+- **gradient ascent**: at most {ascent_steps} steps of length {ascent_step} along the gradient of
+  log p of the class; the second form clamps every point to valid pixels.
 - **least change**: a minimal adversarial perturbation (L2) by the decoupled direction and norm of
   Rony et al. (2019). It begins with gradient ascent. With "class only" it ends where the predicted
   class changes.
 - **straight line** to the nearest training image of the class. If no earlier point is sure enough,
-  its end is that image: a real one, which the other ways do not know.
-- **Algorithm 1**: `horizontal_path` towards that image.
+  its end is that image: a real one, which the other ways do not know, but often an unusual or a
+  mislabelled one, because it is close to another class.
+- **Algorithm 1**: `horizontal_path` towards that image, at most {paper_steps} steps.
 
 The columns:
 
@@ -88,7 +63,8 @@ The columns:
 - **agree**, **probability**: share of the networks of the same kind from other seeds that predict
   the class asked for at the end ({judges} for each network), and their mean probability of it.
 - **robust agree**: the same for the adversarially trained networks from other seeds.
-- **same size**: both after every change is scaled to {same_size} times the distance of two images.
+- **same size**: **agree** and **robust agree** after every change is scaled to {same_size} times
+  the distance of two images.
 
 All images count, also those with which a way did not arrive.
 """
@@ -96,18 +72,6 @@ QUICK_WARNING = """
 
 **These results are from the `--quick` setting: scikit-learn's digits of 8×8 pixels and few images.
 They show that the comparison runs.**"""
-SUMMARY = """## Summary
-
-The best way at each measure; the mean over seeds decides. The least change and the fewest passes
-are those of the ways with which at least {sure:.0%} of the images are as sure.
-
-{table}
-
-![agreement by the size of the change](figures/sizes.png)
-
-*Share of the judges that agree after all changes are scaled to the same size; mean over both
-targets.*
-"""
 PICTURES = """![changed images](figures/{kind}.png)
 
 *The network of seed 0. Each pair of rows shows an image, the ends and, below them, the changes
@@ -163,7 +127,9 @@ def write_readme(out: Path, to: Path) -> Path:
         for name in ("results.json", *(f"figures/{name}.png" for name in (*KINDS, "sizes"))):
             shutil.copyfile(out / name, to / name)
     file = to / "README.md"
-    file.write_text("\n".join([opening(results), summary(results), *sections(results)]))
+    file.write_text(
+        "\n".join([opening(results), summary(results), against(results), *sections(results)])
+    )
     return file
 
 
@@ -179,34 +145,6 @@ def opening(results: dict[str, Any]) -> str:
             "same_size": SAME_SIZE,
         }
     )
-
-
-def summary(results: dict[str, Any]) -> str:
-    rows = [
-        (kind, target, *(best(results["numbers"][kind][target], *one) for one in BEST.values()))
-        for kind in KINDS
-        for target in TARGETS
-    ]
-    return SUMMARY.format(sure=SURE, table=markdown(("training", "target", *BEST), rows))
-
-
-def best(ways: dict[str, Any], name: str, choose: Callable[..., str]) -> str:
-    """Return the best ways at one measure; several if they are equal."""
-    means = {
-        way: sum(numbers[name]) / len(numbers[name])
-        for way, numbers in ways.items()
-        if name not in MEDIANS or sum(numbers["sure"]) >= SURE * len(numbers["sure"])
-    }
-    if not means:
-        return "–"
-    value = means[choose(means, key=means.__getitem__)]
-    winners = [way for way, mean in means.items() if mean == value]
-    names = " = ".join(winners) if len(winners) <= 3 else f"{len(winners)} ways"
-    return f"{names}: {cell(ways[winners[0]][name], name)}"
-
-
-def cell(values: list[float], name: str) -> str:
-    return format(Spread(values), COLUMNS[name][1]) if values else "–"
 
 
 def sections(results: dict[str, Any]) -> Iterator[str]:
