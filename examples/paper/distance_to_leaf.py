@@ -5,7 +5,7 @@ several networks. When a path has stalled, the remaining displacement is split i
 and its part orthogonal to D. Two controls have destinations that are on the leaf by construction:
 the last point of a path, and the way back from it to the start. If these are not reached either, a
 stalled path does not prove that its destination is off the leaf: Algorithm 1 descends the distance
-and may stop at another local minimum.
+and may stop at another local minimum. `curves` continues stalled paths by other horizontal curves.
 """
 
 from __future__ import annotations
@@ -75,15 +75,21 @@ def destinations(study: Study, seed: int, clean: Tensor) -> dict[str, Tensor]:
     """Return destinations of every kind: test images, their noisy versions and others."""
     normalization = study.images.normalization
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(clean[0].numel(), generator=generator)
+    shuffled = with_shuffled_pixels(clean, generator)
     return {
         CLEAN: clean,
         NOISY: noisy_images(study, seed, clean),
         "mirrored": clean.flip(-1),
         "inverted": normalization.from_pixels(1 - normalization.to_pixels(clean)),
-        SHUFFLED: clean.flatten(1)[:, order].reshape(clean.shape),
+        SHUFFLED: shuffled,
         SMOOTH: smooth_noise(clean, normalization, generator),
     }
+
+
+def with_shuffled_pixels(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the images with their pixels in another order, the same for all."""
+    order = torch.randperm(like[0].numel(), generator=generator)
+    return like.flatten(1)[:, order].reshape(like.shape)
 
 
 def smooth_noise(like: Tensor, normalization: Normalization, generator: torch.Generator) -> Tensor:

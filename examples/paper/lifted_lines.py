@@ -34,7 +34,10 @@ def lifted(network: nn.Module, start: Tensor, end: Tensor) -> Found:
         "beside": norm(moved - along.unsqueeze(1) * line) / norm(line),
         "in_d": tangent / norm(end - last),
         "steps": paths.steps.double(),
-        "horizontality": torch.stack([path.horizontality.nanmean() for path in paths]),
+        # A lift without a step, between equal predictions, is horizontal.
+        "horizontality": torch.stack([path.horizontality.nanmean() for path in paths]).nan_to_num(
+            1
+        ),
         "last": last,
     }
 

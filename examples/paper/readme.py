@@ -125,10 +125,11 @@ def claims_table(results: list[dict[str, Any]]) -> str:
     counts = Counter(verdict for _, verdict, _ in verdicts)
     return (
         f"## Claims\n\nOf the paper's claims, {counts['agrees']} agree with the measurements, "
-        f"{counts['partly']} agree in part and {counts['disagrees']} do not agree. Three sections "
+        f"{counts['partly']} agree in part and {counts['disagrees']} do not agree. Four sections "
         "explain the differences: [published](#published) (the arithmetic of the projections), "
-        "[regions](#regions) (where leaves end) and [leaf](#leaf) (the distance of destinations "
-        "from the leaf).\n\n" + markdown(("the paper", "agrees", "section"), rows)
+        "[regions](#regions) (where leaves end), [leaf](#leaf) (the distance of destinations "
+        "from the leaf) and [curves](#curves) (horizontal curves other than Algorithm 1).\n\n"
+        + markdown(("the paper", "agrees", "section"), rows)
     )
 
 

@@ -1,4 +1,4 @@
-"""All experiments, in the order of the paper. The last two explain differences from the paper."""
+"""All experiments, in the order of the paper. The last three explain differences from the paper."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from examples.paper import (
     no_digits,
     noisy_start,
     orthogonal_walks,
+    other_curves,
     published_arithmetic,
     rank_bounds,
     second_order,
@@ -35,6 +36,7 @@ MODULES = (
     fisher_of_weights,
     published_arithmetic,
     distance_to_leaf,
+    other_curves,
 )
 EXPERIMENTS: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT for module in MODULES

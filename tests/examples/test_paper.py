@@ -17,8 +17,9 @@ import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from examples.paper import activation_regions
+from examples.paper import activation_regions, other_curves
 from examples.paper.__main__ import main
+from examples.paper.curve_search import Walker, gaps_of_loops
 from examples.paper.experiment import Claim, Spread, Verdict
 from examples.paper.generic import generic, in_double
 from examples.paper.images import load_images
@@ -29,6 +30,8 @@ from examples.paper.registry import EXPERIMENTS
 from examples.paper.scale import QUICK
 from examples.paper.study import Study
 from examples.paper.training import Training
+from examples.paper.walked import norm
+from lightning_leaf import LocalDataMatrix
 
 ROOT = Path(__file__).parents[2]
 FORWARD_PASSES = 10_000
@@ -223,6 +226,56 @@ def test_squares_close_on_the_leaf_of_a_network_with_one_region(
     monkeypatch.setattr(activation_regions, "SUBSTEPS", 4 * activation_regions.SUBSTEPS)
     fine = activation_regions.gap_outside(relu, x, side)
     assert fine.median() == pytest.approx(float(coarse.median()), rel=0.2)
+
+
+def test_other_curves_lie_in_the_tangent_distribution_and_come_closer(out: Path) -> None:
+    found, gaps = values(out, "curves", 0), values(out, "curves", 2)
+    assert found["least"] > 0.9999
+    assert found["random"] < found["stalled"] - 0.01
+    assert found["free"] < 0.01 < found["random"]  # the control is not projected
+    assert gaps["directions"] > 9
+    points = {row[1] for row in results(out, "curves")["tables"][0]["rows"]}
+    assert points == {str(other_curves.evaluations(QUICK))}
+
+
+def test_lifts_reach_the_prediction_of_the_destination_and_not_its_image(out: Path) -> None:
+    prediction, image = values(out, "curves", 4), values(out, "curves", 5)
+    assert prediction["reached"] == prediction["label"] == 1
+    assert prediction["horizontality"] > 0.9999
+    assert image["left"] > 0.2
+
+
+def test_horizontality_of_a_step_is_its_share_in_the_tangent_distribution(out: Path) -> None:
+    study = Study(QUICK, seeds=1, data_dir=None, out=out)
+    network, (start, end) = study.network(0), study.pairs(0, 6)
+    walker = Walker(network, start, end, seed=0)
+    here = walker.at(start.flatten(1).double())
+    free = walker.direction()
+    walker.step(here, here.space.project(free))
+    walker.step(here, free)
+    exact = LocalDataMatrix.at(in_double(network), start.double())
+    assert torch.allclose(walker.horizontality[0], torch.ones(6).double(), atol=1e-5)
+    v = free.reshape(start.shape)
+    share = norm(exact.project(v)) / norm(v)
+    assert share.max() < 0.9
+    assert torch.allclose(walker.horizontality[1], share, atol=1e-4)
+
+
+def test_other_curves_stay_on_the_leaf_of_a_network_with_one_region(out: Path) -> None:
+    """What brings curves closer is that D turns, not the searches themselves."""
+    study = Study(QUICK, seeds=1, data_dir=None, out=out)
+    start, end = study.pairs(0, 6)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
+    assert gaps_of_loops(linear, start[:1], 1.0, 5, seed=0).abs().max() < 1e-5
+    nearest = norm(LocalDataMatrix.at(linear, start).reject(end - start))
+    for kind in other_curves.KINDS.values():
+        walker = Walker(linear, start, end, seed=0)
+        here = walker.at(start.flatten(1).double())
+        _, distances = kind(walker, here, norm(end - start) / 16, 41)
+        assert (torch.stack(distances) > nearest - 1e-4).all()
+        assert walker.evaluations <= 41
 
 
 def test_measurements_on_disk_are_reused(out: Path) -> None:
