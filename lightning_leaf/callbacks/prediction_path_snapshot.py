@@ -144,6 +144,12 @@ class PredictionPathSnapshot(PathSnapshot):
         chunk_size: int | None = None,
         on_error: OnError = "warn",
     ) -> None:
+        number = as_number(to)
+        if number is None and not isinstance(to, str):
+            raise LeafError(
+                "to expects 'runner_up', 'each', or the number or the name of a class; got "
+                f"{shown(to)}."
+            )
         super().__init__(
             when,
             examples,
@@ -165,12 +171,6 @@ class PredictionPathSnapshot(PathSnapshot):
         )
         if isinstance(examples, int):
             whole_number(examples, "examples")
-        number = as_number(to)
-        if number is None and not isinstance(to, str):
-            raise LeafError(
-                "to expects 'runner_up', 'each', or the number or the name of a class; got "
-                f"{shown(to)}."
-            )
         if judge is not None and not callable(judge):
             raise LeafError(
                 "judge expects a trained classifier: a module, or a function from inputs to "

@@ -23,6 +23,7 @@ from lightning_leaf import (
     LeafWriter,
     LocalDataMatrixMonitor,
     OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
     Trigger,
 )
 from lightning_leaf.data import workers
@@ -95,6 +96,8 @@ PLACES: dict[str, Callable[[Any], Any]] = {
     "class name": lambda given: HorizontalPathSnapshot(1, 1, class_names=[given] * 3, **QUICK),
     "pairs": lambda given: HorizontalPathSnapshot(1, given, **QUICK),
     "starts": lambda given: OrthogonalWalkSnapshot(1, given, **QUICK),
+    "examples": lambda given: PredictionPathSnapshot(1, given, **QUICK),
+    "judge": lambda given: PredictionPathSnapshot(1, 1, judge=given, **QUICK),
     "when": lambda given: HorizontalPathSnapshot(given, 1, **QUICK),
     "normalize": lambda given: HorizontalPathSnapshot(1, 1, normalize=given, **QUICK),
     "domain": lambda given: HorizontalPathSnapshot(1, 1, domain=given, **QUICK),

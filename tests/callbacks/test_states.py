@@ -22,6 +22,7 @@ from lightning_leaf import (
     LeafMonitor,
     LocalDataMatrixMonitor,
     OrthogonalWalkSnapshot,
+    PredictionPathSnapshot,
     TraceReturn,
 )
 from lightning_leaf.callbacks import base
@@ -128,6 +129,7 @@ KINDS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "monitor": (LocalDataMatrixMonitor, MONITOR),
     "paths": (HorizontalPathSnapshot, SNAPSHOT),
     "walks": (OrthogonalWalkSnapshot, SNAPSHOT),
+    "predictions": (PredictionPathSnapshot, SNAPSHOT),
     "loop": (lambda **options: LeafMonitor(torch.rand(2, 4), **options), MONITOR),
 }
 
