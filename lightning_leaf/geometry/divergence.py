@@ -43,7 +43,9 @@ def kl_divergence(
 def _terms(log_p: Tensor, log_q: Tensor) -> Tensor:  # (..., C) -> (..., C)
     t = log_q - log_p
     series = t * t / 2 * (1 + t / 3 * (1 + t / 4))
-    terms = log_p.exp() * torch.where(t.abs() < SERIES_BELOW, series, torch.expm1(t) - t)
+    p, q = log_p.exp(), log_q.exp()
+    terms = p * torch.where(t.abs() < SERIES_BELOW, series, torch.expm1(t.clamp(max=1)) - t)
+    terms = torch.where(t > 1, q - p * (1 + t), terms)  # eᵗ could overflow
     return torch.where(log_p == -torch.inf, log_q.exp(), terms)
 
 

@@ -84,7 +84,7 @@ class _IterativeProjector:
 
     Attributes:
         error: Twice ``rtol``, which the estimates of errors hold to.
-        least_damping: 100 times the rounding error of a product.
+        least_damping: See :class:`~lightning_leaf.paths.projectors.Projector`.
     """
 
     def __init__(
@@ -99,12 +99,13 @@ class _IterativeProjector:
         self._clamps = clamps
         self._inverses = inverses
         self._found: list[PointProjection] = []
+        self._lifted: PointProjection | None = None
         self.error = 2 * rtol
         self.least_damping = 100 * products.rounding
 
     @property
     def marker(self) -> Tensor:
-        return self._found[0].residual
+        return self._known.residual
 
     def project(self, v: Tensor) -> Tensor:
         return self._solve(v, None).projection
@@ -129,16 +130,23 @@ class _IterativeProjector:
             max_iterations=MAX_ITERATIONS,
             free=free,
         )
-        if not self._found and free is None:
-            self._found.append(LiftedVector(found.v))
+        if self._lifted is None and free is None:
+            self._lifted = LiftedVector(found.v)
         return found.v, found.scores
 
     def projected_square(self, v: Tensor) -> Tensor:
         if not self._clamps:  # v lies along the first projection, or across D_x
-            return square_of(v, self._found[0], self._products)
-        along, rest = parts_of(v, self._found[0])
+            return square_of(v, self._known, self._products)
+        along, rest = parts_of(v, self._known)
         projection = self._solve(rest, None, scale=dots(v, v)).projection
         return along + dots(projection, projection)
+
+    @property
+    def _known(self) -> PointProjection:
+        """The first projection, or the first lift if nothing was projected."""
+        found = self._found[0] if self._found else self._lifted
+        assert found is not None
+        return found
 
     def _solve(
         self, v: Tensor, free: Tensor | None, scale: Tensor | None = None

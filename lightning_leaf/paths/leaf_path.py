@@ -63,6 +63,8 @@ class LeafPath(Sequence[SinglePath]):
         return len(self._paths)
 
     def __repr__(self) -> str:
+        if not len(self):
+            return "LeafPath of 0 paths"
         lines = (f"  [{i}] {path.describe()}" for i, path in enumerate(self))
         return f"LeafPath of {len(self)} {KIND_NAMES[self.kind]}s:\n" + "\n".join(lines)
 

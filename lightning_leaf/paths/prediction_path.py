@@ -33,8 +33,9 @@ MAX_STEPS = 500
 """Default of ``max_steps``; a path between confident predictions takes about 35."""
 STEP_SIZE = 0.1
 """Default of ``step_size``: the longest geodesic, of length π, takes at least 32 steps."""
-TOLERANCE = 0.01
-"""Default of ``tolerance``: no probability differs from the target's by more than 0.005."""
+TOLERANCE = 0.02
+"""Default of ``tolerance``: no probability differs from the target's by more than 0.01, a certain
+one by 0.0001. Closer to it, paths exchange probabilities of classes that nobody asks for."""
 
 
 def prediction_path(
@@ -70,20 +71,22 @@ def prediction_path(
 
         v = Aᵀ (K + ε tr K I)⁻¹ W Δ log p        x ← x + τ v
 
-    v is the least change of x that makes the change of the prediction, damped with ε = 10⁻⁴ where
-    a small change of the prediction would take a large change of x. The step is shortened to a
-    change of 2 nats in the log-ratio of the class that gains and the class that loses most. τ ≤ 1
-    is halved where the scores did not change as expected, and grows again where they did. Each
-    step aims anew, so that errors do not add up.
+    v is the least change of x that makes the change of the prediction, damped with ε ≤ 10⁻³ where
+    a small change of the prediction would take a large change of x; ε is reduced while v would make
+    less than half of the change. The step is shortened to a change of 2 nats in the log-ratio of
+    the class that gains and the class that loses most. The model is evaluated at τ = 1, ½ and ¼,
+    and the largest τ is taken across which the scores change as expected, else the largest one that
+    makes progress. Each step aims anew, so that errors do not add up.
 
-    Within a domain, coordinates that the step would move out of it keep their values and leave the
-    step and K.
+    Within a domain, coordinates at a bound that the step would leave keep their values, and are
+    left out of the step and of K.
 
     A path ends with one of these values of :class:`PathStatus`:
 
     * ``reached``: the Fisher–Rao distance of p(x) and the target is at most ``tolerance``;
     * ``blocked``: 25 steps came no closer. ``path.blocked_by`` is ``"rank"`` if no change of the
-      input makes the change of the prediction, ``"domain"`` if only one out of the domain does;
+      input makes the change of the prediction, or only one that is hundreds of times as large as
+      usual; ``"domain"`` if only one out of the domain does;
     * ``stalled``: the same without such a cause, usually at a kink of the model;
     * ``out_of_steps``, ``out_of_time``, ``non_finite``: see :func:`horizontal_path`.
 
@@ -99,11 +102,12 @@ def prediction_path(
             is the gap.
         step_size: α, largest Fisher–Rao length of a step, one number or one for each path.
             Default: 0.1.
-        max_steps: Largest number of steps (≥ 0), each of one forward pass and C − 1 backward
-            passes.
+        max_steps: Largest number of steps (≥ 0), each of four forward passes and C − 1
+            backward passes.
         max_time: See :func:`horizontal_path`.
         tolerance: Fisher–Rao distance that counts as reached, one number or one for each path.
-            Default: 0.01; no probability then differs by more than 0.005.
+            Default: 0.02; no probability then differs by more than 0.01, and one near 0 or 1 by
+            0.0001.
         normalize: See :func:`horizontal_path`.
         domain: Valid range, see :func:`horizontal_path`.
         rtol: Relative error allowed in a lift. With ``rtol > 0`` it is computed by products with
@@ -175,7 +179,7 @@ def prediction_path(
             targets=waypoints[:, -1].exp().cpu(),
         )
         projection = ProjectionSettings(None, rtol, chunk_size)
-        goal = TowardPrediction(waypoints, radius, alpha, settings.bounds, classifier.likelihood)
+        goal = TowardPrediction(classifier, waypoints, radius, alpha, settings.bounds)
         rule = Arrives(alpha.cpu().numpy())
         return walk(classifier, x, goal, rule, settings, projection, progress)
 

@@ -21,7 +21,8 @@ class Projector(Protocol):
 
     Attributes:
         error: What v − Πv may be, relative to v, if v lies in D_x.
-        least_damping: Damping of a lift below which its weakest directions are rounding noise.
+        least_damping: Damping of a lift below which its weakest directions are rounding noise: 100
+            times the relative rounding error of a product with the gradients.
     """
 
     error: float
@@ -92,12 +93,11 @@ class ExactProjector(TangentSpace):
         likelihood: What the scores mean.
     """
 
-    least_damping = 1e-9  # the squared rounding error of float32, times the number of classes
-
     def __init__(
         self, rows: Tensor, rounding: float, log_probs: Tensor, likelihood: Likelihood
     ) -> None:
         super().__init__(rows, rounding)
+        self.least_damping = 100 * rounding
         self._log_probs = log_probs
         self._likelihood = likelihood
 

@@ -45,15 +45,19 @@ def target_log_probs(
                 f"{name} expects one distribution over the {classes} classes, ({classes},), or one "
                 f"for each of the {paths} paths, ({paths}, {classes}); got {tuple(values.shape)}."
             )
-        return _of_distributions(values.double(), likelihood, name).expand(paths, classes)
+        rounding = classes * torch.finfo(values.dtype).eps
+        tolerance = max(TOLERANCE_OF_THE_SUM, rounding)
+        p = _distributions(values.double(), likelihood, name, tolerance)
+        return p.expand(paths, classes)
     if values.shape not in ((), (paths,)):
         raise LeafError(
             f"{name} expects one class, or one for each of the {paths} paths; got "
             f"{tuple(values.shape)}."
         )
+    values = values.long()
     if bool(((values < 0) | (values >= classes)).any()):
         raise LeafError(f"{name} expects classes from 0 to {classes - 1}; got {shown(target)}.")
-    chosen = values.long().expand(paths).unsqueeze(1)  # (N, 1)
+    chosen = values.expand(paths).unsqueeze(1)  # (N, 1)
     if likelihood == "bernoulli":
         return first.scatter(1, chosen, log_complement(first).gather(1, chosen))
     predicted = first.argmax(1, keepdim=True)
@@ -77,12 +81,12 @@ def _as_tensor(target: Any, name: str) -> Tensor:
     return values
 
 
-def _of_distributions(p: Tensor, likelihood: Likelihood, name: str) -> Tensor:
+def _distributions(p: Tensor, likelihood: Likelihood, name: str, tolerance: float) -> Tensor:
     exclusive = likelihood == "categorical"
     sums = p.sum(-1)
-    is_valid = p.isfinite().all() & (p >= 0).all() & (p <= 1 + TOLERANCE_OF_THE_SUM).all()
+    is_valid = p.isfinite().all() & (p >= 0).all() & (p <= 1 + tolerance).all()
     if exclusive:
-        is_valid = is_valid & ((sums - 1).abs() <= TOLERANCE_OF_THE_SUM).all()
+        is_valid = is_valid & ((sums - 1).abs() <= tolerance).all()
     if not bool(is_valid):
         rule = "probabilities that sum to 1" if exclusive else "probabilities of labels"
         raise LeafError(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from lightning_leaf.geometry.divergence import kl_divergence
 from lightning_leaf.geometry.fisher_rao import fisher_rao_distance
-from lightning_leaf.geometry.geodesic import Secant, geodesic_point, logits, weights_of
+from lightning_leaf.geometry.geodesic import Secant, geodesic_point, logits
+from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.across_leaves import FREEZING_ROUNDS
-from lightning_leaf.paths.goal import BARRIERS, Flags, Move, Numbers
+from lightning_leaf.paths.goal import BARRIERS, Flags, Move, Numbers, norms
 from lightning_leaf.paths.projectors import Projector
 
-DAMPING = 1e-4
+DAMPING = 1e-3
 """Largest ε of the lift. See ``python -m tests.benchmarks prediction-paths`` for the choice."""
 LEAST_DAMPING = 1e-7
 """Smallest ε, unless rounding noise needs a larger one: weaker directions take 3000 times the
@@ -25,12 +28,14 @@ grows."""
 LESS_DAMPING, MORE_DAMPING = 0.25, 2.0
 LARGEST_RISE = 2.0
 """Largest change of a log-ratio in one step, in nats: across it, a network is nearly linear."""
-ACCURATE, INACCURATE = 0.2, 0.5
-"""Errors of the predicted change of the scores below which steps grow, and above which they
-shrink."""
-GROWTH, SHRINKAGE, SMALLEST_SHARE = 1.5, 0.5, 0.1
-"""Shorter steps than a tenth would stay at a kink of the network, where steps from one side lead to
-the other."""
+SHARES = 1.0, 0.5, 0.25
+"""Shares of a step that are tried. Smaller ones would stay at a kink of the model."""
+SUFFICIENT = 0.3
+"""Share of the progress expected that is enough."""
+LONGEST = 4.0
+"""Longest leap, in units of the longest step across which the scores have changed as expected."""
+INACCURATE = 0.5
+"""Largest error of the change of the scores, relative to the change expected."""
 REACHABLE = 0.05
 """Share of the change asked for below which a lift makes none of it."""
 STALL_WINDOW = 25
@@ -43,142 +48,190 @@ changes little while a class of probability 10⁻²⁰ becomes one of 10⁻⁴."
 
 
 class TowardPrediction:
-    """The goal of a prediction path, with the state of every path: its leg, and its trust.
+    """The goal of a prediction path, with the state of every path: its leg and its damping.
+
+    A step is a lift towards a point of the geodesic. The model evaluates some shares of it, and
+    the largest one is taken across which the scores change as expected; if there is none, the
+    largest one that makes some progress; else the best one. At a kink of the model, where steps
+    from one side lead to the other, that leaps over it.
 
     Args:
+        classifier: An open classifier.
         waypoints: Log-probabilities of the intermediate targets and the target, ``(n, L, C)``,
             float64.
         tolerance: Fisher–Rao distance at which a waypoint is reached, ``(n,)``.
         step_size: Largest Fisher–Rao length of a step, ``(n,)``.
         bounds: Smallest and largest valid input; None for an open domain.
-        likelihood: What the scores mean.
     """
 
     destinations = None
 
     def __init__(
         self,
+        classifier: Classifier,
         waypoints: Tensor,
         tolerance: Tensor,
         step_size: Tensor,
         bounds: tuple[Tensor, Tensor] | None,
-        likelihood: Likelihood,
     ) -> None:
+        self._classifier = classifier
+        self._likelihood = classifier.likelihood
         self._bounds = bounds
-        self._likelihood = likelihood
-        paths, classes = waypoints.shape[::2]
         here, there = waypoints[:, :-1], waypoints[:, 1:]
-        between = torch.stack(  # (n, L − 1, 2)
-            [fisher_rao_distance(here, there, likelihood), kl_divergence(there, here, likelihood)],
-            -1,
-        )
+        distance = fisher_rao_distance(here, there, self._likelihood)
+        between = torch.stack([distance, kl_divergence(there, here, self._likelihood)], -1)
         later = torch.nn.functional.pad(between.flip(1).cumsum(1).flip(1), (0, 0, 0, 1))
-        unknown = waypoints.new_full((paths, classes), torch.nan)
+        paths = len(waypoints)
         self.tensors: tuple[Tensor, ...] = (
             waypoints,
-            later,
+            later,  # distance and divergence from every waypoint to the target, (n, L, 2)
             tolerance.clone(),
             step_size.clone(),
             torch.zeros(paths, dtype=torch.long, device=waypoints.device),  # the leg
             waypoints.new_full((paths,), DAMPING),
-            waypoints.new_ones(paths),  # trust: the share of the step size that is taken
-            unknown,  # log-probabilities at the last point
-            unknown.clone(),  # the change of the scores that was expected from there
-            unknown.clone(),  # and the logarithms of its weights
+            waypoints.new_full((paths,), torch.nan),  # longest step that changed what it should
         )
 
     def with_tensors(self, *tensors: Tensor) -> TowardPrediction:
         """See :class:`~lightning_leaf.paths.goal.Goal`."""
-        goal = TowardPrediction.__new__(TowardPrediction)
-        goal._bounds, goal._likelihood, goal.tensors = self._bounds, self._likelihood, tensors
+        goal = copy(self)
+        goal.tensors = tensors
         return goal
 
     def move(self, x: Tensor, log_probs: Tensor, projector: Projector) -> Move:
-        """Return the distance along the geodesics that are left, and x + v with the lift v."""
-        *_, damping, trust, last, expected, log_weights = self.tensors
-        self._adapt_trust(log_probs)
-        distance, (later, later_nats), waypoint = self._aim(log_probs)
-        step_size = self.tensors[3]
-        point = geodesic_point(
-            log_probs, waypoint, torch.minimum(step_size, distance), self._likelihood
-        )
+        """Return the distance along the geodesics that are left, and the next point."""
+        _, _, tolerance, step_size, leg, damping, longest = self.tensors
+        arrived = self._left(log_probs, leg)[0] <= tolerance
+        leg.copy_((leg + arrived).clamp(max=self.tensors[0].shape[1] - 1))
+        to_waypoint, distance, potential = self._left(log_probs, leg)
+        waypoint = self._waypoints(leg)
+        length = torch.minimum(step_size, to_waypoint)
+        point = geodesic_point(log_probs, waypoint, length, self._likelihood)
         secant = Secant.between(log_probs, point, self._likelihood)
         v, scores = projector.lift(secant.change, damping, None, secant.weights)
-        reachable = reached_share(secant, scores)
-        share = trust * self._share(log_probs, point, scores)
-        flat = x.flatten(1).double()
-        target = flat + share.unsqueeze(1) * v
-        within = reachable
+        reachable = within = reached_share(secant, scores)
         if self._bounds is not None:
-            low, high = (bound.expand_as(x).flatten(1).double() for bound in self._bounds)
-            free: Tensor | None = None
-            # Freezing some coordinates lengthens the step in the others and may move them out too.
-            for _ in range(FREEZING_ROUNDS):
-                inside = (target >= low) & (target <= high)
-                free = inside if free is None else free & inside
-                v, scores = projector.lift(secant.change, damping, free, secant.weights)
-                share = trust * self._share(log_probs, point, scores)
-                target = flat + share.unsqueeze(1) * v
+            v, scores = self._inside(x, v, scores, secant, projector)
             within = reached_share(secant, scores)
-        last.copy_(log_probs)
-        expected.copy_(share.unsqueeze(1) * scores)
-        log_weights.copy_(secant.log_weights)
         factor = torch.where(within < LITTLE, LESS_DAMPING, 1.0)
         factor = torch.where(within > MUCH, MORE_DAMPING, factor)
-        damping.copy_(
-            (damping * factor).clamp(max(LEAST_DAMPING, projector.least_damping), DAMPING)
-        )
+        least = max(LEAST_DAMPING, projector.least_damping)
+        damping.copy_((damping * factor).clamp(min(least, DAMPING), DAMPING))
         rank, domain = reachable < REACHABLE, within < REACHABLE * reachable
         barrier = BARRIERS.index("rank") * rank + BARRIERS.index("domain") * (domain & ~rank)
-        nats = kl_divergence(waypoint, log_probs, self._likelihood) + later_nats
-        remaining = distance + later
-        return Move(remaining, target, barrier.double(), remaining + PER_NAT * nats)
+        share = limited_share(log_probs, point, scores, self._likelihood)
+        share = torch.fmin(share, LONGEST * longest / norms(v))
+        step, scores = share.unsqueeze(1) * v, share.unsqueeze(1) * scores
+        part, is_accurate = self._best_part(x, step, scores, secant, log_probs, share * length)
+        step = part.unsqueeze(1) * step
+        taken = norms(step)
+        grown = torch.where(is_accurate, torch.fmax(longest, taken), longest)
+        longest.copy_(torch.where(grown.isnan(), taken, grown))
+        return Move(distance, self._moved(x, step), barrier.double(), potential)
 
-    def _adapt_trust(self, log_probs: Tensor) -> None:
-        """Change the share of the step size by the error of the last change of the scores."""
-        *_, trust, last, expected, log_weights = self.tensors
-        weights = weights_of(log_weights, self._likelihood)
-        actual = self._scores(log_probs) - self._scores(last)
-        both = weights @ torch.stack([actual - expected, expected], -1)  # (n, C, 2)
-        error, change = torch.linalg.vector_norm(both, dim=1).unbind(-1)
-        ratio = error / change
-        factor = torch.where(ratio < ACCURATE, GROWTH, 1.0)
-        factor = torch.where(ratio > INACCURATE, SHRINKAGE, factor)  # 1 at the first point
-        trust.copy_((trust * factor).clamp(SMALLEST_SHARE, 1))
+    def _inside(
+        self, x: Tensor, v: Tensor, scores: Tensor, secant: Secant, projector: Projector
+    ) -> tuple[Tensor, Tensor]:
+        """Return a lift that changes no coordinate at a bound which it would leave."""
+        assert self._bounds is not None
+        low, high = (bound.expand_as(x).flatten(1) for bound in self._bounds)
+        flat, damping = x.flatten(1), self.tensors[5]
+        is_low, is_high = flat <= low, flat >= high
+        free = torch.ones_like(is_low)
+        for _ in range(FREEZING_ROUNDS):
+            free = free & ~(is_low & (v < 0)) & ~(is_high & (v > 0))
+            v, scores = projector.lift(secant.change, damping, free, secant.weights)
+        return v, scores
 
-    def _aim(self, log_probs: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
-        """Begin the next leg of paths at a waypoint.
+    def _best_part(
+        self,
+        x: Tensor,  # (n, ...)
+        step: Tensor,  # (n, d)
+        scores: Tensor,  # (n, C)
+        secant: Secant,
+        log_probs: Tensor,  # (n, C)
+        length: Tensor,  # (n,)
+    ) -> tuple[Tensor, Tensor]:  # (n,), (n,)
+        """Return which part of a step to take, and whether the scores change as expected.
 
-        Returns:
-            Distance to the waypoint; distance and divergences from there to the target; and the
-            waypoint.
+        Args:
+            x: The points.
+            step: The whole step.
+            scores: Change of the scores across it.
+            secant: Its weights.
+            log_probs: Log-probabilities at the points.
+            length: Fisher–Rao length of the step.
         """
-        waypoints, later, tolerance, _, leg, *_ = self.tensors
-        paths = torch.arange(len(leg), device=leg.device)
-        arrived = self._distance(log_probs, waypoints[paths, leg]) <= tolerance
-        leg.copy_((leg + arrived).clamp(max=waypoints.shape[1] - 1))
-        waypoint = waypoints[paths, leg]
-        return self._distance(log_probs, waypoint), later[paths, leg].unbind(-1), waypoint
+        accurate, potentials = [], []
+        before, (*_, left) = self._scores(log_probs), self._left(log_probs, self.tensors[4])
+        for part in SHARES:
+            following = self._moved(x, part * step).reshape(x.shape).to(x.dtype)
+            with torch.no_grad():
+                found = self._classifier.log_probs(self._classifier(following))
+            error = self._scores(found) - before - part * scores
+            both = secant.weights @ torch.stack([error, part * scores], -1)  # (n, C, 2)
+            of_error, of_change = torch.linalg.vector_norm(both, dim=1).unbind(-1)
+            accurate.append(of_error <= INACCURATE * of_change)
+            potentials.append(self._left(found, self.tensors[4])[2].nan_to_num(nan=torch.inf))
+        parts = step.new_tensor(SHARES)
+        is_accurate, potential = torch.stack(accurate, 1), torch.stack(potentials, 1)  # (n, S)
+        needed = SUFFICIENT * length.unsqueeze(1) * parts
+        makes_progress = potential <= left.unsqueeze(1) - needed
+        best = potential.argmin(1)
+        # The largest share comes first, and argmax returns the first of equal values.
+        chosen = torch.where(makes_progress.any(1), makes_progress.long().argmax(1), best)
+        chosen = torch.where(is_accurate.any(1), is_accurate.long().argmax(1), chosen)
+        return parts[chosen], is_accurate.any(1)
 
-    def _distance(self, log_probs: Tensor, waypoint: Tensor) -> Tensor:
-        return fisher_rao_distance(log_probs, waypoint, self._likelihood)
+    def _moved(self, x: Tensor, step: Tensor) -> Tensor:  # (n, ...), (n, d) -> (n, d)
+        """Return the point after a step, in the domain."""
+        target = x.flatten(1).double() + step
+        if self._bounds is None:
+            return target
+        return target.reshape(x.shape).clamp(*self._bounds).flatten(1)
+
+    def _left(self, log_probs: Tensor, leg: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the distance to the waypoint, and distance and potential to the target."""
+        waypoint = self._waypoints(leg)
+        later, later_nats = self.tensors[1][self._rows(leg), leg].unbind(-1)
+        distance = fisher_rao_distance(log_probs, waypoint, self._likelihood)
+        nats = kl_divergence(waypoint, log_probs, self._likelihood) + later_nats
+        return distance, distance + later, distance + later + PER_NAT * nats
+
+    def _waypoints(self, leg: Tensor) -> Tensor:  # (n, C)
+        return self.tensors[0][self._rows(leg), leg]
+
+    def _rows(self, leg: Tensor) -> Tensor:
+        return torch.arange(len(leg), device=leg.device)
 
     def _scores(self, log_probs: Tensor) -> Tensor:
         return logits(log_probs) if self._likelihood == "bernoulli" else log_probs
 
-    def _share(self, log_probs: Tensor, point: Tensor, scores: Tensor) -> Tensor:  # (n,)
-        """Return the share of a lift that changes the decisive log-ratio by at most 2 nats.
 
-        It is that of the class that gains most and the class that loses most, or the log-ratio
-        of the label whose probability changes most.
-        """
-        change = point.exp() - log_probs.exp()
-        if self._likelihood == "bernoulli":
-            rise = scores.gather(1, change.abs().argmax(1, keepdim=True))
-        else:
-            gains, loses = change.argmax(1, keepdim=True), change.argmin(1, keepdim=True)
-            rise = scores.gather(1, gains) - scores.gather(1, loses)
-        return (LARGEST_RISE / rise.abs().squeeze(1)).clamp(max=1)
+def limited_share(
+    log_probs: Tensor,  # (n, C)
+    point: Tensor,  # (n, C)
+    scores: Tensor,  # (n, C)
+    likelihood: Likelihood,
+) -> Tensor:  # (n,)
+    """Return the share of a step that changes the decisive log-ratio by at most 2 nats.
+
+    It is that of the class that gains most and the class that loses most, or the log-ratio of the
+    label whose probability changes most.
+
+    Args:
+        log_probs: Log-probabilities at the points.
+        point: Log-probabilities that the step leads to.
+        scores: Change of the scores.
+        likelihood: What the scores mean.
+    """
+    change = point.exp() - log_probs.exp()
+    if likelihood == "bernoulli":
+        rise = scores.gather(1, change.abs().argmax(1, keepdim=True))
+    else:
+        gains, loses = change.argmax(1, keepdim=True), change.argmin(1, keepdim=True)
+        rise = scores.gather(1, gains) - scores.gather(1, loses)
+    return (LARGEST_RISE / rise.abs().squeeze(1)).clamp(max=1)
 
 
 def reached_share(secant: Secant, scores: Tensor) -> Tensor:  # (n,)

@@ -41,8 +41,8 @@ def test_paths_arrive_at_the_exchanged_prediction(name, seed, rtol):
         asked, top = p[i].clone(), p[i].argmax()
         asked[top], asked[target[i]] = p[i, target[i]], p[i, top]
         end = model(path[i].points[-1:]).detach().double().softmax(1)[0]
-        assert float(fisher_rao_distance(end.log(), asked.log())) <= 0.01 + 1e-4
-        assert float((end - asked).abs().max()) <= 0.005 + 1e-4
+        assert float(fisher_rao_distance(end.log(), asked.log())) <= 0.02 + 1e-4
+        assert float((end - asked).abs().max()) <= 0.01 + 1e-4
         torch.testing.assert_close(path[i].target, asked, rtol=1e-4, atol=1e-6)
     horizontality = torch.cat([single.horizontality for single in path])
     assert bool((horizontality > 0.999).all())
@@ -114,9 +114,9 @@ def test_targets_may_be_distributions():
     path = prediction_path(model, x, asked, progress=False)
     assert path.status == (PathStatus.REACHED,) * 3
     ends = torch.stack([single.log_probs[-1].exp() for single in path])
-    assert float((ends - asked).abs().max()) < 0.006
+    assert float((ends - asked).abs().max()) < 0.011
     same = prediction_path(model, x, asked[0], progress=False)
-    assert float((same[2].log_probs[-1].exp() - asked[0]).abs().max()) < 0.006
+    assert float((same[2].log_probs[-1].exp() - asked[0]).abs().max()) < 0.011
 
 
 def test_the_predicted_class_is_reached_without_a_step():
@@ -137,7 +137,7 @@ def test_one_label_is_switched_and_the_others_stay(name):
     asked[:, 1] = 1 - p[:, 1]
     for i, single in enumerate(path):
         if single.status is PathStatus.REACHED:
-            assert float((single.log_probs[-1].exp() - asked[i]).abs().max()) <= 0.006
+            assert float((single.log_probs[-1].exp() - asked[i]).abs().max()) <= 0.011
     assert PathStatus.REACHED in path.status
 
 
