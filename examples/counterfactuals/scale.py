@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lightning_leaf.paths.prediction_path import TOLERANCE
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -59,7 +61,7 @@ FULL = Scale(
     learning_rate=0.1,
     noise=0.3,
     attack=2.0,
-    tolerance=0.01,
+    tolerance=TOLERANCE,
     ascent_step=0.1,
     ascent_steps=500,
     least_steps=60,
@@ -78,7 +80,7 @@ QUICK = Scale(
     learning_rate=0.2,
     noise=0.1,
     attack=0.75,
-    tolerance=0.01,
+    tolerance=TOLERANCE,
     ascent_step=0.2,
     ascent_steps=60,
     least_steps=20,
