@@ -101,7 +101,7 @@ class _IterativeProjector:
         self._found: list[PointProjection] = []
         self._lifted: PointProjection | None = None
         self.error = 2 * rtol
-        self.least_damping = 100 * products.rounding
+        self.least_damping = 300 * products.rounding
 
     @property
     def marker(self) -> Tensor:

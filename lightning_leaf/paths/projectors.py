@@ -21,7 +21,7 @@ class Projector(Protocol):
 
     Attributes:
         error: What v − Πv may be, relative to v, if v lies in D_x.
-        least_damping: Damping of a lift below which its weakest directions are rounding noise: 100
+        least_damping: Damping of a lift below which its weakest directions are rounding noise: 300
             times the relative rounding error of a product with the gradients.
     """
 
@@ -97,7 +97,7 @@ class ExactProjector(TangentSpace):
         self, rows: Tensor, rounding: float, log_probs: Tensor, likelihood: Likelihood
     ) -> None:
         super().__init__(rows, rounding)
-        self.least_damping = 100 * rounding
+        self.least_damping = 300 * rounding
         self._log_probs = log_probs
         self._likelihood = likelihood
 

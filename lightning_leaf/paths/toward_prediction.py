@@ -113,12 +113,14 @@ class TowardPrediction:
         if self._bounds is not None:
             v, scores = self._inside(x, v, scores, secant, projector)
             within = reached_share(secant, scores)
-        factor = torch.where(within < LITTLE, LESS_DAMPING, 1.0)
-        factor = torch.where(within > MUCH, MORE_DAMPING, factor)
-        least = max(LEAST_DAMPING, projector.least_damping)
-        damping.copy_((damping * factor).clamp(min(least, DAMPING), DAMPING))
+        least = min(max(LEAST_DAMPING, projector.least_damping), DAMPING)
         rank, domain = reachable < REACHABLE, within < REACHABLE * reachable
         barrier = BARRIERS.index("rank") * rank + BARRIERS.index("domain") * (domain & ~rank)
+        # The remainder is rounding noise.
+        v = torch.where((rank & (damping <= least)).unsqueeze(1), 0, v)
+        factor = torch.where(within < LITTLE, LESS_DAMPING, 1.0)
+        factor = torch.where(within > MUCH, MORE_DAMPING, factor)
+        damping.copy_((damping * factor).clamp(least, DAMPING))
         share = limited_share(log_probs, point, scores, self._likelihood)
         share = torch.fmin(share, LONGEST * longest / norms(v))
         step, scores = share.unsqueeze(1) * v, share.unsqueeze(1) * scores
@@ -162,26 +164,26 @@ class TowardPrediction:
             log_probs: Log-probabilities at the points.
             length: Fisher–Rao length of the step.
         """
-        accurate, potentials = [], []
         before, (*_, left) = self._scores(log_probs), self._left(log_probs, self.tensors[4])
-        for part in SHARES:
+        accurate, sufficient, best = (torch.zeros_like(length) for _ in range(3))
+        least_left = torch.full_like(length, torch.inf)
+        for part in SHARES:  # tensors of constants would wait for the device
             following = self._moved(x, part * step).reshape(x.shape).to(x.dtype)
             with torch.no_grad():
                 found = self._classifier.log_probs(self._classifier(following))
             error = self._scores(found) - before - part * scores
             both = secant.weights @ torch.stack([error, part * scores], -1)  # (n, C, 2)
             of_error, of_change = torch.linalg.vector_norm(both, dim=1).unbind(-1)
-            accurate.append(of_error <= INACCURATE * of_change)
-            potentials.append(self._left(found, self.tensors[4])[2].nan_to_num(nan=torch.inf))
-        parts = step.new_tensor(SHARES)
-        is_accurate, potential = torch.stack(accurate, 1), torch.stack(potentials, 1)  # (n, S)
-        needed = SUFFICIENT * length.unsqueeze(1) * parts
-        makes_progress = potential <= left.unsqueeze(1) - needed
-        best = potential.argmin(1)
-        # The largest share comes first, and argmax returns the first of equal values.
-        chosen = torch.where(makes_progress.any(1), makes_progress.long().argmax(1), best)
-        chosen = torch.where(is_accurate.any(1), is_accurate.long().argmax(1), chosen)
-        return parts[chosen], is_accurate.any(1)
+            potential = self._left(found, self.tensors[4])[2]
+            is_accurate = (accurate == 0) & (of_error <= INACCURATE * of_change)
+            is_sufficient = (sufficient == 0) & (potential <= left - SUFFICIENT * part * length)
+            is_best = (best == 0) | (potential < least_left)
+            accurate = torch.where(is_accurate, part, accurate)
+            sufficient = torch.where(is_sufficient, part, sufficient)
+            best = torch.where(is_best, part, best)
+            least_left = torch.where(is_best, potential.nan_to_num(nan=torch.inf), least_left)
+        chosen = torch.where(sufficient > 0, sufficient, best)
+        return torch.where(accurate > 0, accurate, chosen), accurate > 0
 
     def _moved(self, x: Tensor, step: Tensor) -> Tensor:  # (n, ...), (n, d) -> (n, d)
         """Return the point after a step, in the domain."""

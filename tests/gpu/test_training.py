@@ -23,6 +23,7 @@ from lightning_leaf import (
     OrthogonalWalkSnapshot,
     PairDataset,
     PathPredictor,
+    PredictionPathSnapshot,
 )
 from tests.gpu.simulated_device import DEVICE, Simulation
 from tests.support.callbacks.training import SmallCNN, digits, fit, ignore_lightning
@@ -47,12 +48,13 @@ def on_device(device: torch.device) -> dict[str, Any]:
     return {"strategy": strategy, "accelerator": "auto"}
 
 
-def callbacks() -> tuple[LocalDataMatrixMonitor, HorizontalPathSnapshot, OrthogonalWalkSnapshot]:
+def callbacks() -> tuple[Any, ...]:
     quick: dict[str, Any] = {"max_steps": 2, "on_error": "raise"}
     return (
         LocalDataMatrixMonitor(probe=4, every_n_steps=2, on_error="raise"),
         HorizontalPathSnapshot(when="fit_end", pairs=1, noise_steps=1, **quick),
         OrthogonalWalkSnapshot(when=[0], starts=1, **quick),
+        PredictionPathSnapshot(when="fit_end", examples=2, **quick),
     )
 
 
@@ -72,7 +74,7 @@ def trained(root: Path, *mine: Callback, **options: Any) -> tuple[Noisy, list[Te
     return module, [each.cpu() for each in module.state_dict().values()]
 
 
-def test_fit_with_the_three_callbacks(tmp_path: Path, accelerator: torch.device) -> None:
+def test_fit_with_the_callbacks(tmp_path: Path, accelerator: torch.device) -> None:
     mine = callbacks()
     module, _ = trained(tmp_path, *mine, **on_device(accelerator))
     assert module.trained_on == accelerator

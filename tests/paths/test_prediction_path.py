@@ -213,6 +213,51 @@ def test_many_classes_are_lifted_by_products():
     assert bool((torch.cat([single.horizontality for single in path]) > 0.999).all())
 
 
+@pytest.mark.parametrize("likelihood", ["categorical", "bernoulli"])
+def test_lifts_by_products_stay_in_the_domain(likelihood):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(30, 20), nn.Tanh(), nn.Linear(20, 8))
+    x = torch.rand(2, 30)
+    options = {"likelihood": likelihood, "domain": (0, 1), "progress": False}
+    found = prediction_path(model, x, 3, rtol=1e-3, **options)
+    exact = prediction_path(model, x, 3, rtol=0, **options)
+    assert found.status == exact.status
+    assert float(found.points.min()) >= 0
+    assert float(found.points.max()) <= 1
+    torch.testing.assert_close(found.change, exact.change, rtol=0.1, atol=0.01)
+
+
+def test_a_coordinate_inside_the_domain_may_move_to_its_bound():
+    """A whole step would lead out of the domain; part of it reaches the target."""
+    model = nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[0.0, 0.0], [2.0, 4.0]]))
+    x, y = torch.tensor([[0.5, 0.9]]), torch.tensor([[0.99, 0.99]])
+    asked = model(y).softmax(1).detach()
+    for step_size in (0.1, 1.0):
+        path = prediction_path(model, x, asked, step_size=step_size, domain=(0, 1), progress=False)
+        assert path.status == (PathStatus.REACHED,)
+
+
+def test_the_noise_of_missing_directions_does_not_move_a_path():
+    """D_x has three dimensions; float32 gradients of ten classes have nine, six of them noise."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 3), nn.Linear(3, 10))
+    path = prediction_path(model, torch.randn(4, 64), 1, progress=False)
+    exact = prediction_path(model.double(), path.start.double(), 1, progress=False)
+    horizontality = torch.cat([single.horizontality for single in path])
+    assert float(horizontality.min()) > 0.99
+    assert path.blocked_by == ("rank",) * 4
+    assert bool((path.change < 1.05 * exact.change).all())  # noise would add to it
+
+
+def test_a_saturated_model_is_not_left_by_a_leap():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 2), nn.Tanh(), nn.Linear(2, 6))
+    path = prediction_path(model, torch.randn(8, 6), 1, progress=False)
+    assert float(path.euclidean_length.diff().max()) < 1000
+
+
 class NaNBeyond(nn.Module):
     def __init__(self) -> None:
         super().__init__()
