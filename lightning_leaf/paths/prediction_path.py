@@ -84,7 +84,8 @@ def prediction_path(
     A path ends with one of these values of :class:`PathStatus`:
 
     * ``reached``: the Fisher–Rao distance of p(x) and the target is at most ``tolerance``;
-    * ``blocked``: 25 steps came no closer. ``path.blocked_by`` is ``"rank"`` if no change of the
+    * ``blocked``: 25 steps came no closer, and the path ends at the closest point.
+      ``path.blocked_by`` is ``"rank"`` if no change of the
       input makes the change of the prediction, or only one that is hundreds of times as large as
       usual; ``"domain"`` if only one out of the domain does;
     * ``stalled``: the same without such a cause, usually at a kink of the model;

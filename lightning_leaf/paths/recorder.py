@@ -10,7 +10,9 @@ from torch import Tensor
 from lightning_leaf.paths.block import Curves
 from lightning_leaf.paths.ends import End
 from lightning_leaf.paths.settings import PathSettings
-from lightning_leaf.paths.single_path import SinglePath
+from lightning_leaf.paths.single_path import PathStatus, SinglePath
+
+STALLED, BLOCKED = PathStatus.STALLED, PathStatus.BLOCKED
 
 
 @dataclass
@@ -145,19 +147,29 @@ class Recorder:
         last: Tensor,  # (...)
         end: Tensor | None,  # (...)
     ) -> SinglePath:
-        """Return the i-th path, which ended after ``steps`` steps at the point ``last``."""
+        """Return the i-th path, which ended after ``steps`` steps at the point ``last``.
+
+        A prediction path that makes no progress ends at the kept point that is closest to its
+        target.
+        """
         settings, recording = self._settings, self._recordings[i]
         log_probs, distance, horizontality, length, moved = (
             torch.cat(pieces) for pieces in zip(*recording.curves, strict=True)
         )
         kept = [(step, place) for step, place in recording.kept.places if step < steps]
-        places = [place for _, place in kept]
-        points = torch.cat([self._points[recording.memory, places], last.unsqueeze(0)])
+        points = self._points[recording.memory, [place for _, place in kept]]
+        point_steps = torch.tensor([step for step, _ in kept] + [steps])
+        points = torch.cat([points, last.unsqueeze(0)])
+        if settings.kind == "prediction" and reason.status in (STALLED, BLOCKED):
+            # The last steps came no closer, and some lead away.
+            closest = int(distance[point_steps].nan_to_num(nan=torch.inf).argmin()) + 1
+            points, point_steps = points[:closest], point_steps[:closest]
+            steps = int(point_steps[-1])
         threshold = settings.threshold
         return SinglePath(
             kind=settings.kind,
             points=points,
-            point_steps=torch.tensor([step for step, _ in kept] + [steps]),
+            point_steps=point_steps,
             log_probs=log_probs[: steps + 1],
             distance=distance[: steps + 1],
             horizontality=horizontality[:steps],

@@ -258,6 +258,19 @@ def test_a_saturated_model_is_not_left_by_a_leap():
     assert float(path.euclidean_length.diff().max()) < 1000
 
 
+def test_a_path_without_progress_ends_at_its_closest_point():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(10, 32), nn.Sigmoid(), nn.Linear(32, 4))  # bounded scores
+    x = torch.randn(6, 10)
+    path = prediction_path(model, x, torch.tensor([0.01, 0.01, 0.01, 0.97]), progress=False)
+    assert PathStatus.REACHED not in path.status
+    for single in path:
+        assert float(single.distance[-1]) == float(single.distance[single.point_steps].min())
+        end = model(single.points[-1:]).detach().log_softmax(1)[0]
+        torch.testing.assert_close(single.log_probs[-1], end, rtol=1e-4, atol=1e-5)
+        assert len(single.horizontality) == single.steps == int(single.point_steps[-1])
+
+
 class NaNBeyond(nn.Module):
     def __init__(self) -> None:
         super().__init__()
