@@ -177,6 +177,7 @@ def _record(
         destination_frame=destination_frame,
         change=path.change,
         euclidean_length=float(path.euclidean_length[-1]),
+        switch_change=path.switch_change,
         length_ratio=path.length_ratio,
         blocked_by=path.blocked_by,
         judged=opinion.prediction,

@@ -160,6 +160,11 @@ class LeafPath(Sequence[SinglePath]):
         return torch.tensor([path.change for path in self], dtype=torch.float64)
 
     @property
+    def switch_change(self) -> Tensor:  # (N,)
+        """Change after which each path is first read as its target; see :class:`SinglePath`."""
+        return torch.tensor([path.switch_change for path in self], dtype=torch.float64)
+
+    @property
     def length_ratio(self) -> Tensor:  # (N,)
         """Fisher–Rao length over the Fisher–Rao distance of both ends, ``(N,)``, float64."""
         return torch.tensor([path.length_ratio for path in self], dtype=torch.float64)

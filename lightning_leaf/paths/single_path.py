@@ -149,6 +149,27 @@ class SinglePath:
         return float(torch.linalg.vector_norm((self.points[-1] - self.points[0]).double()))
 
     @property
+    def switch_change(self) -> float:
+        """Change after which a prediction path is first read as its target, in input units.
+
+        It is the distance from the first point to the first kept point at which the most probable
+        class is that of the target (for labels: at which the label that changes most from start to
+        target is on the side of the target). NaN if there is none, and for other kinds.
+        """
+        if self.target is None:
+            return math.nan
+        p, asked = self.log_probs[self.point_steps].double().exp(), self.target
+        if self.likelihood == "bernoulli":
+            label = int((asked - p[0]).abs().argmax())
+            is_read = (p[:, label] > 0.5) == bool(asked[label] > 0.5)
+        else:
+            is_read = p.argmax(1) == asked.argmax()
+        if not bool(is_read.any()):
+            return math.nan
+        first = self.points[int(is_read.long().argmax())]
+        return float(torch.linalg.vector_norm((first - self.points[0]).double()))
+
+    @property
     def length_ratio(self) -> float:
         """Fisher–Rao length over the Fisher–Rao distance of the first and the last prediction.
 

@@ -30,8 +30,8 @@ def test_a_prediction_path_says_what_it_is_and_what_came_of_it(
 ) -> None:
     expect(prediction.get("path-title")).to_have_text("Prediction path 4 → 9")
     explanation = prediction.get("explanation")
-    expect(explanation).to_contain_text("The least change of the image")
-    expect(explanation).to_contain_text("makes the model say 9 instead of 4.")
+    expect(explanation).to_contain_text("A change of the image")
+    expect(explanation).to_contain_text("makes the model as sure of 9 as it was of 4.")
     verdict = prediction.get("verdict")
     expect(verdict).to_have_class("verdict good")
     expect(verdict).to_contain_text("Now read as 9 at 0.98 · changed by 4.17 (Euclidean)")

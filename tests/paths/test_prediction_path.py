@@ -108,6 +108,28 @@ def test_a_round_trip_shows_whether_the_way_back_is_the_same(name):
         assert float(gap.max()) > 0.001
 
 
+@pytest.mark.parametrize("likelihood", ["categorical", "bernoulli"])
+def test_the_change_that_switches_the_prediction_is_less_than_the_whole(likelihood):
+    model, x = BY_NAME["linear"].make(0, batch=4)
+    with torch.no_grad():
+        model.weight *= 4
+    own = model(x).argmax(1)
+    other = (own + 1) % 4
+    path = prediction_path(model, x, other, likelihood=likelihood, keep_points=200, progress=False)
+    for i, single in enumerate(path):
+        p = model(single.points).detach()
+        if likelihood == "bernoulli":
+            is_read = (p[:, other[i]] > 0) != (p[0, other[i]] > 0)
+        else:
+            is_read = p.argmax(1) == other[i]
+        first = int(is_read.long().argmax())
+        expected = float((single.points[first] - single.points[0]).norm())
+        assert single.switch_change == pytest.approx(expected, rel=1e-5)
+        assert 0 < single.switch_change <= single.change
+    assert float(path.switch_change.sum()) < float(path.change.sum())
+    assert path.switch_change.tolist() == [single.switch_change for single in path]
+
+
 def test_targets_may_be_distributions():
     model, x = BY_NAME["linear"].make(0, batch=3)
     asked = torch.tensor([[0.7, 0.1, 0.1, 0.1], [0.25, 0.25, 0.25, 0.25], [0.0, 0.0, 1.0, 0.0]])

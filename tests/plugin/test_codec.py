@@ -88,6 +88,7 @@ def path_records(draw: st.DrawFn) -> PathRecord:
         destination_frame=draw(st.none() | frame_arrays(*shape)),
         change=draw(number),
         euclidean_length=draw(number),
+        switch_change=draw(number),
         length_ratio=draw(number),
         blocked_by=draw(st.sampled_from(BLOCKS)),
         judged=draw(text),
@@ -157,7 +158,7 @@ def test_an_index_of_an_older_version_is_of_exclusive_classes() -> None:
 
 
 def test_a_path_of_an_older_version_has_no_change_and_no_judge() -> None:
-    new = ("change", "euclidean_length", "length_ratio")
+    new = ("change", "switch_change", "euclidean_length", "length_ratio")
     new += ("blocked_by", "judged", "judged_probability")
     index = json.loads(INDEX)
     for path in index["paths"]:

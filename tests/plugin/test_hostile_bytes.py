@@ -107,7 +107,7 @@ WRONG = [
 
 ADDED_LATER = (
     *("likelihood", "frame_note"),
-    *("change", "euclidean_length", "length_ratio"),
+    *("change", "switch_change", "euclidean_length", "length_ratio"),
     *("blocked_by", "judged", "judged_probability"),
 )
 """Fields that older files do not have."""

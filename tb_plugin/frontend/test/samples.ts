@@ -15,6 +15,7 @@ export function pathIndex(changes: Partial<PathIndex> = {}): PathIndex {
     threshold: 1,
     change: 8.5,
     euclidean_length: 9.1,
+    switch_change: null,
     length_ratio: 1.9,
     blocked_by: "",
     judged: "",

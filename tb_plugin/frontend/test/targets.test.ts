@@ -93,6 +93,14 @@ test("bars have the length of the change, and say what is doubtful", () => {
   assert.equal(text(to("3", 5, { judged: "8" })), "5 · another network: 8");
   assert.equal(text(to("3", 5, { judged: "3" })), "5");
   assert.equal(text(to("3", null)), "–");
+  // A path that stalls after the prediction has switched is as long as the change that switches it.
+  const stalled = to("7", 9, { status: "stalled", switch_change: 2 });
+  assert.equal(text(stalled), "2 · stalled");
+  const nearest = targetsOf(open([predictions(1, [to("3", 5), stalled])], 0));
+  assert.deepEqual(
+    nearest.map(({ path }) => path.destination),
+    ["7", "3"],
+  );
 });
 
 test("the change to one target over training leaves gaps where it was not reached", () => {
@@ -136,7 +144,7 @@ test("changes are saved with their status", () => {
     0,
   );
   const [head, row] = targetsCsv(targetsOf(opened)).split("\r\n");
-  assert.match(head ?? "", /^target,change,status,blocked_by,/);
-  assert.equal(row, "'=1,2,reached,,408,1.9,29.66,22.25,1,8,0.5");
-  assert.match(momentsCsv(momentsOf(opened)), /\r\n100,'=1,2,reached,/);
+  assert.match(head ?? "", /^target,change,switch_change,status,blocked_by,/);
+  assert.equal(row, "'=1,2,,reached,,408,1.9,29.66,22.25,1,8,0.5");
+  assert.match(momentsCsv(momentsOf(opened)), /\r\n100,'=1,2,,reached,/);
 });

@@ -25,15 +25,15 @@ test("one sentence says what a prediction path is", () => {
   const text = (changes: Partial<Path>) => explanation(prediction(changes), "categorical", "image");
   assert.equal(
     text({}),
-    "The least change of the image, along directions to which the model reacts, that makes the model say 3 instead of 8.",
+    "A change of the image, along directions to which the model reacts, that makes the model as sure of 3 as it was of 8.",
   );
-  assert.match(text({ status: "blocked" }), /^It seeks the least change of the image/);
+  assert.match(text({ status: "blocked" }), /^It seeks a change of the image/);
   assert.match(text({ destination: "8" }), /gives the probabilities asked for, most of all for 8/);
   // The label of the source is another than its prediction: both are said.
   const mistaken = text({ source: "9" });
   assert.match(
     mistaken,
-    /say 3 instead of 8\. The model reads the start, whose label is 9, as 8\./,
+    /sure of 3 as it was of 8\. The model reads the start, whose label is 9, as 8\./,
   );
   assert.doesNotMatch(text({ source: "#61" }), /whose label/);
   const labels = explanation(prediction({ destination: "dog" }), "bernoulli", "input");
@@ -45,6 +45,8 @@ test("the verdict says what the end is read as, and how large the change is", ()
     text: "Now read as 3 at 0.98 · changed by 11.2 (Euclidean) · Fisher–Rao length 1.00 times the shortest",
     tone: "good",
   });
+  const switched = verdict(prediction({ switch_change: 4.1 }), "categorical").text;
+  assert.match(switched, /0\.98 · first read as 3 after a change of 4\.1 · changed by 11\.2/);
   const old = prediction({ change: null, length_ratio: null });
   assert.equal(verdict(old, "categorical").text, "Now read as 3 at 0.98");
 });

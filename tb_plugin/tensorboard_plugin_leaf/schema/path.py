@@ -48,6 +48,8 @@ class PathScalars:
         threshold: Distance at which the destination or target counts as reached. NaN for an
             orthogonal walk without a destination.
         change: Distance between the first and the last point. NaN if unknown.
+        switch_change: Prediction path: distance from the source at which the target is first
+            predicted. NaN if it never is or if this is unknown.
         euclidean_length: Length of the path. NaN if unknown.
         length_ratio: Length of the path in the metric G, divided by the Fisher–Rao distance
             between the first and the last prediction: 1 for the shortest path. NaN if unknown.
@@ -69,6 +71,7 @@ class PathScalars:
     final_distance: float
     threshold: float
     change: float = field(default=math.nan, kw_only=True)
+    switch_change: float = field(default=math.nan, kw_only=True)
     euclidean_length: float = field(default=math.nan, kw_only=True)
     length_ratio: float = field(default=math.nan, kw_only=True)
     blocked_by: str = field(default="", kw_only=True)

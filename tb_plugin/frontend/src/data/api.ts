@@ -28,6 +28,7 @@ export interface PathScalars {
   change: number | null;
   euclidean_length: number | null;
   /** Fisher–Rao length over the Fisher–Rao distance of the first and the last prediction. */
+  switch_change: number | null;
   length_ratio: number | null;
   blocked_by: Barrier;
   /** What another network predicts for the last point; empty without one. */

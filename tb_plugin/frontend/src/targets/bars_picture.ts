@@ -4,7 +4,7 @@ import type { Likelihood } from "../data/api.ts";
 import { Picture, type Text } from "../save/picture.ts";
 import type { Colours } from "../theme/colours.ts";
 import { barText, longest, share } from "./bars.ts";
-import type { Target } from "./targets.ts";
+import { switchChange, type Target } from "./targets.ts";
 
 const WIDTH = 560;
 const MARGIN = 16;
@@ -44,7 +44,7 @@ export function barsPicture(shown: ShownBars, colours: Colours): Promise<Blob> {
     const length = LENGTH * share(target, largest);
     const name = { size: 12, colour: colours.text, width: NAME };
     picture.write(target.path.destination, MARGIN, top + 11, name);
-    drawBar(picture.context, left, top, length, target.path.status === "reached", colours);
+    drawBar(picture.context, left, top, length, switchChange(target.path) !== null, colours);
     const after = left + length + GAP;
     picture.write(barText(target, likelihood), after, top + 11, {
       ...secondary,

@@ -65,7 +65,7 @@ export class LeafTargets extends LitElement {
   private distances(opened: Opened): unknown {
     const { targets } = this;
     const title = `How far is each ${scoreNoun(opened.snapshot.likelihood)}?`;
-    const subtitle = "size of the change · hatched: not reached";
+    const subtitle = "change after which it is first predicted · hatched: never";
     const largest = longest(targets);
     const { likelihood } = opened.snapshot;
     const chart = { title, subtitle, origin: originText(opened), likelihood };
@@ -92,15 +92,15 @@ export class LeafTargets extends LitElement {
         </ol>
         ${this.lists.more("targets", targets.length)}
         <p class="secondary note">
-          From ${sourceText(opened)}. Euclidean distance between start and end, in units of the
-          input.
+          From ${sourceText(opened)}. Euclidean distance from the start at which the model first
+          predicts the target, in units of the input; hatched: to the end.
         </p>`,
     });
   }
 
   private overTraining(opened: Opened, spec: ChartSpec): unknown {
     const title = `Change ${pairName(opened.path)} over training`;
-    const subtitle = "line: reached · ○ not reached";
+    const subtitle = "line: predicted · ○ never predicted";
     const { moments, points, steps } = this;
     const origin = originText(opened);
     const chart = { title, subtitle, origin, spec, steps, markers: points };

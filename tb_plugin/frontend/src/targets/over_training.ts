@@ -8,12 +8,12 @@ import { formatCount } from "../text/numbers.ts";
 import { shortReason } from "../text/verdict.ts";
 import { sameKey } from "../view/view.ts";
 import { longest } from "./bars.ts";
-import type { Moment } from "./targets.ts";
+import { type Moment, switchChange } from "./targets.ts";
 
-/** The line connects moments at which the path arrived. The others are only points. */
+/** The line connects moments at which the target is predicted. The others are only points. */
 export function changeSpec(moments: readonly Moment[], colour: string): ChartSpec {
   const steps = moments.map(({ step }) => step);
-  const values = moments.map(({ path }) => (path.status === "reached" ? path.change : null));
+  const values = moments.map(({ path }) => switchChange(path));
   return {
     curves: [{ name: "change", steps, values, colour, width: 2 }],
     rules: [],
@@ -25,12 +25,13 @@ export function changeSpec(moments: readonly Moment[], colour: string): ChartSpe
 /** A point for each moment whose change is known. */
 export function changePoints(moments: readonly Moment[], open: PathKey, colour: string): Marker[] {
   return moments.flatMap(({ key, path, step }) => {
-    if (path.change === null) return [];
+    const y = switchChange(path) ?? path.change;
+    if (y === null) return [];
     const facts = [distanceText("prediction", path), shortReason(path)].filter(Boolean).join(", ");
     return {
       x: step,
-      y: path.change,
-      isHollow: path.status !== "reached",
+      y,
+      isHollow: switchChange(path) === null,
       run: key.run,
       label: `step ${formatCount(step)}: ${facts}`,
       colour,

@@ -3,7 +3,15 @@
 import { type Cell, toCsv } from "../save/csv.ts";
 import type { Moment, Target } from "./targets.ts";
 
-const NAMES = ["target", "change", "status", "blocked_by", "steps", "length_ratio"];
+const NAMES = [
+  "target",
+  "change",
+  "switch_change",
+  "status",
+  "blocked_by",
+  "steps",
+  "length_ratio",
+];
 const DISTANCES = ["start_distance", "final_distance", "threshold", "judged", "judged_probability"];
 
 export function targetsCsv(targets: readonly Target[]): string {
@@ -19,6 +27,7 @@ function row({ path }: Target): Cell[] {
   return [
     path.destination,
     path.change,
+    path.switch_change,
     path.status,
     path.blocked_by,
     path.steps,

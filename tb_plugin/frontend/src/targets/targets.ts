@@ -14,11 +14,21 @@ export interface Moment extends Target {
   step: number;
 }
 
-/** All paths of the snapshot from the source of the open path: first those that arrived, by size. */
+/**
+ * The change after which the model first reads a path as its target; null if it never does.
+ *
+ * Logs of older versions tell the change at the end only.
+ */
+export function switchChange({ switch_change, status, change }: PathIndex): number | null {
+  return switch_change ?? (status === "reached" ? change : null);
+}
+
+/** All paths of the snapshot from the source of the open path: first those that switch, by size. */
 export function targetsOf({ run, snapshot, key }: Opened): Target[] {
   if (snapshot.kind !== "prediction") return [];
-  const size = ({ path }: Target) => path.change ?? Infinity;
-  const rank = ({ path }: Target) => (path.status === "reached" ? 0 : 1);
+  const size = ({ path }: Target) => switchChange(path) ?? path.change ?? Infinity;
+  const isReached = ({ path }: Target) => path.status === "reached" || switchChange(path) !== null;
+  const rank = (each: Target) => (isReached(each) ? 0 : 1);
   return fromSameSource(snapshot.paths, key.index)
     .flatMap((index) => target(run.run, snapshot, index))
     .sort((one, other) => rank(one) - rank(other) || compare(size(one), size(other)));

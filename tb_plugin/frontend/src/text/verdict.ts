@@ -2,7 +2,7 @@
 
 import type { Barrier, Likelihood, Path, PathScalars, Status } from "../data/api.ts";
 import { barrierText, changeText, outcome } from "./labels.ts";
-import { formatDistance, formatProbability } from "./numbers.ts";
+import { formatDistance, formatProbability, formatValue } from "./numbers.ts";
 
 export interface Verdict {
   text: string;
@@ -11,7 +11,7 @@ export interface Verdict {
 
 /** One sentence on what the path is. `noun` is "image" or "input". */
 export function explanation(path: Path, likelihood: Likelihood, noun: string): string {
-  const least = `least change of the ${noun}, along directions to which the model reacts,`;
+  const change = `change of the ${noun}, along directions to which the model reacts,`;
   const effect = effectOf(path, likelihood);
   const [from = ""] = path.frame_labels;
   // Sources without a label are named by their positions: "#61".
@@ -22,8 +22,8 @@ export function explanation(path: Path, likelihood: Likelihood, noun: string): s
       : "";
   const sentence =
     path.status === "reached"
-      ? `The ${least} that ${effect}.`
-      : `It seeks the ${least} that ${effect}.`;
+      ? `A ${change} that ${effect}.`
+      : `It seeks a ${change} that ${effect}.`;
   return sentence + surprise;
 }
 
@@ -34,7 +34,7 @@ function effectOf(
   if (likelihood === "bernoulli") return `reverses the answer of the model for ${destination}`;
   return from === destination
     ? `gives the probabilities asked for, most of all for ${destination}`
-    : `makes the model say ${destination} instead of ${from}`;
+    : `makes the model as sure of ${destination} as it was of ${from}`;
 }
 
 const BARRIERS: ReadonlyMap<Barrier, string> = new Map([
@@ -62,12 +62,20 @@ export function verdict(path: Path, likelihood: Likelihood): Verdict {
     isReached
       ? ""
       : `${formatDistance(path.final_distance)} of ${formatDistance(path.start_distance)} left (Fisher–Rao)`,
+    switchText(path, likelihood),
     path.change === null ? "" : `${changeText(path)} (Euclidean)`,
     path.length_ratio === null
       ? ""
       : `Fisher–Rao length ${formatDistance(path.length_ratio)} times the shortest`,
   ];
   return { text: facts.filter(Boolean).join(" · "), tone: outcome(path) };
+}
+
+/** When the prediction switches: "first read as 3 after a change of 4.1". */
+function switchText({ switch_change, destination }: Path, likelihood: Likelihood): string {
+  if (switch_change === null) return "";
+  const what = likelihood === "bernoulli" ? "the answer switches" : `first read as ${destination}`;
+  return `${what} after a change of ${formatValue(switch_change)}`;
 }
 
 function endText(path: Path): string {
