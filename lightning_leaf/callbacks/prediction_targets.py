@@ -59,8 +59,11 @@ def class_number(to: int | str, names: Sequence[str] | None, classes: int | None
         number = int(to)
     if number is None or number < 0 or (classes is not None and number >= classes):
         count = "the number of a class" if classes is None else f"a class from 0 to {classes - 1}"
-        named = "" if names is None else f" or the name of a class, such as {shown(names[0])}"
-        raise LeafError(f"to expects 'runner_up', 'each', or {count}{named}; got {shown(to)}.")
+        if names is None:
+            choices = f"or {count}"
+        else:
+            choices = f"{count}, or the name of a class, such as {shown(names[0])}"
+        raise LeafError(f"to expects 'runner_up', 'each', {choices}; got {shown(to)}.")
     return number
 
 

@@ -41,6 +41,7 @@ class PathStep:
         )
         self._captured: CapturedStep | None = None
         self._eager_steps = 0
+        self._zeros = goal.tensors[0].new_zeros(0)
 
     def add(self, rows: Tensor) -> None:
         """Add the paths of the given rows."""
@@ -93,6 +94,12 @@ class PathStep:
             self._captures = self._captured is not None
         return step
 
+    def _nothing(self, like: Tensor) -> Tensor:
+        """Return zeros, which are made once for each number of paths."""
+        if self._zeros.shape != like.shape:
+            self._zeros = torch.zeros_like(like)
+        return self._zeros
+
     def _compute(self, goal: Goal, x: Tensor) -> tuple[Tensor, Tensor]:
         log_probs, projector = self._projectors.at(x)
         move = goal.move(x, log_probs, projector)
@@ -101,7 +108,7 @@ class PathStep:
             following = following.clamp(*self._bounds)
         actual = (following - x).flatten(1).double()
         square = projector.projected_square(actual)
-        barrier = torch.zeros_like(move.distance) if move.barrier is None else move.barrier
+        barrier = self._nothing(move.distance) if move.barrier is None else move.barrier
         potential = move.distance if move.potential is None else move.potential
         columns = (move.distance, square, norms(actual), projector.marker, barrier, potential)
         results = torch.cat([log_probs, *(column.unsqueeze(1) for column in columns)], dim=1)
