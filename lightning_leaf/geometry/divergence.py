@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lightning_leaf.geometry.score_weights import log_complement
+from lightning_leaf.geometry.labels import label_angles, log_complement
 from lightning_leaf.model.likelihood import Likelihood
 
 SERIES_BELOW = 1e-3
@@ -57,8 +57,4 @@ def sphere_coordinates(
 
     ξ = 2√p for exclusive classes, and the angle 2 arcsin √p_k of each independent label.
     """
-    log_p = log_p.double()
-    root = (0.5 * log_p).exp()
-    if likelihood == "bernoulli":
-        return 2 * torch.atan2(root, (0.5 * log_complement(log_p)).exp())
-    return 2 * root
+    return label_angles(log_p) if likelihood == "bernoulli" else 2 * (0.5 * log_p.double()).exp()

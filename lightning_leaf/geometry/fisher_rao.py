@@ -8,7 +8,7 @@ independent labels are points of the product of one such circle for each label.
 import torch
 from torch import Tensor
 
-from lightning_leaf.geometry.score_weights import log_complement
+from lightning_leaf.geometry.labels import log_complement
 from lightning_leaf.model.likelihood import Likelihood, checked_likelihood
 
 

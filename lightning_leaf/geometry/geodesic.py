@@ -8,11 +8,16 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.geometry.fisher_rao import fisher_rao_distance
+from lightning_leaf.geometry.labels import (
+    label_angles,
+    label_logits,
+    log_complement,
+    log_probs_of_angles,
+)
 from lightning_leaf.geometry.score_weights import (
     BernoulliWeights,
     CategoricalWeights,
     ScoreWeights,
-    log_complement,
 )
 from lightning_leaf.model.likelihood import Likelihood
 
@@ -42,8 +47,8 @@ def geodesic_point(
     distance = fisher_rao_distance(log_p, log_q, likelihood)
     share = torch.where(distance > 0, length / distance.clamp_min(TINY), 0).unsqueeze(1)
     if likelihood == "bernoulli":
-        start = angles(log_p)
-        return log_probs_of_angles(start + share * (angles(log_q) - start))
+        start = label_angles(log_p)
+        return log_probs_of_angles(start + share * (label_angles(log_q) - start))
     half = 0.5 * distance.unsqueeze(1)
     whole = torch.sin(half).clamp_min(TINY)
     # Near p = q both weights are the limit of a straight line.
@@ -52,18 +57,6 @@ def geodesic_point(
     at_q = torch.where(near, share, torch.sin(share * half) / whole)
     root = torch.logaddexp(at_p.log() + 0.5 * log_p, at_q.log() + 0.5 * log_q)
     return torch.log_softmax(2 * root, dim=1)
-
-
-def angles(log_p: Tensor) -> Tensor:
-    """Return φ = 2·arcsin √p of every label: coordinates in which the metric is Euclidean."""
-    return 2 * torch.atan2((0.5 * log_p).exp(), (0.5 * log_complement(log_p)).exp())
-
-
-def log_probs_of_angles(angle: Tensor) -> Tensor:
-    """Return log p of every label from φ = 2·arcsin √p; the inverse of :func:`angles`."""
-    sine, cosine = torch.sin(0.5 * angle), torch.cos(0.5 * angle)
-    log_sine = 2 * sine.abs().log()
-    return torch.where(sine.abs() < cosine.abs(), log_sine, torch.log1p(-cosine.square()))
 
 
 @dataclass(frozen=True)
@@ -92,7 +85,10 @@ class Secant:
     def between(cls, log_p: Tensor, log_r: Tensor, likelihood: Likelihood) -> Secant:
         """Return the change from p to r, both ``(n, C)``, float64."""
         if likelihood == "bernoulli":
-            rise, turn = logits(log_r) - logits(log_p), angles(log_r) - angles(log_p)
+            rise, turn = (
+                label_logits(log_r) - label_logits(log_p),
+                label_angles(log_r) - label_angles(log_p),
+            )
             still = rise.abs() < SMALL
             limit = log_p + log_complement(log_p)
             secant = 2 * (turn / torch.where(still, 1, rise)).clamp_min(TINY).log()
@@ -114,11 +110,6 @@ def weights_of(log_weights: Tensor, likelihood: Likelihood) -> ScoreWeights:
     if likelihood == "bernoulli":
         return BernoulliWeights.of_log_variances(log_weights)
     return CategoricalWeights(log_weights)
-
-
-def logits(log_p: Tensor) -> Tensor:
-    """Return log p − log(1 − p) of every label."""
-    return log_p - log_complement(log_p)
 
 
 def _log_mean(a: Tensor, b: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from lightning_leaf.errors import LeafError
-from lightning_leaf.geometry.score_weights import log_complement
+from lightning_leaf.geometry.labels import label_logits
 from lightning_leaf.model.likelihood import Likelihood, checked_likelihood, log_probabilities
 
 
@@ -61,7 +61,7 @@ def leaf_coordinates(
                 [-0.4901,  0.2830]], dtype=torch.float64)
     """
     if checked_likelihood(likelihood) == "bernoulli":
-        return log_probs.double() - log_complement(log_probs)
+        return label_logits(log_probs)
     if log_probs.shape[-1] < 2:
         raise LeafError(
             f"leaf_coordinates expects at least two classes, shape (..., C); got "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.errors import LeafError, NonFiniteError
-from lightning_leaf.geometry.score_weights import log_complement
+from lightning_leaf.geometry.labels import label_angles
 from lightning_leaf.model.likelihood import Likelihood, checked_likelihood
 
 MOST_PREDICTIONS = 2000
@@ -103,7 +103,7 @@ def leaf_map(
     fixed = classes <= (2 if is_labels else 3)
     corners = _all_corners(classes, is_labels) if fixed else _predicted(rows, is_labels)
     rows = torch.cat([rows, corners.to(rows).log()])
-    points = _angles(rows) if is_labels else (0.5 * rows).exp()
+    points = label_angles(rows) if is_labels else (0.5 * rows).exp()
     distances = _distances(points, is_labels)
     places = _fixed(points, is_labels) if fixed else _scaled(distances)  # (n + K, 2)
     error = torch.linalg.vector_norm(_between(places) - distances)
@@ -151,11 +151,6 @@ def _predicted(rows: Tensor, is_labels: bool) -> Tensor:  # (n, C) -> (K, C)
     found, counts = torch.unique(certain, dim=0, return_counts=True)
     most: Tensor = found[counts.argsort(descending=True, stable=True)[:MOST_CORNERS]]
     return most
-
-
-def _angles(log_p: Tensor) -> Tensor:  # (n, L)
-    """Return the place of each label on its arc, from 0 (p = 0) to π."""
-    return 2 * torch.atan2((0.5 * log_p).exp(), (0.5 * log_complement(log_p)).exp())
 
 
 def _distances(points: Tensor, is_labels: bool) -> Tensor:  # (n, C) -> (n, n)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
+from lightning_leaf.geometry.labels import log_complement
 from lightning_leaf.model.likelihood import Likelihood
 
 
@@ -119,11 +119,6 @@ class BernoulliWeights:
     def transposed(self, columns: Tensor) -> Tensor:  # (B, C, n) -> (B, C, n)
         """Return Wᵀ times columns, float64. W is symmetric."""
         return self @ columns
-
-
-def log_complement(log_p: Tensor) -> Tensor:
-    """Return log(1 − p), float64, accurate also where p rounds to one."""
-    return (-torch.expm1(log_p.double())).log()
 
 
 _WEIGHTS: dict[Likelihood, type[CategoricalWeights | BernoulliWeights]] = {

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_leaf.errors import LeafError, shown
-from lightning_leaf.geometry.score_weights import log_complement
+from lightning_leaf.geometry.labels import log_complement
 from lightning_leaf.model.likelihood import Likelihood
 
 Target = int | Sequence[int] | Tensor

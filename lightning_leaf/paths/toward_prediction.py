@@ -10,7 +10,8 @@ from torch import Tensor
 
 from lightning_leaf.geometry.divergence import kl_divergence
 from lightning_leaf.geometry.fisher_rao import fisher_rao_distance
-from lightning_leaf.geometry.geodesic import Secant, geodesic_point, logits
+from lightning_leaf.geometry.geodesic import Secant, geodesic_point
+from lightning_leaf.geometry.labels import label_logits
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.paths.across_leaves import FREEZING_ROUNDS
@@ -207,7 +208,7 @@ class TowardPrediction:
         return torch.arange(len(leg), device=leg.device)
 
     def _scores(self, log_probs: Tensor) -> Tensor:
-        return logits(log_probs) if self._likelihood == "bernoulli" else log_probs
+        return label_logits(log_probs) if self._likelihood == "bernoulli" else log_probs
 
 
 def limited_share(

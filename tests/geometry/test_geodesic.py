@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from lightning_leaf import fisher_rao_distance
-from lightning_leaf.geometry.geodesic import Secant, geodesic_point, logits
+from lightning_leaf.geometry.geodesic import Secant, geodesic_point
+from lightning_leaf.geometry.labels import label_logits
 from tests.support.cases import fresh_seeds
 
 LIKELIHOODS = ("categorical", "bernoulli")
@@ -81,4 +82,4 @@ def test_classes_that_stay_improbable_have_no_weight():
 
 def test_logits_are_the_scores_of_labels():
     scores = torch.tensor([-40.0, -1.0, 0.0, 2.0], dtype=torch.float64)
-    torch.testing.assert_close(logits(torch.nn.functional.logsigmoid(scores)), scores)
+    torch.testing.assert_close(label_logits(torch.nn.functional.logsigmoid(scores)), scores)
