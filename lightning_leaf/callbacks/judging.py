@@ -13,13 +13,9 @@ from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
 from lightning_leaf.model.quiet import quiet
+from lightning_leaf.model.scores import scores_of
 from lightning_leaf.monitoring.advice import unused_arguments
-from lightning_leaf.monitoring.reading import (
-    JUDGED_INPUTS,
-    Reading,
-    expected_classes,
-    scores_of,
-)
+from lightning_leaf.monitoring.reading import JUDGED_INPUTS, Reading, expected_classes
 from lightning_leaf.trainer.processes import Processes
 
 if TYPE_CHECKING:

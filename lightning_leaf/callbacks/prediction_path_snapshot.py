@@ -32,8 +32,8 @@ from lightning_leaf.errors import Interrupted, LeafError, of_signal_handler, sho
 from lightning_leaf.model.exits import exits_as_errors
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
+from lightning_leaf.model.scores import scores_of
 from lightning_leaf.monitoring.messages import OnError, one_line
-from lightning_leaf.monitoring.reading import scores_of
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.prediction_path import MAX_STEPS, prediction_path
 from lightning_leaf.paths.single_path import SinglePath

@@ -14,7 +14,7 @@ from lightning_leaf.drawing.predictions import predictions
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.classifier import finite_rows, measuring
 from lightning_leaf.model.memory import FittingChunks
-from lightning_leaf.monitoring.reading import scores_of
+from lightning_leaf.model.scores import scores_of
 from lightning_leaf.paths.leaf_path import LeafPath
 
 Judge = Callable[..., Any]

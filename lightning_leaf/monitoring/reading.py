@@ -7,18 +7,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
-import torch
 from torch import Tensor
 
 from lightning_leaf._arguments import listed, one_of
 from lightning_leaf.data.batches import Examples, Split, read_batch
 from lightning_leaf.data.evidence import Judgement, judge
 from lightning_leaf.errors import LeafError, shown
-from lightning_leaf.model.chunks import chosen_chunk_size
 from lightning_leaf.model.classifier import Classifier, finite_rows, measuring
 from lightning_leaf.model.forward import Forward
 from lightning_leaf.model.likelihood import Likelihood
 from lightning_leaf.model.memory import FittingChunks
+from lightning_leaf.model.scores import scores_of
 
 MOST_KEYS, MOST_CLASSES = 20, 10**6
 """Largest numbers of keys of ``batch`` and of class names."""
@@ -138,7 +137,7 @@ class Reading:
 
         Args:
             examples: The examples.
-            scores: Their scores, see :func:`scores_of`.
+            scores: Their scores, see :func:`~lightning_leaf.model.scores.scores_of`.
             seen: Labels of a random sample of the data set.
 
         Raises:
@@ -169,26 +168,3 @@ def expected_classes(examples: Examples, seen: tuple[int, ...] | None) -> int | 
         return examples.target_columns
     labels = [*(seen or ()), *(examples.labels or ())]
     return max(2, 1 + max(labels)) if labels else None
-
-
-def scores_of(
-    classifier: Classifier,
-    inputs: Tensor,  # (B, ...)
-    size: int | None,
-) -> Tensor:  # (B, C)
-    """Return the scores of inputs on the CPU.
-
-    Args:
-        classifier: The open classifier. Open it with ``likelihood="bernoulli"``: a single column
-            then stays a single column.
-        inputs: The inputs.
-        size: Inputs per forward pass; None for the default.
-    """
-    with torch.no_grad():
-        chunks = [
-            classifier.scores(classifier.convert(chunk))
-            for chunk in torch.split(
-                inputs, chosen_chunk_size(size, classifier, 1, inputs[0].numel())
-            )
-        ]
-    return torch.cat([chunk.cpu() for chunk in chunks])

@@ -11,11 +11,12 @@ from torch import Tensor
 from lightning_leaf._arguments import positive_number, whole_number
 from lightning_leaf.data.normalization import Bound
 from lightning_leaf.errors import LeafError, shown
-from lightning_leaf.model.chunks import ROWS_OF_A_GRAPH, checked_chunk_size, chosen_chunk_size
-from lightning_leaf.model.classifier import Classifier, measuring
+from lightning_leaf.model.chunks import checked_chunk_size
+from lightning_leaf.model.classifier import measuring
 from lightning_leaf.model.forward import Forward
-from lightning_leaf.model.interruption import ended_after, raise_if_interrupted
+from lightning_leaf.model.interruption import ended_after
 from lightning_leaf.model.likelihood import Likelihood
+from lightning_leaf.model.scores import scores_of
 from lightning_leaf.paths.leaf_path import LeafPath
 from lightning_leaf.paths.projection_settings import ProjectionSettings
 from lightning_leaf.paths.settings import (
@@ -160,7 +161,8 @@ def prediction_path(
         measuring(model, forward=forward, likelihood=likelihood, inputs=start) as classifier,
     ):
         x = classifier.prepare(start, "start")
-        first = first_predictions(classifier, x, chunk_size)
+        classifier.require_usable(x[:chunk_size])
+        first = classifier.log_probs(scores_of(classifier, x, chunk_size)).to(x.device)
         named = [*((f"through[{i}]", each) for i, each in enumerate(through)), ("target", target)]
         waypoints = torch.stack(
             [target_log_probs(each, first, classifier.likelihood, name) for name, each in named], 1
@@ -183,26 +185,3 @@ def prediction_path(
         goal = TowardPrediction(classifier, waypoints, radius, alpha, settings.bounds)
         rule = Arrives(alpha.cpu().numpy())
         return walk(classifier, x, goal, rule, settings, projection, progress)
-
-
-@torch.no_grad()
-def first_predictions(
-    classifier: Classifier,
-    x: Tensor,  # (N, ...)
-    chunk_size: int | None,
-) -> Tensor:  # (N, C)
-    """Return the log-probabilities at the starts, float64.
-
-    Args:
-        classifier: An open classifier.
-        x: Prepared starts.
-        chunk_size: Largest number of them at once; None for the default.
-    """
-    with torch.enable_grad():
-        classifier.require_usable(x[:chunk_size])
-    size = chosen_chunk_size(chunk_size, classifier, ROWS_OF_A_GRAPH, x[0].numel())
-    scores = []
-    for chunk in torch.split(x, size):
-        raise_if_interrupted()
-        scores.append(classifier.scores(chunk.clone()))
-    return classifier.log_probs(torch.cat(scores))
