@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_leaf.drawing.predictions import predictions
 from lightning_leaf.errors import LeafError
 from lightning_leaf.model.classifier import finite_rows, measuring
 from lightning_leaf.model.memory import FittingChunks
+from lightning_leaf.model.outputs import are_distributions
 from lightning_leaf.model.scores import scores_of
 from lightning_leaf.paths.leaf_path import LeafPath
 
@@ -72,7 +73,12 @@ def second_opinions(
             f"judge expects a classifier of the same {classes} classes; got {log_probs.shape[1]} "
             f"scores for each input from {type(judge).__name__}."
         )
-    _require_no_probabilities(scores)
+    if are_distributions(scores):
+        raise LeafError(
+            "judge expects a classifier that returns logits or log-probabilities; it returns "
+            "probabilities (values in [0, 1], rows that sum to one). Leave out its last softmax, "
+            "or pass judge=lambda x: model(x).clamp_min(1e-30).log()."
+        )
     texts, probabilities = predictions(log_probs, likelihood, names)
     are_finite = finite_rows(scores).tolist()
     for row, text, p, is_finite in zip(
@@ -81,13 +87,3 @@ def second_opinions(
         if is_finite:
             opinions[row] = SecondOpinion(text, p)
     return opinions
-
-
-def _require_no_probabilities(scores: Tensor) -> None:  # (B, C)
-    are_shares = bool(((scores >= 0) & (scores <= 1)).all())
-    if are_shares and bool(((scores.sum(1) - 1).abs() < 1e-3).all()):
-        raise LeafError(
-            "judge expects a classifier that returns logits or log-probabilities; it returns "
-            "probabilities (values in [0, 1], rows that sum to one). Leave out its last softmax, "
-            "or pass judge=lambda x: model(x).clamp_min(1e-30).log()."
-        )

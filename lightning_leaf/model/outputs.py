@@ -149,10 +149,9 @@ def require_no_probabilities(scores: Tensor) -> None:  # (B, C), with its graph
             "least two classes, or one logit of a binary classifier without a softmax."
         )
     values = scores.detach().cpu()
-    in_unit_interval = bool(((values >= 0) & (values <= 1)).all())
-    sums_to_one = classes > 1 and bool(((values.sum(1) - 1).abs() < 1e-3).all())
+    sums_to_one = are_distributions(values)
     # Values in [0, 1] that do not sum to one may be logits. Only the last operation decides.
-    if in_unit_interval and (sums_to_one or operation.startswith("Sigmoid")):
+    if sums_to_one or (are_shares(values) and operation.startswith("Sigmoid")):
         # Probabilities of exactly 0 or 1 have no finite logarithm.
         inverse = "clamp_min(1e-30).log()" if sums_to_one else "logit(1e-6)"
         raise LeafError(
@@ -162,6 +161,17 @@ def require_no_probabilities(scores: Tensor) -> None:  # (B, C), with its graph
             "return log_softmax instead of softmax, or pass forward=lambda model, x: "
             f"model(x).{inverse}."
         )
+
+
+def are_shares(values: Tensor) -> bool:
+    """Return whether all values are between 0 and 1."""
+    return bool(((values >= 0) & (values <= 1)).all())
+
+
+def are_distributions(values: Tensor) -> bool:  # (B, C)
+    """Return whether every row is a distribution over two or more classes."""
+    sums_to_one = bool(((values.sum(1) - 1).abs() < 1e-3).all())
+    return values.shape[1] > 1 and are_shares(values) and sums_to_one
 
 
 def _last_operation(node: Any) -> str:
