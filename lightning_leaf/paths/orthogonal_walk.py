@@ -96,7 +96,8 @@ def orthogonal_walk(
     evaluated before the step, and the step is shortened if needed. The walk is ``reached`` within
     ``threshold`` of y; ``stalled`` if 100 steps decreased ‖u‖ by less than a fifth of α, because
     the rest of u lies in D_x; and ``blocked`` if the next step would exceed ``max_kl``, or if only
-    inputs outside of the domain lead on (see ``blocked_by`` of :class:`SinglePath`).
+    inputs outside of the domain lead on (see ``blocked_by`` of :class:`SinglePath`). Within a
+    domain, only coordinates at a bound keep their values; the others move to the bound at most.
     ``SinglePath.covered`` is the share of the distance to y that the walk has covered,
     ``SinglePath.kl`` the divergence at every step.
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lightning_leaf.geometry.divergence import kl_divergence, sphere_coordinates
 from lightning_leaf.model.classifier import Classifier
-from lightning_leaf.paths.across_leaves import FREEZING_ROUNDS
+from lightning_leaf.paths.domain import ROUNDS, Domain
 from lightning_leaf.paths.goal import BARRIERS, Move, advanced, norms
 from lightning_leaf.paths.projectors import Projector
 
@@ -32,8 +32,8 @@ class TowardImage:
 
     A step has two parts: the displacement to the destination minus its projection on D_x, at most
     as long as the step size; and, if the prediction has left a ball around that of the start, the
-    least change of x that brings it back to the ball. Coordinates that a step would move out of
-    the domain keep their values, see :class:`~lightning_leaf.paths.across_leaves.AcrossLeaves`.
+    least change of x that brings it back to the ball. Coordinates at a bound of the domain that a
+    step would leave keep their values, see :class:`~lightning_leaf.paths.domain.Domain`.
 
     The model evaluates the next point. If its prediction is outside the bound, a quarter of the
     step is tried, and the next steps are shorter. If this fails too, the walk is blocked.
@@ -103,10 +103,9 @@ class TowardImage:
         barrier = torch.zeros_like(distance)
         if self._bounds is not None:
             leads_on = norms(across) > 0
-            low, high = (bound.expand_as(x).flatten(1) for bound in self._bounds)
-            free = torch.ones_like(u, dtype=torch.bool)
-            for _ in range(FREEZING_ROUNDS):
-                free = free & (target.clamp(low, high) == target)
+            domain = Domain(x, self._bounds)
+            for _ in range(ROUNDS):
+                free = domain.exclude(across + back)
                 target, across, back = self._step(x, u, change, projector, free)
             barrier = torch.where(leads_on & (norms(across) == 0), DOMAIN, barrier)
         shorter = advanced(x, SHORTER * across + back, torch.ones_like(distance))

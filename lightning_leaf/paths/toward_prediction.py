@@ -14,7 +14,7 @@ from lightning_leaf.geometry.geodesic import Secant, geodesic_point
 from lightning_leaf.geometry.labels import label_logits
 from lightning_leaf.model.classifier import Classifier
 from lightning_leaf.model.likelihood import Likelihood
-from lightning_leaf.paths.across_leaves import FREEZING_ROUNDS
+from lightning_leaf.paths.domain import ROUNDS, Domain
 from lightning_leaf.paths.goal import BARRIERS, Flags, Move, Numbers, norms
 from lightning_leaf.paths.projectors import Projector
 
@@ -137,13 +137,10 @@ class TowardPrediction:
     ) -> tuple[Tensor, Tensor]:
         """Return a lift that changes no coordinate at a bound which it would leave."""
         assert self._bounds is not None
-        low, high = (bound.expand_as(x).flatten(1) for bound in self._bounds)
-        flat, damping = x.flatten(1), self.tensors[5]
-        is_low, is_high = flat <= low, flat >= high
-        free = torch.ones_like(is_low)
-        for _ in range(FREEZING_ROUNDS):
-            free = free & ~(is_low & (v < 0)) & ~(is_high & (v > 0))
-            v, scores = projector.lift(secant.change, damping, free, secant.weights)
+        domain = Domain(x, self._bounds)
+        for _ in range(ROUNDS):
+            free = domain.exclude(v)
+            v, scores = projector.lift(secant.change, self.tensors[5], free, secant.weights)
         return v, scores
 
     def _best_part(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_leaf import LeafError, PathStatus, orthogonal_walk
+from lightning_leaf import LeafError, LocalDataMatrix, PathStatus, orthogonal_walk
 from lightning_leaf.data.batches import Examples
 from lightning_leaf.display.snapshots import SnapshotMetadata, make_snapshot
 from lightning_leaf.geometry.divergence import kl_divergence, sphere_coordinates
@@ -137,7 +137,13 @@ def test_walks_stay_in_the_domain_and_across_the_leaves():
     )
     assert walk.points.min() >= 0
     assert walk.points.max() <= 1
-    assert (walk.horizontality < 1e-3).all()
+    # A pixel that a step would move out moves to its bound, which leaves the kernel a little.
+    inside = torch.cat([single.horizontality for single in walk])
+    assert float(inside.mean()) < 0.05
+    line = orthogonal_walk(model, x, y - x, domain=(0, 1), max_steps=1, progress=False)
+    share = LocalDataMatrix.at(model, x).project(y - x).flatten(1).norm(dim=1)
+    assert float((share / (y - x).flatten(1).norm(dim=1)).min()) > 0.1  # unprojected
+    assert float(line.horizontality.max()) < 1e-3  # along a fixed direction, no pixel moves so
     assert (walk.covered > 0.3).all()
     # Negative control: without a domain some pixels leave it.
     free = orthogonal_walk(model, x, towards=y, max_steps=60, progress=False)
@@ -155,6 +161,18 @@ def test_a_walk_that_only_the_domain_stops_says_so():
     assert walk[0].blocked_by == "domain"
     open_walk = orthogonal_walk(model, x, towards=y, progress=False)
     assert open_walk.covered[0] == pytest.approx(1 - 0.5**0.5, abs=1e-6)
+
+
+def test_a_pixel_inside_of_the_domain_may_move_to_its_bound():
+    """A whole step would lead out of the domain; the destination is in it."""
+    model = nn.Linear(2, 2, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[1.0, -1.0], [0.0, 0.0]]))
+    x, y = torch.tensor([[0.5, 0.9]]), torch.tensor([[0.55, 0.95]])
+    walk = orthogonal_walk(
+        model, x, towards=y, step_size=1.0, threshold=0.001, domain=(0, 1), progress=False
+    )
+    assert walk.status == (PathStatus.REACHED,)
 
 
 def test_iterative_projections_lead_to_the_same_points():
