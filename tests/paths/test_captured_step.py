@@ -122,6 +122,36 @@ def test_the_state_of_prediction_paths_is_kept_by_the_graph(recordings):
         assert torch.equal(one.points, other.points)
 
 
+class Counting:
+    """A goal whose state changes at every step."""
+
+    destinations = None
+
+    def __init__(self, count: torch.Tensor) -> None:
+        self.tensors = (count,)
+
+    def with_tensors(self, count):
+        return Counting(count)
+
+
+def counted(goal, x):
+    """Return the number of the step, and the next points, which depend on it."""
+    (count,) = goal.tensors
+    count.add_(1)
+    return count.unsqueeze(1).clone(), x + count.unsqueeze(1)
+
+
+def test_recording_a_step_does_not_count_as_a_step(recordings):
+    goal, x = Counting(torch.arange(3.0)), torch.zeros(3, 2)
+    before = Counting(goal.tensors[0].clone())
+    step = captured_step.captured(counted, before, x, counted(goal, x))
+    assert step is not None
+    for _ in range(3):
+        for found, expected in zip(step(x), counted(goal, x), strict=True):
+            assert torch.equal(found, expected)
+    assert torch.equal(step.goal(3).tensors[0], goal.tensors[0])
+
+
 def test_smaller_batches_use_the_graph_of_a_larger_one(recordings):
     model, x, y, options = ends(8)
     horizontal_path(model, x, y, **options)
